@@ -1,0 +1,118 @@
+"""One small tree of exceptions, and the closed list of reasons why an utterance has no embedding."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class ErcError(Exception):
+    """What a user can cause. The message is one line: the thing, the value, the limit and the mend."""
+
+    exit_status = 1
+
+
+class UsageError(ErcError):
+    """A command, flag or setting that does not exist or does not fit."""
+
+    exit_status = 2
+
+
+class ConfigError(UsageError):
+    """A YAML file or an override that cannot be used."""
+
+
+class ManifestError(ErcError):
+    """A manifest that breaks the schema. `problems` holds every problem found, one line each."""
+
+    def __init__(self, message: str, problems: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class WeightsError(ErcError):
+    """The weights of an encoder are not to be had: not on disk, and no network or no such model."""
+
+
+class StoreError(ErcError):
+    """A store that cannot be read or written as asked."""
+
+
+class FeatureChoiceError(StoreError):
+    """A feature name that matches no folder of the store, or several."""
+
+
+class StaleFeaturesError(StoreError):
+    """Stored rows were made from other input than the manifest holds today."""
+
+
+class ShardError(StoreError):
+    """A shard whose files are damaged, or not of the form that this package writes."""
+
+
+class StoreBusyError(StoreError):
+    """Another run holds the store's lock."""
+
+
+class Reason(StrEnum):
+    """Why an utterance has no embedding. The ledger's `reason` column holds one of these, or null."""
+
+    NO_MEDIA = "no-media"  # the manifest names no clip
+    NO_FILE = "no-file"  # the clip is not on disk
+    NO_AUDIO = "no-audio"  # the clip has no audio stream
+    NO_VIDEO = "no-video"  # the clip has no video stream
+    NO_TEXT = "no-text"  # the utterance's text is empty
+    NO_KNOWN_TOKEN = "no-known-token"  # noqa: S105  # no word of the text is in the vocabulary
+    NO_FACE = "no-face"  # no face in any sampled frame
+    TOO_SHORT = "too-short"  # shorter than the encoder's smallest input
+    KNOWN_BAD = "known-bad"  # the dataset card lists the clip as wrong
+
+    UNDECODABLE = "undecodable"  # the clip exists but cannot be decoded
+    TOO_LARGE = "too-large"  # more pixels, frames or seconds than the limits allow
+    TIMED_OUT = "timed-out"  # decoding took longer than the limit
+    CHANGED = "changed"  # the clip was replaced while it was read
+    NON_FINITE = "non-finite"  # the encoder gave NaN or infinity
+    WORKER_DIED = "worker-died"  # the process that decoded the clip died
+
+
+MISSING_REASONS = frozenset(
+    {
+        Reason.NO_MEDIA,
+        Reason.NO_FILE,
+        Reason.NO_AUDIO,
+        Reason.NO_VIDEO,
+        Reason.NO_TEXT,
+        Reason.NO_KNOWN_TOKEN,
+        Reason.NO_FACE,
+        Reason.TOO_SHORT,
+        Reason.KNOWN_BAD,
+    }
+)
+
+
+def status_of(reason: Reason | None) -> str:
+    """The ledger status that goes with a reason: `ok` without one, else `missing` (there is no input) or `failed`."""
+    if reason is None:
+        return "ok"
+    return "missing" if reason in MISSING_REASONS else "failed"
+
+
+class UnavailableError(Exception):
+    """Raised while one utterance is prepared: it gets no embedding, for `reason`. The rest of the work goes on."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[UnavailableError], tuple[Reason, str]]:
+        return (UnavailableError, (self.reason, self.detail))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A clause for messages on unknown names: the nearest known one, and the list of all."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"{guess}known: {', '.join(names)}"

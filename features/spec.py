@@ -1,0 +1,106 @@
+"""EncoderSpec: everything that changes an embedding's numbers, and the fingerprint over it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from features.digests import digest_of
+from features.errors import StoreError, UsageError
+from features.manifest import Depends
+
+Modality = Literal["text", "audio", "visual"]
+Kind = Literal["vector", "stack", "sequence"]
+Weights = Literal["pretrained", "random", "none"]
+
+MODALITIES: tuple[Modality, ...] = ("text", "audio", "visual")
+DTYPES = ("fp32", "bf16", "fp16")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*(-[A-Za-z0-9._]+)*")
+
+# Recorded for people, but not hashed: a hub model and its local copy are the same feature under any alias.
+_RECORDED = ("alias", "model")
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What one encoder does to one utterance, whole.
+
+    modality:       text, audio or visual
+    encoder:        the registry's name
+    version:        the encoder's own number, raised whenever its code changes the numbers
+    depends:        the manifest fields that an embedding depends on
+    kind:           vector [d], stack [layers, d], or sequence [length, d]
+    shape:          shape of one embedding; of one element for a sequence
+    settings:       preprocessing, pooling, layers, limits: JSON values, all of them hashed
+    weights:        pretrained, random (seeded, for tests and benchmarks), or none (the encoder has none)
+    weights_digest: sha256 over (name, dtype, shape, bytes) of the weights, or None
+    compute_dtype:  fp32, bf16 or fp16
+    stored_dtype:   float32 or float16
+    derives_from:   fingerprint of the stored feature this one is computed from, or None
+    model:          hub id or path the weights came from; recorded, not hashed
+    alias:          the folder's name where it is not the encoder's; recorded, not hashed
+    """
+
+    modality: Modality
+    encoder: str
+    version: int
+    depends: Depends
+    kind: Kind
+    shape: tuple[int, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    weights: Weights = "none"
+    weights_digest: str | None = None
+    compute_dtype: str = "fp32"
+    stored_dtype: str = "float32"
+    derives_from: str | None = None
+    model: str | None = None
+    alias: str | None = None
+
+    def __post_init__(self) -> None:
+        check_alias(self.name)
+
+    @property
+    def name(self) -> str:
+        """What suites and folders call this feature: the alias, else the encoder."""
+        return self.alias or self.encoder
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over canonical JSON of every field but the recorded ones."""
+        hashed = {key: value for key, value in asdict(self).items() if key not in _RECORDED}
+        return digest_of("encoder-spec", hashed | {"shape": list(self.shape)})
+
+    @property
+    def folder(self) -> str:
+        """The feature's folder within its store: modality/name-XXXXXXXX."""
+        return f"{self.modality}/{self.name}-{self.fingerprint[:8]}"
+
+    def to_json(self) -> str:
+        """spec.json: the fields, the fingerprint, and a digest over all of them. Deterministic."""
+        values = asdict(self) | {"shape": list(self.shape), "fingerprint": self.fingerprint, "format": 1}
+        return json.dumps(values | {"digest": digest_of("spec", values)}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "spec.json") -> EncoderSpec:
+        """Read spec.json back. Raises StoreError where it is damaged: fields, digest and fingerprint must agree."""
+        try:
+            values = json.loads(text)
+            digest, fingerprint = values.pop("digest"), values["fingerprint"]
+            if digest != digest_of("spec", values):
+                raise StoreError(f"{where}: its digest does not fit its content: the file was changed or damaged")
+            known = {item.name for item in fields(cls)}
+            spec = cls(**{key: value for key, value in values.items() if key in known} | {"shape": tuple(values["shape"])})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{where}: is not a spec of this package ({type(error).__name__}: {error})") from error
+        if fingerprint != spec.fingerprint:
+            raise StoreError(f"{where}: fingerprint {fingerprint[:8]} is not that of its fields, {spec.fingerprint[:8]}")
+        return spec
+
+
+def check_alias(name: str) -> str:
+    """A feature's name as it may stand in a folder name. Raises UsageError for any other."""
+    if not _NAME.fullmatch(name) or len(name) > 64:
+        raise UsageError(f"feature name {name!r} is not usable: letters, digits, '.', '_' and single '-' inside, at most 64")
+    return name

@@ -1,0 +1,1 @@
+"""Stage 2: train fusion, context, feed-forward and loss heads on stored embeddings."""

@@ -1,0 +1,110 @@
+"""`erc`: a group of commands that are imported only when they run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from features.errors import ErcError
+
+# name -> (module of pipeline.commands, one line of help). The order is that of the work.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "The whole path on a generated corpus: sample, extract, ablate, evaluate, report."),
+    "sample": ("sample", "Write a small generated corpus in MELD's layout."),
+    "ingest": ("ingest", "Make a manifest from MELD, EmoryNLP, IEMOCAP or any table."),
+    "extract": ("extract", "Run frozen encoders once and keep one embedding per utterance."),
+    "train": ("train", "Train one head on stored embeddings."),
+    "ablate": ("ablate", "Train every experiment of a suite, over several seeds."),
+    "evaluate": ("evaluate", "Score trained heads on a split."),
+    "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),
+}
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name; imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[name]
+        loaded: click.Command = importlib.import_module(f"pipeline.commands.{module}").command
+        return loaded
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from features.errors import nearest
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}: {nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=LazyGroup, context_settings=_CONTEXT)
+@click.version_option(package_name="erc-feature-store", prog_name="erc")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+def erc(debug: bool) -> None:
+    """Offline features and fast heads for emotion recognition in conversation.
+
+    \b
+    Example:
+      erc ingest meld MELD.Raw --out data/manifest.parquet
+      erc extract --modality text
+      erc ablate meld-text --out runs
+      erc report runs --out report
+    """
+
+
+def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
+    """Run a command and return its exit status; an ErcError is one line on stderr, with a traceback only for --debug."""
+    debug = "--debug" in arguments
+    try:
+        status = command.main(args=list(arguments), prog_name=name, standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"{name}: stopped", err=True)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except ErcError as error:
+        if debug:
+            raise
+        click.echo(f"{name}: {error}", err=True)
+        return error.exit_status
+    except Exception as error:
+        if debug:
+            raise
+        message = " ".join(str(error).split()) or "no message"
+        click.echo(
+            f"{name}: unexpected {type(error).__name__}: {message} (run again with `erc --debug ...` for the traceback)",
+            err=True,
+        )
+        return 1
+
+
+def main() -> None:
+    sys.exit(run(erc, sys.argv[1:], "erc"))
+
+
+def extract_main() -> None:
+    """The console command `extract`: the same as `erc extract`."""
+    arguments = sys.argv[1:]
+    leading = ["--debug"] if "--debug" in arguments else []
+    sys.exit(run(erc, [*leading, "extract", *[item for item in arguments if item != "--debug"]], "erc"))

@@ -1,0 +1,53 @@
+"""Options that several commands share, with the same names, defaults and environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULT_MANIFEST = "data/manifest.parquet"
+DEFAULT_STORE = "store"
+
+
+def manifest_option(command: Command) -> Command:
+    """--manifest, or $ERC_MANIFEST, or data/manifest.parquet."""
+    return click.option(
+        "--manifest",
+        type=click.Path(path_type=Path),
+        envvar="ERC_MANIFEST",
+        default=DEFAULT_MANIFEST,
+        show_default=True,
+        show_envvar=True,
+        help="The utterance table (.parquet, .csv or .jsonl).",
+    )(command)
+
+
+def store_option(command: Command) -> Command:
+    """--store, or $ERC_STORE, or store."""
+    return click.option(
+        "--store",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="ERC_STORE",
+        default=DEFAULT_STORE,
+        show_default=True,
+        show_envvar=True,
+        help="Folder of the stored embeddings.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """--json: one JSON document on stdout and nothing else there."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
+
+
+def media_root_option(command: Command) -> Command:
+    return click.option(
+        "--media-root",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder that the manifest's clip paths are relative to, instead of the one it names.",
+    )(command)
