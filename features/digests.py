@@ -55,5 +55,5 @@ def weights_digest(state: Mapping[str, torch.Tensor] | Iterable[tuple[str, np.nd
             array = tensor.reshape(-1).view(torch.uint8).numpy()
         shape = list(value.shape)
         digest.update(canonical_json([name, dtype, shape]).encode())
-        digest.update(memoryview(array.reshape(-1).view(np.uint8)))
+        digest.update(array.reshape(-1).view(np.uint8).tobytes())
     return digest.hexdigest()

@@ -1,0 +1,204 @@
+"""Committing a shard: temporary file, fsync, rename, for the tensors, then the ledger, then the commit record.
+
+The record (NNNNN.json, or NNNNN.G.json for generation G) is the commit: without it the other two are orphans. A name that
+is taken is never replaced, so that two writers cannot damage each other even where the lock is of no use.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from features.digests import digest_of, sha256_file
+from features.errors import ShardError
+
+_RECORD = re.compile(r"(?P<chunk>\d{5,})(\.(?P<generation>\d+))?\.json")
+_MEMBER = re.compile(r"(\d{5,})(\.\d+)?\.(h5|parquet)")
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.*")
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
+
+
+@dataclass(frozen=True, order=True)
+class ShardName:
+    """Which shard: generation first, so that sorting puts the one that holds last."""
+
+    generation: int
+    chunk: int
+
+    @property
+    def stem(self) -> str:
+        return f"{self.chunk:05d}" + (f".{self.generation}" if self.generation else "")
+
+
+@dataclass(frozen=True)
+class CommitRecord:
+    """What a commit says of its shard. `sizes` and `sha256` have the keys `h5` and `parquet`."""
+
+    name: ShardName
+    fingerprint: str
+    sizes: dict[str, int]
+    sha256: dict[str, str]
+    utterances: int
+    ok: int
+
+    def to_json(self) -> str:
+        values = {
+            "format": 1,
+            "chunk": self.name.chunk,
+            "generation": self.name.generation,
+            "fingerprint": self.fingerprint,
+            "files": {
+                kind: {"name": f"{self.name.stem}.{kind}", "size": self.sizes[kind], "sha256": self.sha256[kind]}
+                for kind in ("h5", "parquet")
+            },
+            "utterances": self.utterances,
+            "ok": self.ok,
+        }
+        return json.dumps(values | {"digest": digest_of("commit", values)}, indent=1) + "\n"
+
+
+def read_record(path: Path) -> CommitRecord:
+    """Raises ShardError where the record is damaged, or not that of its own file name."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        digest = values.pop("digest")
+        files = values["files"]
+        record = CommitRecord(
+            ShardName(values["generation"], values["chunk"]),
+            values["fingerprint"],
+            {kind: files[kind]["size"] for kind in ("h5", "parquet")},
+            {kind: files[kind]["sha256"] for kind in ("h5", "parquet")},
+            values["utterances"],
+            values["ok"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ShardError(f"{path}: is not a commit record ({type(error).__name__}: {error})") from error
+    if digest != digest_of("commit", values):
+        raise ShardError(f"{path}: its digest does not fit its content: the file was changed or damaged")
+    if path.name != f"{record.name.stem}.json":
+        raise ShardError(f"{path}: is the record of {record.name.stem}.json: the file was renamed")
+    return record
+
+
+def committed_names(folder: Path) -> list[ShardName]:
+    """The shards that have a commit record, in the order in which later ones hold over earlier ones."""
+    names = []
+    for entry in os.scandir(folder):
+        match = _RECORD.fullmatch(entry.name)
+        if match:
+            names.append(ShardName(int(match["generation"] or 0), int(match["chunk"])))
+    return sorted(names)
+
+
+def orphans(folder: Path) -> Iterator[Path]:
+    """Files of an interrupted commit: temporary ones, and tensors or ledgers without a record."""
+    names = {entry.name for entry in os.scandir(folder)}
+    for name in sorted(names):
+        if _TEMPORARY.fullmatch(name) or (_MEMBER.fullmatch(name) and f"{name.rsplit('.', 1)[0]}.json" not in names):
+            yield folder / name
+
+
+def commit_shard(
+    folder: Path,
+    chunk: int,
+    fingerprint: str,
+    write_tensors: Callable[[Path], None],
+    write_ledger: Callable[[Path, ShardName], None],
+    utterances: int,
+    ok: int,
+    supersedes: bool,
+) -> CommitRecord:
+    """Commit one shard under a name that is free, and return its record.
+
+    Generation 0 is for utterances that have no row yet. `supersedes`, or a taken name, takes one more than the highest
+    generation of the folder.
+    """
+    existing = committed_names(folder)
+    taken = {name for name in existing}
+    generation = 0
+    if supersedes or ShardName(0, chunk) in taken:
+        generation = max((name.generation for name in existing), default=0) + 1
+    name = ShardName(generation, chunk)
+    placed: list[Path] = []
+    try:
+        tensors = _write_temporary(folder, write_tensors)
+        sizes = {"h5": tensors.stat().st_size}
+        sha256 = {"h5": sha256_file(tensors)}
+        while not _place(tensors, folder / f"{name.stem}.h5"):
+            name = ShardName(name.generation + 1, chunk)
+        placed.append(folder / f"{name.stem}.h5")
+        final_name = name
+        ledger = _write_temporary(folder, lambda path: write_ledger(path, final_name))
+        sizes["parquet"] = ledger.stat().st_size
+        sha256["parquet"] = sha256_file(ledger)
+        _place_ours(ledger, folder / f"{name.stem}.parquet")
+        placed.append(folder / f"{name.stem}.parquet")
+        record = CommitRecord(name, fingerprint, sizes, sha256, utterances, ok)
+        text = record.to_json().encode()
+        _place_ours(_write_temporary(folder, lambda path: path.write_bytes(text)), folder / f"{name.stem}.json")
+    except BaseException:
+        if not (folder / f"{name.stem}.json").exists():
+            for path in [*placed, *folder.glob(f"{_prefix()}*")]:
+                path.unlink(missing_ok=True)
+        raise
+    return record
+
+
+def write_once(folder: Path, name: str, text: str) -> None:
+    """Write a small file whole under a name that is free; where it exists, its content must be the same."""
+    temporary = _write_temporary(folder, lambda path: path.write_bytes(text.encode("utf-8")))
+    if not _place(temporary, folder / name) and (folder / name).read_text(encoding="utf-8") != text:
+        raise ShardError(f"{folder / name}: exists with other content: move the folder away")
+
+
+@lru_cache
+def _process_id(pid: int) -> str:
+    return uuid.uuid4().hex
+
+
+def _prefix() -> str:
+    """How this process's temporary names begin: unique to it over hosts and time; a forked one gets its own."""
+    return f".tmp-{_process_id(os.getpid())}-"
+
+
+def _write_temporary(folder: Path, write: Callable[[Path], object]) -> Path:
+    path = folder / f"{_prefix()}{uuid.uuid4().hex[:8]}"
+    write(path)
+    _fsync(path)
+    return path
+
+
+def _place(temporary: Path, final: Path) -> bool:
+    """Give a temporary file its final name if that is free (False if not), and make the name durable."""
+    try:
+        os.link(temporary, final)
+    except OSError as error:
+        if final.exists():
+            return False
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        temporary.rename(final)
+    temporary.unlink(missing_ok=True)
+    _fsync(final.parent)
+    return True
+
+
+def _place_ours(temporary: Path, final: Path) -> None:
+    """Place a file whose tensors are already placed, so that its name is this process's own."""
+    if not _place(temporary, final):
+        raise ShardError(f"{final}: appeared while its shard was written: another run is writing without the lock")
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,164 @@
+"""One stored feature: a folder of shards, read by utterance id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from features.digests import digest_of
+from features.errors import StoreError
+from features.manifest import Manifest
+from features.spec import EncoderSpec
+from features.store.commit import CommitRecord, ShardName, committed_names, read_record
+from features.store.ledger import COLUMNS, read_ledgers
+from features.store.shard import Shard, open_shard
+
+ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Embeddings of some utterances, in the order asked for.
+
+    values:  float32 [n, *shape]; zeros where absent
+    present: bool [n], True where there is an embedding
+    status:  per utterance `ok`, `missing`, `failed`, or `absent` (never extracted)
+    reason:  per utterance the ledger's reason, or None
+    """
+
+    values: np.ndarray
+    present: np.ndarray
+    status: list[str]
+    reason: list[str | None]
+
+
+class Feature:
+    """A feature of a store. Opening reads spec.json only; ledgers and tensors are read when they are asked for."""
+
+    def __init__(self, root: Path, folder: str) -> None:
+        """Raises StoreError where spec.json is absent or damaged."""
+        self.root = root
+        self.folder = folder
+        self.path = root / folder
+        spec_path = self.path / "spec.json"
+        try:
+            text = spec_path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"{spec_path}: cannot be read: {error.strerror}") from error
+        self.spec = EncoderSpec.from_json(text, str(spec_path))
+        if self.spec.folder != folder:
+            raise StoreError(f"{spec_path}: belongs to {self.spec.folder}: the folder was renamed")
+        self._shards: dict[ShardName, Shard] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        return self.spec.fingerprint
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @cached_property
+    def names(self) -> list[ShardName]:
+        """The committed shards, later generations last."""
+        return committed_names(self.path)
+
+    @cached_property
+    def records(self) -> dict[ShardName, CommitRecord]:
+        return {name: read_record(self.path / f"{name.stem}.json") for name in self.names}
+
+    def ledger(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The row that holds for each utterance: that of the highest generation, even where it is `failed`.
+
+        Columns are the ledger's (all, or `columns` with utterance_id), then `generation` and `chunk`.
+        """
+        wanted = None if columns is None else ["utterance_id", *[name for name in columns if name != "utterance_id"]]
+        frames = read_ledgers([self.path / f"{name.stem}.parquet" for name in self.names], wanted)
+        placed = [
+            frame.with_columns(generation=pl.lit(name.generation, pl.Int64), chunk=pl.lit(name.chunk, pl.Int64))
+            for name, frame in zip(self.names, frames, strict=True)
+        ]
+        if not placed:
+            shown = list(COLUMNS) if wanted is None else wanted
+            schema = {name: COLUMNS.get(name, pl.Int64()) for name in shown}
+            return pl.DataFrame(schema=schema | {"generation": pl.Int64(), "chunk": pl.Int64()})
+        frame = pl.concat(placed, how="diagonal")
+        if self.names[-1].generation:
+            frame = frame.unique("utterance_id", keep="last", maintain_order=True)
+        return frame
+
+    @cached_property
+    def _index(self) -> pl.DataFrame:
+        return self.ledger(["status", "reason", "row", "crc32"])
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {utterance_id: index for index, utterance_id in enumerate(self._index["utterance_id"])}
+
+    def shard(self, name: ShardName) -> Shard:
+        """A shard, opened once and memory-mapped. Raises ShardError where it is damaged."""
+        if name not in self._shards:
+            record = self.records[name]
+            self._shards[name] = open_shard(self.path / f"{name.stem}.h5", self.spec, record.sizes["h5"])
+        return self._shards[name]
+
+    def _located(self, ids: Sequence[str]) -> pl.DataFrame:
+        """One row per id, in that order: status, reason, row, crc32, generation, chunk; status `absent` without a ledger row."""
+        wanted = pl.DataFrame({"utterance_id": list(ids)}, schema={"utterance_id": pl.String})
+        located = wanted.join(self._index, on="utterance_id", how="left", maintain_order="left")
+        return located.with_columns(pl.col("status").fill_null(ABSENT)).with_row_index("position")
+
+    def read(self, ids: Sequence[str]) -> Rows:
+        """Embeddings of a vector or stack feature, joined by id.
+
+        Raises StoreError for a sequence feature and ShardError for a damaged shard.
+        """
+        if self.spec.kind == "sequence":
+            raise StoreError(f"{self.folder} is a sequence feature: each utterance has its own length")
+        located = self._located(ids)
+        values = np.zeros((len(ids), *self.spec.shape), np.float32)
+        ok = located.filter(pl.col("status") == "ok")
+        for (generation, chunk), group in ok.group_by("generation", "chunk"):
+            shard = self.shard(ShardName(int(generation), int(chunk)))
+            values[group["position"].to_numpy()] = shard.values[group["row"].to_numpy()]
+        present = (located["status"] == "ok").to_numpy()
+        return Rows(values, present, located["status"].to_list(), located["reason"].to_list())
+
+    def read_sequences(self, ids: Sequence[str]) -> list[np.ndarray | None]:
+        """Embeddings of a sequence feature, each [length, *shape] in the stored dtype; None where there is none."""
+        if self.spec.kind != "sequence":
+            raise StoreError(f"{self.folder} is not a sequence feature: use read()")
+        found: list[np.ndarray | None] = [None] * len(ids)
+        columns = ("position", "row", "generation", "chunk")
+        for position, row, generation, chunk in (
+            self._located(ids).filter(pl.col("status") == "ok").select(columns).iter_rows()
+        ):
+            found[position] = np.array(self.shard(ShardName(generation, chunk)).row(row))
+        return found
+
+    def stale(self, manifest: Manifest) -> list[str]:
+        """Ids of the manifest whose row was made from other input than the manifest holds today."""
+        today = pl.DataFrame({"utterance_id": manifest.ids, "today": manifest.source_digests(self.spec.depends)})
+        joined = today.join(self.ledger(["source_digest"]), on="utterance_id", how="inner", maintain_order="left")
+        return joined.filter(pl.col("today") != pl.col("source_digest"))["utterance_id"].to_list()
+
+    def coverage(self, ids: Sequence[str]) -> dict[str, int | dict[str, int]]:
+        """How many of these utterances are ok, missing and failed (by reason) and absent."""
+        counted = self._located(ids).group_by("status", "reason").len().sort("status", "reason")
+        counts: dict[str, int | dict[str, int]] = {"ok": 0, "missing": {}, "failed": {}, ABSENT: 0}
+        for status, reason, number in counted.iter_rows():
+            place = counts[status]
+            if isinstance(place, dict):
+                place[reason] = number
+            else:
+                counts[status] = number
+        return counts
+
+    def rows_digest(self, ids: Sequence[str]) -> str:
+        """A digest of the (utterance id, crc32) pairs of these utterances: which very numbers a run used."""
+        return digest_of("rows", list(self._located(ids).select("utterance_id", "crc32").iter_rows()))

@@ -1,0 +1,75 @@
+"""The ledger: what happened to each utterance that a shard was asked for, as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from features.errors import Reason, ShardError, status_of
+
+COLUMNS: dict[str, pl.DataType] = {
+    "utterance_id": pl.String(),
+    "status": pl.String(),
+    "reason": pl.String(),
+    "detail": pl.String(),
+    "row": pl.Int64(),
+    "source_digest": pl.String(),
+    "input_digest": pl.String(),
+    "media_size": pl.Int64(),
+    "media_mtime_ns": pl.Int64(),
+    "crc32": pl.UInt32(),
+    "seconds_decode": pl.Float64(),
+    "seconds_encode": pl.Float64(),
+}
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """One utterance's outcome. `row` and `crc32` are None unless it is ok; times are seconds."""
+
+    utterance_id: str
+    source_digest: str
+    reason: Reason | None = None
+    detail: str | None = None
+    row: int | None = None
+    input_digest: str | None = None
+    media_size: int | None = None
+    media_mtime_ns: int | None = None
+    crc32: int | None = None
+    seconds_decode: float | None = None
+    seconds_encode: float | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def ledger_frame(rows: Sequence[LedgerRow]) -> pl.DataFrame:
+    """The rows as COLUMNS, then one Int64 column for each of the encoder's counts."""
+    names = sorted({name for row in rows for name in row.counts})
+    data: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in COLUMNS if name != "status"}
+    data["status"] = [status_of(row.reason) for row in rows]
+    data["reason"] = [None if row.reason is None else str(row.reason) for row in rows]
+    columns = [pl.Series(name, data[name], dtype=dtype) for name, dtype in COLUMNS.items()]
+    counts = [pl.Series(name, [row.counts.get(name) for row in rows], dtype=pl.Int64) for name in names]
+    return pl.DataFrame(columns + counts)
+
+
+def write_ledger(path: Path, frame: pl.DataFrame, metadata: dict[str, str]) -> None:
+    """Write a ledger with its metadata (versions, host, time). The caller fsyncs and renames."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(frame.to_arrow().replace_schema_metadata(metadata), path)
+
+
+def read_ledgers(paths: Sequence[Path], columns: Sequence[str] | None = None) -> list[pl.DataFrame]:
+    """The ledgers, each as a frame. Raises ShardError that names the one which cannot be read."""
+    frames = []
+    for path in paths:
+        try:
+            frame = pl.read_parquet(path, columns=list(columns) if columns else None)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise ShardError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+        frames.append(frame)
+    return frames

@@ -1,0 +1,159 @@
+"""The work that is left: which utterances of a manifest a feature still lacks, chunk by chunk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from features.digests import sha256_file
+from features.errors import Reason
+from features.manifest import Manifest
+from features.spec import EncoderSpec
+from features.store.feature import Feature
+
+KNOWN_BAD_POLICIES = ("mask", "use")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One chunk's remaining work. `positions` are rows of the manifest; `supersedes`: some of them have a row already."""
+
+    number: int
+    positions: tuple[int, ...]
+    supersedes: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left of one feature.
+
+    chunks:   remaining work, in the manifest's order
+    digests:  today's source digest of every row of the manifest
+    masked:   ids whose clip the dataset card calls known-bad, where those are masked
+    done:     rows that hold; failed: those of them that are `failed` and are not tried again
+    stale:    rows made from other input, which are redone
+    """
+
+    spec: EncoderSpec
+    chunks: list[Chunk]
+    digests: list[str]
+    masked: frozenset[str]
+    done: int
+    failed: int
+    stale: int
+    retried: int = field(default=0)
+
+    @property
+    def left(self) -> int:
+        return sum(len(chunk.positions) for chunk in self.chunks)
+
+
+def make_plan(
+    manifest: Manifest,
+    spec: EncoderSpec,
+    root: Path,
+    chunk_bounds: Sequence[tuple[int, int]],
+    *,
+    retry_failed: bool = False,
+    rehash: bool = False,
+    known_bad: str = "mask",
+    limit: int | None = None,
+    shard: tuple[int, int] | None = None,
+) -> Plan:
+    """The utterances without a row that holds today.
+
+    A row holds if its source digest is today's and its clip is unchanged (size and mtime; where those differ, or with
+    `rehash`, sha256 of the file), and it is `ok`, or `missing`, or `failed` unless `retry_failed`. `limit` keeps the first
+    utterances that are left; `shard` (I, N) keeps the chunks whose number is I-1 modulo N.
+    """
+    digests = manifest.source_digests(spec.depends)
+    reads_media = spec.depends == "media"
+    masked = frozenset(manifest.card.known_bad) if reads_media and known_bad == "mask" else frozenset()
+    today = pl.DataFrame({"utterance_id": manifest.ids, "today": digests}).with_row_index("position")
+    columns = ["status", "reason", "source_digest"]
+    if reads_media:
+        columns += ["media_size", "media_mtime_ns", "input_digest"]
+    exists = (root / spec.folder / "spec.json").is_file()
+    rows = Feature(root, spec.folder).ledger(columns) if exists else None
+    if rows is None or rows.is_empty():
+        fresh = today.select("position", pl.lit("new").alias("state"))
+    else:
+        joined = today.join(rows, on="utterance_id", how="left", maintain_order="left")
+        changed = pl.col("source_digest") != pl.col("today")
+        if reads_media:
+            is_masked = pl.col("utterance_id").is_in(list(masked))
+            changed |= is_masked != (pl.col("reason") == str(Reason.KNOWN_BAD)).fill_null(False)
+        state = (
+            pl.when(pl.col("status").is_null())
+            .then(pl.lit("new"))
+            .when(changed)
+            .then(pl.lit("stale"))
+            .when((pl.col("status") == "failed") & retry_failed)
+            .then(pl.lit("retried"))
+            .when(pl.col("status") == "failed")
+            .then(pl.lit("failed"))
+            .otherwise(pl.lit("done"))
+        )
+        joined = joined.with_columns(state.alias("state"))
+        fresh = (
+            _mark_changed_media(joined, manifest, rehash, masked) if reads_media else joined.select("position", "state")
+        )
+    states = fresh["state"]
+    wanted = states.is_in(["new", "stale", "retried"])
+    superseding = states.is_in(["stale", "retried"]).to_list()
+    work = fresh["position"].filter(wanted).to_numpy()
+    counts = {state: int((states == state).sum()) for state in ("done", "failed", "stale", "retried")}
+    chunks: list[Chunk] = []
+    left = limit if limit is not None else len(work)
+    first = 0
+    for number, (_, stop) in enumerate(chunk_bounds):
+        last = int(work.searchsorted(stop))
+        positions = work[first:last].tolist()
+        first = last
+        if shard is not None and number % shard[1] != shard[0] - 1:
+            continue
+        positions = positions[:left]
+        left -= len(positions)
+        if positions:
+            chunks.append(Chunk(number, tuple(positions), any(superseding[row] for row in positions)))
+    return Plan(
+        spec,
+        chunks,
+        digests,
+        masked,
+        counts["done"] + counts["failed"],
+        counts["failed"],
+        counts["stale"],
+        counts["retried"],
+    )
+
+
+def _mark_changed_media(joined: pl.DataFrame, manifest: Manifest, rehash: bool, masked: frozenset[str]) -> pl.DataFrame:
+    """`stale` for rows whose clip is another than the one that was read."""
+    states = joined["state"].to_list()
+    media = manifest.frame["media"]
+    columns = joined.select("position", "utterance_id", "media_size", "media_mtime_ns", "input_digest")
+    for index, (position, utterance_id, size, mtime_ns, digest) in enumerate(columns.iter_rows()):
+        name = media[position]
+        if states[index] not in {"done", "failed"} or name is None or utterance_id in masked:
+            continue
+        path = manifest.media_path(name)
+        found_size, found_mtime_ns = media_stat(path)
+        if (found_size, found_mtime_ns) == (size, mtime_ns) and not (rehash and found_size is not None):
+            continue
+        if found_size is None or found_size != size or digest is None or sha256_file(path) != digest:
+            states[index] = "stale"
+    return joined.select("position", pl.Series("state", states))
+
+
+def media_stat(path: Path) -> tuple[int | None, int | None]:
+    """(size, mtime in ns) of a clip, or (None, None) where there is no such file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None, None
+    return status.st_size, status.st_mtime_ns

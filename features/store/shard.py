@@ -1,0 +1,123 @@
+"""One shard's tensors: an HDF5 file that a reader can memory-map.
+
+A vector or stack feature is `/embedding`, [n, *shape]; a sequence feature is `/values`, [sum of lengths, *shape], with
+`/offsets`, int64 [n + 1]. Datasets are contiguous, uncompressed and aligned, and the file holds nothing else.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from features.errors import ShardError
+from features.spec import EncoderSpec
+
+_ALIGNMENT = 64
+
+
+def stored_array(spec: EncoderSpec, array: np.ndarray) -> np.ndarray:
+    """An embedding as the shard keeps it: C-contiguous, little-endian, in the stored dtype.
+
+    Raises ShardError where the shape is not the spec's.
+    """
+    shape = array.shape[1:] if spec.kind == "sequence" else array.shape
+    if shape != spec.shape or (spec.kind == "sequence" and array.ndim != len(spec.shape) + 1):
+        raise ShardError(
+            f"{spec.folder}: an embedding has shape {array.shape}, the spec says {spec.kind} of {spec.shape}"
+        )
+    return np.ascontiguousarray(array, dtype=np.dtype(spec.stored_dtype).newbyteorder("<"))
+
+
+def row_crc32(stored: np.ndarray) -> int:
+    """crc32 of a stored embedding's bytes."""
+    return zlib.crc32(stored.tobytes())
+
+
+def write_shard(path: Path, spec: EncoderSpec, rows: Sequence[np.ndarray]) -> None:
+    """Write the stored arrays of one shard; equal arrays give equal bytes. The caller fsyncs and renames."""
+    dtype = np.dtype(spec.stored_dtype).newbyteorder("<")
+    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=_ALIGNMENT) as file:
+        file.attrs["fingerprint"] = spec.fingerprint
+        if spec.kind == "sequence":
+            lengths = np.array([len(row) for row in rows], dtype="<i8")
+            offsets = np.concatenate([np.zeros(1, "<i8"), np.cumsum(lengths, dtype="<i8")])
+            file.create_dataset("offsets", data=offsets)
+            total = int(offsets[-1])
+            values = np.concatenate(rows) if total else np.zeros((0, *spec.shape), dtype)
+            file.create_dataset("values", data=values, dtype=dtype)
+        else:
+            stacked = np.stack(rows) if rows else np.zeros((0, *spec.shape), dtype)
+            file.create_dataset("embedding", data=stacked, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A checked shard. `values` is a read-only memory map; `offsets` is int64 [n + 1] for a sequence, else None."""
+
+    path: Path
+    values: np.ndarray
+    offsets: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.values) if self.offsets is None else len(self.offsets) - 1
+
+    def row(self, row: int) -> np.ndarray:
+        """One stored embedding (a view of the map)."""
+        if self.offsets is None:
+            return self.values[row]
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+
+def open_shard(path: Path, spec: EncoderSpec, size: int | None = None) -> Shard:
+    """Open a shard for reading without reading its tensors.
+
+    Raises ShardError where the file's size is not `size`, its fingerprint, shapes or dtypes are not the spec's, or its
+    datasets are external, virtual, chunked, filtered or behind a link.
+    """
+    try:
+        if size is not None and path.stat().st_size != size:
+            raise ShardError(
+                f"{path}: is {path.stat().st_size} bytes, its commit record says {size}: run `erc extract` on a copy"
+            )
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("fingerprint") != spec.fingerprint:
+                raise ShardError(
+                    f"{path}: holds another feature (fingerprint {str(file.attrs.get('fingerprint'))[:8]})"
+                )
+            names = {"offsets", "values"} if spec.kind == "sequence" else {"embedding"}
+            if set(file) != names:
+                raise ShardError(f"{path}: holds {sorted(file)}, expected {sorted(names)}")
+            dtype = np.dtype(spec.stored_dtype).newbyteorder("<")
+            if spec.kind != "sequence":
+                return Shard(path, _map(path, file, "embedding", dtype, spec.shape), None)
+            values = _map(path, file, "values", dtype, spec.shape)
+            offsets = np.array(_map(path, file, "offsets", np.dtype("<i8"), ()))
+        if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
+            raise ShardError(f"{path}: /offsets do not fit /values")
+        return Shard(path, values, offsets)
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise ShardError(f"{path}: cannot be opened: {error}") from error
+
+
+def _map(path: Path, file: h5py.File, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """Memory-map one dataset, after checking that it is plain."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ShardError(f"{path}: /{name} is a link: refused")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external or dataset.chunks is not None:
+        raise ShardError(f"{path}: /{name} is external, virtual or chunked: refused")
+    if dataset.id.get_create_plist().get_nfilters():
+        raise ShardError(f"{path}: /{name} is filtered: refused")
+    if dataset.dtype != dtype or dataset.ndim != len(shape) + 1 or dataset.shape[1:] != shape:
+        raise ShardError(f"{path}: /{name} is {dataset.dtype} {dataset.shape}, the spec says {dtype} [n, {shape}]")
+    if dataset.size == 0:
+        return np.zeros(dataset.shape, dtype)
+    offset = dataset.id.get_offset()
+    if offset is None or offset + dataset.nbytes > path.stat().st_size:
+        raise ShardError(f"{path}: /{name} reaches past the end of the file")
+    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=dataset.shape)
