@@ -80,7 +80,8 @@ class EncoderSpec:
     def to_json(self) -> str:
         """spec.json: the fields, the fingerprint, and a digest over all of them. Deterministic."""
         values = asdict(self) | {"shape": list(self.shape), "fingerprint": self.fingerprint, "format": 1}
-        return json.dumps(values | {"digest": digest_of("spec", values)}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        values["digest"] = digest_of("spec", values)
+        return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str = "spec.json") -> EncoderSpec:
@@ -91,16 +92,18 @@ class EncoderSpec:
             if digest != digest_of("spec", values):
                 raise StoreError(f"{where}: its digest does not fit its content: the file was changed or damaged")
             known = {item.name for item in fields(cls)}
-            spec = cls(**{key: value for key, value in values.items() if key in known} | {"shape": tuple(values["shape"])})
+            shape = {"shape": tuple(values["shape"])}
+            spec = cls(**{key: value for key, value in values.items() if key in known} | shape)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{where}: is not a spec of this package ({type(error).__name__}: {error})") from error
         if fingerprint != spec.fingerprint:
-            raise StoreError(f"{where}: fingerprint {fingerprint[:8]} is not that of its fields, {spec.fingerprint[:8]}")
+            raise StoreError(f"{where}: fingerprint {fingerprint[:8]} is not its fields', {spec.fingerprint[:8]}")
         return spec
 
 
 def check_alias(name: str) -> str:
     """A feature's name as it may stand in a folder name. Raises UsageError for any other."""
     if not _NAME.fullmatch(name) or len(name) > 64:
-        raise UsageError(f"feature name {name!r} is not usable: letters, digits, '.', '_' and single '-' inside, at most 64")
+        allowed = "letters, digits, '.', '_' and single '-' inside, at most 64"
+        raise UsageError(f"feature name {name!r} is not usable: {allowed}")
     return name

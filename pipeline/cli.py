@@ -53,8 +53,8 @@ class LazyGroup(click.Group):
 
 @click.command(cls=LazyGroup, context_settings=_CONTEXT)
 @click.version_option(package_name="erc-feature-store", prog_name="erc")
-@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
-def erc(debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error; may stand anywhere.")
+def erc() -> None:
     """Offline features and fast heads for emotion recognition in conversation.
 
     \b
@@ -70,7 +70,8 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
     """Run a command and return its exit status; an ErcError is one line on stderr, with a traceback only for --debug."""
     debug = "--debug" in arguments
     try:
-        status = command.main(args=list(arguments), prog_name=name, standalone_mode=False)
+        remaining = [argument for argument in arguments if argument != "--debug"]
+        status = command.main(args=remaining, prog_name=name, standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -93,7 +94,7 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
             raise
         message = " ".join(str(error).split()) or "no message"
         click.echo(
-            f"{name}: unexpected {type(error).__name__}: {message} (run again with `erc --debug ...` for the traceback)",
+            f"{name}: unexpected {type(error).__name__}: {message} (--debug shows the traceback)",
             err=True,
         )
         return 1
@@ -105,6 +106,4 @@ def main() -> None:
 
 def extract_main() -> None:
     """The console command `extract`: the same as `erc extract`."""
-    arguments = sys.argv[1:]
-    leading = ["--debug"] if "--debug" in arguments else []
-    sys.exit(run(erc, [*leading, "extract", *[item for item in arguments if item != "--debug"]], "erc"))
+    sys.exit(run(erc, ["extract", *sys.argv[1:]], "erc"))

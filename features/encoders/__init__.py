@@ -19,7 +19,7 @@ from features.spec import EncoderSpec, Modality
 if TYPE_CHECKING:
     import numpy as np
 
-    from features.media import Clip, ClipNeeds
+    from features.media import ClipNeeds
 
 Reads = Literal["turn", "dialogue", "clip"]
 
@@ -58,8 +58,8 @@ class Input:
 
 
 class Preparer(Protocol):
-    """Makes the input of one item: a Turn, a Dialogue or a Clip. It runs in worker processes, so it is a small picklable
-    object without weights, and touches no device. Raises UnavailableError where the utterance has no input."""
+    """Makes the input of one item: a Turn, a Dialogue or a Clip. It runs in worker processes, so it is a
+    small picklable object without weights, and touches no device. Raises UnavailableError where the utterance has no input."""
 
     def __call__(self, item: Any, /) -> Input: ...
 
@@ -203,7 +203,8 @@ def _cast(name: str, key: str, value: Any, default: Any) -> Any:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(value).lower()]
         cast = kind(value)
     except (ValueError, KeyError):
-        raise UsageError(f"{name}: {key}={value!r} is not {'a whole number' if kind is int else f'a {kind.__name__}'}") from None
+        expected = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
+        raise UsageError(f"{name}: {key}={value!r} is not {expected}") from None
     if kind in (int, float) and not 0 < cast < float("inf"):
         raise UsageError(f"{name}: {key}={value} must be a finite number above 0")
     return cast

@@ -1,4 +1,4 @@
-"""Cutting a manifest into chunks of consecutive whole dialogues: the unit that is committed, and that a kill can lose."""
+"""Cutting a manifest into chunks of consecutive whole dialogues: what is committed at once."""
 
 from __future__ import annotations
 

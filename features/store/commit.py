@@ -1,7 +1,7 @@
 """Committing a shard: temporary file, fsync, rename, for the tensors, then the ledger, then the commit record.
 
-The record (NNNNN.json, or NNNNN.G.json for generation G) is the commit: without it the other two are orphans. A name that
-is taken is never replaced, so that two writers cannot damage each other even where the lock is of no use.
+The record (NNNNN.json, or NNNNN.G.json for generation G) is the commit: without it the other two are orphans. A name
+that is taken is never replaced, so that two writers cannot damage each other even where the lock is of no use.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def commit_shard(
     generation of the folder.
     """
     existing = committed_names(folder)
-    taken = {name for name in existing}
+    taken = set(existing)
     generation = 0
     if supersedes or ShardName(0, chunk) in taken:
         generation = max((name.generation for name in existing), default=0) + 1

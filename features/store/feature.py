@@ -108,7 +108,7 @@ class Feature:
         return self._shards[name]
 
     def _located(self, ids: Sequence[str]) -> pl.DataFrame:
-        """One row per id, in that order: status, reason, row, crc32, generation, chunk; status `absent` without a ledger row."""
+        """One row per id, in that order: status (or `absent`), reason, row, crc32, generation, chunk."""
         wanted = pl.DataFrame({"utterance_id": list(ids)}, schema={"utterance_id": pl.String})
         located = wanted.join(self._index, on="utterance_id", how="left", maintain_order="left")
         return located.with_columns(pl.col("status").fill_null(ABSENT)).with_row_index("position")

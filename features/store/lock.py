@@ -1,6 +1,6 @@
-"""Locks against two writers of one feature: an exclusive one for a plain run, a shared one and its own slice for --shard.
+"""Locks against two writers of one feature: exclusive for a plain run; for --shard shared, and exclusive for its slice.
 
-flock is released by the kernel when its process dies, so no lock is ever left behind; host and pid are only the message.
+The kernel releases a flock when its process dies, so no lock is ever left behind; host and pid are only the message.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from features.errors import StoreBusyError
 
 @contextmanager
 def writer_lock(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
-    """Hold the right to write a feature folder. `shard` is (I, N), from 1. Raises StoreBusyError where another run holds it."""
+    """Hold the right to write a feature folder; `shard` is (I, N). Raises StoreBusyError where another run holds it."""
     whole = _acquire(folder / ".lock", fcntl.LOCK_SH if shard else fcntl.LOCK_EX, folder)
     try:
         if shard is None:

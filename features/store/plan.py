@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,16 @@ KNOWN_BAD_POLICIES = ("mask", "use")
 
 @dataclass(frozen=True)
 class Chunk:
-    """One chunk's remaining work. `positions` are rows of the manifest; `supersedes`: some of them have a row already."""
+    """One chunk's remaining work.
+
+    start, stop: the manifest's rows that the chunk spans: whole dialogues
+    positions:   those of them that are left
+    supersedes:  some of these have a row already
+    """
 
     number: int
+    start: int
+    stop: int
     positions: tuple[int, ...]
     supersedes: bool
 
@@ -67,7 +73,7 @@ def make_plan(
     """The utterances without a row that holds today.
 
     A row holds if its source digest is today's and its clip is unchanged (size and mtime; where those differ, or with
-    `rehash`, sha256 of the file), and it is `ok`, or `missing`, or `failed` unless `retry_failed`. `limit` keeps the first
+    `rehash`, sha256 of the file), and it is `ok`, `missing`, or `failed` unless `retry_failed`. `limit` keeps the first
     utterances that are left; `shard` (I, N) keeps the chunks whose number is I-1 modulo N.
     """
     digests = manifest.source_digests(spec.depends)
@@ -110,7 +116,7 @@ def make_plan(
     chunks: list[Chunk] = []
     left = limit if limit is not None else len(work)
     first = 0
-    for number, (_, stop) in enumerate(chunk_bounds):
+    for number, (start, stop) in enumerate(chunk_bounds):
         last = int(work.searchsorted(stop))
         positions = work[first:last].tolist()
         first = last
@@ -119,7 +125,7 @@ def make_plan(
         positions = positions[:left]
         left -= len(positions)
         if positions:
-            chunks.append(Chunk(number, tuple(positions), any(superseding[row] for row in positions)))
+            chunks.append(Chunk(number, start, stop, tuple(positions), any(superseding[row] for row in positions)))
     return Plan(
         spec,
         chunks,
@@ -153,7 +159,7 @@ def _mark_changed_media(joined: pl.DataFrame, manifest: Manifest, rehash: bool, 
 def media_stat(path: Path) -> tuple[int | None, int | None]:
     """(size, mtime in ns) of a clip, or (None, None) where there is no such file."""
     try:
-        status = os.stat(path)
+        status = path.stat()
     except OSError:
         return None, None
     return status.st_size, status.st_mtime_ns

@@ -44,7 +44,7 @@ class Store:
         return list(self._features)
 
     def choose(self, modality: str, selector: str | Mapping[str, Any]) -> Feature:
-        """The one feature that a selector names: `gpt2`, `gpt2@1f3a` (a fingerprint's beginning), or {encoder, model, ...}.
+        """The one feature that a selector names: `gpt2`, `gpt2@1f3a` (a fingerprint begins so), or {encoder: ...}.
 
         A mapping's keys are fields of the spec, or of its settings. Raises FeatureChoiceError that lists the candidates
         where none or several match.

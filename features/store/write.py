@@ -16,7 +16,7 @@ from features.errors import Reason, StoreError, UnavailableError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.chunks import chunk_size, cut_chunks
-from features.store.commit import CommitRecord, ShardName, commit_shard, orphans, write_once
+from features.store.commit import ShardName, commit_shard, orphans, write_once
 from features.store.feature import Feature
 from features.store.ledger import LedgerRow, ledger_frame, write_ledger
 from features.store.lock import writer_lock
@@ -44,10 +44,11 @@ class FeatureWriter:
 
     def commit(
         self, chunk: int, rows: Sequence[LedgerRow], embeddings: Mapping[str, np.ndarray], supersedes: bool
-    ) -> CommitRecord:
+    ) -> list[LedgerRow]:
         """Commit one shard: a ledger row per utterance, and an embedding for each row without a reason.
 
-        A non-finite embedding becomes a `failed` row. Raises ShardError for an embedding of another shape.
+        Returns the rows as written: a non-finite embedding becomes a `failed` row. Raises ShardError for an embedding of
+        another shape.
         """
         final_rows: list[LedgerRow] = []
         stored: list[np.ndarray] = []
@@ -61,7 +62,7 @@ class FeatureWriter:
                     row = replace(row, reason=Reason.NON_FINITE, detail="the encoder gave NaN or infinity")
             final_rows.append(row)
         frame = ledger_frame(final_rows)
-        return commit_shard(
+        commit_shard(
             self.path,
             chunk,
             self.spec.fingerprint,
@@ -71,6 +72,7 @@ class FeatureWriter:
             len(stored),
             supersedes,
         )
+        return final_rows
 
 
 @contextmanager

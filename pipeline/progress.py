@@ -1,0 +1,13 @@
+"""One way to show long work: a bar on stderr with what is done a second and what is left, quiet when not a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress_bar(total: int, unit: str, description: str) -> tqdm[Any]:
+    """A tqdm bar; use it in a `with` and call update(n)."""
+    return tqdm(total=total, unit=f" {unit}", desc=description, file=sys.stderr, disable=None, dynamic_ncols=True)
