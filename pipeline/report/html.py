@@ -1,0 +1,79 @@
+"""report.html: one file that needs nothing else.
+
+Every value from data passes through autoescape, and the page's policy lets no script but its own run and nothing load.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+
+import jinja2
+from markupsafe import Markup
+
+from pipeline.report import facts, figures, leaderboard, provenance, words
+from pipeline.report.leaderboard import Corpus
+from pipeline.report.model import Score
+
+
+def html_report(corpora: Sequence[Corpus], folder_notes: Sequence[str] = ()) -> str:
+    """The page. `folder_notes` concern the folder of runs: what was skipped and why."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.report", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        name: getattr(words, name)
+        for name in ("percent", "score", "points", "count", "magnitude", "seconds", "reasons", "share")
+    }
+    script = environment.get_template("sort.js.jinja").render()
+    style = environment.get_template("style.css.jinja").render(figure_style=figures.STYLE)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("report.html.jinja").render(
+        corpora=corpora,
+        folder_notes=list(folder_notes),
+        title=facts.page_title(corpora),
+        script=script,
+        script_hash=f"sha256-{digest}",
+        style=style,
+        headline=headline_markup,
+        badges=facts.badges,
+        baseline_note=facts.baseline_note,
+        random_warning=facts.random_warning,
+        synthetic_warning=facts.SYNTHETIC_WARNING,
+        cell=score_cell,
+        figures=figures,
+        plural=words.plural,
+        **{
+            name: getattr(provenance, name)
+            for name in (
+                "commands_of",
+                "coverage_rows",
+                "manifests_of",
+                "notes_on",
+                "settings_of",
+                "stored_features",
+                "versions_of",
+            )
+        },
+        **{name: getattr(leaderboard, name) for name in ("features_of", "loss_name", "part_name")},
+    )
+
+
+def headline_markup(corpus: Corpus) -> Markup:
+    """The first sentence, its numbers set apart."""
+    return Markup("").join(
+        Markup("<b>{}</b>").format(text) if strong else Markup("<span>{}</span>").format(text)
+        for text, strong in facts.headline_parts(corpus)
+    )
+
+
+def score_cell(value: Score | None) -> Markup:
+    """A mean with its deviation in small type."""
+    if value is None or value.std is None:
+        return Markup("{}").format(words.percent(value.mean if value else None))
+    return Markup("{} <small>± {}</small>").format(words.percent(value.mean), words.percent(value.std))

@@ -1,0 +1,296 @@
+"""What a report knows of a run: the files of a run folder as checked values. Scores are fractions in [0, 1].
+
+Fields that a file has beyond these are ignored, so that a newer run folder still reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SELECTION_SPLIT = "dev"
+EVALUATION_SPLIT = "test"
+
+Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Score(_Part):
+    """One metric over seeds: mean, deviation (ddof 1; None for one seed), and the value of each seed."""
+
+    mean: Fraction
+    std: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    values: tuple[Fraction, ...]
+
+
+class ClassScores(_Part):
+    """Precision, recall and F1 of one label."""
+
+    precision: Score
+    recall: Score
+    f1: Score
+
+
+class BaselineScores(_Part):
+    """Scores of a rule that looks at no input."""
+
+    weighted_f1: Fraction
+    macro_f1: Fraction | None = None
+    accuracy: Fraction | None = None
+    per_class_f1: dict[str, Fraction] = {}
+
+
+class Coverage(_Part):
+    """How many utterances of a split have an embedding, and why the others have none.
+
+    absent: never extracted; missing: there is no input; failed: there is one that could not be used.
+    """
+
+    ok: Count = 0
+    missing: dict[str, Count] = {}
+    failed: dict[str, Count] = {}
+    absent: Count = 0
+
+    @property
+    def total(self) -> int:
+        return self.ok + self.unavailable
+
+    @property
+    def unavailable(self) -> int:
+        return sum(self.missing.values()) + sum(self.failed.values()) + self.absent
+
+    @property
+    def share(self) -> float:
+        """Fraction of utterances that have an embedding; 1.0 for an empty split."""
+        return self.ok / self.total if self.total else 1.0
+
+
+class Metrics(_Part):
+    """metrics-SPLIT.json: the scores of one experiment on one split.
+
+    confusion: [gold][predicted] counts, summed over seeds; rows and columns in the order of `labels`
+    """
+
+    split: str
+    utterances: Count
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    support: dict[str, Count]
+    weighted_f1: Score
+    macro_f1: Score
+    accuracy: Score
+    per_class_f1: dict[str, Score]
+    per_class: dict[str, ClassScores] = {}
+    confusion: tuple[tuple[Count, ...], ...]
+    baselines: dict[str, BaselineScores] = {}
+    coverage: dict[str, Coverage] = {}
+    no_input: Count = 0
+    unlabelled: Count = 0
+
+    @model_validator(mode="after")
+    def _agree(self) -> Metrics:
+        labels, seeds = set(self.labels), len(self.seeds)
+        if len(labels) != len(self.labels):
+            raise ValueError("labels repeat")
+        for name, mapping in (("support", self.support), ("per_class_f1", self.per_class_f1)):
+            if set(mapping) != labels:
+                raise ValueError(f"{name} does not have exactly the labels of `labels`")
+        if self.per_class and set(self.per_class) != labels:
+            raise ValueError("per_class does not have exactly the labels of `labels`")
+        scores = [self.weighted_f1, self.macro_f1, self.accuracy, *self.per_class_f1.values()]
+        scores += [part for one in self.per_class.values() for part in (one.precision, one.recall, one.f1)]
+        if any(len(score.values) != seeds for score in scores):
+            raise ValueError(f"a score does not have one value for each of the {seeds} seeds")
+        if len(self.confusion) != len(labels) or any(len(row) != len(labels) for row in self.confusion):
+            raise ValueError(f"confusion is not {len(labels)} by {len(labels)}")
+        return self
+
+    def collapsed_seeds(self) -> int:
+        """How many seeds predicted one and the same class for every utterance.
+
+        A class with recall 1 whose precision is its share of the labelled utterances was predicted for all of them.
+        """
+        total = sum(self.support.values())
+        if not total:
+            return 0
+        if not self.per_class:
+            predicted = [any(row[column] for row in self.confusion) for column in range(len(self.labels))]
+            return len(self.seeds) if sum(predicted) == 1 and len(self.labels) > 1 else 0
+        found = 0
+        for position in range(len(self.seeds)):
+            for label, count in self.support.items():
+                scores = self.per_class[label]
+                precision, recall = scores.precision.values[position], scores.recall.values[position]
+                if 0 < count < total and recall == 1 and abs(precision - count / total) < 1e-9:
+                    found += 1
+                    break
+        return found
+
+
+class FeatureUse(_Part):
+    """One stored feature that a run was trained on, as features.json records it."""
+
+    modality: str
+    name: str
+    folder: str
+    fingerprint: str
+    encoder: str
+    model: str | None = None
+    weights: str = "none"
+    kind: str = "vector"
+    shape: tuple[int, ...] = ()
+    compute_dtype: str = ""
+    settings: dict[str, Any] = {}
+    rows_digest: str | None = None
+    coverage: dict[str, Coverage] = {}
+
+
+class ManifestFacts(_Part):
+    """The corpus that a run was trained on."""
+
+    path: str | None = None
+    sha256: str | None = None
+    dataset: str
+    title: str = ""
+    synthetic: bool = False
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    neutral: str | None = None
+    train_label_counts: dict[str, Count] = {}
+
+
+class FeaturesFile(_Part):
+    """features.json."""
+
+    manifest: ManifestFacts
+    features: tuple[FeatureUse, ...]
+    versions: dict[str, str | None] = {}
+    command: str | list[str] | None = None
+
+
+class SeedResult(_Part):
+    """seed-N/result.json, written when a seed is done. train_seconds: of this seed; parameters: trained weights."""
+
+    seed: int
+    best_epoch: int | None = None
+    epochs: int | None = None
+    train_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    parameters: Count | None = None
+    dev_weighted_f1: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Dev weighted F1 (fractions) of one seed by epoch."""
+
+    seed: int
+    epochs: tuple[int, ...]
+    dev_weighted_f1: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment of one configuration.
+
+    folder:     name of its folder, which is unique among the runs of a report
+    metrics:    split -> Metrics
+    results:    the seeds that are done
+    unfinished: seeds that were started and are not done
+    """
+
+    folder: str
+    experiment: str
+    config: dict[str, Any]
+    record: FeaturesFile
+    metrics: dict[str, Metrics] = field(default_factory=dict)
+    results: tuple[SeedResult, ...] = ()
+    unfinished: tuple[int, ...] = ()
+    curves: tuple[Curve, ...] = ()
+
+    @property
+    def manifest(self) -> ManifestFacts:
+        return self.record.manifest
+
+    @property
+    def features(self) -> tuple[FeatureUse, ...]:
+        return self.record.features
+
+    @property
+    def dev(self) -> Metrics | None:
+        """The scores that rank this run."""
+        return self.metrics.get(SELECTION_SPLIT)
+
+    @property
+    def random_weights(self) -> list[str]:
+        """Names of the features whose encoder had random weights."""
+        return [feature.name for feature in self.features if feature.weights == "random"]
+
+    @property
+    def parameters(self) -> int | None:
+        known = [result.parameters for result in self.results if result.parameters is not None]
+        return known[0] if known else None
+
+    @property
+    def seconds_per_seed(self) -> float | None:
+        """Mean training time of a seed."""
+        known = [result.train_seconds for result in self.results if result.train_seconds is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
+    def reported(self) -> float | None:
+        """The published score of `paper.reported`, in percent as it was printed, or None."""
+        paper = self.config.get("paper")
+        value = paper.get("reported") if isinstance(paper, dict) else None
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A run folder that was skipped, and why."""
+
+    folder: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class TestRead:
+    """One line of test_reads.jsonl: an evaluation that looked at the test split."""
+
+    __test__ = False
+
+    time: str
+    experiment: str
+    run: str
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A question that a suite asks of two of its experiments, which differ in one factor."""
+
+    question: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """Everything that was found in a folder of runs."""
+
+    runs: tuple[Run, ...]
+    unreadable: tuple[Unreadable, ...] = ()
+    test_reads: tuple[TestRead, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def ordered_splits(splits: Iterable[str]) -> list[str]:
+    """dev first, test second, then the others by name."""
+    first = {SELECTION_SPLIT: 0, EVALUATION_SPLIT: 1}
+    return sorted(set(splits), key=lambda split: (first.get(split, 2), split))
