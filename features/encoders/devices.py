@@ -1,0 +1,102 @@
+"""Where an encoder computes and in which dtype. Importing this loads no torch."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from features.errors import UsageError, nearest
+from features.spec import DTYPES
+
+if TYPE_CHECKING:
+    import torch
+
+_CUDA = re.compile(r"cuda(?::(\d+))?")
+_AMPERE = (8, 0)  # the first compute capability with bf16 units
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def resolve_device(device: str) -> str:
+    """`cpu`, `cuda` or `cuda:N` for what --device says; `auto` is the GPU where there is one.
+
+    Raises UsageError for a name of another form, and for a GPU that is not there: it says what is.
+    """
+    if device == "cpu":
+        return device
+    if device == "auto":
+        return "cuda" if _cuda_count()[0] else "cpu"
+    match = _CUDA.fullmatch(device)
+    if not match:
+        raise UsageError(f"device {device!r} is not one of auto, cpu, cuda, cuda:N")
+    count, trouble = _cuda_count()
+    if not count:
+        raise UsageError(f"device {device!r} is not there: {trouble}; give --device cpu")
+    if int(match[1] or 0) >= count:
+        there = ", ".join(f"cuda:{index}" for index in range(count))
+        raise UsageError(f"device {device!r} is not there: this machine has {there} and cpu")
+    return device
+
+
+def resolve_dtype(dtype: str, device: str) -> str:
+    """`fp32`, `bf16` or `fp16` for what --dtype says; `auto` is bf16 where the hardware has units for it, else fp32.
+
+    device: as `resolve_device` gives it. Units for bf16: CUDA from compute capability 8.0 (Ampere) on, CPUs with AMX.
+    Raises UsageError for a name of another form.
+    """
+    if dtype == "auto":
+        return "bf16" if _has_bf16_units(device) else "fp32"
+    if dtype not in DTYPES:
+        raise UsageError(f"no dtype {dtype!r}: {nearest(dtype, ('auto', *DTYPES))}")
+    return dtype
+
+
+def torch_dtype(dtype: str) -> torch.dtype:
+    """The torch dtype of one of spec.DTYPES."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+
+
+def pin_fp32() -> None:
+    """Make fp32 mean IEEE fp32 in this process: TF32 off for products, convolutions and recurrent layers.
+
+    torch's own default lets cuDNN use TF32, whose 10-bit mantissa is far outside the parity this package states.
+    """
+    import torch
+
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    torch.backends.cudnn.rnn.fp32_precision = "ieee"
+
+
+def _cuda_count() -> tuple[int, str]:
+    """How many GPUs torch can use, and where there are none, why."""
+    import torch
+
+    if torch.version.cuda is None:
+        return 0, "this torch was built without CUDA"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    said = f" ({str(caught[0].message).split('. ')[0].strip()})" if caught else ""
+    return count, f"torch finds no CUDA GPU{said}"
+
+
+def _has_bf16_units(device: str) -> bool:
+    if device == "cpu":
+        return _cpu_has_amx()
+    import torch
+
+    capability: tuple[int, int] = torch.cuda.get_device_capability(device)
+    return capability >= _AMPERE
+
+
+def _cpu_has_amx() -> bool:
+    """Whether Linux lists AMX tiles with bf16 for this CPU; without such a list, no."""
+    try:
+        text = _CPUINFO.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return re.search(r"^flags\s*:.*\bamx_bf16\b", text, re.MULTILINE) is not None

