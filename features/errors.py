@@ -55,6 +55,14 @@ class StoreBusyError(StoreError):
     """Another run holds the store's lock."""
 
 
+class TrainingError(ErcError):
+    """Training that cannot go on: the loss is no longer finite, or a worker died."""
+
+
+class CheckpointError(ErcError):
+    """A trained head that is absent, damaged, or does not fit its configuration."""
+
+
 class Reason(StrEnum):
     """Why an utterance has no embedding. The ledger's `reason` column holds one of these, or null."""
 

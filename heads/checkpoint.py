@@ -1,0 +1,126 @@
+"""head.safetensors: a trained head with its normalisation, and all that is needed to build it again. No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from features.digests import canonical_json
+from features.errors import CheckpointError
+from heads.experiment import Experiment
+from heads.model import Head, build_head
+from heads.normalise import Normaliser
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class InputFeature:
+    """A stored feature that a head reads."""
+
+    folder: str
+    fingerprint: str
+    normaliser: Normaliser
+    width: int
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """A head that can predict. inputs: modality -> features, in the head's order."""
+
+    head: Head
+    labels: tuple[str, ...]
+    inputs: dict[str, tuple[InputFeature, ...]]
+
+
+def write_checkpoint(path: Path, trained: TrainedHead) -> None:
+    """The file appears whole or not at all."""
+    tensors = {f"head.{name}": value.contiguous() for name, value in trained.head.state_dict().items()}
+    for modality, features in trained.inputs.items():
+        for index, feature in enumerate(features):
+            for name in ("mean", "scale"):
+                array = getattr(feature.normaliser, name)
+                if array is not None:
+                    tensors[f"normalise.{modality}.{index}.{name}"] = torch.from_numpy(array)
+    inputs = {
+        modality: [
+            {
+                "folder": feature.folder,
+                "fingerprint": feature.fingerprint,
+                "normalise": feature.normaliser.name,
+                "width": feature.width,
+            }
+            for feature in features
+        ]
+        for modality, features in trained.inputs.items()
+    }
+    metadata = {"format": FORMAT, "labels": canonical_json(trained.labels), "inputs": json.dumps(inputs)}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path, experiment: Experiment) -> TrainedHead:
+    """Build the experiment's head and load it, in eval mode.
+
+    Raises CheckpointError for a file that is absent, damaged, of another format, or of another experiment.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no checkpoint at {path}: train the head again") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: is not a whole safetensors file ({error}): train the head again") from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {metadata.get('format')!r} is not {FORMAT!r}, which this version reads")
+    try:
+        labels = tuple(json.loads(metadata["labels"]))
+        inputs = {
+            modality: tuple(_input(tensors, modality, index, item) for index, item in enumerate(items))
+            for modality, items in json.loads(metadata["inputs"]).items()
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its metadata is damaged ({type(error).__name__}: {error})") from error
+    if set(inputs) != set(experiment.inputs):
+        raise CheckpointError(f"{path}: reads {', '.join(inputs)}, but its config names {', '.join(experiment.inputs)}")
+    with torch.random.fork_rng(devices=[]):
+        head = build_head(
+            experiment, {key: [item.width for item in items] for key, items in inputs.items()}, len(labels)
+        )
+    state = {name.removeprefix("head."): value for name, value in tensors.items() if name.startswith("head.")}
+    _check_state(path, state, head.state_dict())
+    head.load_state_dict(state)
+    return TrainedHead(head.eval(), labels, inputs)
+
+
+def _input(tensors: dict[str, Tensor], modality: str, index: int, item: dict[str, Any]) -> InputFeature:
+    arrays = {
+        name: tensors[key].numpy() if (key := f"normalise.{modality}.{index}.{name}") in tensors else None
+        for name in ("mean", "scale")
+    }
+    return InputFeature(item["folder"], item["fingerprint"], Normaliser(item["normalise"], **arrays), int(item["width"]))
+
+
+def _check_state(path: Path, state: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    for name, value in wanted.items():
+        if name not in state:
+            raise CheckpointError(f"{path}: has no {name}: it was trained with another config")
+        if state[name].shape != value.shape:
+            found, expected = tuple(state[name].shape), tuple(value.shape)
+            raise CheckpointError(f"{path}: {name} is {found}, but its config asks for {expected}")
+    extra = sorted(set(state) - set(wanted))
+    if extra:
+        raise CheckpointError(f"{path}: holds {extra[0]}, which its config does not ask for")

@@ -1,0 +1,108 @@
+"""Scores with scikit-learn, over a fixed list of labels. Scores are fractions; a class that never occurs and is never
+predicted scores 0."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One prediction's scores. per_class: label -> precision, recall, f1; confusion: int [c, c], rows gold, columns predicted."""
+
+    weighted_f1: float
+    macro_f1: float
+    accuracy: float
+    per_class: dict[str, dict[str, float]]
+    confusion: np.ndarray
+
+
+def weighted_f1(gold: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
+    """F1 of each class, weighted by its gold utterances. gold, predicted: int [n]."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(gold, predicted, labels=range(num_classes), average="weighted", zero_division=0))
+
+
+def score(gold: np.ndarray, predicted: np.ndarray, labels: Sequence[str]) -> Scores:
+    """gold, predicted: int [n], places in `labels`; every gold label is known."""
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+    places = range(len(labels))
+    each = precision_recall_fscore_support(gold, predicted, labels=places, zero_division=0)
+    return Scores(
+        weighted_f1=weighted_f1(gold, predicted, len(labels)),
+        macro_f1=float(np.mean(each[2])),
+        accuracy=float(accuracy_score(gold, predicted)),
+        per_class={
+            label: {"precision": float(each[0][place]), "recall": float(each[1][place]), "f1": float(each[2][place])}
+            for place, label in enumerate(labels)
+        },
+        confusion=confusion_matrix(gold, predicted, labels=places),
+    )
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """mean, std (ddof 1; null for one seed) and the values themselves."""
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "values": list(values),
+    }
+
+
+def summarise(scores: Sequence[Scores], labels: Sequence[str]) -> dict[str, Any]:
+    """The scores of several seeds: mean, std and values of each; the confusion matrices are added up."""
+    parts = ("precision", "recall", "f1")
+    per_class = {
+        label: {part: over_seeds([item.per_class[label][part] for item in scores]) for part in parts} for label in labels
+    }
+    return {
+        "weighted_f1": over_seeds([item.weighted_f1 for item in scores]),
+        "macro_f1": over_seeds([item.macro_f1 for item in scores]),
+        "accuracy": over_seeds([item.accuracy for item in scores]),
+        "per_class_f1": {label: per_class[label]["f1"] for label in labels},
+        "per_class": per_class,
+        "confusion": np.sum([item.confusion for item in scores], axis=0).tolist(),
+    }
+
+
+def baselines(
+    gold: np.ndarray, labels: Sequence[str], neutral: str | None, train_counts: Mapping[str, int]
+) -> dict[str, dict[str, Any]]:
+    """What needs no model.
+
+    always-neutral: the card's neutral label every time; the most frequent train label where the card has none
+    class-prior:    labels drawn at random as often as in train. Its scores are those of the expected confusion matrix,
+                    E[gold i, predicted j] = support_i * p_j: exact for accuracy, precision and recall of large samples, and
+                    within a fraction of a point of the mean over draws for F1
+    """
+    counts = np.array([train_counts.get(label, 0) for label in labels], dtype=np.float64)
+    support = np.bincount(gold, minlength=len(labels)).astype(np.float64)
+    constant = labels.index(neutral) if neutral in labels else int(counts.argmax())
+    one_hot = np.zeros(len(labels))
+    one_hot[constant] = 1.0
+    prior = counts / counts.sum() if counts.sum() else np.full(len(labels), 1 / len(labels))
+    return {
+        "always-neutral": _expected_scores(support, one_hot, labels),
+        "class-prior": _expected_scores(support, prior, labels),
+    }
+
+
+def _expected_scores(support: np.ndarray, chances: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+    """Scores of predictions drawn with fixed chances. support, chances: [c]."""
+    total = support.sum()
+    hits = support * chances
+    denominator = support + total * chances  # gold and predicted utterances of the class
+    f1 = np.divide(2 * hits, denominator, out=np.zeros_like(hits), where=denominator > 0)
+    return {
+        "weighted_f1": float((f1 * support).sum() / total),
+        "macro_f1": float(f1.mean()),
+        "accuracy": float(hits.sum() / total),
+        "per_class_f1": {label: float(value) for label, value in zip(labels, f1, strict=True)},
+    }

@@ -1,0 +1,92 @@
+"""Normalising stored embeddings, which are kept as the encoder gave them. Statistics come from train rows alone.
+
+Legend: n rows, d values. All functions take and give float32 [n, d].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from features.errors import StoreError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# name -> the steps, in their order
+NORMALISERS: dict[str, tuple[str, ...]] = {
+    "standardise": ("standardise",),
+    "l2": ("l2",),
+    "l2+standardise": ("l2", "standardise"),
+    "none": (),
+}
+
+_ROWS = 4096  # at once, so that float64 copies stay small
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """One feature's normalisation. mean, scale: float32 [d], or None where nothing is standardised."""
+
+    name: str
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    @classmethod
+    def fit(cls, name: str, rows: np.ndarray) -> Normaliser:
+        """Fit on the rows of train utterances that are there. A dimension that does not vary is centred and left unscaled:
+        divided by its deviation it would be NaN.
+
+        Raises StoreError for rows with values that are not finite, or for none at all.
+        """
+        import numpy as np
+
+        if "standardise" not in NORMALISERS[name]:
+            return cls(name)
+        if not len(rows):
+            raise StoreError("no train utterance has an embedding, so there is nothing to standardise by")
+        total, squares = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+        largest = np.zeros(rows.shape[1])
+        for block in _blocks(name, rows):
+            total += block.sum(axis=0)
+            largest = np.maximum(largest, np.abs(block).max(axis=0))
+        mean = total / len(rows)
+        for block in _blocks(name, rows):
+            squares += ((block - mean) ** 2).sum(axis=0)
+        deviation = np.sqrt(squares / len(rows))
+        if not np.isfinite(deviation).all():
+            raise StoreError("stored embeddings hold values that are not finite: see `erc store verify`")
+        # Below this the deviation is the rounding of float32, not a signal.
+        constant = deviation <= 1e-6 * largest
+        return cls(name, mean.astype(np.float32), np.where(constant, 1.0, deviation).astype(np.float32))
+
+    def apply(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """float32 [n, d], in `out` where it is given (which may be `rows`). Each row depends on itself alone."""
+        import numpy as np
+
+        out = np.empty(rows.shape, dtype=np.float32) if out is None else out
+        for start in range(0, len(rows), _ROWS):
+            block = np.asarray(rows[start : start + _ROWS], dtype=np.float32)
+            for step in NORMALISERS[self.name]:
+                block = _l2(block) if step == "l2" else (block - self.mean) / self.scale
+            out[start : start + _ROWS] = block
+        return out
+
+
+def _blocks(name: str, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """float64 blocks of what is to be standardised: after L2 where that comes first."""
+    import numpy as np
+
+    for start in range(0, len(rows), _ROWS):
+        block = rows[start : start + _ROWS]
+        yield (_l2(block) if NORMALISERS[name][0] == "l2" else block).astype(np.float64)
+
+
+def _l2(rows: np.ndarray) -> np.ndarray:
+    """Each row divided by its Euclidean norm; a row of zeros stays."""
+    import numpy as np
+
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    divided: np.ndarray = rows / np.where(norm > 0, norm, 1.0)
+    return divided
