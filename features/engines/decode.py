@@ -72,6 +72,9 @@ def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResul
                 outcomes[key] = UnavailableError(Reason.UNPREPARED, f"{type(error).__name__}: {error}")
     except UnavailableError as error:
         outcomes = dict.fromkeys(task.readers, error)
+    except Exception as error:
+        odd = UnavailableError(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
+        outcomes = dict.fromkeys(task.readers, odd)
     return ClipResult(task, outcomes, size, mtime_ns, digest, time.perf_counter() - started)
 
 

@@ -23,12 +23,16 @@ from features.store.shard import open_shard, row_crc32, stored_array, write_shar
     lengths=st.lists(st.integers(0, 5), max_size=6),
     data=st.data(),
 )
-def test_round_trip(tmp_path_factory: pytest.TempPathFactory, kind: str, dtype: str, lengths: list[int], data: st.DataObject) -> None:
+def test_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, dtype: str, lengths: list[int], data: st.DataObject
+) -> None:
     shape = (2, 3) if kind == "stack" else (3,)
     spec = make_spec(kind=kind, shape=shape, stored_dtype=dtype)
     finite = st.floats(-100, 100, width=16)
     arrays = [
-        stored_array(spec, data.draw(hnp.arrays(np.float32, (length, *shape) if kind == "sequence" else shape, elements=finite)))
+        stored_array(
+            spec, data.draw(hnp.arrays(np.float32, (length, *shape) if kind == "sequence" else shape, elements=finite))
+        )
         for length in lengths
     ]
     path = tmp_path_factory.mktemp("shard") / "00000.h5"

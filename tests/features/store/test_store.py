@@ -151,7 +151,7 @@ class TestChoosing:
             Store(tmp_path).choose("text", "surfaces")
         with pytest.raises(FeatureChoiceError, match="erc extract --modality audio --encoder logmel"):
             Store(tmp_path).choose("audio", "logmel")
-        with pytest.raises(StoreError, match="no store at .*erc extract"):
+        with pytest.raises(StoreError, match=r"no store at .*erc extract"):
             Store(tmp_path / "none")
 
 
@@ -196,7 +196,10 @@ def test_two_writers(tmp_path: Path) -> None:
     manifest = make_manifest(3)
     folder = write_feature(tmp_path, make_spec(), manifest, numbered(manifest)).path
     with writer_lock(folder):
-        with pytest.raises(StoreBusyError, match=r"another run is writing it \(host .*, pid \d+\)"), writer_lock(folder):
+        with (
+            pytest.raises(StoreBusyError, match=r"another run is writing it \(host .*, pid \d+\)"),
+            writer_lock(folder),
+        ):
             pass
         with pytest.raises(StoreBusyError, match="another run is writing"), writer_lock(folder, (1, 2)):
             pass
