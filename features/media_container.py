@@ -62,7 +62,7 @@ def choose_stream(container: InputContainer, kind: str) -> Stream:
     if decodable:
         return min(decodable, key=lambda stream: (not stream.disposition & Disposition.default, stream.index))
     if streams:
-        raise UnavailableError(Reason.UNDECODABLE, f"no decoder for the codec of its {kind} stream ({streams[0].index})")
+        raise UnavailableError(Reason.UNDECODABLE, f"no decoder for its {kind} stream ({streams[0].index})")
     raise UnavailableError(Reason.NO_AUDIO if kind == "audio" else Reason.NO_VIDEO, f"{len(container.streams)} streams")
 
 
@@ -84,11 +84,21 @@ def check_picture_size(width: int, height: int) -> None:
         raise UnavailableError(Reason.TOO_LARGE, f"{width}x{height} pixels (at most {MAX_PIXELS:,})")
 
 
-def read_packets(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet]:
-    """The packets of these streams, whole ones only. A file that breaks off ends there, without an error."""
+def read_packets(container: InputContainer, streams: Sequence[Stream], seek_to: int | None) -> Iterator[Packet]:
+    """The whole packets of these streams, from the key frame at or before `seek_to` microseconds (None: all of them).
+
+    A file that breaks off ends there, without an error. Expects a fresh container. Raises FFmpegError where the file
+    has no way to seek.
+    """
+    waiting: set[int] = set()  # video streams whose first key frame is still to come: what is before it does not decode
+    if seek_to is not None:
+        container.seek(seek_to)
+        waiting = {stream.index for stream in streams if stream.type == "video"}
     with suppress(FFmpegError):
         for packet in container.demux(*streams):
-            if packet.size and not packet.is_corrupt:
+            if packet.is_keyframe:
+                waiting.discard(packet.stream_index)
+            if packet.size and not packet.is_corrupt and packet.stream_index not in waiting:
                 yield packet
 
 
@@ -116,7 +126,7 @@ class Timeline:
 
     ticks:     sorted presentation times, in units of `time_base` seconds
     last:      how long the last frame lasts, in the same units
-    has_times: False where the file stores none: `ticks` are then decoding times, and the n-th decoded frame has the n-th
+    has_times: False where the file stores none: `ticks` are then decoding times, the n-th decoded frame has the n-th
     """
 
     time_base: Fraction
@@ -158,18 +168,12 @@ class Survey:
     cut: bool
 
     def timeline(self, index: int) -> Timeline:
-        """Raises UnavailableError: too-short where a stream has nothing in the cut, undecodable for one without packets."""
+        """Raises UnavailableError: too-short for a stream with nothing in the cut, undecodable for one without packets."""
         if index in self.timelines:
             return self.timelines[index]
         if self.cut:
             raise UnavailableError(Reason.TOO_SHORT, f"stream {index} has nothing within the cut")
         raise UnavailableError(Reason.UNDECODABLE, f"stream {index} holds no whole packet")
-
-
-def seek(container: InputContainer, seek_to: int | None) -> None:
-    """Go to the key frame at or before `seek_to` microseconds; None stays at the beginning of a fresh container."""
-    if seek_to is not None:
-        container.seek(seek_to)
 
 
 def survey(path: Path, stream_indices: Sequence[int], window: Window) -> Survey:
@@ -185,28 +189,29 @@ def survey(path: Path, stream_indices: Sequence[int], window: Window) -> Survey:
         with open_container(path) as container:
             streams = [container.streams[index] for index in stream_indices]
             try:
-                seek(container, seek_to)
+                timelines = _timelines(container, streams, seek_to, window)
             except FFmpegError:
                 continue
-            timelines = _timelines(container, streams, window)
         found = [timelines[index] for index in stream_indices if index in timelines]
         if seek_to is None or (found and all(line.begin <= (window.start or 0) for line in found)):
             break
     return Survey(seek_to, timelines, cut)
 
 
-def _timelines(container: InputContainer, streams: Sequence[Stream], window: Window) -> dict[int, Timeline]:
+def _timelines(
+    container: InputContainer, streams: Sequence[Stream], seek_to: int | None, window: Window
+) -> dict[int, Timeline]:
     times: dict[int, list[tuple[int, int]]] = {stream.index: [] for stream in streams}
     timeless: set[int] = set()
     finished: set[int] = set()
-    for packet in read_packets(container, streams):
+    for packet in read_packets(container, streams, seek_to):
         if packet.is_discard:
             continue
         index, tick = packet.stream_index, packet.pts
         if tick is None:
             timeless.add(index)
             tick = packet.dts if packet.dts is not None else _counted_tick(packet.stream, len(times[index]))
-        decoded_at = (packet.dts if packet.dts is not None else tick) * packet.time_base
+        decoded_at = (packet.dts if packet.dts is not None else tick) * _time_base(packet.stream)
         if window.end is not None and decoded_at >= window.end:
             finished.add(index)
             if len(finished) == len(streams) or decoded_at > window.end + _INTERLEAVING_S:
@@ -220,15 +225,22 @@ def _timelines(container: InputContainer, streams: Sequence[Stream], window: Win
 
 
 def _timeline(stream: Stream, times: list[tuple[int, int]], has_times: bool) -> Timeline:
-    times.sort()
-    ticks = [tick for tick, _ in times]
-    last = times[-1][1]
+    ordered = sorted(times)
+    if stream.container.format.name == "avi" and getattr(stream.codec_context, "has_b_frames", False):
+        has_times = has_times and ordered != times  # AVI stores decoding times; for some codecs FFmpeg can do no better
+    ticks = [tick for tick, _ in ordered]
+    last = ordered[-1][1]
     if last <= 0 and len(ticks) > 1:
         last = ticks[-1] - ticks[-2]
-    return Timeline(stream.time_base, ticks, max(last, 0), has_times)
+    return Timeline(_time_base(stream), ticks, max(last, 0), has_times)
 
 
 def _counted_tick(stream: Stream, count: int) -> int:
-    """The time of the count-th packet of a stream that stores no times at all, at its nominal rate (25/s without one)."""
+    """The time of the count-th packet of a stream that stores no times: at its nominal rate, or 25/s without one."""
     rate = getattr(stream, "average_rate", None) or 25
-    return round(count / rate / stream.time_base)
+    return round(count / rate / _time_base(stream))
+
+
+def _time_base(stream: Stream) -> Fraction:
+    """Seconds per tick; a stream without any is counted in microseconds, as FFmpeg does."""
+    return stream.time_base or Fraction(1, _MICROSECONDS)

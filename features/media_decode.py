@@ -21,7 +21,6 @@ from features.media_container import (
     open_container,
     prepare_decoder,
     read_packets,
-    seek,
     survey,
 )
 from features.media_readers import FrameReader, SoundReader
@@ -36,7 +35,7 @@ _READERS: dict[str, type[Any]] = {"audio": SoundReader, "video": FrameReader}
 def decode(
     path: Path, start: float | None, end: float | None, sounds: Sequence[AudioNeed], frames: Sequence[FramesNeed]
 ) -> tuple[Sounds, Pictures]:
-    """Everything that is asked of one clip, or why it is not to be had; a broken stream does not take the other with it.
+    """Everything that is asked of one clip, or why it is not to be had. A broken stream does not take the other along.
 
     start, end: the cut in seconds from the beginning of the file, or None
     Raises UnavailableError (undecodable) where the file is no media.
@@ -94,8 +93,7 @@ def _feed(path: Path, seek_to: int | None, readers: Mapping[int, Reader]) -> Non
         streams = [container.streams[index] for index in running]
         for stream in streams:
             prepare_decoder(stream)
-        seek(container, seek_to)
-        for packet in read_packets(container, streams):
+        for packet in read_packets(container, streams, seek_to):
             reader = running.get(packet.stream_index)
             if reader is None:
                 continue

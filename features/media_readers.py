@@ -16,8 +16,8 @@ from features.media_container import Timeline, Window, check_picture_size
 
 MAX_KEPT_BYTES = 1 << 30  # of decoded samples, and of pictures, per clip
 
-# swresample lowers the sum of a down-mix's weights to 1 only for integer samples: without this, two equal channels would
-# come out 3 dB above either and clip. The centre of 5.1 keeps its weight among the others (0.29; left and right 0.21).
+# swresample lowers the sum of a down-mix's weights to 1 only for integer samples: without this, two equal channels
+# would come out 3 dB above either and clip. The centre of 5.1 keeps its share (0.29; left and right 0.21 each).
 _RESAMPLER = {"rematrix_maxval": "1"}
 
 
@@ -37,13 +37,14 @@ class SoundReader:
         self._end = window.end
         stop = timeline.end if window.end is None else min(window.end, timeline.end)
         self._seconds = float(max(stop - self._begin, 0))
+        self._time_base = timeline.time_base
         self._next: Fraction = timeline.begin
         self._tracks = [_Track(need, window) for need in needs]
 
     def feed(self, frame: av.AudioFrame) -> None:
         """Take one decoded frame. Raises UnavailableError (too-large)."""
         self._heard = True
-        begin = self._next if frame.pts is None else frame.pts * Fraction(frame.time_base)
+        begin = self._next if frame.pts is None else frame.pts * self._time_base
         self._next = begin + Fraction(frame.samples, frame.sample_rate)
         if self._end is not None and begin >= self._end:
             self.done = True
@@ -168,11 +169,8 @@ class FrameReader:
         stop = timeline.end if window.end is None else min(window.end, timeline.end)
         self._duration = stop - self._begin
         if window != Window(None, None) and self._duration <= 0:
-            raise UnavailableError(
-                Reason.TOO_SHORT,
-                f"the cut begins at {float(window.start or 0):.3f} s, but the video lasts from "
-                f"{float(timeline.begin):.3f} to {float(timeline.end):.3f} s",
-            )
+            detail = f"the cut begins at {float(self._begin):.3f} s, the video ends at {float(stop):.3f} s"
+            raise UnavailableError(Reason.TOO_SHORT, detail)
         self._times = {need: self._times_of(need) for need in needs}
         self._pending = sorted({time for times in self._times.values() for time in times}, reverse=True)
         self._shown: dict[Fraction, Picture] = {}
@@ -200,7 +198,7 @@ class FrameReader:
         timeline = self._timeline
         self._count += 1
         if timeline.has_times and frame.pts is not None:
-            return frame.pts * Fraction(frame.time_base)
+            return frame.pts * timeline.time_base
         return timeline.ticks[min(self._count, len(timeline.ticks)) - 1] * timeline.time_base
 
     def _show(self, picture: Picture) -> None:
@@ -209,7 +207,7 @@ class FrameReader:
             check_picture_size(picture.frame.width, picture.frame.height)
             self._kept_bytes += 3 * picture.frame.width * picture.frame.height
             if self._kept_bytes > MAX_KEPT_BYTES:
-                raise UnavailableError(Reason.TOO_LARGE, f"pictures above {MAX_KEPT_BYTES:,} bytes: ask for fewer frames")
+                raise UnavailableError(Reason.TOO_LARGE, f"pictures above {MAX_KEPT_BYTES:,} bytes: take fewer frames")
         self._shown[self._pending.pop()] = picture
 
     def refuse(self, error: UnavailableError) -> None:
