@@ -14,34 +14,23 @@ from typing import Any, Literal
 import polars as pl
 
 from features.cards import DatasetCard, load_card, shipped_cards
-from features.digests import digest_of, sha256_file
+from features.digests import sha256_file
 from features.errors import ManifestError, nearest
-
-SCHEMA: dict[str, pl.DataType] = {
-    "utterance_id": pl.String(),
-    "dataset": pl.String(),
-    "split": pl.String(),
-    "dialogue_id": pl.String(),
-    "turn": pl.Int64(),
-    "speaker": pl.String(),
-    "text": pl.String(),
-    "label": pl.String(),
-    "sentiment": pl.String(),
-    "media": pl.String(),
-    "start": pl.Float64(),
-    "end": pl.Float64(),
-    "duration": pl.Float64(),
-    "group": pl.String(),
-    "note": pl.String(),
-}
-REQUIRED = ("utterance_id", "dataset", "split", "dialogue_id", "turn", "speaker", "text")
-NULLABLE = tuple(name for name in SCHEMA if name not in REQUIRED)
+from features.schema import (
+    NULLABLE,
+    REQUIRED,
+    SCHEMA,
+    cast_columns,
+    column_problems,
+    media_path_problem,
+    row_problems,
+)
+from features.sources import dialogue_digests, media_digests, text_digests
 
 Depends = Literal["text", "dialogue", "media"]
 
 _SHOWN_PROBLEMS = 20
 _C1 = re.compile("[\u0080-\u009f]")
-_SAFE_ID = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +126,11 @@ class Manifest:
         media:     the clip's path and cut
         """
         if depends == "text":
-            return [digest_of("text", text) for text in self.frame["text"]]
-        if depends == "media":
-            columns = self.frame.select("media", "start", "end")
-            return [digest_of("media", *row) for row in columns.iter_rows()]
+            return text_digests(self.frame["text"])
         if depends == "dialogue":
-            digests, last_dialogue, chain = [], None, ""
-            for dialogue_id, speaker, text in self.frame.select("dialogue_id", "speaker", "text").iter_rows():
-                chain = digest_of("turn", "" if dialogue_id != last_dialogue else chain, speaker, text)
-                last_dialogue = dialogue_id
-                digests.append(chain)
-            return digests
+            return dialogue_digests(self.frame.select("dialogue_id", "speaker", "text").iter_rows())
+        if depends == "media":
+            return media_digests(self.frame.select("media", "start", "end").iter_rows())
         raise ValueError(f"unknown dependence {depends!r}")
 
     def media_path(self, media: str) -> Path:
@@ -179,113 +162,36 @@ def build_manifest(
 ) -> Manifest:
     """A Manifest from a frame: missing optional columns are added, types cast, rows of a dialogue brought together.
 
-    Dialogues keep the order of their first row; turns are sorted within each. Raises ManifestError that lists every problem.
+    Dialogues keep the order of their first row; turns are sorted within each. Labels must be on the card, if it has
+    any. Raises ManifestError that lists every problem.
     """
-    where = str(path) if path else "manifest"
-    problems: list[str] = []
-    for name in frame.columns:
-        if name not in SCHEMA:
-            problems.append(f"column {name!r} is not in the schema: {nearest(name, SCHEMA)}")
-    for name in REQUIRED:
-        if name not in frame.columns:
-            problems.append(f"column {name!r} is missing")
+    problems = column_problems(frame.columns)
     if not problems:
-        frame, cast_problems = _cast(frame)
-        problems += cast_problems
-    if not problems:
-        problems += _row_problems(frame)
+        frame, problems = cast_columns(frame)
+        problems += row_problems(frame, card.labels)
     if problems:
-        shown = "; ".join(problems[:_SHOWN_PROBLEMS])
-        more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-        plural = "problem" if len(problems) == 1 else "problems"
-        raise ManifestError(f"{where}: {len(problems)} {plural}: {shown}{more}", problems)
+        raise _problems_error(str(path) if path else "manifest", problems)
     order = frame.with_row_index("_row").select(
         pl.col("_row").min().over("dialogue_id").alias("_dialogue"), pl.col("turn"), pl.col("_row")
     )
     rows = order.sort("_dialogue", "turn")["_row"]
-    if not (rows == pl.int_range(frame.height, dtype=rows.dtype, eager=True)).all():
+    if not rows.is_sorted():
         frame = frame[rows]
     return Manifest(frame, card, media_root, path)
 
 
-def _cast(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    problems = []
-    columns = []
-    for name, dtype in SCHEMA.items():
-        if name not in frame.columns:
-            columns.append(pl.Series(name, [None] * frame.height, dtype=dtype))
-            continue
-        series = frame[name]
-        if series.dtype != dtype:
-            cast = series.cast(dtype, strict=False)
-            bad = cast.is_null() & series.is_not_null()
-            for row in bad.arg_true():
-                problems.append(f"row {row + 1}, {name}: {series[row]!r} is not {_type_name(dtype)}")
-            series = cast
-        columns.append(series.alias(name))
-    return pl.DataFrame(columns), problems
-
-
-def _type_name(dtype: pl.DataType) -> str:
-    return {pl.Int64(): "a whole number", pl.Float64(): "a number"}.get(dtype, "text")
-
-
-def _row_problems(frame: pl.DataFrame) -> list[str]:
-    """Every problem of a frame that has SCHEMA's columns and types; rows count from 1."""
-    problems = []
-    for name in REQUIRED:
-        for row in frame[name].is_null().arg_true():
-            problems.append(f"row {row + 1}, {name}: empty")
-    for name in ("utterance_id", "dialogue_id", "split", "dataset"):
-        column = frame[name]
-        blank = column.str.strip_chars().str.len_chars() == 0
-        control = column.str.contains(r"[\x00-\x1f\x7f]")
-        for row in (blank | control).fill_null(False).arg_true():
-            problems.append(f"row {row + 1}, {name}: {column[row]!r} is blank or has control characters")
-    duplicated = frame["utterance_id"].is_duplicated() & frame["utterance_id"].is_not_null()
-    for row in duplicated.arg_true():
-        problems.append(f"row {row + 1}, utterance_id: {frame['utterance_id'][row]!r} occurs more than once")
-    turns = frame.select(pl.struct("dialogue_id", "turn").is_duplicated()).to_series() & ~duplicated
-    for row in turns.arg_true():
-        dialogue_id, turn = frame["dialogue_id"][row], frame["turn"][row]
-        problems.append(f"row {row + 1}, turn: turn {turn} of {dialogue_id!r} occurs more than once")
-    spread = frame.group_by("dialogue_id", maintain_order=True).agg(pl.col("split").unique(maintain_order=True))
-    for dialogue_id, splits in spread.filter(pl.col("split").list.len() > 1).iter_rows():
-        problems.append(f"dialogue {dialogue_id!r} lies in several splits: {', '.join(map(str, splits))}")
-    for name in ("start", "end", "duration"):
-        column = frame[name]
-        bad = (~column.is_finite() | (column < 0)).fill_null(False)
-        for row in bad.arg_true():
-            problems.append(f"row {row + 1}, {name}: {column[row]} is not a number of seconds from 0 up")
-    for row in (frame["end"] <= frame["start"]).fill_null(False).arg_true():
-        problems.append(f"row {row + 1}, end: {frame['end'][row]} is not after start {frame['start'][row]}")
-    media = frame["media"]
-    candidates = media.str.contains(r"(^[/\\~])|(^[A-Za-z]:)|(\.\.)|([\x00-\x1f])|(^\s*$)").fill_null(False)
-    for row in candidates.arg_true():
-        problem = media_path_problem(media[row])
-        if problem:
-            problems.append(f"row {row + 1}, media: {media[row]!r} {problem}")
-    return problems
-
-
-def media_path_problem(media: str) -> str | None:
-    """Why a `media` value is refused, or None. It must be relative and stay inside media_root."""
-    if not media.strip():
-        return "is blank: leave it null where there is no clip"
-    if not _SAFE_ID.fullmatch(media):
-        return "has control characters"
-    if media.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z]:", media):
-        return "is absolute: make it relative to media_root"
-    if ".." in re.split(r"[/\\]", media):
-        return "leaves media_root: a path may not hold '..'"
-    return None
+def _problems_error(where: str, problems: Sequence[str]) -> ManifestError:
+    shown = "; ".join(problems[:_SHOWN_PROBLEMS])
+    more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return ManifestError(f"{where}: {count}: {shown}{more}", problems)
 
 
 def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[str] | None = None) -> Manifest:
     """Read a manifest from .parquet, .csv or .jsonl.
 
     `media_root` overrides the one that a Parquet manifest carries; a CSV or JSONL manifest's default is its own folder.
-    Raises ManifestError for a file that is not there, of another kind, or that breaks the schema.
+    Raises ManifestError for a file that is not there, of another kind, empty, or that breaks the schema.
     """
     path = Path(path)
     if not path.is_file():
@@ -300,40 +206,49 @@ def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[st
             card = stored_card or _card_of(frame)
         elif kind in {".csv", ".jsonl", ".ndjson"}:
             frame = read_table(path)
+            filled = [pl.col(name).fill_null("") for name in ("text", "speaker") if name in frame.columns]
+            frame = frame.with_columns(filled)
             card = _card_of(frame)
             root = path.parent.resolve() if root is None else root
         else:
-            raise ManifestError(f"{path}: a manifest is .parquet, .csv or .jsonl, not {kind or 'a file without ending'!r}")
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
-        raise ManifestError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+            raise ManifestError(
+                f"{path}: a manifest is .parquet, .csv or .jsonl, not {kind or 'a file without ending'!r}"
+            )
+    except (pl.exceptions.PolarsError, ValueError, OSError) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ManifestError(f"{path}: cannot be read: {first_line}") from error
+    if frame.is_empty():
+        raise ManifestError(f"{path}: has no utterances: make it again with `erc ingest`")
     return build_manifest(frame, card, root, path)
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """A CSV or JSONL file as text columns (JSONL keeps its types); empty CSV fields are null, but text is ''."""
-    if path.suffix.lower() == ".csv":
-        frame = pl.read_csv(path, infer_schema=False, encoding="utf8", truncate_ragged_lines=False)
-        if frame.columns and frame.columns[0].startswith("\ufeff"):
-            frame = frame.rename({frame.columns[0]: frame.columns[0].lstrip("\ufeff")})
-    else:
-        frame = pl.read_ndjson(path, infer_schema_length=None)
-    filled = [pl.col(name).fill_null("") for name in ("text", "speaker") if name in frame.columns]
-    return frame.with_columns(filled)
+    """A CSV file with every column as text, or a JSONL file with its own types; empty CSV fields are null."""
+    with path.open("rb") as file:  # by handle: polars would take '[' or '*' in a path for a pattern
+        if path.suffix.lower() == ".csv":
+            return pl.read_csv(file, infer_schema=False, encoding="utf8")
+        content = file.read()
+    return pl.read_ndjson(content, infer_schema_length=None) if content.strip() else pl.DataFrame()
 
 
 def _card_of(frame: pl.DataFrame) -> DatasetCard:
-    names = frame["dataset"].drop_nulls().unique().to_list() if "dataset" in frame.columns else []
-    name = str(names[0]) if len(names) == 1 else "+".join(sorted(map(str, names))) or "unnamed"
+    name = "+".join(_values(frame, "dataset")) or "unnamed"
     if name in shipped_cards():
         return load_card(name)
-    labels = sorted(frame["label"].drop_nulls().unique().to_list()) if "label" in frame.columns else []
-    return DatasetCard(dataset=name, labels=tuple(map(str, labels)), neutral="neutral" if "neutral" in labels else None)
+    labels = _values(frame, "label")
+    return DatasetCard(dataset=name, labels=labels, neutral="neutral" if "neutral" in labels else None)
+
+
+def _values(frame: pl.DataFrame, name: str) -> tuple[str, ...]:
+    """The distinct values of a column that is perhaps there, as text, sorted."""
+    values = frame[name].drop_nulls().unique().to_list() if name in frame.columns else []
+    return tuple(sorted({str(value) for value in values} - {""}))
 
 
 def _read_parquet(path: Path) -> tuple[pl.DataFrame, DatasetCard | None, str | None]:
     import pyarrow.parquet as pq
 
-    frame = pl.read_parquet(path)
+    frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
     metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
     card = json.loads(metadata[b"erc.card"]) if b"erc.card" in metadata else None
     root = metadata.get(b"erc.media_root")
@@ -343,14 +258,14 @@ def _read_parquet(path: Path) -> tuple[pl.DataFrame, DatasetCard | None, str | N
 def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> Path:
     """Write a manifest as .parquet (with its card and media_root), .csv or .jsonl; the ending decides.
 
-    media_root is written relative to the manifest's folder where that needs no more than climbing out of it. The file
-    appears whole or not at all.
+    media_root is written relative to the manifest's folder, so that both can move together. The file appears whole or
+    not at all. Raises ManifestError for another ending, or where nothing can be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     kind = path.suffix.lower()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         if kind == ".parquet":
             _write_parquet(manifest, path, temporary)
         elif kind == ".csv":
@@ -358,8 +273,14 @@ def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> Path:
         elif kind in {".jsonl", ".ndjson"}:
             manifest.frame.write_ndjson(temporary)
         else:
-            raise ManifestError(f"{path}: a manifest is .parquet, .csv or .jsonl, not {kind or 'a file without ending'!r}")
+            raise ManifestError(
+                f"{path}: a manifest is .parquet, .csv or .jsonl, not {kind or 'a file without ending'!r}"
+            )
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -370,7 +291,8 @@ def _write_parquet(manifest: Manifest, path: Path, temporary: Path) -> None:
 
     metadata: dict[str, str] = {"erc.card": json.dumps(manifest.card.to_dict(), ensure_ascii=False)}
     if manifest.media_root is not None:
-        metadata["erc.media_root"] = os.path.relpath(manifest.media_root.resolve(), path.parent.resolve())
+        relative = os.path.relpath(manifest.media_root.resolve(), path.parent.resolve())
+        metadata["erc.media_root"] = Path(relative).as_posix()
     table = manifest.frame.to_arrow()
     pq.write_table(table.replace_schema_metadata(metadata), temporary)
 

@@ -1,0 +1,55 @@
+"""Source digests: sha256 of the manifest fields that an embedding depends on. They tell what is stale, media untouched.
+
+Every form has its own prefix and every field but the last its length: no two different inputs give the same bytes.
+A million rows take 1 to 3 seconds; over canonical JSON, which the other digests use, they took 14 to 24.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from hashlib import sha256
+
+_LENGTH = struct.Struct("<q")
+_SECONDS = struct.Struct("<?d?d")
+_TURN_PREFIX = b"erc.source.turn.1\0"
+_TEXT_PREFIX = b"erc.source.text.1\0"
+_MEDIA_PREFIX = b"erc.source.media.1\0"
+
+
+def text_digests(texts: Iterable[str]) -> list[str]:
+    """sha256 (hex) of each text."""
+    return [sha256(_TEXT_PREFIX + text.encode()).hexdigest() for text in texts]
+
+
+def dialogue_digests(turns: Iterable[tuple[str, str, str]]) -> list[str]:
+    """sha256 (hex) of speaker and text of every turn of the dialogue up to and including each one.
+
+    turns: (dialogue_id, speaker, text), the turns of a dialogue together and in order. A turn's digest is chained to
+    that of the turn before it; the dialogue's id is not in it.
+    """
+    digests = []
+    last_dialogue: str | None = None
+    chain = b""
+    pack = _LENGTH.pack
+    for dialogue_id, speaker, text in turns:
+        if dialogue_id != last_dialogue:
+            chain, last_dialogue = b"", dialogue_id
+        name = speaker.encode()
+        digest = sha256(_TURN_PREFIX + pack(len(chain)) + chain + pack(len(name)) + name + text.encode())
+        chain = digest.digest()
+        digests.append(digest.hexdigest())
+    return digests
+
+
+def media_digests(cuts: Iterable[tuple[str | None, float | None, float | None]]) -> list[str]:
+    """sha256 (hex) of each (media, start, end): the clip's path and cut, any of which may be None."""
+    pack = _SECONDS.pack
+    return [
+        sha256(
+            _MEDIA_PREFIX
+            + pack(start is not None, start or 0.0, end is not None, end or 0.0)
+            + (b"" if media is None else b"/" + media.encode())
+        ).hexdigest()
+        for media, start, end in cuts
+    ]

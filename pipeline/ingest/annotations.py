@@ -1,0 +1,122 @@
+"""Annotation files as people have them: CSV or text of uncertain encoding, with times as subtitles write them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from features.errors import ManifestError, nearest
+from features.manifest import repair_cp1252
+
+_TIME = re.compile(r"(\d+):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?")
+
+
+@dataclass
+class TextRepairs:
+    """What it took to read text: rows whose C1 characters were mapped, lines that were cp1252 instead of UTF-8."""
+
+    repaired_rows: list[str] = field(default_factory=list)
+    cp1252_lines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record of a CSV file: its cells by column, and where it stands, as `file:line`."""
+
+    cells: dict[str, str]
+    where: str
+
+
+def read_text(path: Path, repairs: TextRepairs) -> str:
+    """A text file as UTF-8, byte order mark or not; a line that is not UTF-8 is read as cp1252 and counted.
+
+    Raises ManifestError where the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        lines = []
+        for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+            try:
+                lines.append(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                repairs.cp1252_lines.append(f"{path.name}:{number}")
+                lines.append(line.decode("cp1252", errors="ignore"))
+        return "\n".join(lines)
+
+
+def read_rows(path: Path, columns: Sequence[str], repairs: TextRepairs) -> list[Row]:
+    """The records of a CSV file with a header, C1 characters repaired.
+
+    columns: those that must be there. Raises ManifestError for a missing column, or for records with too few or too
+    many fields: all of them at once.
+    """
+    rows: list[Row] = []
+    problems: list[str] = []
+    reader = csv.reader(io.StringIO(read_text(path, repairs), newline=""))
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        missing = [name for name in columns if name not in header]
+        if missing:
+            have = nearest(missing[0], header) if header else "the file is empty"
+            raise ManifestError(f"{path}: no column {', '.join(map(repr, missing))}: {have}")
+        for values in reader:
+            if len(values) == len(header):
+                where = f"{path.name}:{reader.line_num}"
+                repaired = [repair_cp1252(value) for value in values]
+                if repaired != values:
+                    repairs.repaired_rows.append(where)
+                rows.append(Row(dict(zip(header, repaired, strict=True)), where))
+            elif values:  # an empty line is no record
+                problems.append(f"line {reader.line_num} has {len(values)} fields, not {len(header)}")
+    except csv.Error as error:
+        raise ManifestError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
+    raise_problems(path, problems)
+    return rows
+
+
+def raise_problems(path: Path, problems: Sequence[str], shown: int = 10) -> None:
+    """Raise ManifestError that holds all `problems` and shows the first few; nothing where there are none."""
+    if problems:
+        more = f"; and {len(problems) - shown} more" if len(problems) > shown else ""
+        raise ManifestError(f"{path}: {'; '.join(problems[:shown])}{more}", problems)
+
+
+def milliseconds(text: str) -> int | None:
+    """`hh:mm:ss,ms` or `h:mm:ss.ms` in milliseconds, or None for anything else.
+
+    The part behind the separator is a decimal fraction: `47,28` (MELD has it once) is 47.28 seconds.
+    """
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part) for part in match.group(1, 2, 3))
+    fraction = int((match[4] or "").ljust(3, "0"))
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + fraction if minutes < 60 and seconds < 60 else None
+
+
+def annotated_duration(start: str, end: str) -> tuple[float | None, str | None]:
+    """(seconds, None), or (None, note) where the times cannot be read or run backwards."""
+    first, last = milliseconds(start), milliseconds(end)
+    if first is None or last is None:
+        unread = [repr(text) for text, time in ((start, first), (end, last)) if time is None]
+        return None, f"annotated time {' and '.join(unread)} cannot be read"
+    if last < first:
+        return None, f"annotated end {end.strip()} is before start {start.strip()}"
+    return (last - first) / 1000, None
+
+
+def episode(season: str, number: str) -> str | None:
+    """Season and episode as one name, `s08e21`; None where they are not whole numbers."""
+    try:
+        return f"s{int(season):02d}e{int(number):02d}"
+    except ValueError:
+        return None
