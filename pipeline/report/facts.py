@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.report.leaderboard import Corpus, Headline
 from pipeline.report.model import EVALUATION_SPLIT
 from pipeline.report.provenance import context_of, modality_coverage
-from pipeline.report.words import count, listed, plural, points, score, share
+from pipeline.report.words import count, listed, percent, plural, score, share
 
 SYNTHETIC_WARNING = (
     "These utterances were generated to test the plumbing. No score on this page says anything about emotion "
@@ -77,8 +77,9 @@ def badges(corpus: Corpus) -> list[Badge]:
         scored = EVALUATION_SPLIT in corpus.splits
         found.append(Badge("Test split", "scored, reads not recorded" if scored else "not read"))
     if run is not None:
-        for modality, coverage in modality_coverage(run):
-            found.append(Badge(f"{modality.capitalize()} coverage", f"{share(coverage)} % of dev"))
+        covered = [f"{modality} {share(coverage)} %" for modality, coverage in modality_coverage(run)]
+        if covered:
+            found.append(Badge("Coverage of dev", ", ".join(covered)))
     return found
 
 
@@ -95,5 +96,6 @@ def _on_split(line: Headline) -> list[tuple[str, bool]]:
     seeds = f" over {plural(line.seeds, 'seed')}" if line.seeds > 1 else " (one seed)"
     parts = [(score(line.score), True), (f"{seeds} on {line.split}", False)]
     if line.baseline is not None and line.margin is not None:
-        parts += [(", ", False), (points(line.margin), True), (f" points against {line.baseline}", False)]
+        side = "above" if line.margin >= 0 else "below"
+        parts += [(", ", False), (percent(abs(line.margin)), True), (f" points {side} {line.baseline}", False)]
     return parts

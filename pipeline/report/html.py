@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 
 import jinja2
 from markupsafe import Markup
 
-from pipeline.report import facts, figures, leaderboard, provenance, words
+from pipeline.report import facts, figures, leaderboard, provenance, svg, words
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import Score
 
@@ -31,7 +32,7 @@ def html_report(corpora: Sequence[Corpus], folder_notes: Sequence[str] = ()) -> 
         for name in ("percent", "score", "points", "count", "magnitude", "seconds", "reasons", "share")
     }
     script = environment.get_template("sort.js.jinja").render()
-    style = environment.get_template("style.css.jinja").render(figure_style=figures.STYLE)
+    style = environment.get_template("style.css.jinja").render(figure_style=svg.STYLE)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.jinja").render(
         corpora=corpora,
@@ -45,6 +46,7 @@ def html_report(corpora: Sequence[Corpus], folder_notes: Sequence[str] = ()) -> 
         baseline_note=facts.baseline_note,
         random_warning=facts.random_warning,
         synthetic_warning=facts.SYNTHETIC_WARNING,
+        breakable=breakable,
         cell=score_cell,
         figures=figures,
         plural=words.plural,
@@ -70,6 +72,12 @@ def headline_markup(corpus: Corpus) -> Markup:
         Markup("<b>{}</b>").format(text) if strong else Markup("<span>{}</span>").format(text)
         for text, strong in facts.headline_parts(corpus)
     )
+
+
+def breakable(name: str) -> Markup:
+    """A name that may break after the marks inside it, so that narrow columns do not break it within a word."""
+    parts = re.split(r"(?<=[-+_./:])(?=\w)", name)
+    return Markup("<wbr>").join(parts)
 
 
 def score_cell(value: Score | None) -> Markup:

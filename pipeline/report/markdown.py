@@ -155,15 +155,16 @@ def _contrasts(rows: list[list[object]]) -> str:
 def _provenance(corpus: Corpus) -> list[str]:
     coverage = [
         [
-            row.feature.folder,
-            row.split,
-            words.reasons(row.coverage.missing) or "none",
-            words.reasons(row.coverage.failed) or "none",
-            words.count(row.coverage.total),
-            words.count(row.coverage.ok),
-            words.count(row.coverage.absent),
+            feature.folder,
+            split,
+            words.reasons(counts.missing) or "none",
+            words.reasons(counts.failed) or "none",
+            words.count(counts.total),
+            words.count(counts.ok),
+            words.count(counts.absent),
         ]
-        for row in provenance.coverage_rows(corpus)
+        for feature, splits in provenance.coverage_rows(corpus)
+        for split, counts in splits
     ]
     features = [
         [

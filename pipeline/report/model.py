@@ -187,11 +187,13 @@ class SeedResult(_Part):
 
 @dataclass(frozen=True)
 class Curve:
-    """Dev weighted F1 (fractions) of one seed by epoch."""
+    """One seed by epoch: dev weighted F1 (fractions) and the losses, which are empty where they were not recorded."""
 
     seed: int
     epochs: tuple[int, ...]
     dev_weighted_f1: tuple[float, ...]
+    train_loss: tuple[float, ...] = ()
+    dev_loss: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

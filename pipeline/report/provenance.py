@@ -16,15 +16,6 @@ _NOT_SETTINGS = ("name", "suite", "paper")
 
 
 @dataclass(frozen=True)
-class CoverageRow:
-    """What became of a split's utterances in one stored feature."""
-
-    feature: FeatureUse
-    split: str
-    coverage: Coverage
-
-
-@dataclass(frozen=True)
 class Setting:
     """One setting of the configurations: its value in each run, in the order of the leaderboard (None: not set)."""
 
@@ -48,7 +39,7 @@ def stored_features(corpus: Corpus) -> list[tuple[FeatureUse, int]]:
     return [(feature, runs[feature.folder]) for feature in ordered]
 
 
-def coverage_rows(corpus: Corpus) -> list[CoverageRow]:
+def coverage_rows(corpus: Corpus) -> list[tuple[FeatureUse, list[tuple[str, Coverage]]]]:
     """Feature by feature and split by split, as the highest-ranked run that used the feature saw it."""
     rows = []
     for feature, _ in stored_features(corpus):
@@ -57,7 +48,7 @@ def coverage_rows(corpus: Corpus) -> list[CoverageRow]:
             for split, coverage in _coverage_of(run, feature.folder).items():
                 by_split.setdefault(split, coverage)
         order = ["train", *ordered_splits(split for split in by_split if split != "train")]
-        rows += [CoverageRow(feature, split, by_split[split]) for split in order if split in by_split]
+        rows.append((feature, [(split, by_split[split]) for split in order if split in by_split]))
     return rows
 
 

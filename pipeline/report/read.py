@@ -167,15 +167,19 @@ def _read_curve(folder: Path, seed: int, run: str, notes: list[str]) -> Curve | 
     if not file.is_file():
         return None
     try:
-        frame = pl.read_parquet(file, columns=["epoch", "dev_weighted_f1"]).drop_nulls().sort("epoch")
-        frame = frame.cast({"epoch": pl.Int64, "dev_weighted_f1": pl.Float64})
+        frame = pl.read_parquet(file)
+        names = ["dev_weighted_f1", *(name for name in ("train_loss", "dev_loss") if name in frame.columns)]
+        frame = frame.select(pl.col("epoch").cast(pl.Int64), pl.col(names).cast(pl.Float64)).sort("epoch")
     except (pl.exceptions.PolarsError, OSError) as error:
         notes.append(
             f"{run}, {folder.name}: history.parquet cannot be read ({_one_line(error)}); its curve is left out."
         )
         return None
-    frame = frame.filter(pl.col("dev_weighted_f1").is_between(0, 1))
-    return Curve(seed, tuple(frame["epoch"]), tuple(frame["dev_weighted_f1"])) if frame.height else None
+    frame = frame.drop_nulls().filter(pl.all_horizontal(pl.col(names).is_finite()))
+    if not frame.height:
+        return None
+    columns = {name: tuple(frame[name]) for name in names}
+    return Curve(seed, tuple(frame["epoch"]), **columns)
 
 
 def _read_test_reads(file: Path, notes: list[str]) -> list[TestRead]:

@@ -15,6 +15,7 @@ from pipeline.report.leaderboard import Corpus, corpora_of, leaderboard_csv
 from pipeline.report.markdown import markdown_report
 from pipeline.report.model import Unreadable
 from pipeline.report.read import read_runs
+from pipeline.report.svg import standalone
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,13 @@ def _drawings(corpora: Sequence[Corpus]) -> dict[str, str]:
             for position, line in enumerate(corpus.headlines):
                 metrics, name = run.metrics[line.split], corpus.names[run.folder]
                 stem = line.split if line.split.isalnum() else f"split{position}"
-                drawings[f"{number}-f1-{stem}.svg"] = figures.standalone(figures.per_class_f1(metrics, name))
-                drawings[f"{number}-confusion-{stem}.svg"] = figures.standalone(figures.confusion(metrics, name))
+                drawings[f"{number}-f1-{stem}.svg"] = standalone(figures.per_class_f1(metrics, name))
+                drawings[f"{number}-confusion-{stem}.svg"] = standalone(figures.confusion(metrics, name))
         curves = figures.learning_curves(corpus)
-        if curves is not None:
-            drawings[f"{number}-learning-curves.svg"] = figures.standalone(curves)
+        losses = figures.losses(run, corpus.names[run.folder]) if run else None
+        for stem, figure in (("learning-curves", curves), ("losses", losses)):
+            if figure is not None:
+                drawings[f"{number}-{stem}.svg"] = standalone(figure)
     return drawings
 
 
