@@ -1,7 +1,7 @@
 """Pooling over the real elements of a padded sequence, in fp32.
 
 b: batch, t: time (tokens, frames), d: width. mask: bool [b, t], True where an element is real.
-A row whose mask has no True has no mean and no maximum: it comes out as NaN or -inf, which the runner records as failed.
+A row whose mask has no True has no mean and no maximum: it comes out as NaN or -inf, which the runner records.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """values [b, t, d] of any float dtype, mask bool [b, t] -> float32 [b, d]: the mean over the elements that are real.
+    """Mean over the real elements: values [b, t, d] of any float dtype, mask bool [b, t] -> float32 [b, d].
 
     What stands in the padding has no influence, not even NaN.
     """
@@ -28,7 +28,7 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def masked_max(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """values [b, t, d] of any float dtype, mask bool [b, t] -> float32 [b, d]: the maximum over the elements that are real."""
+    """Maximum over the real elements: values [b, t, d] of any float dtype, mask bool [b, t] -> float32 [b, d]."""
     hidden = ~mask.unsqueeze(-1)
     return values.float().masked_fill(hidden, float("-inf")).amax(dim=1)
 

@@ -43,8 +43,8 @@ def fit_past(newest_first: Iterable[Sequence[int]], room: int) -> tuple[list[int
     """Token ids of the most recent turns that fit `room` tokens, and whether any turn had to go.
 
     newest_first: the ids of each past turn; read only as far as they fit
-    Returns the ids of the kept turns joined, oldest first. The first turn that does not fit ends it, also where an older
-    one would.
+    Returns the ids of the kept turns joined, oldest first. The first turn that does not fit ends it, even where an
+    older one would.
     """
     kept: list[Sequence[int]] = []
     for ids in newest_first:

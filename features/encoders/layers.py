@@ -24,7 +24,7 @@ class Layers:
 
     @property
     def setting(self) -> str:
-        """The setting in its one normal form: counted from the end, so that `6` and `-1` of six layers are one feature."""
+        """The setting in its one normal form, counted from the end: `6` and `-1` of six layers are one feature."""
         return (_STACK if self.stacked else "") + ",".join(map(str, self.indices))
 
     @property
@@ -43,7 +43,7 @@ class Layers:
 
 
 def parse_layers(setting: str, num_states: int) -> Layers:
-    """`-1`, `-3,-2,-1` or `stack:-3,-2,-1`, for a model with `num_states` hidden states: its embeddings (0) and its layers.
+    """`-1`, `-3,-2,-1` or `stack:-3,-2,-1`, for a model with `num_states` hidden states: embeddings (0) and layers.
 
     Raises UsageError for another form, a layer that the model does not have, or one named twice.
     """
@@ -55,7 +55,7 @@ def parse_layers(setting: str, num_states: int) -> Layers:
     for index in given:
         if not -num_states <= index < num_states:
             raise UsageError(
-                f"layers={setting!r}: no layer {index}: the model has {-num_states} (its embeddings) to -1 (its last layer)"
+                f"layers={setting!r}: the model has {-num_states} (its embeddings) to -1 (its last layer), no {index}"
             )
     indices = tuple(index if index < 0 else index - num_states for index in given)
     if len(set(indices)) < len(indices):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 _BATCH_SIZE = {"cpu": 32, "cuda": 256}
-"""On two cores, MELD's texts take as long with 16, 24 or 32, a fifth longer with 64, where more of a batch is padding."""
+"""On two cores, MELD's texts take as long with 16, 24 or 32, a fifth longer with 64: more of a batch is padding."""
 
 
 class SentenceEncoder:
@@ -99,7 +99,7 @@ class SentenceEncoder:
             return list(self._layers.combine(layers).cpu().numpy())
 
     def _hidden_states(self, ids: torch.Tensor, attended: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """ids, attended: int64 [b, t], attended 1 where a token is real -> every hidden state [b, t, w], embeddings first."""
+        """ids, attended: int64 [b, t], attended 1 where real -> hidden states [b, t, w], embeddings first."""
         output = self._network(
             input_ids=ids.to(self._device),
             attention_mask=attended.to(self._device),
@@ -122,7 +122,7 @@ class SentenceEncoder:
             return len(states), states[-1].shape[-1]
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise WeightsError(
-                f"model {model!r} is not an encoder of text ({first_line(error)}): give one that AutoModel runs on tokens"
+                f"model {model!r} is no encoder of text ({first_line(error)}): give one that AutoModel runs on tokens"
             ) from error
 
 
@@ -139,7 +139,7 @@ def _load_tokenizer(folder: Any, model: str) -> Any:
 
 
 def _window(max_tokens: int, asked: bool, network: torch.nn.Module, tokenizer: Any) -> int:
-    """The window in tokens: the default is lowered to the model's own limit; raises UsageError for one asked for beyond it."""
+    """The window in tokens. The default is lowered to the model's own limit; UsageError for one asked for beyond it."""
     limit = min(tokenizer.model_max_length, position_limit(network))
     if max_tokens <= limit:
         return max_tokens

@@ -1,7 +1,7 @@
 """From a turn to the token ids of a transformer's window, and the span of them that is pooled.
 
-scope `utterance`: the special tokens and the utterance's tokens, cut on the right where they do not fit; all of them are
-    pooled, the special ones too. So do sentence-transformers' models, whose mean runs over every attended token.
+scope `utterance`: the special tokens and the utterance's tokens, cut on the right where they do not fit. All of them
+    are pooled, the special ones too, as sentence-transformers does: its mean runs over every attended token.
 scope `context`: the past turns as `prompts` writes them, then the target's line. Past turns are dropped from the left
     by whole turns; the target always stays, itself cut on the right where it is longer than the window. `over=target`
     pools the tokens of what the target says, without its speaker's name and without special tokens; `over=all` pools

@@ -1,7 +1,7 @@
 """Where weights come from: a package that carries them, a local folder, or the Hugging Face hub.
 
 Every source ends as a local folder in Hugging Face's layout (config.json, model.safetensors, tokenizer files), so that
-loading is one path and never touches the network. Only safetensors are read, and no code that comes with a model is run.
+loading is one path and never touches the network. Only safetensors are read; code that comes with a model is never run.
 A model that the hub's cache holds whole is used as it is: a run does not change because somebody updated a hub model.
 """
 
@@ -97,8 +97,8 @@ def find_model(model: str, weights: Weights = "pretrained") -> Path:
 def load_model(folder: Path, weights: Weights = "pretrained", model: str | None = None) -> tuple[torch.nn.Module, str]:
     """The bare transformer of a folder, in evaluation mode on the CPU, and the digest of its weights.
 
-    The digest is taken in the checkpoint's own dtype, before any cast. An unused pooler (BERT's, whose output no encoder
-    here reads) is taken off first, so that a checkpoint with it and one without are the same weights.
+    The digest is taken in the checkpoint's own dtype, before any cast. A pooler such as BERT's, whose output no encoder
+    here reads, is taken off first, so that a checkpoint with it and one without are the same weights.
     model: what to call it in errors
     Raises WeightsError where the folder holds no such model, or its weights do not cover the architecture: a layer is
     never left at random values.
@@ -218,7 +218,8 @@ def _hub_folder(repo_id: str, weights: Weights) -> Path:
         ) from error
     except RepositoryNotFoundError as error:
         raise WeightsError(
-            f"the hub has no model {repo_id!r}, nor is it a folder here: check the name; a private one needs `hf auth login`"
+            f"model {repo_id!r} is neither a folder here nor on the hub: check the name"
+            " (a private one needs `hf auth login`)"
         ) from error
     except (OSError, ValueError) as error:
         cause = first_line(error.__cause__ or error)
