@@ -168,7 +168,7 @@ class Survey:
     cut: bool
 
     def timeline(self, index: int) -> Timeline:
-        """Raises UnavailableError: too-short for a stream with nothing in the cut, undecodable for one without packets."""
+        """Raises UnavailableError: too-short where the cut holds nothing of a stream, undecodable without any packet."""
         if index in self.timelines:
             return self.timelines[index]
         if self.cut:

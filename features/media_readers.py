@@ -36,7 +36,7 @@ class SoundReader:
         self._begin = timeline.begin if window.start is None else max(window.start, timeline.begin)
         self._end = window.end
         stop = timeline.end if window.end is None else min(window.end, timeline.end)
-        self._seconds = float(max(stop - self._begin, 0))
+        self._seconds = float(max(stop - self._begin, Fraction(0)))
         self._time_base = timeline.time_base
         self._next: Fraction = timeline.begin
         self._tracks = [_Track(need, window) for need in needs]
