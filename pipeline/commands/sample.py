@@ -11,13 +11,15 @@ import click
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--dialogues", type=int, default=100, show_default=True, help="How many dialogues, at least 3.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another corpus.")
-@click.option("--workers", type=int, help="Processes that render clips; default one a core. The files do not depend on it.")
+@click.option(
+    "--workers", type=int, help="Processes that render clips; default one a core. The files do not depend on it."
+)
 def command(out: Path, dialogues: int, seed: int, workers: int | None) -> None:
     """Write a small generated corpus in MELD's layout into OUT, a new or empty folder.
 
     Drawn faces, synthesised voices and sentences from templates, in three splits. It is there to try everything else
-    without MELD: scores on it say nothing about emotion recognition. A run that was interrupted is completed by the same
-    command; a larger --dialogues begins with the same dialogues.
+    without MELD: scores on it say nothing about emotion recognition. The same command completes a run that was
+    interrupted; a larger --dialogues begins with the same dialogues.
 
     \b
     Example:

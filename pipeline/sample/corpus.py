@@ -79,8 +79,8 @@ def write_sample(
     dialogues: at least 3, so that every split has one; a larger corpus of the same seed begins with the smaller one
     workers:   processes that render clips; default one a core; 1 renders in this process. The files do not depend on it
 
-    The CSV files are written last: without them the corpus is not complete. Raises UsageError for a number that does not
-    fit or a folder that holds anything else, ErcError where a worker process dies.
+    The CSV files are written last: without them the corpus is not complete. Raises UsageError for a number that does
+    not fit or a folder that holds anything else, ErcError where a worker process dies.
     """
     started = time.perf_counter()
     if dialogues < MIN_DIALOGUES:
@@ -151,7 +151,9 @@ def _rendered(out: Path, lines: list[Line], workers: int | None) -> Iterator[Non
     try:
         yield from pool.map(render, lines, chunksize=4)
     except BrokenProcessPool as error:
-        raise ErcError(f"{out}: a process that rendered clips died: run the same command again, it continues") from error
+        raise ErcError(
+            f"{out}: a process that rendered clips died: run the same command again, it continues"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -246,9 +248,13 @@ def _notice(dialogues: int, seed: int, lines: list[Line]) -> str:
     rows = []
     for split in SPLITS:
         counts = Counter(line.emotion for line in lines if line.split == split)
-        rows.append(f"| {split} | {counts.total()} | " + " | ".join(str(counts[emotion]) for emotion in EMOTIONS) + " |")
+        rows.append(
+            f"| {split} | {counts.total()} | " + " | ".join(str(counts[emotion]) for emotion in EMOTIONS) + " |"
+        )
     blemishes = [
-        f"- `{CLIP_FOLDERS[line.split]}/{line.name}.mp4` {_BLEMISH_TEXT[line.blemish]}" for line in lines if line.blemish
+        f"- `{CLIP_FOLDERS[line.split]}/{line.name}.mp4` {_BLEMISH_TEXT[line.blemish]}"
+        for line in lines
+        if line.blemish
     ]
     return "\n".join(
         [
@@ -256,12 +262,13 @@ def _notice(dialogues: int, seed: int, lines: list[Line]) -> str:
             "",
             f"Made by `erc sample --dialogues {dialogues} --seed {seed}`, generator version {GENERATOR_VERSION}.",
             "",
-            "Nobody in it exists. The faces are drawn, the voices are synthesised and babble, the sentences come from templates.",
-            "It is laid out like MELD, so that the whole path can be tried without MELD. It tests plumbing only:",
-            "**scores on it say nothing about emotion recognition.**",
+            "Nobody in it exists. The faces are drawn, the voices are synthesised and babble, the sentences come from",
+            "templates. It is laid out like MELD, so that the whole path can be tried without MELD. It tests plumbing",
+            "only: **scores on it say nothing about emotion recognition.**",
             "",
-            "Text, voice and face show the annotated emotion most of the time, each independently of the others; else they show",
-            "a similar one, or stay neutral. So no single modality suffices, and their fusion does better by construction.",
+            "Text, voice and face show the annotated emotion most of the time, each independently of the others;",
+            "else they show a similar one, or stay neutral. So no single modality suffices, and their fusion does",
+            "better by construction.",
             "",
             "| split | utterances | " + " | ".join(EMOTIONS) + " |",
             "|---|---|" + "---|" * len(EMOTIONS),

@@ -1,7 +1,7 @@
 """The script of the corpus: who says what, how it is annotated, and which emotion each modality shows.
 
-Everything here is drawn from `generator(seed, split, dialogue, turn, stream)`, so that a dialogue depends on the seed and on
-its own place alone: not on how many dialogues there are, nor on who renders it.
+Everything here is drawn from `generator(seed, split, dialogue, turn, stream)`, so that a dialogue depends on the seed
+and on its own place alone: not on how many dialogues there are, nor on who renders it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.sample.voice import Prosody, plan_prosody
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 SPLITS = ("train", "dev", "test")
-# Dialogue number g of the corpus goes to the split at g modulo 5: three fifths train, and three dialogues fill all splits.
+# Dialogue number g of the corpus goes to the split at g modulo 5: three fifths train; three dialogues fill all splits.
 SPLIT_CYCLE = ("train", "dev", "test", "train", "train")
 MIN_DIALOGUES = 3
 FRAMES_PER_SECOND = 10
@@ -116,7 +116,9 @@ def generator(seed: int, split: str, dialogue: int, turn: int = -1, stream: int 
 def write_script(dialogues: int, seed: int) -> list[Line]:
     """The lines of the whole corpus, in the order of splits, dialogues and turns."""
     placed = [SPLIT_CYCLE[number % len(SPLIT_CYCLE)] for number in range(dialogues)]
-    return [line for split in SPLITS for dialogue in range(placed.count(split)) for line in _dialogue(seed, split, dialogue)]
+    return [
+        line for split in SPLITS for dialogue in range(placed.count(split)) for line in _dialogue(seed, split, dialogue)
+    ]
 
 
 def _dialogue(seed: int, split: str, dialogue: int) -> list[Line]:
@@ -140,7 +142,15 @@ def _dialogue(seed: int, split: str, dialogue: int) -> list[Line]:
 
 
 def _line(
-    seed: int, split: str, dialogue: int, turn: int, speaker: str, emotion: str, topic: str, speakers: list[str], start_ms: int
+    seed: int,
+    split: str,
+    dialogue: int,
+    turn: int,
+    speaker: str,
+    emotion: str,
+    topic: str,
+    speakers: list[str],
+    start_ms: int,
 ) -> Line:
     rng = generator(seed, split, dialogue, turn)
     shown = {modality: _shown(modality, emotion, rng) for modality in SHOWS}
@@ -203,7 +213,7 @@ def _emotions(speakers: list[str], rng: np.random.Generator) -> list[str]:
 
 
 def _show_every_emotion(emotions: list[str], rng: np.random.Generator) -> None:
-    """Replace repeated emotions until all seven occur: the first dialogue of a split, so that no split lacks a class."""
+    """Replace repeated emotions until all seven occur. In the first dialogue of a split, no split lacks a class."""
     for wanted in EMOTIONS:
         if wanted not in emotions:
             repeated = [turn for turn, emotion in enumerate(emotions) if emotions.count(emotion) > 1]

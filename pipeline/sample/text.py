@@ -13,13 +13,14 @@ TOPICS: tuple[str, ...] = (
 SENTENCES: dict[str, tuple[str, ...]] = {
     "neutral": (
         "I was thinking about {it}.", "Did you ask about {it}?", "She told me about {it}.", "So what about {it}?",
-        "We can look at {it} later.", "I heard about {it} on Monday.", "Is this about {it}?", "Let me get back to {it}.",
+        "We can look at {it} later.", "I heard about {it} on Monday.", "Is it about {it}?", "Let me get back to {it}.",
         "I'll be there at six.", "We should go now.", "It's in the kitchen.", "I have to call my sister.",
         "Pass me the coffee.", "I'll see you there.", "They moved {it} to Friday.", "He works on the third floor.",
     ),
     "joy": (
         "I love {it}!", "I'm so happy about {it}!", "This is the best day!", "That is such great news!", "We did it!",
-        "You are the sweetest!", "I had so much fun!", "I can't wait for {it}!", "Good for you!", "It's perfect, thank you!",
+        "You are the sweetest!", "I had so much fun!", "I can't wait for {it}!", "Good for you!",
+        "It's perfect, thank you!",
         "We have to celebrate {it}!", "I'm so proud of you!", "That was wonderful!",
     ),
     "surprise": (
@@ -39,12 +40,14 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
     "fear": (
         "I'm scared of {it}.", "What if {it} goes wrong?", "Did you hear that noise?", "Please don't leave me here.",
-        "We are in danger.", "I'm so nervous about {it}.", "Somebody is out there.", "They'll find us.", "I can't look.",
+        "We are in danger.", "I'm so nervous about {it}.", "Somebody is out there.", "They'll find us.",
+        "I can't look.",
         "I'm afraid of {it}.", "Hide, quick!", "What is that thing?", "My hands are shaking.",
     ),
     "disgust": (
         "That is so gross.", "That smells awful.", "You make me sick.", "I'm not touching {it}.", "That is disgusting.",
-        "There's hair in it.", "Get {it} away from me.", "I can't eat that.", "It's all slimy.", "I think I'll throw up.",
+        "There's hair in it.", "Get {it} away from me.", "I can't eat that.", "It's all slimy.",
+        "I think I'll throw up.",
         "What a nasty mess.", "You licked it?", "It's covered in mold.",
     ),
 }  # fmt: skip
@@ -75,7 +78,10 @@ _KEEP_CAPITAL = ("I ", "I'", "God")
 
 
 def sentence(emotion: str, topic: str, addressee: str, rng: np.random.Generator) -> str:
-    """One utterance whose words show `emotion`, about `topic`, spoken to `addressee`. Apostrophes are curly, as in MELD."""
+    """One utterance whose words show `emotion`, about `topic`, spoken to `addressee`.
+
+    Apostrophes are curly, as in MELD.
+    """
     pool = SENTENCES[emotion]
     if rng.random() < AMBIGUOUS_SHARE:
         pool = tuple(line for pair, lines in AMBIGUOUS.items() if emotion in pair for line in lines)

@@ -1,14 +1,16 @@
-"""A synthesised voice: a pulse train filtered by formants, one syllable after the other, with the prosody of an emotion.
+"""A synthesised voice: pulses filtered by formants, one syllable after the other, with the prosody of an emotion.
 
-It babbles the vowels of the sentence. What carries the emotion is pitch, pace, energy and voice quality, after the usual
-description of vocal affect (Banse and Scherer, "Acoustic profiles in vocal emotion expression", 1996): only the directions are
-from there, the figures are this file's own.
+It babbles the vowels of the sentence. What carries the emotion is pitch, pace, energy and voice quality, after the
+usual description of vocal affect (Banse and Scherer, "Acoustic profiles in vocal emotion expression", 1996): only the
+directions are from there, the figures are this file's own.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,6 +28,7 @@ FORMANTS_HZ: dict[str, tuple[int, int, int]] = {
     "u": (320, 900, 2240),
 }
 _BANDWIDTHS_HZ = (80.0, 100.0, 150.0)
+_FORMANT_GAINS = (1.0, 0.6, 0.35)
 _SYLLABLE = re.compile(r"([^aeiouy\W]*)([aeiouy]+)")
 
 
@@ -138,18 +141,17 @@ def _syllables(text: str) -> tuple[list[tuple[str, str]], list[bool]]:
 
 def speak(prosody: Prosody, speaker: Speaker, num_samples: int, rng: np.random.Generator) -> np.ndarray:
     """The sound of a sentence: float32 [num_samples], mono at SAMPLE_RATE_HZ, in [-1, 1]."""
-    from scipy.signal import lfilter
-
     manner = prosody.manner
     pitch_hz = _pitch_curve(prosody, speaker, num_samples, rng)
     source = _pulses(pitch_hz, manner.rough)
-    pole = 0.97 - 0.32 * manner.bright
-    source = lfilter([1 - pole], [1, -pole], source)
+    source = _low_pass(source, 0.97 - 0.32 * manner.bright)
     source /= np.sqrt(np.mean(source**2)) + 1e-9
     breath = min(speaker.breath + manner.breath, 0.6)
     source = (1 - breath) * source + breath * rng.standard_normal(num_samples)
     voice = np.zeros(num_samples)
-    for (consonants, vowel), onset_s, length_s in zip(prosody.syllables, prosody.onsets_s, prosody.lengths_s, strict=True):
+    for (consonants, vowel), onset_s, length_s in zip(
+        prosody.syllables, prosody.onsets_s, prosody.lengths_s, strict=True
+    ):
         start = int(onset_s * SAMPLE_RATE_HZ)
         stop = min(start + int(1.15 * length_s * SAMPLE_RATE_HZ), num_samples)
         window = _syllable_window(stop - start, rng.normal(1.0, 0.12))
@@ -159,7 +161,7 @@ def speak(prosody: Prosody, speaker: Speaker, num_samples: int, rng: np.random.G
         voice[start : start + len(noise)] += noise
     level = 0.06 * 10 ** ((manner.energy_db + rng.normal(0, 1.5)) / 20)
     voice *= level / (np.sqrt(np.mean(voice**2)) + 1e-9)
-    room = lfilter([0.1], [1, -0.9], rng.standard_normal(num_samples)) * 10 ** rng.uniform(-2.9, -2.3)
+    room = _low_pass(rng.standard_normal(num_samples), 0.9) * 10 ** rng.uniform(-2.9, -2.3)
     return np.tanh(voice + room).astype(np.float32)
 
 
@@ -179,7 +181,10 @@ def _pitch_curve(prosody: Prosody, speaker: Speaker, num_samples: int, rng: np.r
 
 
 def _pulses(pitch_hz: np.ndarray, rough: float) -> np.ndarray:
-    """A band-limited pulse train: the closed sum of as many harmonics as stay below 6 kHz. `rough` weakens every other pulse."""
+    """A pulse train, band-limited: the closed sum of the harmonics that stay below 6 kHz.
+
+    `rough` weakens every other pulse, as in a creaky voice.
+    """
     phase = 2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ
     harmonics = np.floor(6000 / pitch_hz.max())
     half = np.sin(phase / 2)
@@ -189,15 +194,29 @@ def _pulses(pitch_hz: np.ndarray, rough: float) -> np.ndarray:
 
 
 def _resonate(source: np.ndarray, formants_hz: list[float]) -> np.ndarray:
-    """The sum of resonators at the formants: a parallel formant filter (Klatt, 1980)."""
-    from scipy.signal import lfilter
+    """The sum of second-order resonators at the formants: a parallel formant filter (Klatt, 1980)."""
 
-    total = np.zeros_like(source)
-    for hz, bandwidth, gain in zip(formants_hz, _BANDWIDTHS_HZ, (1.0, 0.6, 0.35), strict=True):
-        radius = np.exp(-np.pi * bandwidth / SAMPLE_RATE_HZ)
-        angle = 2 * np.pi * hz / SAMPLE_RATE_HZ
-        total += gain * lfilter([1 - radius], [1, -2 * radius * np.cos(angle), radius**2], source)
-    return total
+    def response(delay: np.ndarray) -> np.ndarray:
+        total = np.zeros_like(delay)
+        for hz, bandwidth, gain in zip(formants_hz, _BANDWIDTHS_HZ, _FORMANT_GAINS, strict=True):
+            radius = np.exp(-np.pi * bandwidth / SAMPLE_RATE_HZ)
+            angle = 2 * np.pi * hz / SAMPLE_RATE_HZ
+            total += gain * (1 - radius) / (1 - 2 * radius * np.cos(angle) * delay + (radius * delay) ** 2)
+        return total
+
+    return _filtered(source, response)
+
+
+def _low_pass(source: np.ndarray, pole: float) -> np.ndarray:
+    """A one-pole low pass."""
+    return _filtered(source, lambda delay: (1 - pole) / (1 - pole * delay))
+
+
+def _filtered(source: np.ndarray, response: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`source` through a filter that is given as a function of the unit delay z^-1, by way of its spectrum."""
+    size = 1 << (len(source) + 1024).bit_length()
+    delay = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+    return np.fft.irfft(np.fft.rfft(source, size) * response(delay), size)[: len(source)]
 
 
 def _syllable_window(length: int, gain: float) -> np.ndarray:
@@ -219,7 +238,7 @@ def _consonant(consonants: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def mouth_openings(samples: np.ndarray, num_frames: int) -> np.ndarray:
-    """How far the mouth is open at each frame, 0 to 1: the loudness around it, relative to the loudest. float64 [num_frames]."""
+    """How far the mouth is open at each frame: loudness relative to the loudest. float64 [num_frames] in [0, 1]."""
     edges = np.linspace(0, len(samples), num_frames + 1).astype(int)
-    loud = np.array([np.sqrt(np.mean(samples[a:b] ** 2)) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    loud = np.array([np.sqrt(np.mean(samples[a:b] ** 2)) for a, b in pairwise(edges)])
     return np.clip(loud / (loud.max() + 1e-9), 0, 1)
