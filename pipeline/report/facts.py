@@ -43,7 +43,7 @@ def headline_parts(corpus: Corpus) -> list[tuple[str, bool]]:
     run = corpus.selected
     if run is None:
         started = plural(len(corpus.runs), "configuration")
-        return [(f"No model is selected: none of {started} has dev scores yet.", False)]
+        return [(f"No model is selected: no run has dev scores yet ({started} started).", False)]
     tried = len(corpus.runs)
     place = f", best of {count(tried)} configurations on dev," if tried > 1 else ", the only configuration,"
     parts = [(corpus.names[run.folder], True), (f"{place} reaches a weighted F1 of ", False)]
@@ -85,8 +85,9 @@ def badges(corpus: Corpus) -> list[Badge]:
 
 def baseline_note(name: str, corpus: Corpus) -> str:
     """What a baseline row is, in a few words."""
+    constant = corpus.runs[0].manifest.neutral or "the most frequent train label"
     known = {
-        "always-neutral": f"predicts {corpus.runs[0].manifest.neutral} for every utterance",
+        "always-neutral": f"predicts {constant} for every utterance",
         "class-prior": "draws a label by its share of train",
     }
     return known.get(name, "looks at no input")

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.report.model import BaselineScores, Contrast, Metrics, Run, RunSet, Score, TestRead, ordered_splits
+from pipeline.report.model import BaselineScores, Contrast, Metrics, Run, RunSet, Score, Suite, TestRead, ordered_splits
 
 MODALITY_ORDER = {"text": 0, "audio": 1, "visual": 2}
 
@@ -47,7 +47,7 @@ class Corpus:
 
     runs: tuple[Run, ...]
     test_reads: tuple[TestRead, ...] = ()
-    contrasts: tuple[Contrast, ...] = ()
+    suites: tuple[Suite, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -128,16 +128,25 @@ class Corpus:
         return any(run.reported is not None for run in self.runs)
 
     def differences(self) -> list[tuple[Contrast, Run | None, Run | None]]:
-        """The suite's contrasts that name an experiment of this corpus, with both runs (None: not among the runs)."""
+        """The suites' contrasts that name a run of this corpus, with both runs (None: not among the runs)."""
+        by_folder = {run.folder: run for run in self.runs}
         found = []
-        for contrast in self.contrasts:
-            a, b = self._run_of(contrast.a), self._run_of(contrast.b)
-            if a or b:
-                found.append((contrast, a, b))
+        for suite in self.suites:
+            for contrast in suite.contrasts:
+                a, b = (by_folder.get(suite.runs.get(name, "")) for name in (contrast.a, contrast.b))
+                if a or b:
+                    found.append((contrast, a, b))
         return found
 
-    def _run_of(self, experiment: str) -> Run | None:
-        return next((run for run in self.runs if run.experiment == experiment), None)
+    def duplicates(self) -> list[tuple[str, str]]:
+        """(experiment, the equal one of this corpus that was trained in its place)."""
+        folders = {run.folder for run in self.runs}
+        return [
+            (name, first)
+            for suite in self.suites
+            for name, first in sorted(suite.duplicates.items())
+            if suite.runs.get(name) in folders
+        ]
 
 
 def corpora_of(found: RunSet) -> list[Corpus]:
@@ -146,7 +155,7 @@ def corpora_of(found: RunSet) -> list[Corpus]:
     for run in found.runs:
         key = (run.manifest.dataset, run.manifest.labels, run.manifest.neutral or "")
         groups.setdefault(key, []).append(run)
-    return [Corpus(tuple(sorted(groups[key], key=_rank)), found.test_reads, found.contrasts) for key in sorted(groups)]
+    return [Corpus(tuple(sorted(groups[key], key=_rank)), found.test_reads, found.suites) for key in sorted(groups)]
 
 
 def modalities_of(run: Run) -> list[str]:

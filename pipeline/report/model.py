@@ -115,23 +115,22 @@ class Metrics(_Part):
     def collapsed_seeds(self) -> int:
         """How many seeds predicted one and the same class for every utterance.
 
-        A class with recall 1 whose precision is its share of the labelled utterances was predicted for all of them.
+        A class with recall 1 whose precision is its share of the labelled utterances was predicted for all of them; a
+        confusion matrix with one column in use says so of all seeds.
         """
+        predicted = [any(row[column] for row in self.confusion) for column in range(len(self.labels))]
+        if sum(predicted) == 1 and len(self.labels) > 1:
+            return len(self.seeds)
+        return sum(self._constant(position) for position in range(len(self.seeds)))
+
+    def _constant(self, position: int) -> bool:
         total = sum(self.support.values())
-        if not total:
-            return 0
-        if not self.per_class:
-            predicted = [any(row[column] for row in self.confusion) for column in range(len(self.labels))]
-            return len(self.seeds) if sum(predicted) == 1 and len(self.labels) > 1 else 0
-        found = 0
-        for position in range(len(self.seeds)):
-            for label, count in self.support.items():
-                scores = self.per_class[label]
-                precision, recall = scores.precision.values[position], scores.recall.values[position]
-                if 0 < count < total and recall == 1 and abs(precision - count / total) < 1e-9:
-                    found += 1
-                    break
-        return found
+        for label, scores in self.per_class.items():
+            share = self.support[label] / total if total else 0.0
+            precision, recall = scores.precision.values[position], scores.recall.values[position]
+            if 0 < share < 1 and recall == 1 and abs(precision - share) < 1e-9:
+                return True
+        return False
 
 
 class FeatureUse(_Part):
@@ -272,13 +271,25 @@ class TestRead:
     seeds: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Contrast:
+class Contrast(_Part):
     """A question that a suite asks of two of its experiments, which differ in one factor."""
 
     question: str
-    a: str
-    b: str
+    a: Annotated[str, Field(alias="A")]
+    b: Annotated[str, Field(alias="B")]
+
+
+class Suite(_Part):
+    """suite-NAME.json, beside the runs: which run folder answers for which experiment, and the suite's questions.
+
+    duplicates: experiment -> the equal one that was trained in its place
+    """
+
+    suite: str
+    title: str = ""
+    runs: dict[str, str] = {}
+    duplicates: dict[str, str] = {}
+    contrasts: tuple[Contrast, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -288,7 +299,7 @@ class RunSet:
     runs: tuple[Run, ...]
     unreadable: tuple[Unreadable, ...] = ()
     test_reads: tuple[TestRead, ...] = ()
-    contrasts: tuple[Contrast, ...] = ()
+    suites: tuple[Suite, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -164,7 +164,10 @@ def _duplicates(corpus: Corpus) -> list[str]:
         settings = {key: value for key, value in run.config.items() if key not in _NOT_SETTINGS}
         fingerprints = sorted(feature.fingerprint for feature in run.features)
         same.setdefault(repr((sorted(_flatten(settings).items()), fingerprints)), []).append(corpus.names[run.folder])
-    return [
+    equal = [
+        f"{name} has the configuration and features of {first}: trained once." for name, first in corpus.duplicates()
+    ]
+    return equal + [
         f"Same configuration and features under several names: {listed(names)}."
         for names in same.values()
         if len(names) > 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,16 +12,16 @@ import polars as pl
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from features.errors import ErcError
+from features.errors import RunError
 from pipeline.report.model import (
     EVALUATION_SPLIT,
-    Contrast,
     Curve,
     FeaturesFile,
     Metrics,
     Run,
     RunSet,
     SeedResult,
+    Suite,
     TestRead,
     Unreadable,
 )
@@ -32,10 +31,6 @@ Model = TypeVar("Model", bound=BaseModel)
 _SEED = re.compile(r"seed-(\d+)")
 _METRICS = re.compile(r"metrics-(.+)\.json")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-
-
-class RunError(ErcError):
-    """A run folder, or a folder of them, that cannot be read."""
 
 
 def read_runs(folder: Path) -> RunSet:
@@ -64,7 +59,7 @@ def read_runs(folder: Path) -> RunSet:
     reads = _read_test_reads(root / "test_reads.jsonl", notes)
     if alone:
         reads = [read for read in reads if Path(read.run).name == runs[0].folder]
-    return RunSet(tuple(runs), tuple(unreadable), tuple(reads), tuple(_read_contrasts(root, runs, notes)), tuple(notes))
+    return RunSet(tuple(runs), tuple(unreadable), tuple(reads), tuple(_read_suites(root, notes)), tuple(notes))
 
 
 def is_run_folder(path: Path) -> bool:
@@ -204,32 +199,14 @@ def _read_test_reads(file: Path, notes: list[str]) -> list[TestRead]:
     return reads
 
 
-def _read_contrasts(root: Path, runs: list[Run], notes: list[str]) -> list[Contrast]:
-    """The contrasts of contrasts.json beside the runs, else of the shipped suites that the runs name."""
-    file = root / "contrasts.json"
-    if file.is_file():
+def _read_suites(root: Path, notes: list[str]) -> list[Suite]:
+    suites = []
+    for file in sorted(root.glob("suite-*.json")):
         try:
-            return _contrasts_of(_load_json(file))
+            suites.append(_checked(Suite, file))
         except RunError as error:
             notes.append(f"{error}; the suite's questions are left out.")
-            return []
-    found: list[Contrast] = []
-    for suite in sorted({str(run.config["suite"]) for run in runs if run.config.get("suite")}):
-        shipped = resources.files("heads").joinpath("suites", f"{Path(suite).name.removesuffix('.yaml')}.yaml")
-        if shipped.is_file():
-            values = yaml.safe_load(shipped.read_text(encoding="utf-8"))
-            found += _contrasts_of(values.get("contrasts") or [] if isinstance(values, dict) else [])
-    return found
-
-
-def _contrasts_of(values: Any) -> list[Contrast]:
-    contrasts = []
-    for item in values if isinstance(values, list) else []:
-        keys = {str(key).lower(): str(value) for key, value in item.items()} if isinstance(item, dict) else {}
-        if not {"a", "b"} <= set(keys):
-            raise RunError("contrasts.json: a contrast has the keys question, a and b")
-        contrasts.append(Contrast(keys.get("question", ""), keys["a"], keys["b"]))
-    return contrasts
+    return suites
 
 
 def _one_line(error: Exception) -> str:

@@ -93,14 +93,10 @@ def nice_ticks(low: float, high: float) -> tuple[float, ...]:
 
 def svg(width: float, height: float, title: str, parts: Iterable[Markup]) -> Markup:
     """One figure; `title` is what a screen reader says of it."""
-    return Markup('<svg class="figure" role="img" viewBox="0 0 {} {}" width="{}" height="{}">{}{}</svg>').format(
-        number(width),
-        number(height),
-        number(width),
-        number(height),
-        Markup("<title>{}</title>").format(title),
-        Markup("").join(parts),
-    )
+    w, h, least = number(width), number(height), number(min(width, 340))
+    head = Markup('<svg class="figure" role="img" viewBox="0 0 {} {}" width="{}" height="{}" style="min-width:{}px">')
+    body = Markup("<title>{}</title>{}</svg>").format(title, Markup("").join(parts))
+    return head.format(w, h, w, h, least) + body
 
 
 def text(x: float, y: float, value: str, classes: str, title: str = "", slanted: bool = False) -> Markup:

@@ -41,7 +41,7 @@ def write_report(runs: Path, out: Path) -> Written:
     """
     found = read_runs(runs)
     corpora = corpora_of(found)
-    notes = [f"Skipped, {item.folder} cannot be read: {item.problem}" for item in found.unreadable]
+    notes = [f"Skipped run {item.folder}: {item.problem}." for item in found.unreadable]
     notes += found.notes
     if len(corpora) > 1:
         titles = ", ".join(f"{corpus.title} ({len(corpus.labels)} labels)" for corpus in corpora)

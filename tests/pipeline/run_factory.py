@@ -149,7 +149,11 @@ def make_run(
         metrics = fake_metrics(name, split, labels, counts[split], seeds, level, collapse, counts["train"], neutral)
         metrics["coverage"] = {item.folder: item.coverage(sum(counts[split].values())) for item in features}
         write_json(path / f"metrics-{split}.json", metrics)
-    dev = fake_metrics(name, "dev", labels, counts["dev"], seeds, skill, collapse, counts["train"], neutral)
+    dev = (
+        fake_metrics(name, "dev", labels, counts["dev"], seeds, skill, collapse, counts["train"], neutral)
+        if seeds
+        else {}
+    )
     for position, seed in enumerate(seeds):
         _write_seed(path / f"seed-{seed}", name, seed, dev["weighted_f1"]["values"][position], parameters, history)
     for seed in unfinished:
@@ -161,6 +165,19 @@ def add_test_read(runs: Path, experiment: str, run: str, time: str = "2025-03-01
     line = {"time": time, "experiment": experiment, "run": run, "seeds": [0, 1, 2], "split": "test"}
     with (runs / "test_reads.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def add_suite(
+    runs: Path, contrasts: Sequence[tuple[str, str, str]], duplicates: Mapping[str, str] | None = None
+) -> None:
+    """suite-fake.json over the runs that are there; contrasts are (question, A, B)."""
+    names = {yaml.safe_load(file.read_text())["name"]: file.parent.name for file in sorted(runs.glob("*/config.yaml"))}
+    names |= {name: names[first] for name, first in (duplicates or {}).items()}
+    record = {"suite": "fake", "title": "Fake", "description": "", "runs": names, "duplicates": dict(duplicates or {})}
+    write_json(
+        runs / "suite-fake.json",
+        record | {"contrasts": [dict(zip(("question", "A", "B"), one, strict=True)) for one in contrasts]},
+    )
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -203,11 +220,12 @@ def fake_metrics(
         label: {part: _over_seeds([one[part][k] for one in scored]) for part in ("precision", "recall", "f1")}
         for k, label in enumerate(labels)
     }
-    baselines = {"class-prior": _baseline(np.outer(_row_sums(confusions[0]), prior), labels)}
-    if neutral is not None:
-        constant = np.zeros((size, size))
-        constant[:, list(labels).index(neutral)] = _row_sums(confusions[0])
-        baselines = {"always-neutral": _baseline(constant, labels)} | baselines
+    constant = np.zeros(size)
+    constant[list(labels).index(neutral) if neutral is not None else int(prior.argmax())] = 1.0
+    baselines = {
+        baseline: _baseline(np.outer(_row_sums(confusions[0]), chances), labels)
+        for baseline, chances in (("always-neutral", constant), ("class-prior", prior))
+    }
     return {
         "experiment": name,
         "split": split,
