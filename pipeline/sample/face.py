@@ -13,8 +13,7 @@ from pipeline.sample.room import draw_room
 from pipeline.sample.speakers import Speaker
 
 WIDTH, HEIGHT = 320, 240
-_OVERSAMPLE = 2  # drawn at twice the size and averaged down
-_UNIT = 74.0 * _OVERSAMPLE  # half the width of a head, in pixels as drawn; so are all lengths below
+_UNIT = 74.0  # half the width of a head, in pixels
 
 # After the prototypes of the Facial Action Coding System (Ekman and Friesen, 1978), as far as these features reach.
 EXPRESSIONS: dict[str, Expression] = {
@@ -46,7 +45,7 @@ def draw_frames(speaker: Speaker, emotion: str, mouth: np.ndarray, scene: int, r
     x, y = _UNIT * (2.16 + rng.normal(0, 0.07)), _UNIT * (1.41 + rng.normal(0, 0.04))
     lean, sway, phase = rng.normal(0, 0.03), rng.uniform(0.01, 0.035), rng.uniform(0, 2 * np.pi, 3)
     blink = int(rng.integers(0, 3 * num_frames))
-    room = draw_room(speaker, scene, HEIGHT * _OVERSAMPLE, WIDTH * _OVERSAMPLE, _UNIT, rng)
+    room = draw_room(speaker, scene, HEIGHT, WIDTH, _UNIT, rng)
     draw_shirt(Canvas(room, x, y, _UNIT), speaker)
     light = float(np.clip(rng.normal(0.98, 0.04), 0.85, 1.04))
     frames = np.empty((num_frames, HEIGHT, WIDTH, 3), np.uint8)
@@ -64,8 +63,7 @@ def draw_frames(speaker: Speaker, emotion: str, mouth: np.ndarray, scene: int, r
             lean + sway * np.sin(turn + phase[2]),
         )
         draw_head(head, Canvas(pixels, x, y, _UNIT), speaker, face, float(mouth[index]), index == blink)
-        small = cv2.resize(pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        frames[index] = cv2.convertScaleAbs(small, alpha=light)
+        frames[index] = cv2.convertScaleAbs(pixels, alpha=light)
     return frames
 
 

@@ -130,9 +130,8 @@ def _mouth(head: Canvas, speaker: Speaker, face: Expression, speech: float) -> N
         return
     inside = np.vstack([top, low[::-1]])
     head.fill(inside, (96, 30, 38))
-    tongue_y = middle_low - 0.3 * opening
     if opening > 0.12:
-        head.oval(0, tongue_y + 0.02, 0.5 * width, 0.26 * opening, (206, 98, 104))
+        head.oval(0, middle_low - 0.3 * opening, 0.45 * width, 0.24 * opening, (206, 98, 104))
     teeth = top + (low - top) * min(0.42, 0.32 * face.teeth)
     if face.teeth > 0.2:
         head.fill(np.vstack([top, teeth[::-1]]), (250, 248, 242))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -214,9 +215,14 @@ def _low_pass(source: np.ndarray, pole: float) -> np.ndarray:
 
 def _filtered(source: np.ndarray, response: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """`source` through a filter that is given as a function of the unit delay z^-1, by way of its spectrum."""
-    size = 1 << (len(source) + 1024).bit_length()
-    delay = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
-    return np.fft.irfft(np.fft.rfft(source, size) * response(delay), size)[: len(source)]
+    size = 1 << (len(source) + 511).bit_length()  # room for the response to die away before it wraps round
+    return np.fft.irfft(np.fft.rfft(source, size) * response(_unit_delay(size)), size)[: len(source)]
+
+
+@lru_cache(maxsize=16)
+def _unit_delay(size: int) -> np.ndarray:
+    """z^-1 at the frequencies of a real spectrum of `size` samples: complex128 [size / 2 + 1]."""
+    return np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
 
 
 def _syllable_window(length: int, gain: float) -> np.ndarray:
