@@ -59,7 +59,11 @@ class TrainingError(ErcError):
     """Training that cannot go on: the loss is no longer finite, or a worker died."""
 
 
-class CheckpointError(ErcError):
+class RunError(ErcError):
+    """A run folder that is absent, unfinished or damaged, or that a store or manifest does not fit."""
+
+
+class CheckpointError(RunError):
     """A trained head that is absent, damaged, or does not fit its configuration."""
 
 

@@ -111,7 +111,9 @@ def _input(tensors: dict[str, Tensor], modality: str, index: int, item: dict[str
         name: tensors[key].numpy() if (key := f"normalise.{modality}.{index}.{name}") in tensors else None
         for name in ("mean", "scale")
     }
-    return InputFeature(item["folder"], item["fingerprint"], Normaliser(item["normalise"], **arrays), int(item["width"]))
+    return InputFeature(
+        item["folder"], item["fingerprint"], Normaliser(item["normalise"], **arrays), int(item["width"])
+    )
 
 
 def _check_state(path: Path, state: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

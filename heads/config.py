@@ -100,18 +100,6 @@ def read_suite(source: str, overrides: Sequence[str] = ()) -> Suite:
     return suite
 
 
-def experiment_from_dict(values: Any, where: str) -> Experiment:
-    """Read back what `Experiment.to_dict` gave. Raises ConfigError that lists every problem."""
-    problems: Problems = []
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: must be a mapping, not {type(values).__name__}")
-    body = {key: value for key, value in values.items() if key not in ("name", "suite")}
-    experiment = resolve(str(values.get("name", "")), values.get("suite"), body, problems)
-    if experiment is None or problems:
-        raise ConfigError(f"{where}: {'; '.join(f'{path}: {problem}' for path, problem in problems)}")
-    return experiment
-
-
 def _find(source: str) -> tuple[str, str]:
     """(name, text) of a suite file or of a suite that ships."""
     path = Path(source)
@@ -255,7 +243,10 @@ def _set(body: Any, keys: Sequence[str], value: Any, override: str, problems: Pr
         if not key.isdigit() or int(key) >= len(body):
             problems.append((override, f"{key!r} is not a place in a list of {len(body)}"))
             return body
-        return [_set(item, rest, value, override, problems) if place == int(key) else item for place, item in enumerate(body)]
+        return [
+            _set(item, rest, value, override, problems) if place == int(key) else item
+            for place, item in enumerate(body)
+        ]
     old = body if isinstance(body, Mapping) else {}
     if not rest:
         return merge(old, {key: value})

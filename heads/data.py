@@ -60,14 +60,14 @@ def read_utterances(manifest: Manifest, splits: Sequence[str]) -> Utterances:
     """The utterances of these splits and of no other. Raises ManifestError for a label that the dataset card lacks."""
     frame = manifest.select_splits(splits).frame
     names = manifest.card.labels
-    where = manifest.path or "the manifest"
+    where, card = manifest.path or "the manifest", manifest.card.dataset
     if not names:
-        raise ManifestError(f"{where}: its dataset card ({manifest.card.dataset}) lists no labels: heads need their order")
+        raise ManifestError(f"{where}: its dataset card ({card}) lists no labels: heads need their order")
     place = {name: index for index, name in enumerate(names)}
     for label in frame["label"].drop_nulls().unique(maintain_order=True):
         if label not in place:
             raise ManifestError(
-                f"{where}: label {label!r} is not one of the dataset card's ({manifest.card.dataset}): {nearest(label, names)}"
+                f"{where}: label {label!r} is not on its dataset card ({card}): {nearest(label, names)}"
             )
     labels = [UNLABELLED if label is None else place[label] for label in frame["label"]]
     return Utterances(
@@ -128,19 +128,22 @@ def choose_features(store: Store, inputs: Mapping[str, Sequence[Selector]]) -> d
                 raise UsageError(f"inputs.{modality}: {feature.folder} is chosen more than once")
             if feature.spec.kind == "sequence":
                 raise UsageError(
-                    f"inputs.{modality}: {feature.folder} is a sequence feature, and heads take one vector (or one stack of"
-                    " layers) an utterance: extract a pooled feature"
+                    f"inputs.{modality}: {feature.folder} is a sequence feature; heads take one vector, or one stack"
+                    " of layers, an utterance: extract a pooled feature"
                 )
     return chosen
 
 
 def check_fresh(feature: Feature, manifest: Manifest, mend: str) -> None:
-    """Raises StaleFeaturesError where rows were made from other input than the manifest holds today. mend: the command."""
+    """Raises StaleFeaturesError where rows were made from other input than the manifest holds today.
+
+    mend: the command that brings the feature up to date.
+    """
     stale = feature.stale(manifest)
     if stale:
         raise StaleFeaturesError(
-            f"{feature.folder}: {len(stale)} of {len(manifest)} utterances were extracted from other input than the manifest"
-            f" holds today (the first is {stale[0]}): run `{mend}`, or give --allow-stale"
+            f"{feature.folder}: {len(stale)} of {len(manifest)} utterances were extracted from other input than the"
+            f" manifest holds today (the first is {stale[0]}): run `{mend}`, or give --allow-stale"
         )
 
 

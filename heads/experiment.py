@@ -1,5 +1,5 @@
-"""One experiment, resolved and checked: inputs -> normalise -> fusion -> context -> feed-forward -> logits, and how it is
-trained. What a part takes is read from its signature (heads/registry.py)."""
+"""One experiment, resolved and checked: inputs -> normalise -> fusion -> context -> feed-forward -> logits, and how it
+is trained. What a part takes is read from its signature (heads/registry.py)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from features.errors import nearest
+from features.errors import ConfigError, nearest
 from features.spec import MODALITIES
 from heads.registry import Problems, Section, check, settings_of, unknown_key
 
@@ -47,7 +47,11 @@ class Batch(Section):
 
 
 class Optim(Section):
-    """AdamW. warmup: share of all steps during which the rate rises from 0; clip: largest gradient norm, null for none."""
+    """AdamW.
+
+    warmup: share of all steps during which the learning rate rises from 0
+    clip:   largest norm of the gradient, or null
+    """
 
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -128,6 +132,18 @@ class Experiment:
         }
 
 
+def experiment_from_dict(values: Any, where: str) -> Experiment:
+    """Read back what `Experiment.to_dict` gave. Raises ConfigError that lists every problem."""
+    problems: Problems = []
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: must be a mapping, not {type(values).__name__}")
+    body = {key: value for key, value in values.items() if key not in ("name", "suite")}
+    experiment = resolve(str(values.get("name", "")), values.get("suite"), body, problems)
+    if experiment is None or problems:
+        raise ConfigError(f"{where}: {'; '.join(f'{path}: {problem}' for path, problem in problems)}")
+    return experiment
+
+
 def resolve(name: str, suite: str | None, body: Mapping[str, Any], problems: Problems) -> Experiment | None:
     """Check one merged experiment; None if there is any problem, all of which are appended."""
     from heads.context import CONTEXTS
@@ -138,7 +154,9 @@ def resolve(name: str, suite: str | None, body: Mapping[str, Any], problems: Pro
 
     before = len(problems)
     if not _NAME.fullmatch(name):
-        problems.append(("", f"experiment name {name!r} is not usable: letters, digits, '.', '_', '+', '-', at most 80"))
+        problems.append(
+            ("", f"experiment name {name!r} is not usable: letters, digits, '.', '_', '+', '-', at most 80")
+        )
     for key in body:
         if key not in _KEYS:
             problems.append((str(key), unknown_key(key, _KEYS)))
@@ -210,9 +228,11 @@ def _inputs(values: Any, problems: Problems) -> dict[str, tuple[Selector, ...]]:
             problems += [
                 (f"{path}.{index}", problem)
                 for index, item in enumerate(chosen or [])
-                if (problem := _selector_problem(item, chosen))
+                if (problem := _selector_problem(item, chosen or []))
             ]
-    inputs = {key: tuple(values[key]) for key in MODALITIES if isinstance(values.get(key), list) and values[key]}
+    inputs: dict[str, tuple[Selector, ...]] = {
+        key: tuple(values[key]) for key in MODALITIES if isinstance(values.get(key), list) and values[key]
+    }
     if not inputs and not any(path.startswith("inputs") for path, _ in problems):
         problems.append(("inputs", "is empty: name at least one stored feature, as in inputs: {text: [sentence]}"))
     return inputs

@@ -13,7 +13,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Scores:
-    """One prediction's scores. per_class: label -> precision, recall, f1; confusion: int [c, c], rows gold, columns predicted."""
+    """One prediction's scores.
+
+    per_class: label -> precision, recall, f1
+    confusion: int [c, c], rows gold, columns predicted
+    """
 
     weighted_f1: float
     macro_f1: float
@@ -60,7 +64,8 @@ def summarise(scores: Sequence[Scores], labels: Sequence[str]) -> dict[str, Any]
     """The scores of several seeds: mean, std and values of each; the confusion matrices are added up."""
     parts = ("precision", "recall", "f1")
     per_class = {
-        label: {part: over_seeds([item.per_class[label][part] for item in scores]) for part in parts} for label in labels
+        label: {part: over_seeds([item.per_class[label][part] for item in scores]) for part in parts}
+        for label in labels
     }
     return {
         "weighted_f1": over_seeds([item.weighted_f1 for item in scores]),
@@ -79,8 +84,8 @@ def baselines(
 
     always-neutral: the card's neutral label every time; the most frequent train label where the card has none
     class-prior:    labels drawn at random as often as in train. Its scores are those of the expected confusion matrix,
-                    E[gold i, predicted j] = support_i * p_j: exact for accuracy, precision and recall of large samples, and
-                    within a fraction of a point of the mean over draws for F1
+                    E[gold i, predicted j] = support_i * p_j. That is exact for accuracy and recall; for F1, a
+                    ratio, it is within a fraction of a point of the mean over draws
     """
     counts = np.array([train_counts.get(label, 0) for label in labels], dtype=np.float64)
     support = np.bincount(gold, minlength=len(labels)).astype(np.float64)

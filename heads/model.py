@@ -6,6 +6,7 @@ Legend: b utterances, k features of a modality, d values of a feature, c classes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +63,9 @@ class Head(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits, float32 [b, c]."""
-        values = {modality: join(batch.values[modality], batch.present[modality]) for modality, join in self.inputs.items()}
+        values = {
+            modality: join(batch.values[modality], batch.present[modality]) for modality, join in self.inputs.items()
+        }
         present = {modality: batch.present[modality].any(dim=1) for modality in self.inputs}
         if self.training and self.modality_dropout:
             present = hide_modalities(present, self.modality_dropout)
@@ -85,8 +88,8 @@ def build_head(experiment: Experiment, widths: Mapping[str, Sequence[int]], num_
     """A new head, initialised from torch's generator. widths: modality -> values of each feature."""
     inputs = nn.ModuleDict({modality: Join(widths[modality]) for modality in experiment.inputs})
     joined = {modality: join.width for modality, join in inputs.items()}
-    fusion = look_up(FUSIONS, experiment.fusion.name, "fusion")(joined, **experiment.fusion.settings)
-    context = look_up(CONTEXTS, experiment.context.name, "context")(fusion.width, **experiment.context.settings)
+    fusion: Any = look_up(FUSIONS, experiment.fusion.name, "fusion")(joined, **experiment.fusion.settings)
+    context: Any = look_up(CONTEXTS, experiment.context.name, "context")(fusion.width, **experiment.context.settings)
     layers = experiment.feedforward
     hidden = feedforward(context.width, layers.sizes, layers.dropout, layers.activation)
     classifier = nn.Linear(layers.sizes[-1] if layers.sizes else context.width, num_classes)

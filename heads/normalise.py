@@ -35,8 +35,8 @@ class Normaliser:
 
     @classmethod
     def fit(cls, name: str, rows: np.ndarray) -> Normaliser:
-        """Fit on the rows of train utterances that are there. A dimension that does not vary is centred and left unscaled:
-        divided by its deviation it would be NaN.
+        """Fit on the rows of train utterances that are there. A dimension that does not vary is centred and left
+        unscaled: divided by its deviation it would be NaN.
 
         Raises StoreError for rows with values that are not finite, or for none at all.
         """
@@ -68,8 +68,10 @@ class Normaliser:
         out = np.empty(rows.shape, dtype=np.float32) if out is None else out
         for start in range(0, len(rows), _ROWS):
             block = np.asarray(rows[start : start + _ROWS], dtype=np.float32)
-            for step in NORMALISERS[self.name]:
-                block = _l2(block) if step == "l2" else (block - self.mean) / self.scale
+            if "l2" in NORMALISERS[self.name]:
+                block = _l2(block)
+            if self.mean is not None and self.scale is not None:
+                block = (block - self.mean) / self.scale
             out[start : start + _ROWS] = block
         return out
 

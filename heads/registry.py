@@ -1,14 +1,14 @@
 """Tables of parts: a loud look-up, and the settings that a part's own signature declares.
 
-A part (a fusion, a context, a loss) is a class or function whose keyword-only parameters are its settings in YAML. So a new
-part is one class and one line in its table; its keys, types, limits and defaults are read from the signature.
+A part (a fusion, a context, a loss) is a class or function whose keyword-only parameters are its settings in YAML. So a
+new part is one class and one line in its table; its keys, types, limits and defaults are read from the signature.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -33,10 +33,10 @@ def look_up(table: Mapping[str, Part], name: str, what: str) -> Part:
     return table[name]
 
 
-@lru_cache(maxsize=None)
+@cache
 def settings_of(part: Callable[..., Any]) -> type[Section]:
     """The model of a part's settings: its keyword-only parameters, with their annotations and defaults."""
-    function = part.__init__ if inspect.isclass(part) else part  # type: ignore[misc]
+    function = part.__init__ if inspect.isclass(part) else part
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():

@@ -26,10 +26,9 @@ from heads.experiment import Experiment
 from heads.losses import LOSSES, WeightedSum
 from heads.metrics import weighted_f1
 from heads.model import Head, build_head
+from heads.predict import predict
 from heads.registry import look_up
 from heads.samplers import SAMPLERS
-
-_PREDICT_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -108,16 +107,8 @@ def warmup_epochs(experiment: Experiment) -> int:
     return math.ceil(experiment.optim.warmup * experiment.stop.epochs)
 
 
-def predict(head: Head, batch: Batch) -> Tensor:
-    """Logits, float32 [b, c], on the batch's device, with dropout off."""
-    head.eval()
-    with torch.inference_mode():
-        blocks = torch.arange(len(batch), device=next(iter(batch.present.values())).device).split(_PREDICT_ROWS)
-        return torch.cat([head(batch.select(block)) for block in blocks])
-
-
 def learning_rate_factor(step: int, warmup_steps: int, total_steps: int, schedule: str) -> float:
-    """What the learning rate is multiplied by at a step (from 0): up to 1 over the warm-up, then down to 0 or constant."""
+    """What the learning rate is multiplied by at a step (from 0): up to 1 over the warm-up, then down to 0, or 1."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     left = max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
@@ -169,9 +160,7 @@ def _epochs(
     optimizer = _adamw(head, optim.lr, optim.weight_decay)
     total_steps = math.ceil(len(train.labels) / size) * experiment.stop.epochs
     warmup_steps = round(optim.warmup * total_steps)
-    schedule = LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, warmup_steps, total_steps, optim.schedule)
-    )
+    schedule = LambdaLR(optimizer, lambda step: learning_rate_factor(step, warmup_steps, total_steps, optim.schedule))
     gold = dev.labels.cpu().numpy()
     for number in range(1, experiment.stop.epochs + 1):
         started = time.perf_counter()
@@ -184,13 +173,15 @@ def _epochs(
             value.backward()
             if optim.clip is not None:
                 nn.utils.clip_grad_norm_(head.parameters(), optim.clip)
-            rate = schedule.get_last_lr()[0]
+            rate = float(schedule.get_last_lr()[0])
             optimizer.step()
             schedule.step()
             total += value.detach() * len(positions)
         train_loss = float(total) / len(train.labels)
         if not math.isfinite(train_loss):
-            raise TrainingError(f"the loss is {train_loss} in epoch {number} with optim.lr={optim.lr:g}: try a lower one")
+            raise TrainingError(
+                f"the loss is {train_loss} in epoch {number} with optim.lr={optim.lr:g}: try a lower one"
+            )
         logits = predict(head, dev.batch)
         yield Epoch(
             epoch=number,

@@ -1,0 +1,131 @@
+"""`erc ablate`: every experiment of a suite, over several seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.options import manifest_option, store_option
+
+if TYPE_CHECKING:
+    from heads.config import Suite
+    from heads.experiment import Experiment
+    from pipeline.suite import Outcome
+    from pipeline.suite_plan import Plan
+
+
+@click.command()
+@click.argument("suite_source", metavar="SUITE")
+@store_option
+@manifest_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default="runs", help="Folder of the run folders."
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=5, help="How many seeds: 0, 1, ...")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this experiment (may be repeated).")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
+@click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
+@click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
+@click.option("--list", "only_list", is_flag=True, help="Print the experiments, one a line, and train nothing.")
+def command(
+    suite_source: str,
+    store: Path,
+    manifest: Path,
+    out: Path,
+    seeds: int,
+    only: tuple[str, ...],
+    jobs: int | None,
+    device: str,
+    allow_stale: bool,
+    only_list: bool,
+) -> int:
+    """Train every experiment of a suite, selecting by dev weighted F1. The test split is not read.
+
+    SUITE is a YAML file or the name of a suite that ships. Finished seeds are kept; equal experiments run once;
+    one that fails does not stop the others, and the exit status is then 1.
+
+    \b
+    Example:
+      erc ablate meld-text --out runs --seeds 5
+    """
+    from heads.config import read_suite
+
+    suite = read_suite(suite_source)
+    chosen = choose_experiments(suite, only)
+    if only_list:
+        _print_list(chosen, store)
+        return 0
+
+    from features.manifest import read_manifest
+    from pipeline.commands.train import given_command
+    from pipeline.suite import default_jobs, run_plan, write_suite_record
+    from pipeline.suite_plan import Source, make_plan
+    from pipeline.training import check_device
+
+    check_device(device)
+    source = Source.open(store, read_manifest(manifest), allow_stale)
+    plan = make_plan(chosen, source)
+    for warning in plan.warnings:
+        click.echo(f"erc: {warning}", err=True)
+    folders = {planned.experiment.name: out / planned.folder_name for planned in plan.planned}
+    outcome = run_plan(plan, source, range(seeds), folders, jobs or default_jobs(), device, given_command())
+    if plan.planned:
+        write_suite_record(suite, plan, folders, out)
+    _print_outcome(chosen, plan, outcome)
+    return 1 if outcome.failures else 0
+
+
+def choose_experiments(suite: Suite, only: tuple[str, ...]) -> list[Experiment]:
+    """The suite's experiments, or those of `only`, in the suite's order. Raises UsageError for an unknown name."""
+    from features.errors import UsageError, nearest
+
+    names = [experiment.name for experiment in suite.experiments]
+    for name in only:
+        if name not in names:
+            raise UsageError(f"suite {suite.name} has no experiment {name!r}: {nearest(name, names)}")
+    return [experiment for experiment in suite.experiments if not only or experiment.name in only]
+
+
+def _print_list(experiments: list[Experiment], store: Path) -> None:
+    from features.store import Store
+    from pipeline.suite_plan import lacking_features
+
+    opened = Store(store) if store.is_dir() else None
+    width = max(len(experiment.name) for experiment in experiments)
+    for experiment in experiments:
+        inputs = " + ".join(
+            f"{modality}: {', '.join(map(_selector_text, selectors))}"
+            for modality, selectors in experiment.inputs.items()
+        )
+        lacking = ", ".join(f"{modality}/{name}" for modality, name in lacking_features(experiment.inputs, opened))
+        there = f"{store} lacks {lacking}" if lacking else "its features are there"
+        click.echo(f"{experiment.name:<{width}}  {inputs}  ({there})")
+
+
+def _selector_text(selector: str | dict[str, str]) -> str:
+    return selector if isinstance(selector, str) else " ".join(f"{key}={value}" for key, value in selector.items())
+
+
+def _print_outcome(experiments: list[Experiment], plan: Plan, outcome: Outcome) -> None:
+    from pipeline.tables import mean_and_deviation, text_table
+
+    rows = [
+        [
+            experiment.name,
+            mean_and_deviation(outcome.metrics[experiment.name]["weighted_f1"]),
+            str(len(outcome.metrics[experiment.name]["seeds"])),
+            f"{outcome.seconds[experiment.name]:.1f}",
+        ]
+        for experiment in experiments
+        if experiment.name in outcome.metrics
+    ]
+    if rows:
+        click.echo(text_table(["experiment", "dev weighted F1", "seeds", "seconds a seed"], rows))
+    for name, first in plan.duplicates.items():
+        click.echo(f"{name} is the same as {first} (equal config and features): run once")
+    kept = sum(len(values["seeds"]) for values in outcome.metrics.values()) - outcome.trained
+    click.echo(f"{outcome.trained} heads trained, {kept} kept from before")
+    for name, reason in outcome.failures.items():
+        click.echo(f"erc: {name}: {reason}", err=True)

@@ -1,0 +1,87 @@
+"""A head's predictions on a split as a table, and the scores of several seeds' tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from features.errors import RunError
+from heads import metrics
+
+if TYPE_CHECKING:
+    from heads.data import HeadData
+
+
+def prediction_frame(data: HeadData, rows: np.ndarray, probabilities: np.ndarray) -> pl.DataFrame:
+    """One line an utterance: utterance_id, gold (null where unlabelled), predicted, p_LABEL (float32, in label order),
+    no_input, missing (the modalities without any of their features).
+
+    rows: int [m], positions in data; probabilities: float32 [m, c].
+    """
+    utterances = data.utterances
+    names = utterances.label_names
+    absent = {
+        modality: ~np.any([item.present[rows] for item in items], axis=0) for modality, items in data.inputs.items()
+    }
+    return pl.DataFrame(
+        {
+            "utterance_id": [utterances.ids[row] for row in rows],
+            "gold": [names[label] if label >= 0 else None for label in utterances.labels[rows]],
+            "predicted": [names[place] for place in probabilities.argmax(axis=1)],
+            **{f"p_{name}": probabilities[:, place].astype(np.float32) for place, name in enumerate(names)},
+            "no_input": np.all(list(absent.values()), axis=0),
+            "missing": [[modality for modality, mask in absent.items() if mask[place]] for place in range(len(rows))],
+        },
+        schema_overrides={"gold": pl.String, "missing": pl.List(pl.String)},
+    )
+
+
+def split_metrics(
+    experiment: str,
+    split: str,
+    frames: Mapping[int, pl.DataFrame],
+    manifest: Mapping[str, Any],
+    coverage: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What metrics-SPLIT.json holds. Unlabelled utterances are counted and left out of every score.
+
+    frames:   seed -> its predictions
+    manifest: what features.json says of the manifest
+    coverage: feature folder -> how many utterances are ok, missing, failed, absent
+    Raises RunError where no utterance is labelled, or where the seeds' predictions are not of the same utterances.
+    """
+    labels: Sequence[str] = manifest["labels"]
+    place = {label: index for index, label in enumerate(labels)}
+    first = next(iter(frames.values()))
+    labelled = first["gold"].is_not_null()
+    if not labelled.any():
+        raise RunError(f"{experiment}: no utterance of split {split!r} is labelled, so there is nothing to score")
+    gold = _places(first.filter(labelled)["gold"], place)
+    scores = []
+    for seed, frame in frames.items():
+        if not frame["utterance_id"].equals(first["utterance_id"]) or not frame["gold"].equals(first["gold"]):
+            raise RunError(
+                f"{experiment}: seed {seed}'s predictions on {split} are of other utterances or labels: evaluate again"
+            )
+        scores.append(metrics.score(gold, _places(frame.filter(labelled)["predicted"], place), labels))
+    support = np.bincount(gold, minlength=len(labels))
+    return {
+        "experiment": experiment,
+        "split": split,
+        "utterances": first.height,
+        "seeds": list(frames),
+        "labels": list(labels),
+        "support": {label: int(support[index]) for index, label in enumerate(labels)},
+        **metrics.summarise(scores, labels),
+        "baselines": metrics.baselines(gold, labels, manifest["neutral"], manifest["train_label_counts"]),
+        "coverage": dict(coverage),
+        "no_input": int(first["no_input"].sum()),
+        "unlabelled": first.height - int(labelled.sum()),
+    }
+
+
+def _places(names: pl.Series, place: Mapping[str, int]) -> np.ndarray:
+    return np.array([place[name] for name in names], dtype=np.int64)

@@ -1,0 +1,128 @@
+"""Run folders: what a trained experiment leaves on disk, read and written whole.
+
+RUN/ holds config.yaml, features.json, metrics-SPLIT.json, and in seed-N/ head.safetensors, history.parquet,
+predictions-SPLIT.parquet and result.json, which is written last: a seed without it is not done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features.errors import RunError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from heads.experiment import Experiment
+
+_SEED = re.compile(r"seed-(\d+)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    path: Path
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The resolved experiment. Raises ConfigError where config.yaml is damaged."""
+        from heads.config import parse_yaml
+        from heads.experiment import experiment_from_dict
+
+        where = self.path / "config.yaml"
+        return experiment_from_dict(parse_yaml(self._text(where), str(where)), str(where))
+
+    @cached_property
+    def features(self) -> dict[str, Any]:
+        """features.json: the manifest, the store and the features it was trained on."""
+        where = self.path / "features.json"
+        try:
+            content: dict[str, Any] = json.loads(self._text(where))
+        except ValueError as error:
+            raise RunError(f"{where}: is not JSON ({error}): train the experiment again") from error
+        return content
+
+    @property
+    def labels(self) -> list[str]:
+        names: list[str] = self.features["manifest"]["labels"]
+        return names
+
+    def seed_folder(self, seed: int) -> Path:
+        return self.path / f"seed-{seed}"
+
+    def finished_seeds(self) -> list[int]:
+        """Seeds that have a result.json, ascending."""
+        found = [
+            int(match[1])
+            for entry in self.path.glob("seed-*")
+            if (match := _SEED.fullmatch(entry.name)) and (entry / "result.json").is_file()
+        ]
+        return sorted(found)
+
+    def result(self, seed: int) -> dict[str, Any]:
+        """One seed's result.json."""
+        where = self.seed_folder(seed) / "result.json"
+        try:
+            content: dict[str, Any] = json.loads(self._text(where))
+        except ValueError as error:
+            raise RunError(f"{where}: is not JSON ({error}): remove {where.parent} and train again") from error
+        return content
+
+    def predictions(self, seed: int, split: str) -> pl.DataFrame:
+        import polars as pl
+
+        where = self.seed_folder(seed) / f"predictions-{split}.parquet"
+        try:
+            return pl.read_parquet(where)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise RunError(f"{where}: cannot be read: run `erc evaluate {self.path} --split {split}`") from error
+
+    def _text(self, where: Path) -> str:
+        try:
+            return where.read_text(encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{where}: cannot be read ({error.strerror}): train the experiment again") from error
+
+
+def is_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file() and (path / "features.json").is_file()
+
+
+def find_runs(paths: Iterable[Path]) -> list[Run]:
+    """Run folders, given as such or as a folder of them, each once. Raises RunError for a path that holds none."""
+    found: dict[Path, Run] = {}
+    for path in paths:
+        if not path.is_dir():
+            raise RunError(f"no run folder at {path}: train one with `erc train` or `erc ablate`")
+        here = [path] if is_run(path) else sorted(entry for entry in path.iterdir() if entry.is_dir() and is_run(entry))
+        if not here:
+            raise RunError(f"{path}: holds no run: train one with `erc ablate SUITE --out {path}`")
+        for run in here:
+            found.setdefault(run.resolve(), Run(run))
+    return list(found.values())
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """`write` a temporary file beside `path`, then rename it: the file appears whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,212 @@
+"""Which experiments of a suite can run on a store, in which folders, and what the others lack."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from features.digests import digest_of
+from features.encoders import ENCODERS
+from features.errors import ErcError, FeatureChoiceError
+from features.manifest import Manifest, file_digest
+from features.store import Feature, Store
+from heads.data import Utterances, check_fresh, choose_features, read_utterances
+from heads.experiment import Experiment, Selector
+
+SPLITS = ("train", "dev")  # the only rows that training and selection ever see
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An experiment that can run. key: sha256 over resolved config and features; features: by modality, in order."""
+
+    experiment: Experiment
+    features: dict[str, tuple[Feature, ...]]
+    key: str
+
+    @property
+    def folder_name(self) -> str:
+        return f"{self.experiment.name}-{self.key[:8]}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """planned: what runs; duplicates: name -> the planned experiment it equals; failures: name -> why it cannot run;
+    warnings: what a user should know."""
+
+    planned: list[Planned] = field(default_factory=list)
+    duplicates: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What heads are trained from: a store and the train and dev rows of a manifest."""
+
+    store: Store
+    manifest: Manifest
+    utterances: Utterances
+    allow_stale: bool = False
+
+    @classmethod
+    def open(cls, store: Path, manifest: Manifest, allow_stale: bool = False) -> Source:
+        """Raises StoreError, and ManifestError where there is no train or dev split."""
+        return cls(Store(store), manifest.select_splits(SPLITS), read_utterances(manifest, SPLITS), allow_stale)
+
+
+def make_plan(experiments: Sequence[Experiment], source: Source) -> Plan:
+    """Choose every experiment's features; refuse those that lack one or whose rows are stale; find equal ones."""
+    plan = Plan()
+    troubles: dict[str, str | None] = {}
+    by_key: dict[str, str] = {}
+    for experiment in experiments:
+        try:
+            features = choose_features(source.store, experiment.inputs)
+        except FeatureChoiceError as error:
+            plan.failures[experiment.name] = _lacking(experiment, source) or str(error)
+            continue
+        except ErcError as error:
+            plan.failures[experiment.name] = str(error)
+            continue
+        used = [feature for items in features.values() for feature in items]
+        for feature in used:
+            if feature.folder not in troubles:
+                troubles[feature.folder] = None if source.allow_stale else _stale(feature, source)
+                plan.warnings.extend(_absent(feature, source))
+        found = [problem for feature in used if (problem := troubles[feature.folder])]
+        if found:
+            plan.failures[experiment.name] = found[0]
+            continue
+        key = run_key(experiment, features, source.utterances)
+        if key in by_key:
+            plan.duplicates[experiment.name] = by_key[key]
+        else:
+            by_key[key] = experiment.name
+            plan.planned.append(Planned(experiment, features, key))
+    return plan
+
+
+def run_key(experiment: Experiment, features: Mapping[str, Sequence[Feature]], utterances: Utterances) -> str:
+    """sha256 (hex) over all that decides a run's numbers: settings, the very rows used, ids and labels."""
+    rows = {
+        modality: [[feature.fingerprint, feature.rows_digest(utterances.ids)] for feature in items]
+        for modality, items in features.items()
+    }
+    return digest_of("run", experiment.settings(), rows, utterances.digest())
+
+
+def describe_features(planned: Planned, source: Source, command: str) -> dict[str, Any]:
+    """features.json: where the numbers came from, whole."""
+    card, names = source.manifest.card, source.utterances.label_names
+    counts = source.utterances.counts("train")
+    return {
+        "run": planned.key,
+        "manifest": {
+            "path": str(source.manifest.path.resolve()) if source.manifest.path else None,
+            "sha256": file_digest(source.manifest),
+            "dataset": card.dataset,
+            "title": card.title,
+            "synthetic": card.synthetic,
+            "labels": list(names),
+            "neutral": card.neutral,
+            "train_label_counts": {name: int(count) for name, count in zip(names, counts, strict=True)},
+        },
+        "store": str(source.store.path.resolve()),
+        "features": [
+            _describe_feature(feature, source.utterances) for items in planned.features.values() for feature in items
+        ],
+        "versions": {
+            "torch": version("torch"),
+            "python": platform.python_version(),
+            "erc-feature-store": version("erc-feature-store"),
+        },
+        "command": command,
+    }
+
+
+def _describe_feature(feature: Feature, utterances: Utterances) -> dict[str, Any]:
+    spec = feature.spec
+    return {
+        "modality": spec.modality,
+        "name": spec.name,
+        "folder": feature.folder,
+        "fingerprint": feature.fingerprint,
+        "encoder": spec.encoder,
+        "model": spec.model,
+        "weights": spec.weights,
+        "kind": spec.kind,
+        "shape": list(spec.shape),
+        "compute_dtype": spec.compute_dtype,
+        "settings": spec.settings,
+        "rows_digest": feature.rows_digest(utterances.ids),
+        "coverage": {
+            split: feature.coverage([utterances.ids[row] for row in utterances.rows(split)]) for split in SPLITS
+        },
+    }
+
+
+def _stale(feature: Feature, source: Source) -> str | None:
+    try:
+        check_fresh(feature, source.manifest, mending_command(feature, source.manifest.path, source.store.path))
+    except ErcError as error:
+        return str(error)
+    return None
+
+
+def _absent(feature: Feature, source: Source) -> list[str]:
+    """A warning where utterances were never extracted; else nothing."""
+    absent = feature.coverage(source.utterances.ids)["absent"]
+    if not absent:
+        return []
+    return [
+        f"{feature.folder}: {absent} of {len(source.utterances)} train and dev utterances were never extracted and"
+        f" count as missing: run `{mending_command(feature, source.manifest.path, source.store.path)}`"
+    ]
+
+
+def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str:
+    """The `erc extract` that brings a stored feature up to date."""
+    spec = feature.spec
+    alias = f" --as {spec.alias}" if spec.alias else ""
+    given = ""
+    if spec.encoder in ENCODERS:
+        defaults = {key: default for key, (default, _) in ENCODERS[spec.encoder].options.items()}
+        given = "".join(
+            f" --set {key}={spec.settings[key]}"
+            for key, default in defaults.items()
+            if key in spec.settings and str(spec.settings[key]) != str(default)
+        )
+    return _extract_command(spec.modality, spec.encoder, manifest, store) + given + alias
+
+
+def _extract_command(modality: str, encoder: str, manifest: Path | None, store: Path) -> str:
+    return f"erc extract --modality {modality} --encoder {encoder} --manifest {manifest} --store {store}"
+
+
+def _lacking(experiment: Experiment, source: Source) -> str | None:
+    """What an experiment lacks and the command that makes it; None where the choice failed for another reason."""
+    missing = lacking_features(experiment.inputs, source.store)
+    if not missing:
+        return None
+    parts = []
+    for modality, name in missing:
+        encoder, alias = (name, "") if name in ENCODERS else ("ENCODER", f" --as {name}")
+        make = _extract_command(modality, encoder, source.manifest.path, source.store.path)
+        parts.append(f"{modality}/{name} (make it with `{make}{alias}`)")
+    return f"{source.store.path} lacks {', '.join(parts)}"
+
+
+def lacking_features(inputs: Mapping[str, Sequence[Selector]], store: Store | None) -> list[tuple[str, str]]:
+    """(modality, name) of the named features that the store has none of; all of them without a store."""
+    there = {(feature.spec.modality, feature.name) for feature in store.features()} if store else set()
+    return [
+        (modality, selector)
+        for modality, selectors in inputs.items()
+        for selector in selectors
+        if isinstance(selector, str) and (modality, selector.partition("@")[0]) not in there
+    ]
