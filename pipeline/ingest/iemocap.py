@@ -260,12 +260,14 @@ def _card(labels: int, test_session: int, dev: str, seed: int) -> DatasetCard:
 
 
 def _findings(noticed: _Noticed, media: Media) -> list[Finding]:
-    codes = [f"{code} {count}" for code, count in sorted(noticed.unlabelled.items(), key=lambda item: -item[1])]
-    context = finding(
-        "context-only", codes, "Labels that were not asked for: the utterances stay, unlabelled, as context."
-    )
+    codes = sorted(noticed.unlabelled.items(), key=lambda item: (-item[1], item[0]))
     findings = [
-        replace(context, count=sum(noticed.unlabelled.values()), examples=tuple(codes)),
+        Finding(
+            "context-only",
+            sum(noticed.unlabelled.values()),
+            "Labels that were not asked for: the utterances stay, unlabelled, as context.",
+            tuple(f"{code} {count}" for code, count in codes),
+        ),
         finding("no-text", noticed.no_text, "Utterances without a transcription: their text is empty."),
         finding(
             "repaired-text",

@@ -1,0 +1,113 @@
+"""`erc ingest`: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from meld_factory import line, write_table
+
+from features.manifest import read_manifest
+from pipeline.cli import erc, run
+
+
+def erc_ingest(*arguments: str) -> int:
+    return run(erc, ["ingest", *arguments], "erc")
+
+
+@pytest.fixture
+def meld(tmp_path: Path) -> Path:
+    write_table(tmp_path / "meld" / "train_sent_emo.csv", [line(text) for text in range(3)])
+    write_table(tmp_path / "meld" / "dev_sent_emo.csv", [line(Utterance="must\x92ve")])
+    return tmp_path / "meld"
+
+
+@pytest.mark.shared_data
+def test_the_real_tables(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "M.parquet"
+    assert erc_ingest("meld", str(shared_data / "meld"), "--splits", "train,dev", "--out", str(out)) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"wrote {out}: 11,098 utterances"
+    assert len(read_manifest(out)) == 11_098
+
+
+def test_the_summary_explains_and_counts(meld: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert erc_ingest("meld", str(meld), "--out", str(tmp_path / "new folder" / "M.parquet")) == 0
+    out = capsys.readouterr().out
+    assert "train: 3 utterances in 3 dialogues; 3 with a label, 0 with a clip" in out
+    assert "differs from the published count: train has 3 utterances, published 9,989 (9,986 fewer)" in out
+    assert "repaired-text: 1. Rows whose cp1252 bytes had become C1 characters: repaired. (dev_sent_emo.csv:2)" in out
+    assert "other-tables: 2. " in out
+    assert "none: cp1252-lines, unusable-times, known-bad" in out
+
+
+def test_json_is_one_document_with_the_same_facts(
+    meld: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "M.parquet"
+    assert erc_ingest("meld", str(meld), "--splits", "train", "--out", str(out), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["manifest"], told["dataset"], told["utterances"], told["dialogues"]) == (str(out), "meld", 3, 3)
+    assert told["splits"]["train"] == {
+        "utterances": 3,
+        "dialogues": 3,
+        "labelled": 3,
+        "with_media": 0,
+        "published": 9989,
+    }
+    assert {item["name"]: item["count"] for item in told["findings"]}["no-clip-folder"] == 1
+
+
+def test_the_manifest_goes_where_the_other_commands_look(
+    meld: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ERC_MANIFEST", str(tmp_path / "here.csv"))
+    assert erc_ingest("meld", str(meld)) == 0
+    assert len(read_manifest(tmp_path / "here.csv")) == 4
+    monkeypatch.delenv("ERC_MANIFEST")
+    monkeypatch.chdir(tmp_path)
+    assert erc_ingest("meld", str(meld)) == 0
+    assert len(read_manifest(tmp_path / "data" / "manifest.parquet")) == 4
+
+
+def test_a_table_by_its_mapping(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("utterance,who,mood\nhi,A,joy\nho,B,anger\n")
+    arguments = ["--map", "text=utterance, speaker=who", "--map", "label=mood", "--split", "x", "--labels", "joy,anger"]
+    assert erc_ingest("table", str(tmp_path / "t.csv"), *arguments, "--out", str(tmp_path / "T.parquet")) == 0
+    assert read_manifest(tmp_path / "T.parquet").card.labels == ("joy", "anger")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["meld", "{root}", "--splits", "train,test"], 1, "no test_sent_emo.csv in "),
+        (["meld", "{root}", "--splits", "train,tset"], 2, "no split 'tset' in MELD: did you mean 'test'"),
+        (["meld", "{root}", "--splits", ","], 2, "names nothing"),
+        (["meld", "{root}", "--dataset", "mled"], 1, "no dataset card 'mled'"),
+        (["meld"], 2, "Missing argument 'ROOT'"),
+        (["medl", "{root}"], 2, "No such command 'medl'"),
+        (["emorynlp", "{root}"], 1, "holds no emorynlp_train_final.csv"),
+        (["iemocap", "{root}"], 1, "holds no SessionN/dialog/EmoEvaluation"),
+        (["iemocap", "{root}", "--dev", "session5"], 2, "dev (session5) is the test session"),
+        (["table", "{root}/train_sent_emo.csv", "--map", "text"], 2, "--map 'text' is not COLUMN=THEIRS"),
+        (["table", "{root}/train_sent_emo.csv", "--map", "text=a,text=b"], 2, "--map text is given twice"),
+        (["table", "{root}/train_sent_emo.csv", "--map", "text=Utterence"], 2, "did you mean 'Utterance'"),
+    ],
+)
+def test_errors_are_one_line_and_write_nothing(
+    arguments: list[str], status: int, message: str, meld: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "none.parquet"
+    filled = [argument.format(root=meld) for argument in arguments]
+    assert erc_ingest(*filled, "--out", str(out)) == status
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.strip().splitlines()[-1].count(message) == 1
+    assert captured.out == ""
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["meld", "emorynlp", "iemocap", "table"])
+def test_every_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert erc_ingest(name, "--help") == 0
+    assert f"erc ingest {name} " in capsys.readouterr().out.split("Example")[1]
