@@ -11,6 +11,7 @@ from pathlib import Path
 
 from features.errors import ManifestError, nearest
 from features.manifest import repair_cp1252
+from pipeline.ingest.summary import Finding, finding
 
 _TIME = re.compile(r"(\d+):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?")
 
@@ -21,6 +22,12 @@ class TextRepairs:
 
     repaired_rows: list[str] = field(default_factory=list)
     cp1252_lines: list[str] = field(default_factory=list)
+
+    def findings(self) -> list[Finding]:
+        return [
+            finding("repaired-text", self.repaired_rows, "Rows whose cp1252 bytes had become C1 characters: repaired."),
+            finding("cp1252-lines", self.cp1252_lines, "Lines that are not UTF-8: read as cp1252."),
+        ]
 
 
 @dataclass(frozen=True)

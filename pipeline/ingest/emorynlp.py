@@ -46,8 +46,7 @@ def ingest_emorynlp(paths: Sequence[str | Path]) -> tuple[Manifest, IngestSummar
         raise_problems(path, problems)
     manifest = build_manifest(frame_of(rows), card)
     findings = [
-        finding("repaired-text", repairs.repaired_rows, "Rows whose cp1252 bytes had become C1 characters: repaired."),
-        finding("cp1252-lines", repairs.cp1252_lines, "Lines that are not UTF-8: read as cp1252."),
+        *repairs.findings(),
         finding("other-tables", other_tables, "Not the bytes that the card was written from: another edition."),
         finding("several-speakers", several, "Said by several at once: their names are joined by ' and '."),
         finding("unusable-times", times, "Start and end give no length: duration is null, and a note says why."),

@@ -269,12 +269,7 @@ def _findings(noticed: _Noticed, media: Media) -> list[Finding]:
             tuple(f"{code} {count}" for code, count in codes),
         ),
         finding("no-text", noticed.no_text, "Utterances without a transcription: their text is empty."),
-        finding(
-            "repaired-text",
-            noticed.repairs.repaired_rows,
-            "Rows whose cp1252 bytes had become C1 characters: repaired.",
-        ),
-        finding("cp1252-lines", noticed.repairs.cp1252_lines, "Lines that are not UTF-8: read as cp1252."),
+        *noticed.repairs.findings(),
         finding("unreadable-lines", noticed.unreadable_lines, "Evaluation lines of another form: passed over."),
         finding("unusable-times", noticed.times, "The end is not after the start: no duration and no cut."),
     ]

@@ -87,7 +87,7 @@ def ingest_meld(
     for row in rows:
         row["note"] = "; ".join(row.pop("notes")) or None
     manifest = build_manifest(frame_of(rows), card, clip_root if any_folder else None)
-    return manifest, summarise(manifest, _findings(noticed, card, any_folder, probe))
+    return manifest, summarise(manifest, _findings(noticed, any_folder, probe))
 
 
 def _dataset_of(root: Path, dataset: str | None) -> str:
@@ -214,11 +214,9 @@ def _folder_names(card: DatasetCard, splits: Iterable[str]) -> str:
     return ", ".join(name for split in splits for name in card.folders.get(split, []))
 
 
-def _findings(noticed: _Noticed, card: DatasetCard, any_folder: bool, probed: bool) -> list[Finding]:
-    repairs = noticed.repairs
+def _findings(noticed: _Noticed, any_folder: bool, probed: bool) -> list[Finding]:
     findings = [
-        finding("repaired-text", repairs.repaired_rows, "Rows whose cp1252 bytes had become C1 characters: repaired."),
-        finding("cp1252-lines", repairs.cp1252_lines, "Lines that are not UTF-8: read as cp1252."),
+        *noticed.repairs.findings(),
         finding("other-tables", noticed.other_tables, "Not the bytes that the card was written from: another edition."),
         finding(
             "unusable-times", noticed.times, "Start and end give no length: duration is null, and a note says why."

@@ -50,10 +50,9 @@ def ingest_table(
     frame = table.select([pl.col(column).alias(target) for target, column in chosen.items()])
     constants = {"dataset": name, "split": split}
     frame = frame.with_columns([pl.lit(value).alias(key) for key, value in constants.items() if key not in chosen])
-    frame, repaired = _repair_text(frame)
+    frame, repairs.repaired_rows = _repair_text(frame)
     findings = [
-        finding("repaired-text", repaired, "Rows whose cp1252 bytes had become C1 characters: repaired."),
-        finding("cp1252-lines", repairs.cp1252_lines, "Lines that are not UTF-8: read as cp1252."),
+        *repairs.findings(),
         finding("unused-columns", [column for column in table.columns if column not in chosen.values()], "Left out."),
     ]
     frame, built = _build_ids(frame)
