@@ -59,7 +59,7 @@ class Input:
 
 class Preparer(Protocol):
     """Makes the input of one item: a Turn, a Dialogue or a Clip. It runs in worker processes, so it is a
-    small picklable object without weights, and touches no device. Raises UnavailableError where the utterance has no input."""
+    small picklable object without weights, and touches no device. Raises UnavailableError where there is no input."""
 
     def __call__(self, item: Any, /) -> Input: ...
 
@@ -128,7 +128,10 @@ ENCODERS: dict[str, Entry] = {
         "text",
         "features.encoders.glove:GloveEncoder",
         "mean of GloVe word vectors",
-        dict(_CONTEXT_OPTIONS),
+        {
+            "scope": ("utterance", "utterance, or context: the words of the past turns too (needs over=all)"),
+            "over": ("target", "target, or with scope=context all"),
+        },
         model=True,
         default_model="packaged:glove-6b-50d",
     ),

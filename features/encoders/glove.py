@@ -4,9 +4,9 @@ scope `utterance`: the mean over this utterance's tokens. scope `context` with `
 the past turns and of this one, without speakers' names. Word vectors do not see their neighbours, so a context pooled
 over the target alone would be the utterance's own mean again: that pair is refused.
 
-Tokens are those of GloVe's own corpora, in Penn Treebank style: lower case; clitics apart (`do n't`, `it 's`); `...` and
-`--` whole, other marks one by one; abbreviations (`mr.`, `u.s.`) keep their dots. A hyphenated word that the vocabulary
-lacks is split at its hyphens. Tokens without a vector are counted and left out of the mean.
+Tokens are those of GloVe's own corpora, in Penn Treebank style: lower case; clitics apart (`do n't`, `it 's`); `...`
+and `--` whole, other marks one by one; abbreviations (`mr.`, `u.s.`) keep their dots. A hyphenated word that the
+vocabulary lacks is split at its hyphens. Tokens without a vector are counted and left out of the mean.
 """
 
 from __future__ import annotations

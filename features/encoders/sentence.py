@@ -8,6 +8,7 @@ normalisation, and is stored so: unnormalised.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,14 @@ from features.encoders import ENCODERS, EncoderRequest, Input
 from features.encoders.devices import pin_fp32, torch_dtype
 from features.encoders.layers import parse_layers
 from features.encoders.token_windows import Window, WindowPreparer, bare_tokenizer, check_scope, tokenizer_digest
-from features.encoders.weights import RANDOM_SEED, find_model, first_line, load_model, quiet_transformers
+from features.encoders.weights import (
+    RANDOM_SEED,
+    TOKENIZER_FILES,
+    find_model,
+    first_line,
+    load_model,
+    quiet_transformers,
+)
 from features.errors import UsageError, WeightsError
 from features.pooling import POOLINGS, check_pooling, pool
 from features.spec import EncoderSpec
@@ -126,9 +134,12 @@ class SentenceEncoder:
             ) from error
 
 
-def _load_tokenizer(folder: Any, model: str) -> Any:
+def _load_tokenizer(folder: Path, model: str) -> Any:
+    """The model's own tokenizer. Where a folder has none, transformers would make an empty one that knows no word."""
     from transformers import AutoTokenizer
 
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise WeightsError(f"model {model!r}: no tokenizer in {folder}: add its tokenizer.json to the folder")
     try:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -38,15 +38,15 @@ PACKAGED: dict[str, tuple[str, str]] = {
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
-_INPUT_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
     "vocab.json",
     "tokenizer.model",
     "spiece.model",
     "sentencepiece.bpe.model",
-    "preprocessor_config.json",
 )
+_INPUT_FILES = (*TOKENIZER_FILES, "preprocessor_config.json")
 _SMALL_FILES = (
     _CONFIG,
     "tokenizer_config.json",
