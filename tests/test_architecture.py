@@ -52,11 +52,10 @@ def violations(name: str, tree: ast.Module) -> list[str]:
         if other not in PACKAGES:
             continue
         other_room = other_rest.partition(".")[0]
-        if other not in ALLOWED[package]:
-            found.append(f"{name} imports {target}")
-        elif package == "heads" and other == "features" and other_room and other_room not in HEADS_MAY_USE:
-            found.append(f"{name} imports {target}")
-        elif package == other == "features" and room and other_room and layer(other_room) > layer(room):
+        backwards = other not in ALLOWED[package]
+        beyond = package == "heads" and other == "features" and other_room not in {"", *HEADS_MAY_USE}
+        upwards = package == other == "features" and room and other_room and layer(other_room) > layer(room)
+        if backwards or beyond or upwards:
             found.append(f"{name} imports {target}")
     return found
 
