@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from features.errors import ConfigError, nearest
-from heads.experiment import Experiment, resolve
+from heads.experiment import DEFAULT_PARTS, Experiment, resolve
 from heads.registry import Problems, Section, check, unknown_key
 
 _SUITE_KEYS = ("title", "description", "defaults", "experiments", "contrasts")
@@ -62,7 +62,11 @@ class _StrictLoader(yaml.SafeLoader):
 def parse_yaml(text: str, where: str) -> Any:
     """Safe YAML without duplicate keys. Raises ConfigError with line and column."""
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  # a subclass of SafeLoader
+        loader = _StrictLoader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -119,7 +123,7 @@ def _find(source: str) -> tuple[str, str]:
 def _single(name: str, content: Mapping[str, Any], overrides: Sequence[str], problems: Problems) -> Suite:
     body = {key: value for key, value in content.items() if key not in ("name", "title", "description")}
     name = str(content.get("name", name))
-    experiment = resolve(name, None, _override(_canonical(body), overrides, problems), problems)
+    experiment = resolve(name, None, _override(merge(DEFAULT_PARTS, _canonical(body)), overrides, problems), problems)
     return Suite(name, (experiment,) if experiment else ())
 
 
@@ -136,6 +140,7 @@ def _suite(name: str, content: Mapping[str, Any], overrides: Sequence[str], prob
     if not bodies:
         problems.append(("experiments", "is empty: give at least one"))
     base = _canonical(defaults)
+    start = merge(DEFAULT_PARTS, base)
     experiments = []
     for key, body in bodies.items():
         path = f"experiments.{key}"
@@ -144,7 +149,7 @@ def _suite(name: str, content: Mapping[str, Any], overrides: Sequence[str], prob
             continue
         patch = _canonical(body or {})
         override_problems: Problems = []
-        merged = _override(merge(base, patch), overrides, override_problems)
+        merged = _override(merge(start, patch), overrides, override_problems)
         own: Problems = []
         experiments.append(resolve(str(key), name, merged, own))
         problems += override_problems
