@@ -168,7 +168,7 @@ class Survey:
     cut: bool
 
     def timeline(self, index: int) -> Timeline:
-        """Raises UnavailableError: too-short where the cut holds nothing of a stream, undecodable without any packet."""
+        """Raises UnavailableError: too-short where the cut holds nothing of a stream, undecodable without a packet."""
         if index in self.timelines:
             return self.timelines[index]
         if self.cut:
@@ -192,8 +192,8 @@ def survey(path: Path, stream_indices: Sequence[int], window: Window) -> Survey:
                 timelines = _timelines(container, streams, seek_to, window)
             except FFmpegError:
                 continue
-        found = [timelines[index] for index in stream_indices if index in timelines]
-        if seek_to is None or (found and all(line.begin <= (window.start or 0) for line in found)):
+        begins = [timelines[index].begin for index in stream_indices if index in timelines]
+        if seek_to is None or (len(begins) == len(stream_indices) and max(begins) <= (window.start or 0)):
             break
     return Survey(seek_to, timelines, cut)
 

@@ -1,8 +1,9 @@
 """`hog-colour`: edges by place and direction, colour and motion of sampled frames. No weights.
 
 Shapes come from the middle square of the frame (its side is the shorter side): a face keeps its proportions, which
-stretching would spoil and letterboxing would pay for in resolution. Speakers seldom sit in the outer quarters of a wide picture;
-these still count for colour. The histogram of gradients is written out here: OpenCV 5's wheel has no HOGDescriptor.
+stretching would spoil and letterboxing would pay for in resolution. Speakers seldom sit in the outer quarters of a
+wide picture; these still count for colour. The histogram of gradients is written out here: OpenCV 5's wheel has no
+HOGDescriptor.
 
 Legend: n cells a side, o orientations.
 """
@@ -111,8 +112,8 @@ def oriented_gradients(grey: np.ndarray) -> np.ndarray:
     """Histogram of oriented gradients, float32 [n * n * o], of grey levels [SIDE, SIDE].
 
     Source: Dalal and Triggs, 2005. Deviations: cells overlap by a box filter of their size, in place of bilinear
-    weights, and each is normalised once, by the 3 x 3 cells around it, in place of once in each block: n * n * o values,
-    and not four times as many.
+    weights, and each is normalised once, by the 3 x 3 cells around it, in place of once in each block: n * n * o
+    values, and not four times as many.
     """
     cell = SIDE // CELLS
     across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1)
@@ -134,8 +135,8 @@ def colour_statistics(picture: np.ndarray) -> np.ndarray:
     summing to 1 (hue to 0 in a grey picture), then mean, deviation and cube root of the third moment of Lab."""
     small = _resize(picture, COLOUR_SIZE)
     hue, saturation, value = (plane.ravel() for plane in cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2HSV)))
-    hues = np.bincount(hue * np.int64(HUE_BINS) // 180, saturation, HUE_BINS)  # OpenCV's hue ends at 179
-    hues = hues / max(int(saturation.sum(dtype=np.int64)), 1)
+    coloured = np.bincount(hue * np.int64(HUE_BINS) // 180, saturation, HUE_BINS)  # OpenCV's hue ends at 179
+    hues = coloured / max(int(saturation.sum(dtype=np.int64)), 1)
     saturations = np.bincount(saturation * np.int64(SATURATION_BINS) // 256, minlength=SATURATION_BINS) / len(hue)
     values = np.bincount(value * np.int64(VALUE_BINS) // 256, minlength=VALUE_BINS) / len(hue)
     lab = cv2.cvtColor(small.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64) / 100.0

@@ -48,6 +48,7 @@ def write_clip(
     container_options: dict[str, str] | None = None,
     video_time_base: Fraction = Fraction(1, _TICKS),
     rate: int | None = None,
+    sound_start_ms: int = 0,
 ) -> Path:
     """Write a clip.
 
@@ -64,28 +65,24 @@ def write_clip(
             video.codec_context.time_base = Fraction(1, rate) if rate else video_time_base
         if samples is not None:
             audio = container.add_stream(audio_codec, rate=rate_hz, layout=layout)
-        if video is not None:
-            for number, time_ms in enumerate(times_ms or []):
-                frame = av.VideoFrame.from_ndarray(numbered_picture(number, *size), format="rgb24")
-                frame.time_base = video.codec_context.time_base
-                frame.pts = number if rate else time_ms
-                container.mux(video.encode(frame))
-            container.mux(video.encode(None))
-        if audio is not None and samples is not None:
-            _encode_sound(container, audio, samples, rate_hz, layout)
+        waiting = []  # (seconds, stream, frame): muxed in the order of time, so that the file is interleaved
+        for number, time_ms in enumerate(times_ms or []):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number, *size), format="rgb24")
+            frame.time_base = Fraction(1, rate) if rate else video_time_base
+            frame.pts = number if rate else time_ms
+            waiting.append((frame.pts * frame.time_base, video, frame))
+        for start in range(0, 0 if samples is None else samples.shape[1], 1024):
+            chunk = np.ascontiguousarray(samples[:, start : start + 1024])
+            frame = av.AudioFrame.from_ndarray(chunk, format="fltp", layout=layout)
+            frame.sample_rate, frame.time_base = rate_hz, Fraction(1, rate_hz)
+            frame.pts = start + sound_start_ms * rate_hz // 1000
+            waiting.append((frame.pts * frame.time_base, audio, frame))
+        for _, stream, frame in sorted(waiting, key=lambda item: item[0]):
+            container.mux(stream.encode(frame))
+        for stream in (video, audio):
+            if stream is not None:
+                container.mux(stream.encode(None))
     return path
-
-
-def _encode_sound(container: object, stream: object, samples: np.ndarray, rate_hz: int, layout: str) -> None:
-    """Encode float samples in frames of 1024; the container interleaves by time only what is muxed in turn."""
-    for start in range(0, samples.shape[1], 1024):
-        chunk = np.ascontiguousarray(samples[:, start : start + 1024])
-        frame = av.AudioFrame.from_ndarray(chunk, format="fltp", layout=layout)
-        frame.sample_rate = rate_hz
-        frame.time_base = Fraction(1, rate_hz)
-        frame.pts = start
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
 
 
 def every(step_ms: int, count: int, start_ms: int = 0) -> list[int]:

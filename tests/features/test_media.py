@@ -391,10 +391,20 @@ def test_a_cut_is_not_decoded_from_the_beginning(session: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("ending", ["mkv", "ts"])
 def test_a_cut_whose_key_frame_is_far_before_it(tmp_path: Path, ending: str) -> None:
-    """Key frames 10 s apart: what decodes without one is not a picture. TS has no index to find them by."""
+    """Key frames 10 s apart: what decodes without one is not a picture. TS has no index to find them by. Cuts count
+    from the beginning of the file, which here is at 1 s of its clock."""
     options = {"g": "250", "preset": "ultrafast", "sc_threshold": "0"}
-    path = write_clip(tmp_path / f"long.{ending}", times_ms=every(40, 500), options=options)
-    assert numbers(decode(path, 18.0, 19.0)) == [452, 457, 462, 467, 472]
+    path = write_clip(
+        tmp_path / f"long.{ending}",
+        times_ms=every(40, 500, 1000),
+        samples=sine(20, 48000),
+        sound_start_ms=1000,
+        options=options,
+    )
+    clip = decode(path, 18.0, 19.0)
+    assert [number - numbers(clip)[0] for number in numbers(clip)] == [0, 5, 10, 15, 20]
+    assert numbers(clip)[0] == pytest.approx(452, abs=1)  # the encoder's delay makes sound begin 21 ms before the video
+    assert clip.sound(AUDIO).seconds == pytest.approx(1.0)
 
 
 def test_a_cut_beyond_the_end_is_too_short(session: Path) -> None:
