@@ -51,9 +51,9 @@ def draw_frames(speaker: Speaker, emotion: str, mouth: np.ndarray, scene: int, r
     frames = np.empty((num_frames, HEIGHT, WIDTH, 3), np.uint8)
     for index in range(num_frames):
         place = index / max(num_frames - 1, 1)
-        onset = min(1.0, 0.45 + 2.2 * place)
+        onset = min(1.0, 0.45 + 2.2 * place)  # the expression is full after a quarter of the clip
         face = _expression(_NEUTRAL + onset * (peak - _NEUTRAL))
-        turn = 2 * np.pi * (0.5 + 0.8 * sway / 0.035) * place
+        turn = 2 * np.pi * (0.5 + 23 * sway) * place
         pixels = room.copy()
         head = Canvas(
             pixels,

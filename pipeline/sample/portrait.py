@@ -69,10 +69,11 @@ def draw_head(head: Canvas, body: Canvas, speaker: Speaker, face: Expression, sp
     for side in (-1, 1):
         head.oval(side * 0.56, 0.42 - 0.05 * face.cheek, 0.2, 0.13, cheeks)
         _eye(head, speaker, face, side, blink)
-        _brow(head, speaker, face, side)
     _nose(head, face, shadow)
     _mouth(head, speaker, face, speech)
     _hair_front(head, speaker)
+    for side in (-1, 1):
+        _brow(head, speaker, face, side)  # over the fringe, as in cartoons: raised brows stay in sight
     if speaker.glasses:
         _glasses(head)
 

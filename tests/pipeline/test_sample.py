@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.digests import sha256_bytes
 from features.errors import ErcError, UsageError
 from pipeline import cli
 from pipeline.sample import corpus, write_sample
@@ -321,8 +322,15 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             file.write(data[:3])
         raise OSError("no space left")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="no space left"):
+    def stopped(self: Path, target: Path) -> Path:
+        raise OSError("stopped before the rename")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="no space left"):
+            corpus._write_whole(tmp_path / "clip.mp4", b"abcdef")
+    monkeypatch.setattr(Path, "replace", stopped)
+    with pytest.raises(OSError, match="stopped before the rename"):
         corpus._write_whole(tmp_path / "clip.mp4", b"abcdef")
     assert list(tmp_path.iterdir()) == []
 
@@ -384,3 +392,9 @@ def test_the_command(sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert printed.err == ""  # no progress bar where there is no terminal
     assert cli.run(cli.erc, [*arguments[:-1], "5"], "erc") == 2
     assert "give another folder" in capsys.readouterr().err
+
+
+def test_a_change_of_the_script_needs_a_new_generator_version() -> None:
+    tables = [corpus._table([line for line in write_script(3, seed=0) if line.split == split]) for split in SPLITS]
+    assert corpus.GENERATOR_VERSION == 1
+    assert sha256_bytes(b"".join(tables))[:16] == "aae20a50f8f96395"
