@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from features.encoders import EncoderRequest, Input
+from features.encoders import EncoderRequest, Input, Reads
 from features.media import Clip, ClipNeeds, FramesNeed
 from features.spec import EncoderSpec
 
@@ -40,7 +40,7 @@ SIZE = NUM_SHAPE + NUM_COLOUR + NUM_MOTION
 class HogColourEncoder:
     """[SIZE] float32 per utterance: shape and colour, means over the frames, and motion. `prepare` does the work."""
 
-    reads = "clip"
+    reads: Reads = "clip"
     batch_size = 256
 
     def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:

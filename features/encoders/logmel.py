@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from features.encoders import EncoderRequest, Input
+from features.encoders import EncoderRequest, Input, Reads
 from features.encoders.acoustics import (
     Array,
     cosine_transform,
@@ -56,7 +56,7 @@ NAMES: tuple[str, ...] = (
 class LogmelEncoder:
     """[d] float32 per utterance, d = len(NAMES), the order of NAMES. The work is done by `prepare`, in the workers."""
 
-    reads = "clip"
+    reads: Reads = "clip"
     batch_size = 256
 
     def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:

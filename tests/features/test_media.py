@@ -389,25 +389,29 @@ def test_a_cut_is_not_decoded_from_the_beginning(session: Path, monkeypatch: pyt
     assert max(pushed) < 22.0
 
 
+SPARSE = {"g": "250", "preset": "ultrafast", "sc_threshold": "0"}  # a key frame each 10 s
+
+
 @pytest.mark.parametrize(
-    ("ending", "key_frames_s", "start"), [("mkv", 10, 18.0), ("ts", 10, 18.0), ("ts", 3, 5.0), ("ts", 3, 11.0)]
+    ("ending", "options", "start_ms", "cut"),
+    [("mkv", SPARSE, 1000, 18.0), ("ts", SPARSE, 1000, 18.0), ("ts", {"g": "75"}, 0, 5.0)],
 )
-def test_a_cut_whose_key_frame_is_far_before_it(tmp_path: Path, ending: str, key_frames_s: int, start: float) -> None:
-    """Key frames lie seconds apart: what decodes without one is not a picture. TS has no index to find them by. Cuts count
-    from the beginning of the file, which here is at 1 s of its clock."""
-    options = {"g": str(25 * key_frames_s), "preset": "ultrafast", "sc_threshold": "0"}
+def test_a_cut_whose_key_frame_is_far_before_it(
+    tmp_path: Path, ending: str, options: dict[str, str], start_ms: int, cut: float
+) -> None:
+    """What decodes without a key frame is not a picture, and TS has no index to find one by. Cuts count from the
+    beginning of the file, which may be at 1 s of its clock."""
     path = write_clip(
         tmp_path / f"long.{ending}",
-        times_ms=every(40, 500, 1000),
+        times_ms=every(40, 500, start_ms),
         samples=sine(20, 48000),
-        sound_start_ms=1000,
+        sound_start_ms=start_ms,
         options=options,
     )
-    clip = decode(path, start, start + 1)
+    clip = decode(path, cut, cut + 1)
     assert [number - numbers(clip)[0] for number in numbers(clip)] == [0, 5, 10, 15, 20]
-    assert numbers(clip)[0] == pytest.approx(
-        25 * start + 2, abs=1
-    )  # the encoder's delay makes sound begin 21 ms before the video
+    # the encoder's delay makes the file begin with its sound, 21 ms before the first frame
+    assert numbers(clip)[0] == pytest.approx(25 * cut + 2, abs=1)
     assert clip.sound(AUDIO).seconds == pytest.approx(1.0)
 
 
