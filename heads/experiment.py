@@ -20,6 +20,12 @@ Size = Annotated[int, Field(ge=1, le=1 << 20)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
+# What an experiment that names no part gets.
+DEFAULT_PARTS: dict[str, Any] = {
+    "fusion": {"name": "concat"},
+    "context": {"name": "none"},
+    "loss": [{"name": "cross-entropy"}],
+}
 _KEYS = ("paper", "inputs", "normalise", "fusion", "context", "feedforward", "loss", "batch", "optim", "stop")
 
 
@@ -31,10 +37,14 @@ class Paper(Section):
 
 
 class FeedForward(Section):
-    """Hidden layers between the context and the classifier; `sizes: []` is a linear head."""
+    """Hidden layers between the context and the classifier; `sizes: []` is a linear head.
+
+    dropout: after each hidden layer; input_dropout: before the first
+    """
 
     sizes: tuple[Size, ...] = (512,)
     dropout: Share = 0.2
+    input_dropout: Share = 0.0
     activation: Literal["relu", "gelu", "tanh"] = "relu"
 
 
@@ -153,6 +163,7 @@ def resolve(name: str, suite: str | None, body: Mapping[str, Any], problems: Pro
     from heads.samplers import SAMPLERS
 
     before = len(problems)
+    body = DEFAULT_PARTS | dict(body)
     if not _NAME.fullmatch(name):
         problems.append(
             ("", f"experiment name {name!r} is not usable: letters, digits, '.', '_', '+', '-', at most 80")
@@ -164,9 +175,9 @@ def resolve(name: str, suite: str | None, body: Mapping[str, Any], problems: Pro
     normalise = body.get("normalise", "standardise")
     if not isinstance(normalise, str) or normalise not in NORMALISERS:
         problems.append(("normalise", f"unknown {normalise!r}: {nearest(str(normalise), NORMALISERS)}"))
-    fusion = _component(FUSIONS, FusionCommon, body.get("fusion", {"name": "concat"}), "fusion", problems)
-    context = _component(CONTEXTS, Section, body.get("context", {"name": "none"}), "context", problems)
-    loss = _losses(LOSSES, body.get("loss", [{"name": "cross-entropy"}]), problems)
+    fusion = _component(FUSIONS, FusionCommon, body["fusion"], "fusion", problems)
+    context = _component(CONTEXTS, Section, body["context"], "context", problems)
+    loss = _losses(LOSSES, body["loss"], problems)
     batch = check(Batch, body.get("batch", {}), "batch", problems)
     if batch and batch.sampler not in SAMPLERS:
         problems.append(("batch.sampler", f"unknown sampler {batch.sampler!r}: {nearest(batch.sampler, SAMPLERS)}"))

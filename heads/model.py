@@ -91,7 +91,7 @@ def build_head(experiment: Experiment, widths: Mapping[str, Sequence[int]], num_
     fusion: Any = look_up(FUSIONS, experiment.fusion.name, "fusion")(joined, **experiment.fusion.settings)
     context: Any = look_up(CONTEXTS, experiment.context.name, "context")(fusion.width, **experiment.context.settings)
     layers = experiment.feedforward
-    hidden = feedforward(context.width, layers.sizes, layers.dropout, layers.activation)
+    hidden = feedforward(context.width, **layers.model_dump())
     classifier = nn.Linear(layers.sizes[-1] if layers.sizes else context.width, num_classes)
     return Head(
         inputs=inputs,

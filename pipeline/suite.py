@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +185,27 @@ def _train_all(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask,
     yield from _train_in_processes(tasks, min(jobs, len(tasks)))
 
 
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Processes that are started within ignore Ctrl-C, and so do theirs: only this one answers it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _train_in_processes(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, Exception | None]]:
     """Never by fork: torch's threads and CUDA do not survive it. A fork server imports torch once for all workers."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(["heads.trainer", "heads.checkpoint", "pipeline.training"])
+        with _ctrl_c_ignored():
+            forkserver.ensure_running()
     stop = context.Event()
     executor = ProcessPoolExecutor(jobs, context, start_worker, (stop,))
     try:

@@ -14,6 +14,7 @@ class CrossEntropy(nn.Module):
 
     weights:    none; balanced: n / (c * n_y), scikit-learn's; inverse: n / n_y, which is c times that. A class without
                 training examples weighs 0.
+    power:      the weights are raised to it: 0.5 is the milder balance of the square root
     smoothing:  share of the target spread evenly over all classes
 
     torch's own weighted mean divides by the batch's sum of weights, so that an example counts more or less with its
@@ -25,12 +26,13 @@ class CrossEntropy(nn.Module):
         counts: Tensor,
         *,
         weights: Literal["none", "inverse", "balanced"] = "none",
+        power: Annotated[float, Field(gt=0, le=1)] = 1.0,
         smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
         self.smoothing = smoothing
         self.class_weights: Tensor | None
-        self.register_buffer("class_weights", None if weights == "none" else _class_weights(counts, weights))
+        self.register_buffer("class_weights", None if weights == "none" else _class_weights(counts, weights) ** power)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         each = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing, reduction="none")

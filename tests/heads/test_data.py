@@ -1,0 +1,107 @@
+"""Store and manifest joined: by id, train statistics only, stale rows and odd features refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_corpus import HOG, LABELS, LOGMEL, SENTENCE, edited, embeddings, make_manifest, make_store
+
+from features.cards import DatasetCard
+from features.errors import FeatureChoiceError, ManifestError, StaleFeaturesError, StoreError, UsageError
+from features.manifest import Manifest
+from features.store import Store, write_feature
+from heads.data import apply_feature, check_fresh, choose_features, fit_feature, read_rows, read_utterances
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    return make_manifest(tmp_path / "M.parquet", unlabelled=2)
+
+
+def test_labels_follow_the_cards_order_and_null_is_minus_one(manifest: Manifest) -> None:
+    utterances = read_utterances(manifest, ["train", "dev"])
+    assert utterances.label_names == LABELS
+    assert utterances.labels[:2].tolist() == [-1, -1]
+    gold = dict(manifest.frame.select("utterance_id", "label").iter_rows())
+    for place in range(2, len(utterances)):
+        assert LABELS[utterances.labels[place]] == gold[utterances.ids[place]]
+    assert set(utterances.splits) == {"train", "dev"}
+    assert utterances.counts("train").sum() == 58
+
+
+def test_an_unknown_label_a_card_without_labels_and_an_unknown_split_are_refused(manifest: Manifest) -> None:
+    card = replace(manifest.card, labels=("joy", "anger", "neutrall"))
+    with pytest.raises(ManifestError, match=r"label 'neutral' is not on its dataset card.*did you mean 'neutrall'"):
+        read_utterances(replace(manifest, card=card), ["train"])
+    with pytest.raises(ManifestError, match="lists no labels"):
+        read_utterances(replace(manifest, card=DatasetCard("tiny")), ["train"])
+    with pytest.raises(ManifestError, match="no split 'valid'"):
+        read_utterances(manifest, ["valid"])
+
+
+def test_rows_are_joined_by_id_in_whatever_order_the_manifest_stands(tmp_path: Path, manifest: Manifest) -> None:
+    store = Store(make_store(tmp_path / "store", manifest, (SENTENCE,)))
+    values, present = read_rows(store.features()[0], manifest.ids[::-1])
+    expected = embeddings(manifest, SENTENCE, seed=0)
+    assert present.all()
+    assert np.array_equal(values, np.stack([expected[key] for key in manifest.ids[::-1]]))
+
+
+def test_standardising_uses_train_rows_that_are_present_only(tmp_path: Path, manifest: Manifest) -> None:
+    vectors = embeddings(manifest, LOGMEL)
+    train = [key for key in manifest.ids if "/train/" in key]
+    for key in manifest.ids:
+        if key not in train:
+            vectors[key] = vectors[key] * 1e6  # dev and test are poisoned
+    from features.errors import Reason, UnavailableError
+
+    gone = {key: UnavailableError(Reason.NO_AUDIO) for key in train[:5]}
+    feature = write_feature(tmp_path / "store", LOGMEL, manifest, vectors, gone)
+    rows = fit_feature(feature, read_utterances(manifest, ["train", "dev"]), "standardise")
+    there = np.stack([vectors[key] for key in train[5:]]).astype(np.float64)
+    assert np.allclose(rows.normaliser.mean, there.mean(axis=0), rtol=1e-6)
+    assert np.allclose(rows.normaliser.scale[:-1], there.std(axis=0)[:-1], rtol=1e-5)  # type: ignore[index]
+    assert rows.present.tolist() == [key not in gone for key in read_utterances(manifest, ["train", "dev"]).ids]
+    assert not rows.values[~rows.present].any()
+    again = apply_feature(feature, read_utterances(manifest, ["dev"]), rows.normaliser)
+    assert np.array_equal(again.values, rows.values[60:])
+
+
+def test_a_feature_without_any_train_row_is_refused(tmp_path: Path, manifest: Manifest) -> None:
+    feature = write_feature(tmp_path / "s", SENTENCE, manifest.select_splits(["dev"]), embeddings(manifest, SENTENCE))
+    with pytest.raises(StoreError, match="none of the 60 train utterances has an embedding"):
+        fit_feature(feature, read_utterances(manifest, ["train", "dev"]), "none")
+
+
+def test_a_stack_is_laid_end_to_end_and_a_sequence_is_refused(tmp_path: Path, manifest: Manifest) -> None:
+    stack = replace(SENTENCE, kind="stack", shape=(2, 3), alias="layers")
+    vectors = {key: np.arange(6, dtype=np.float32).reshape(2, 3) for key in manifest.ids}
+    feature = write_feature(tmp_path / "store", stack, manifest, vectors)
+    assert read_rows(feature, manifest.ids[:1])[0].tolist() == [[0, 1, 2, 3, 4, 5]]
+    tokens = replace(SENTENCE, kind="sequence", shape=(3,), alias="tokens")
+    write_feature(tmp_path / "store", tokens, manifest, {key: np.ones((2, 3), np.float32) for key in manifest.ids})
+    with pytest.raises(UsageError, match=r"inputs.text: text/tokens-\w+ is a sequence feature"):
+        choose_features(Store(tmp_path / "store"), {"text": ["layers", "tokens"]})
+
+
+def test_choosing_names_what_is_wrong(tmp_path: Path, manifest: Manifest) -> None:
+    store = Store(make_store(tmp_path / "store", manifest, (SENTENCE, HOG)))
+    chosen = choose_features(store, {"text": [f"sentence@{SENTENCE.fingerprint[:6]}"], "visual": ["hog-colour"]})
+    assert [item.fingerprint for item in chosen["text"]] == [SENTENCE.fingerprint]
+    with pytest.raises(FeatureChoiceError, match="did you mean 'sentence'"):
+        choose_features(store, {"text": ["sentense"]})
+    with pytest.raises(UsageError, match="chosen more than once"):
+        choose_features(store, {"text": ["sentence", {"encoder": "sentence"}]})
+
+
+def test_stale_rows_are_counted_named_and_mended(tmp_path: Path, manifest: Manifest) -> None:
+    feature = Store(make_store(tmp_path / "store", manifest, (SENTENCE,))).features()[0]
+    check_fresh(feature, manifest, "mend")
+    changed = edited(manifest, tmp_path / "changed.parquet", "tiny/dev/dia0_utt1", text="something else")
+    with pytest.raises(
+        StaleFeaturesError, match=r"1 of 108 .*first is tiny/dev/dia0_utt1\): run `mend`.*--allow-stale"
+    ):
+        check_fresh(feature, changed, "mend")

@@ -1,0 +1,96 @@
+"""Scores against scikit-learn over drawn predictions, and the baselines against many draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+
+from heads.metrics import baselines, over_seeds, score, summarise
+
+LABELS = ("joy", "anger", "neutral", "fear")
+
+pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs)
+def test_scores_equal_scikit_learn_over_the_fixed_labels(drawn: list[tuple[int, int]]) -> None:
+    gold, predicted = np.array(drawn).T
+    scores = score(gold, predicted, LABELS)
+    names = np.array(LABELS)
+    report = sklearn_metrics.classification_report(
+        names[gold], names[predicted], labels=LABELS, output_dict=True, zero_division=0
+    )
+    assert scores.weighted_f1 == pytest.approx(report["weighted avg"]["f1-score"])
+    assert scores.macro_f1 == pytest.approx(report["macro avg"]["f1-score"])
+    assert scores.accuracy == pytest.approx(np.mean(gold == predicted))
+    for label in LABELS:
+        assert scores.per_class[label]["f1"] == pytest.approx(report[label]["f1-score"])
+        assert scores.per_class[label]["precision"] == pytest.approx(report[label]["precision"])
+        assert scores.per_class[label]["recall"] == pytest.approx(report[label]["recall"])
+    assert scores.confusion.shape == (4, 4)
+    assert scores.confusion[gold[0], predicted[0]] == sum(pair == drawn[0] for pair in drawn)
+    assert scores.confusion.sum() == len(drawn)
+
+
+def test_a_class_that_never_occurs_lowers_macro_f1_and_warns_nobody(recwarn: pytest.WarningsRecorder) -> None:
+    scores = score(np.array([0, 0, 1]), np.array([0, 0, 1]), LABELS)
+    assert (scores.weighted_f1, scores.macro_f1, scores.accuracy) == (1.0, 0.5, 1.0)
+    assert scores.per_class["fear"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert not recwarn.list
+
+
+def test_deviation_has_one_degree_of_freedom_less_and_is_null_for_one_seed() -> None:
+    assert over_seeds([0.5]) == {"mean": 0.5, "std": None, "values": [0.5]}
+    assert over_seeds([0.4, 0.6])["std"] == pytest.approx(np.std([0.4, 0.6], ddof=1))
+
+
+def test_summary_adds_confusions_and_keeps_each_seeds_value() -> None:
+    gold = np.array([0, 1, 2])
+    scores = [score(gold, gold, LABELS), score(gold, np.array([0, 0, 0]), LABELS)]
+    summary = summarise(scores, LABELS)
+    assert summary["accuracy"]["values"] == pytest.approx([1.0, 1 / 3])
+    assert summary["per_class_f1"]["joy"]["values"] == pytest.approx([1.0, 0.5])
+    assert summary["per_class"]["anger"]["recall"]["mean"] == pytest.approx(0.5)
+    assert summary["confusion"] == [[2, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_always_neutral_is_scikit_learns_constant_prediction() -> None:
+    gold = np.array([0, 0, 1, 2, 2, 2])
+    baseline = baselines(gold, LABELS, "neutral", {"joy": 9})["always-neutral"]
+    constant = score(gold, np.full(6, 2), LABELS)
+    assert baseline["weighted_f1"] == pytest.approx(constant.weighted_f1)
+    assert baseline["macro_f1"] == pytest.approx(constant.macro_f1)
+    assert baseline["accuracy"] == pytest.approx(0.5)
+    assert baseline["per_class_f1"]["neutral"] == pytest.approx(constant.per_class["neutral"]["f1"])
+
+
+def test_without_a_neutral_label_the_most_frequent_train_label_stands_in() -> None:
+    gold = np.array([0, 1, 1])
+    baseline = baselines(gold, LABELS, None, {"joy": 2, "anger": 7})["always-neutral"]
+    assert baseline["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_class_prior_is_the_mean_over_draws_within_half_a_point() -> None:
+    generator = np.random.default_rng(0)
+    counts = {"joy": 20, "anger": 10, "neutral": 60, "fear": 10}
+    gold = generator.choice(4, 800, p=[0.3, 0.1, 0.5, 0.1])
+    baseline = baselines(gold, LABELS, "neutral", counts)["class-prior"]
+    draws = [score(gold, generator.choice(4, 800, p=[0.2, 0.1, 0.6, 0.1]), LABELS) for _ in range(300)]
+    assert baseline["weighted_f1"] == pytest.approx(np.mean([item.weighted_f1 for item in draws]), abs=0.005)
+    assert baseline["macro_f1"] == pytest.approx(np.mean([item.macro_f1 for item in draws]), abs=0.005)
+    assert baseline["accuracy"] == pytest.approx(np.mean([item.accuracy for item in draws]), abs=0.005)
+
+
+@pytest.mark.shared_data
+def test_always_neutral_on_meld_is_the_known_score(shared_data) -> None:  # type: ignore[no-untyped-def]
+    import polars as pl
+
+    column = pl.read_csv(shared_data / "meld" / "dev_sent_emo.csv")["Emotion"]
+    labels = sorted(column.unique())
+    gold = np.array([labels.index(value) for value in column])
+    baseline = baselines(gold, labels, "neutral", {"neutral": 1})["always-neutral"]
+    assert round(100 * baseline["weighted_f1"], 2) == 25.23

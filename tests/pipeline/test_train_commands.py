@@ -1,0 +1,242 @@
+"""`erc train`, `erc ablate`, `erc evaluate` as typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_corpus import LOGMEL, SENTENCE, edited, embeddings, make_manifest, make_store
+from test_suite import TEXT
+
+from features.manifest import Manifest
+from features.store import write_feature
+from pipeline.cli import erc, run
+
+
+class Shell:
+    """A corner of the disk with a manifest, a store and a suite, and `erc` in it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.capsys = capsys
+        self.manifest: Manifest = make_manifest(folder / "M.parquet")
+        make_store(folder / "store", self.manifest, missing=(0, 3, 61, 85))
+        (folder / "tiny.yaml").write_text(TEXT)
+        self.place = ["--store", str(folder / "store"), "--manifest", str(folder / "M.parquet")]
+
+    def erc(self, *arguments: object) -> tuple[int, str, str]:
+        self.capsys.readouterr()
+        status = run(erc, [str(item) for item in arguments], "erc")
+        captured = self.capsys.readouterr()
+        return status, captured.out, captured.err
+
+    def ablate(self, *arguments: object) -> tuple[int, str, str]:
+        return self.erc(
+            "ablate", self.folder / "tiny.yaml", *self.place, "--out", self.folder / "runs", "--jobs", 1, *arguments
+        )
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(tmp_path, capsys)
+
+
+def test_list_works_without_a_store_and_begins_with_the_name(shell: Shell) -> None:
+    nowhere = shell.folder / "none"
+    status, out, _ = shell.erc("ablate", shell.folder / "tiny.yaml", "--list", "--store", nowhere)
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["text", "both", "same-as-text"]
+    assert f"{nowhere} lacks text/sentence, audio/logmel" in out.splitlines()[1]
+    status, out, _ = shell.erc("ablate", shell.folder / "tiny.yaml", "--list", *shell.place)
+    assert out.splitlines()[1].endswith("text: sentence + audio: logmel  (its features are there)")
+    assert not (shell.folder / "runs").exists()
+
+
+def test_ablate_prints_a_table_and_what_was_the_same(shell: Shell) -> None:
+    status, out, err = shell.ablate("--seeds", 2)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["experiment", "dev", "weighted", "F1", "seeds", "seconds", "a", "seed"]
+    assert lines[1].startswith("text ")
+    assert " ± " in lines[1]
+    assert "same-as-text is the same as text (equal config and features): run once" in out
+    assert "4 heads trained, 0 kept from before" in out
+    assert (shell.folder / "runs" / "suite-tiny.json").is_file()
+    assert "0 heads trained, 4 kept from before" in shell.ablate("--seeds", 2)[1]
+
+
+def test_ablate_runs_what_it_can_and_fails_for_the_rest(shell: Shell) -> None:
+    shutil.rmtree(shell.folder / "store" / LOGMEL.folder)
+    status, out, err = shell.ablate("--seeds", 1)
+    assert status == 1
+    assert out.splitlines()[1].startswith("text ")
+    assert err.startswith("erc: both: ")
+    assert "erc extract --modality audio --encoder logmel" in err
+    assert err.count("\n") == 1
+
+
+def test_wrong_usage_is_status_2(shell: Shell) -> None:
+    status, _, err = shell.ablate("--only", "txt")
+    assert status == 2
+    assert "has no experiment 'txt': did you mean 'text'?" in err
+    assert shell.erc("ablate", "meld-txt", "--list")[0] == 2
+    assert shell.ablate("--device", "cuba")[0] == 2
+    status, _, err = shell.ablate("--device", "cuda:99")
+    assert (status, "CUDA devices: use cpu" in err) == (2, True)
+    assert shell.erc("train", shell.folder / "tiny.yaml", "--out", shell.folder / "run", "--seeds", "a")[0] == 2
+
+
+def test_train_makes_one_run_with_overrides(shell: Shell) -> None:
+    (shell.folder / "one.yaml").write_text("inputs: {text: [sentence]}\nfeedforward: {sizes: [4]}\nstop: {epochs: 2}\n")
+    target = shell.folder / "my-run"
+    arguments = ["train", shell.folder / "one.yaml", *shell.place, "--out", target, "--jobs", 1]
+    status, out, err = shell.erc(*arguments, "--seeds", "0,4", "optim.lr=0.01", "stop.epochs=3")
+    assert (status, err) == (0, "")
+    assert out.startswith("one: dev weighted F1 0.")
+    assert "over 2 seed(s)" in out
+    assert json.loads((target / "seed-4" / "result.json").read_text())["epochs"] == 3
+    assert "lr: 0.01" in (target / "config.yaml").read_text()
+    assert json.loads((target / "features.json").read_text())["command"].startswith("erc ")
+    status, _, err = shell.erc(*arguments, "optim.lr=0.02")
+    assert status == 1
+    assert "holds a run of another config" in err
+
+
+def test_train_takes_one_experiment_of_a_suite(shell: Shell) -> None:
+    arguments = ["train", shell.folder / "tiny.yaml", *shell.place, "--out", shell.folder / "run"]
+    status, _, err = shell.erc(*arguments)
+    assert (status, "has 3 experiments: choose one with --only NAME" in err) == (2, True)
+    status, _, err = shell.erc(*arguments, "--only", "bth")
+    assert (status, "did you mean 'both'?" in err) == (2, True)
+    status, out, _ = shell.erc(*arguments, "--only", "both")
+    assert status == 0
+    assert out.startswith("both: dev weighted F1")
+    assert (shell.folder / "run" / "metrics-dev.json").is_file()
+
+
+def test_train_refuses_stale_rows(shell: Shell) -> None:
+    changed = shell.folder / "changed.parquet"
+    edited(shell.manifest, changed, "tiny/train/dia0_utt2", text="new")
+    arguments = ["train", shell.folder / "tiny.yaml", "--only", "text", "--store", shell.folder / "store"]
+    status, _, err = shell.erc(*arguments, "--manifest", changed, "--out", shell.folder / "run")
+    assert status == 1
+    assert "1 of 84 utterances were extracted from other input" in err
+    assert not (shell.folder / "run").exists()
+    assert shell.erc(*arguments, "--manifest", changed, "--out", shell.folder / "run", "--allow-stale")[0] == 0
+
+
+def test_evaluate_scores_test_writes_it_down_and_counts_the_read(shell: Shell) -> None:
+    shell.ablate("--seeds", 2)
+    runs = shell.folder / "runs"
+    status, out, err = shell.erc("evaluate", runs, "--split", "test", "--json")
+    assert (status, err) == (0, "")
+    scored: list[dict[str, Any]] = json.loads(out)
+    assert {item["experiment"] for item in scored} == {"text", "both"}
+    for item in scored:
+        assert item["split"] == "test"
+        assert item["utterances"] == 24
+        for name in ("weighted_f1", "macro_f1", "accuracy"):
+            assert item[name].keys() == {"mean", "std", "values"}
+            assert len(item[name]["values"]) == 2
+        assert list(item["per_class_f1"]) == ["joy", "anger", "neutral"]
+        assert item["per_class_f1"]["joy"].keys() == {"mean", "std", "values"}
+    (folder,) = runs.glob("both-*")
+    assert json.loads((folder / "metrics-test.json").read_text())["coverage"][LOGMEL.folder]["missing"] == {
+        "no-file": 1
+    }
+    assert (folder / "seed-1" / "predictions-test.parquet").is_file()
+    shell.erc("evaluate", folder, "--split", "test")
+    shell.erc("evaluate", folder, "--split", "dev")
+    reads = [json.loads(line) for line in (runs / "test_reads.jsonl").read_text().splitlines()]
+    assert [item["experiment"] for item in reads] == ["both", "text", "both"]
+    assert reads[0].keys() == {"time", "experiment", "run", "seeds", "split"}
+    assert (reads[2]["run"], reads[2]["seeds"], reads[2]["split"]) == (folder.name, [0, 1], "test")
+
+
+def test_evaluating_dev_again_gives_what_training_wrote(shell: Shell) -> None:
+    shell.ablate("--seeds", 2)
+    runs = shell.folder / "runs"
+    before = {path: path.read_bytes() for path in runs.rglob("*dev*")}
+    status, out, _ = shell.erc("evaluate", runs, "--split", "dev")
+    assert status == 0
+    assert len(before) == 2 * 3
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert not (runs / "test_reads.jsonl").exists()
+    assert "(always-neutral)" in out
+    assert "(class-prior)" in out
+
+
+def test_evaluate_needs_nothing_of_train_and_dev(shell: Shell) -> None:
+    shell.ablate("--seeds", 1, "--only", "text")
+    _, out, _ = shell.erc("evaluate", shell.folder / "runs", "--split", "test", "--json")
+    alone = shell.folder / "alone"
+    test = shell.manifest.select_splits(["test"])
+    write_feature(alone, SENTENCE, test, embeddings(shell.manifest, SENTENCE, seed=0))
+    _, again, _ = shell.erc("evaluate", shell.folder / "runs", "--split", "test", "--json", "--store", alone)
+    assert json.loads(again)[0]["weighted_f1"] == json.loads(out)[0]["weighted_f1"]
+
+
+def test_evaluate_refuses_another_store_other_labels_and_stale_rows(shell: Shell) -> None:
+    shell.ablate("--seeds", 1, "--only", "text")
+    runs = shell.folder / "runs"
+    other = shell.folder / "other"
+    make_store(other, shell.manifest, (LOGMEL,))
+    status, out, err = shell.erc("evaluate", runs, "--split", "test", "--store", other, "--json")
+    assert (status, out) == (1, "[]\n")
+    assert "which " + str(other) + " does not have" in err
+    changed = shell.folder / "changed.parquet"
+    edited(shell.manifest, changed, "tiny/test/dia0_utt2", text="new")
+    status, _, err = shell.erc("evaluate", runs, "--split", "test", "--manifest", changed)
+    assert (status, "were extracted from other input" in err) == (1, True)
+    assert shell.erc("evaluate", runs, "--split", "dev", "--manifest", changed)[0] == 0
+    status, _, err = shell.erc("evaluate", runs, "--split", "valid")
+    assert (status, "no split 'valid'" in err) == (1, True)
+    shutil.rmtree(next(runs.glob("text-*")) / "seed-0")
+    status, _, err = shell.erc("evaluate", runs, "--split", "test")
+    assert (status, "no seed is finished" in err) == (1, True)
+    assert not (runs / "test_reads.jsonl").exists()
+
+
+def gone(group: int, within_s: float) -> bool:
+    """Whether every process of a group ends in that time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_ctrl_c_ends_an_ablation_and_its_workers_at_once(shell: Shell) -> None:
+    (shell.folder / "long.yaml").write_text(
+        "experiments: {long: {inputs: {text: [sentence]}, stop: {epochs: 100000, patience: 100000}}}"
+    )
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "ablate", shell.folder / "long.yaml"]
+    process = subprocess.Popen(
+        [*command, *shell.place, "--out", shell.folder / "runs", "--seeds", "2", "--jobs", "2"],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 60
+    while not list(shell.folder.glob("runs/long-*/features.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == "erc: stopped"
+    assert "Traceback" not in err
+    assert gone(process.pid, within_s=20)
