@@ -159,7 +159,7 @@ def _hair_front(head: Canvas, speaker: Speaker) -> None:
     hair, style = speaker.hair, speaker.hair_style
     if style == "bald":
         return
-    dip = {"short": -0.42, "long": -0.5, "bob": -0.34, "bun": -0.56, "curly": -0.58}[style]
+    dip = {"short": -0.58, "long": -0.56, "bob": -0.44, "bun": -0.62, "curly": -0.62}[style]
     part = {"short": 0.35, "long": -0.3, "bob": 0.0, "bun": 0.05, "curly": 0.0}[style]
     # Along the skull from temple to temple, and back along the hairline.
     angles = np.linspace(np.pi * 1.03, np.pi * 1.97, 30)
