@@ -63,7 +63,8 @@ def choose_stream(container: InputContainer, kind: str) -> Stream:
         return min(decodable, key=lambda stream: (not stream.disposition & Disposition.default, stream.index))
     if streams:
         raise UnavailableError(Reason.UNDECODABLE, f"no decoder for its {kind} stream ({streams[0].index})")
-    raise UnavailableError(Reason.NO_AUDIO if kind == "audio" else Reason.NO_VIDEO, f"{len(container.streams)} streams")
+    others = ", ".join(stream.type for stream in container.streams) or "none"
+    raise UnavailableError(Reason.NO_AUDIO if kind == "audio" else Reason.NO_VIDEO, f"its streams: {others}")
 
 
 def prepare_decoder(stream: Stream) -> None:
