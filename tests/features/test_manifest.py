@@ -166,6 +166,14 @@ def test_files_that_are_no_manifest(name: str, content: bytes | None, message: s
         read_manifest(tmp_path / name)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_path_is_taken_for_a_pattern_or_a_partition(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / "split=dev" / "[x]*"
+    written = write_manifest(build(row()), folder / f"m?.{kind}")
+    write_manifest(build(row(), row(1)), folder / f"mm.{kind}")
+    assert read_manifest(written).frame.equals(build(row()).frame)
+
+
 def test_a_damaged_card_in_parquet_is_told(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 

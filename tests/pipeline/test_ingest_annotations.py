@@ -60,6 +60,12 @@ def test_a_line_that_is_not_utf8_is_cp1252_and_the_others_stay(tmp_path: Path) -
     assert repairs.repaired_rows == ["a.csv:4"]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\xef\xbb\xbftext, more \r\nx,y\r\n")
+    assert [row.cells for row in read_rows(path, ["text", "more"], TextRepairs())] == [{"text": "x", "more": "y"}]
+
+
 def test_fields_with_line_ends_inside_are_one_record(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b'a,b\r\n"x\r\ny, ""z""",1\r\n\r\n2,3\r\n')

@@ -44,7 +44,7 @@ def make_corpus(root: Path, sessions: tuple[int, ...] = (1, 2, 3, 4, 5), avi: bo
                 path = base / "dialog" / folder / f"{dialogue}.txt"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("\n".join(lines) + "\n")
-                (path.parent / f"._{dialogue}.txt").write_bytes(b"\x00\x05\x16\x07[1 - 2]\txx")
+                (path.parent / f"._{dialogue}.txt").write_bytes(b"\x00\x05\x16\x07\n[1 - 2]\txx\n")
             if avi:
                 path = base / "dialog" / "avi" / "DivX" / f"{dialogue}.avi"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,10 @@ def test_a_dialogue_in_the_order_of_time_with_its_context(corpus: Path) -> None:
     assert first_dialogue(manifest, "duration")[0] == pytest.approx(1.9456)
     assert set(first_dialogue(manifest, "group")) == {"session1"}
     assert manifest.card.labels == ("angry", "excited", "frustrated", "happy", "neutral", "sad")
-    assert summary.count("context-only") == 20
+    assert {item.name: item.count for item in summary.findings if item.count} == {
+        "context-only": 20,
+        "unusable-times": 10,
+    }
     assert summary.differences == ("all has 80 utterances, published 10,039 (9,959 fewer)",)
 
 

@@ -11,6 +11,7 @@ from meld_factory import line, write_clip, write_table
 from features.errors import ManifestError, UsageError
 from features.manifest import read_manifest, write_manifest
 from pipeline.ingest.meld import ingest_meld
+from pipeline.ingest.probe import probe_clips
 
 FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 
@@ -150,6 +151,17 @@ def test_everything_odd_in_a_clip_folder_is_counted_and_stops_nothing(tmp_path: 
     assert column(unprobed, "note")["meld/test/dia0_utt1"] is None
     assert less.count("durations-differ") == 0
     assert unprobed.source_digests("media") == manifest.source_digests("media")
+
+
+@pytest.mark.shared_data
+def test_the_length_of_real_clips(shared_data: Path) -> None:
+    """One has a data stream without a codec, the other no sound."""
+    names = ("dia1_utt0.mp4", "noise_no_audio.mp4", "absent.mp4")
+    real, silent, absent = probe_clips([shared_data / "clips" / name for name in names])
+    assert real == pytest.approx(2.46, abs=0.05)
+    assert isinstance(silent, float)
+    assert isinstance(absent, str)
+    assert absent.startswith("FileNotFoundError: ")
 
 
 def test_a_clip_folder_that_is_not_there_leaves_no_note(tmp_path: Path) -> None:
