@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +18,8 @@ from heads.data import fit_feature
 from pipeline.predictions import split_metrics
 from pipeline.runs import Run, write_json, write_text
 from pipeline.suite_plan import Plan, Planned, Source, describe_features
-from pipeline.training import SeedTask, SharedFeature, start_worker, train_in_worker, train_seed
+from pipeline.training import SeedTask, SharedFeature
+from pipeline.workers import train_all
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ def run_plan(
             except (ErcError, OSError) as error:
                 failures[name] = one_line(error)
         with tqdm(total=len(tasks), desc="training", unit="head", disable=None) as progress:
-            for task, problem in _train_all(tasks, jobs):
+            for task, problem in train_all(tasks, jobs):
                 progress.update()
                 if problem is None:
                     trained += 1
@@ -161,64 +154,6 @@ class SharedFeatures:
         return self._made[key]
 
 
-def default_jobs() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if isinstance(error, ErcError) else f"{type(error).__name__}: {text}"
-
-
-def _train_all(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, Exception | None]]:
-    """Each task with its error, or None, in the order in which they end."""
-    if min(jobs, len(tasks)) <= 1:
-        for task in tasks:
-            try:
-                train_seed(task)
-            except Exception as error:
-                yield task, error
-            else:
-                yield task, None
-        return
-    yield from _train_in_processes(tasks, min(jobs, len(tasks)))
-
-
-@contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    """Processes that are started within ignore Ctrl-C, and so do theirs: only this one answers it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _train_in_processes(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, Exception | None]]:
-    """Never by fork: torch's threads and CUDA do not survive it. A fork server imports torch once for all workers."""
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["heads.trainer", "heads.checkpoint", "pipeline.training"])
-        with _ctrl_c_ignored():
-            forkserver.ensure_running()
-    stop = context.Event()
-    executor = ProcessPoolExecutor(jobs, context, start_worker, (stop,))
-    try:
-        futures: dict[Future[dict[str, Any]], SeedTask] = {
-            executor.submit(train_in_worker, task): task for task in tasks
-        }
-        for future in as_completed(futures):
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
-                error = RunError("a worker process died, perhaps for want of memory: run again with fewer --jobs")
-            if error is not None and not isinstance(error, Exception):
-                raise error
-            yield futures[future], error
-    finally:
-        stop.set()
-        executor.shutdown(wait=True, cancel_futures=True)

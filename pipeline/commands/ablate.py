@@ -60,9 +60,10 @@ def command(
 
     from features.manifest import read_manifest
     from pipeline.commands.train import given_command
-    from pipeline.suite import default_jobs, run_plan, write_suite_record
+    from pipeline.suite import run_plan, write_suite_record
     from pipeline.suite_plan import Source, make_plan
     from pipeline.training import check_device
+    from pipeline.workers import default_jobs
 
     check_device(device)
     source = Source.open(store, read_manifest(manifest), allow_stale)

@@ -58,10 +58,11 @@ def command(
     from features.errors import UsageError, nearest
     from features.manifest import read_manifest
     from heads.config import read_suite
-    from pipeline.suite import default_jobs, run_plan
+    from pipeline.suite import run_plan
     from pipeline.suite_plan import Source, make_plan
     from pipeline.tables import mean_and_deviation
     from pipeline.training import check_device
+    from pipeline.workers import default_jobs
 
     check_device(device)
     suite = read_suite(config, overrides)

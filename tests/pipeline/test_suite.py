@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load
 from small_corpus import HOG, LOGMEL, SENTENCE, edited, embeddings, make_manifest, make_store
 
-import pipeline.suite
+import pipeline.workers
 from features.errors import RunError
 from features.manifest import Manifest
 from features.store import write_feature
@@ -147,13 +147,13 @@ def test_finished_seeds_are_kept_and_unfinished_ones_trained_again(
     victim = corner.folders(plan)["text"] / "seed-1"
     (victim / "result.json").unlink()
     trained: list[tuple[str, int]] = []
-    original = pipeline.suite.train_seed
+    original = pipeline.workers.train_seed
 
     def spy(task: SeedTask) -> dict[str, Any]:
         trained.append((task.experiment.name, task.seed))
         return original(task)
 
-    monkeypatch.setattr(pipeline.suite, "train_seed", spy)
+    monkeypatch.setattr(pipeline.workers, "train_seed", spy)
     _, outcome = corner.run(seeds=2)
     assert trained == [("text", 1)]
     assert outcome.metrics["text"]["seeds"] == [0, 1]
@@ -166,14 +166,14 @@ def test_finished_seeds_are_kept_and_unfinished_ones_trained_again(
 
 
 def test_one_failing_experiment_does_not_stop_the_others(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = pipeline.suite.train_seed
+    original = pipeline.workers.train_seed
 
     def failing(task: SeedTask) -> dict[str, Any]:
         if task.experiment.name == "text" and task.seed == 0:
             raise ValueError("broken\nin two lines")
         return original(task)
 
-    monkeypatch.setattr(pipeline.suite, "train_seed", failing)
+    monkeypatch.setattr(pipeline.workers, "train_seed", failing)
     _, outcome = corner.run()
     assert outcome.failures == {"text": "seed 0: ValueError: broken in two lines"}
     assert outcome.metrics["text"]["seeds"] == [1]
