@@ -1,74 +1,17 @@
-"""Short-time analysis of sound in numpy: mel spectrum, cepstrum, pitch, syllable rate.
+"""What librosa does not give: pitch with its aperiodicity, and the number of syllables. Everything is float64.
 
-librosa computes the same, but importing its spectral part costs every worker process 2.7 s, and the first one on a
-machine compiles for 25 s or more. The tests hold the mel filters to librosa's.
-
-Legend: n samples, f frames, b = fft_size // 2 + 1 frequency bins, m mel bands. Everything is float64.
+Legend: n samples, f frames.
 """
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-POWER_FLOOR = 1e-10  # -100 dB
+_FLOOR = 1e-10
 _BLOCK = 1024  # frames whose pitch is worked out at once
-
-
-def frame_signal(samples: Array, length: int, hop: int) -> Array:
-    """[f, length] view of samples [n], without padding: f = 1 + (n - length) // hop. n must be at least `length`."""
-    return np.lib.stride_tricks.sliding_window_view(samples, length)[::hop]
-
-
-def decibels(power: Array) -> Array:
-    """10 log10, floored at -100."""
-    return 10.0 * np.log10(np.maximum(power, POWER_FLOOR))
-
-
-@lru_cache(maxsize=4)
-def hann(length: int) -> Array:
-    """Periodic Hann window [length], as spectral analysis wants it."""
-    return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)
-
-
-def power_spectrum(frames: Array, fft_size: int) -> Array:
-    """[f, b] of frames [f, length]: Hann-windowed, scaled so that a full-scale sine on a bin has power 1."""
-    window = hann(frames.shape[1])
-    spectrum = np.fft.rfft(frames * window, fft_size, axis=1)
-    return (spectrum.real**2 + spectrum.imag**2) * (2.0 / window.sum()) ** 2
-
-
-@lru_cache(maxsize=4)
-def mel_filters(rate_hz: int, fft_size: int, num_bands: int, low_hz: float, high_hz: float) -> Array:
-    """[m, b] triangles of height 1 on Slaney's mel scale (linear below 1 kHz), as librosa's with norm=None."""
-    edges = _mel_to_hz(np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), num_bands + 2))
-    bins = np.fft.rfftfreq(fft_size, 1.0 / rate_hz)
-    widths = np.diff(edges)
-    ramps = edges[:, None] - bins[None, :]
-    rising, falling = -ramps[:-2] / widths[:-1, None], ramps[2:] / widths[1:, None]
-    return np.maximum(0.0, np.minimum(rising, falling))
-
-
-def _hz_to_mel(frequency_hz: float) -> float:
-    linear = frequency_hz / (200.0 / 3.0)
-    return linear if frequency_hz < 1000.0 else 15.0 + np.log(frequency_hz / 1000.0) / (np.log(6.4) / 27.0)
-
-
-def _mel_to_hz(mel: Array) -> Array:
-    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0)))
-
-
-@lru_cache(maxsize=4)
-def cosine_transform(num_coefficients: int, num_bands: int) -> Array:
-    """[coefficients, m]: the orthonormal DCT-II that turns log-mel bands into cepstral coefficients."""
-    rows = np.arange(num_coefficients)[:, None]
-    matrix = np.sqrt(2.0 / num_bands) * np.cos(np.pi * rows * (np.arange(num_bands)[None, :] + 0.5) / num_bands)
-    matrix[0] /= np.sqrt(2.0)
-    return matrix
 
 
 def pitch(
@@ -83,7 +26,7 @@ def pitch(
     longest, shortest = int(np.ceil(rate_hz / low_hz)), int(rate_hz // high_hz)
     length = window + longest + 1
     padded = np.pad(samples, (0, max(0, length - len(samples))))
-    frames = frame_signal(padded, length, hop)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]  # [f, length]
     blocks = [
         _yin(frames[start : start + _BLOCK], window, shortest, longest, threshold)
         for start in range(0, len(frames), _BLOCK)
@@ -102,9 +45,9 @@ def _yin(frames: Array, window: int, shortest: int, longest: int, threshold: flo
     moved = energy[:, window : window + lags] - energy[:, :lags]
     difference = np.maximum(moved[:, :1] + moved - 2.0 * products, 0.0)  # [f, lags]
     total = np.cumsum(difference[:, 1:], axis=1)
-    scale = np.arange(1, lags) / np.maximum(total, POWER_FLOOR)
+    scale = np.arange(1, lags) / np.maximum(total, _FLOOR)
     normalised = np.concatenate([np.ones((len(frames), 1)), difference[:, 1:] * scale], axis=1)
-    normalised[total[:, -1] <= POWER_FLOOR] = 1.0  # silence has no period
+    normalised[total[:, -1] <= _FLOOR] = 1.0  # silence has no period
     inner = normalised[:, shortest : longest + 1]
     dips = (inner <= normalised[:, shortest + 1 : longest + 2]) & (inner < normalised[:, shortest - 1 : longest])
     clear = dips & (inner < threshold)
@@ -112,7 +55,7 @@ def _yin(frames: Array, window: int, shortest: int, longest: int, threshold: flo
     rows = np.arange(len(frames))
     before, at, after = (normalised[rows, chosen + step] for step in (-1, 0, 1))
     curvature = before - 2.0 * at + after
-    shift = np.where(curvature > POWER_FLOOR, 0.5 * (before - after) / np.maximum(curvature, POWER_FLOOR), 0.0)
+    shift = np.where(curvature > _FLOOR, 0.5 * (before - after) / np.maximum(curvature, _FLOOR), 0.0)
     return chosen + np.clip(shift, -0.5, 0.5), at
 
 

@@ -1,4 +1,8 @@
-"""`logmel`: statistics of log-mel bands, cepstrum, pitch, energy and rhythm over a whole utterance. No weights."""
+"""`logmel`: statistics of log-mel bands, cepstrum, pitch, energy and rhythm over a whole utterance. No weights.
+
+Spectra, mel bands, cepstrum and spectral shape are librosa's; pitch is not, since librosa's YIN keeps the aperiodicity
+(which tells voice from noise) to itself, and its pYIN takes as long as everything else ten times over.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,7 @@ from typing import Any
 import numpy as np
 
 from features.encoders import EncoderRequest, Input, Reads
-from features.encoders.acoustics import (
-    Array,
-    cosine_transform,
-    count_syllables,
-    decibels,
-    frame_signal,
-    mel_filters,
-    pitch,
-    power_spectrum,
-)
+from features.encoders.acoustics import Array, count_syllables, pitch
 from features.errors import Reason, UnavailableError
 from features.media import AudioNeed, Clip, ClipNeeds
 from features.spec import EncoderSpec
@@ -27,12 +22,14 @@ RATE_HZ = 16000
 WINDOW = 400  # samples: 25 ms, the shortest sound that is accepted
 HOP = 160  # 10 ms
 FFT_SIZE = 512
+POWER_FLOOR = 1e-10  # -100 dB
 NUM_BANDS = 40
 NUM_COEFFICIENTS = 20
 LOW_HZ, HIGH_HZ = 50.0, 7600.0
 PITCH_LOW_HZ, PITCH_HIGH_HZ = 60.0, 500.0
 PITCH_WINDOW = 512
 PITCH_THRESHOLD = 0.15
+PITCH_DELAY = 2  # frames: a pitch frame begins where a level frame has its middle, and is 780 samples long
 PITCH_REFERENCE_HZ = 160.0  # pitch is in octaves from here, so that 0 (nothing voiced) is a middling voice
 VOICED_APERIODICITY = 0.25  # a frame is voiced below this, and if it is no more than 30 dB below the loud ones
 QUIET_DB = 30.0
@@ -107,16 +104,24 @@ def logmel_statistics(samples: np.ndarray) -> np.ndarray:
     if len(samples) < WINDOW:
         detail = f"{len(samples)} samples at {RATE_HZ} Hz (at least {WINDOW}, one analysis window)"
         raise UnavailableError(Reason.TOO_SHORT, detail)
+    import librosa
+
     signal = samples.astype(np.float64)
     signal -= signal.mean()
-    frames = frame_signal(signal, WINDOW, HOP)  # [f, window]
-    power = power_spectrum(frames, FFT_SIZE)  # [f, b]
-    mel = decibels(power @ mel_filters(RATE_HZ, FFT_SIZE, NUM_BANDS, LOW_HZ, HIGH_HZ).T)  # [f, m]
-    cepstrum = mel @ cosine_transform(NUM_COEFFICIENTS, NUM_BANDS).T
-    level = decibels(np.mean(frames**2, axis=1))  # [f]
-    loud = level > max(float(np.quantile(level, 0.95)) - QUIET_DB, -80.0)
-    spectral = _spectral_shape(frames, power, mel)  # [f, 6]
     seconds = len(signal) / RATE_HZ
+    signal = np.pad(signal, (0, max(0, FFT_SIZE - len(signal))))
+    spectrum = librosa.stft(signal, n_fft=FFT_SIZE, hop_length=HOP, win_length=WINDOW)  # [b, f], the ends padded with 0
+    magnitude = np.abs(spectrum) * (4.0 / WINDOW)  # a full-scale sine on a bin has magnitude 1
+    bands = librosa.feature.melspectrogram(
+        S=magnitude**2, sr=RATE_HZ, n_fft=FFT_SIZE, n_mels=NUM_BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, norm=None
+    )
+    mel = _decibels(bands)  # [m, f]
+    cepstrum = librosa.feature.mfcc(S=mel, n_mfcc=NUM_COEFFICIENTS).T  # [f, c]
+    rms = librosa.feature.rms(y=signal, frame_length=WINDOW, hop_length=HOP)[0]  # [f]
+    level = _decibels(rms**2)
+    mel = mel.T  # [f, m]
+    loud = level > max(float(np.quantile(level, 0.95)) - QUIET_DB, -80.0)
+    spectral = _spectral_shape(signal, magnitude, mel)  # [f, 6]
     parts = [
         mel.mean(axis=0),
         mel.std(axis=0),
@@ -124,7 +129,7 @@ def logmel_statistics(samples: np.ndarray) -> np.ndarray:
         cepstrum.mean(axis=0),
         cepstrum.std(axis=0),
         _mean_change(cepstrum),
-        _pitch_statistics(signal, loud),
+        _pitch_statistics(signal, loud[PITCH_DELAY:]),
         _energy_statistics(level),
         spectral.mean(axis=0),
         spectral.std(axis=0),
@@ -175,17 +180,28 @@ def _energy_statistics(level: Array) -> Array:
     return np.array([level.mean(), level.std(), *quantiles, level.max(), _slope(level), change])
 
 
-def _spectral_shape(frames: Array, power: Array, mel: Array) -> Array:
-    """[f, 6] in the order of _SPECTRAL. A silent frame has centroid, bandwidth and roll-off 0."""
-    kilohertz = np.fft.rfftfreq(FFT_SIZE, 1.0 / RATE_HZ) / 1000.0
-    total = power.sum(axis=1)
-    share = power / np.maximum(total, 1e-12)[:, None]
-    centroid = share @ kilohertz
-    bandwidth = np.sqrt(np.maximum(share @ kilohertz**2 - centroid**2, 0.0))
-    rolloff = kilohertz[np.argmax(np.cumsum(share, axis=1) >= 0.85 * share.sum(axis=1, keepdims=True), axis=1)]
-    floored = np.maximum(power, 1e-12)
-    flatness = np.exp(np.log(floored).mean(axis=1)) / floored.mean(axis=1)
+def _spectral_shape(signal: Array, magnitude: Array, mel: Array) -> Array:
+    """[f, 6] in the order of _SPECTRAL. A silent frame has centroid, bandwidth and roll-off 0. magnitude: [b, f]"""
+    import librosa
+
+    feature = librosa.feature
     flux = np.zeros(len(mel))
     flux[1:] = np.maximum(np.diff(mel, axis=0), 0.0).mean(axis=1)
-    crossings = (np.diff(np.signbit(frames), axis=1)).mean(axis=1)
-    return np.stack([centroid, bandwidth, rolloff, flatness, flux, crossings], axis=1)
+    return np.stack(
+        [
+            feature.spectral_centroid(S=magnitude, sr=RATE_HZ)[0] / 1000.0,
+            feature.spectral_bandwidth(S=magnitude, sr=RATE_HZ)[0] / 1000.0,
+            feature.spectral_rolloff(S=magnitude, sr=RATE_HZ)[0] / 1000.0,
+            feature.spectral_flatness(S=magnitude)[0],
+            flux,
+            feature.zero_crossing_rate(signal, frame_length=WINDOW, hop_length=HOP)[0],
+        ],
+        axis=1,
+    )
+
+
+def _decibels(power: Array) -> Array:
+    """10 log10, floored at -100."""
+    import librosa
+
+    return np.asarray(librosa.power_to_db(power, ref=1.0, amin=POWER_FLOOR, top_db=None))
