@@ -409,3 +409,10 @@ def test_a_change_of_the_script_needs_a_new_generator_version() -> None:
     tables = [corpus._table([line for line in write_script(3, seed=0) if line.split == split]) for split in SPLITS]
     assert corpus.GENERATOR_VERSION == 1
     assert sha256_bytes(b"".join(tables))[:16] == "aae20a50f8f96395"
+
+
+def test_the_commands_default_is_the_functions() -> None:
+    from pipeline.commands.sample import command
+
+    defaults = {option.name: option.default for option in command.params}
+    assert defaults["dialogues"] == corpus.DEFAULT_DIALOGUES
