@@ -1,174 +1,222 @@
-"""The figures of a report. Each function returns one `<svg>` element in the page's own colours."""
+"""The figures of a report. Sizes are pixels of the page, scores are percent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-
+from pipeline.report.drawing import (
+    ACCENT,
+    BETWEEN,
+    FAINT,
+    INK,
+    MUTED,
+    ON_ACCENT,
+    PAGE,
+    SMALL,
+    Drawing,
+    draw,
+    hint,
+    plain,
+)
 from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.model import Metrics, Run, Score
-from pipeline.report.svg import Plot, circle, line, rect, svg, text
+from pipeline.report.model import Metrics, Run
+from pipeline.report.scale import rule_of
 from pipeline.report.words import count, percent
 
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
 _CHAR = 6.4  # mean advance of a 12 px character, in pixels
-_ROW, _TOP = 32, 30  # per-label rows, shared by two figures so that they line up side by side
+_ROW = 32  # per-label rows, shared by two figures so that they line up side by side
+_CURVES = (480, 210)
 
 
-def per_class_f1(metrics: Metrics, name: str) -> Markup:
+def drawings_of(corpora: Sequence[Corpus]) -> dict[str, Drawing]:
+    """Key -> figure; a key is the name of the figure's files and starts with the number of its corpus."""
+    drawings: dict[str, Drawing | None] = {}
+    for number, corpus in enumerate(corpora, start=1):
+        run, curves = corpus.selected, f"{number}-learning-curves"
+        drawings[curves] = learning_curves(curves, corpus)
+        if run is None:
+            continue
+        name = corpus.names[run.folder]
+        drawings[f"{number}-losses"] = losses(f"{number}-losses", run, name)
+        for position, line in enumerate(corpus.headlines):
+            for kind, figure in (("f1", per_class_f1), ("confusion", confusion)):
+                key = key_of(number, kind, line.split, position)
+                drawings[key] = figure(key, run.metrics[line.split], name)
+    return {key: drawing for key, drawing in sorted(drawings.items()) if drawing}
+
+
+def key_of(number: int, kind: str, split: str, position: int) -> str:
+    """Key of a figure of one split; a split whose name suits no file goes by its position."""
+    return f"{number}-{kind}-{split if split.isalnum() else f'split{position}'}"
+
+
+def per_class_f1(key: str, metrics: Metrics, name: str) -> Drawing:
     """F1 of each label as a bar from 0 to 100, its seeds as rings, the constant baseline as a tick."""
-    left, track = _label_width(metrics.labels) + 50, 250
-    bottom = _TOP + _ROW * len(metrics.labels)
+    labels, rows = metrics.labels, range(len(metrics.labels))
+    scores = [metrics.per_class_f1[label] for label in labels]
     baseline = baseline_of(metrics)
     rules = metrics.baselines[baseline].per_class_f1 if baseline else {}
-    parts = []
-    for tick in (0, 25, 50, 75, 100):
-        x = left + track * tick / 100
-        parts.append(line("grid", x, _TOP - 4, x, bottom))
-        parts.append(text(x, _TOP - 10, str(tick), "muted small middle"))
-    for position, label in enumerate(metrics.labels):
-        value, y = metrics.per_class_f1[label], _TOP + _ROW * (position + 0.5)
-        parts.append(text(left - 50, y + 4, _short(label), "end", title=label))
-        parts.append(text(left - 10, y + 4, count(metrics.support[label]), "muted small end"))
-        parts.append(rect("fill", left, y - 7, track * value.mean, 14, "0.8"))
-        if len(value.values) > 1:
-            parts += [circle("seed", left + track * one, y, 2.2) for one in value.values]
-        if rules.get(label):
-            x = left + track * rules[label]
-            parts.append(line("mark", x, y - 10, x, y + 10))
-        parts.append(text(left + track + 44, y + 4, percent(value.mean), "end"))
-        if value.std is not None:
-            parts.append(text(left + track + 86, y + 4, f"± {percent(value.std)}", "muted small end"))
-    return svg(left + track + 90, bottom + 4, f"F1 of each label on {metrics.split}, {name}", parts)
+
+    def plot(axes: Axes) -> None:
+        axes.barh(rows, [100 * score.mean for score in scores], height=0.44, color=ACCENT, alpha=0.8)
+        seeds = [(100 * one, row) for row, score in enumerate(scores) for one in score.values if len(score.values) > 1]
+        axes.plot(*_columns(seeds), "o", markersize=4.4, markerfacecolor=PAGE, markeredgecolor=ACCENT)
+        ticks = [(100 * rules[label], row) for row, label in enumerate(labels) if rules.get(label)]
+        axes.plot(*_columns(ticks), "|", markersize=20, markeredgewidth=1.5, color=INK)
+        axes.set(xlim=(0, 100), ylim=(len(labels) - 0.5, -0.5), xticks=range(0, 101, 25))
+        _name_rows(axes, labels, pad=50)
+        axes.xaxis.tick_top()
+        axes.grid(axis="x")
+        for row, (label, score) in enumerate(zip(labels, scores, strict=True)):
+            _beside(axes, 0, row, -10, count(metrics.support[label]), MUTED, SMALL)
+            _beside(axes, 1, row, 44, percent(score.mean), INK)
+            if score.std is not None:
+                _beside(axes, 1, row, 88, f"± {percent(score.std)}", MUTED, SMALL)
+
+    return draw(key, f"F1 of each label on {metrics.split}, {name}", (250, _ROW * len(labels)), plot)
 
 
-def confusion(metrics: Metrics, name: str) -> Markup:
+def confusion(key: str, metrics: Metrics, name: str) -> Drawing:
     """Row-normalised confusion matrix: of the utterances of a label (row), the percent predicted as each (column)."""
-    labels = metrics.labels
-    left, width = _label_width(labels) + 4, max(30, min(58, 420 // len(labels)))
-    slanted = max(len(_short(label)) for label in labels) * _CHAR > width
-    top = _TOP + (int(_label_width(labels) * 0.5) if slanted else 0)
-    parts = []
-    for column, label in enumerate(labels):
-        x, y = left + width * (column + 0.5), top - 10
-        if slanted:
-            parts.append(text(x, y, _short(label), "small", title=label, slanted=True))
-        else:
-            parts.append(text(x, y, label, "small middle"))
-    for row, gold in enumerate(labels):
-        y, total = top + _ROW * row, sum(metrics.confusion[row])
-        parts.append(text(left - 10, y + _ROW / 2 + 4, _short(gold), "end", title=gold))
-        for column, predicted in enumerate(labels):
-            found = metrics.confusion[row][column]
-            share = found / total if total else 0.0
-            x = left + width * column
-            hint = f"{gold} predicted as {predicted}: {count(found)} of {count(total)}"
-            shade = rect("fill", x + 1, y + 1, width - 2, _ROW - 2, f"{0.04 + 0.96 * share:.3f}")
-            tone = _tone(share, row == column)
-            value = text(x + width / 2, y + _ROW / 2 + 4, f"{100 * share:.0f}" if total else "–", f"middle {tone}")
-            parts.append(Markup("<g><title>{}</title>{}{}</g>").format(hint, shade, value))
-    across = left + width * len(labels) + (_label_width(labels) // 2 if slanted else 4)
+    labels, size = metrics.labels, len(metrics.labels)
+    width = max(30, min(58, 420 // size))
+
+    def plot(axes: Axes) -> None:
+        axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
+        for row, gold in enumerate(labels):
+            total = sum(metrics.confusion[row])
+            for column, predicted in enumerate(labels):
+                found = metrics.confusion[row][column]
+                share = found / total if total else 0.0
+                cell = _cell(axes, row, column, width, share)
+                shown = f"{100 * share:.0f}" if total else "–"
+                text = axes.text(
+                    column, row, shown, color=_tone(share, row == column), ha="center", va="center_baseline"
+                )
+                for artist in (cell, text):
+                    hint(artist, f"{gold} predicted as {predicted}: {count(found)} of {count(total)}")
+        _name_rows(axes, labels, pad=8)
+        axes.xaxis.tick_top()
+        _name_columns(axes, labels, slanted=max(len(_short(label)) for label in labels) * _CHAR > width)
+
     title = f"Confusion matrix on {metrics.split}, {name}, percent of each gold label"
-    return svg(across, top + _ROW * len(labels) + 4, title, parts)
+    return draw(key, title, (width * size, _ROW * size), plot)
 
 
-def learning_curves(corpus: Corpus) -> Markup | None:
+def learning_curves(key: str, corpus: Corpus) -> Drawing | None:
     """Dev weighted F1 by epoch, one line a seed, the selected run in the accent. None where no run has curves."""
-    drawn = [(run, curve) for run in corpus.runs for curve in run.curves]
+    drawn = [(run, curve) for run in corpus.runs for curve in run.curves if curve.epochs]
     if not drawn:
         return None
-    rule = _rule_of(corpus)
-    values = [100 * value for _, curve in drawn for value in curve.dev_weighted_f1] + ([100 * rule[1]] if rule else [])
-    plot = Plot.around([epoch for _, curve in drawn for epoch in curve.epochs], values)
-    parts = plot.grid()
-    for run, curve in sorted(drawn, key=lambda item: item[0] is corpus.selected):
-        percents = [100 * value for value in curve.dev_weighted_f1]
-        kind = "curve chosen" if run is corpus.selected else "curve"
-        parts.append(plot.line(kind, curve.epochs, percents, f"{corpus.names[run.folder]}, seed {curve.seed}"))
-    if rule:
-        y = plot.down(100 * rule[1])
-        parts += [
-            line("dashed", plot.left, y, plot.left + plot.width, y),
-            text(plot.left + plot.width, y - 5, rule[0], "muted small end"),
-        ]
-    return plot.drawn("Weighted F1 on dev by epoch, one line a seed", parts)
+    rule = rule_of(corpus)
+
+    def plot(axes: Axes) -> None:
+        for run, curve in sorted(drawn, key=lambda item: item[0] is corpus.selected):
+            chosen = run is corpus.selected
+            percents = [100 * value for value in curve.dev_weighted_f1]
+            (line,) = axes.plot(curve.epochs, percents, marker=_dot(curve.epochs), color=ACCENT if chosen else FAINT)
+            line.set(linewidth=1.75 if chosen else 1, alpha=None if chosen else 0.55)
+            hint(line, f"{corpus.names[run.folder]}, seed {curve.seed}")
+        if rule:
+            axes.axhline(100 * rule[1], color=MUTED, linewidth=1, dashes=(4, 3))
+            _beside(axes, 1, 100 * rule[1], 0, plain(rule[0]), MUTED, SMALL, up=8)
+        _by_epoch(axes)
+
+    return draw(key, "Weighted F1 on dev by epoch, one line a seed", _CURVES, plot)
 
 
-def losses(run: Run, name: str) -> Markup | None:
+def losses(key: str, run: Run, name: str) -> Drawing | None:
     """Loss on train and dev by epoch, one line a seed. None where the run has no curves."""
-    if not run.curves:
+    if not any(curve.train_loss or curve.dev_loss for curve in run.curves):
         return None
-    values = [value for curve in run.curves for value in (*curve.train_loss, *curve.dev_loss)]
-    if not values:
-        return None
-    plot = Plot.around([epoch for curve in run.curves for epoch in curve.epochs], values)
-    parts = plot.grid()
-    for kind, what in (("curve train", "train"), ("curve chosen", "dev")):
-        for curve in run.curves:
-            loss = curve.train_loss if what == "train" else curve.dev_loss
-            if loss:
-                parts.append(plot.line(kind, curve.epochs, loss, f"{what} loss, seed {curve.seed}"))
-    return plot.drawn(f"Loss on train and dev by epoch, {name}", parts)
+
+    def plot(axes: Axes) -> None:
+        train = [(curve, curve.train_loss, "train", MUTED, 1, "--") for curve in run.curves]
+        dev = [(curve, curve.dev_loss, "dev", ACCENT, 1.75, "-") for curve in run.curves]
+        for curve, values, what, color, width, style in train + dev:
+            if values:
+                (line,) = axes.plot(curve.epochs, values, style, color=color, linewidth=width)
+                line.set_marker(_dot(curve.epochs))
+                hint(line, f"{what} loss, seed {curve.seed}")
+        _by_epoch(axes)
+
+    return draw(key, f"Loss on train and dev by epoch, {name}", _CURVES, plot)
 
 
-def standing(corpus: Corpus, run: Run) -> Markup:
-    """A small scale for one row of the leaderboard: mean on dev, one deviation to each side, the constant baseline."""
-    if run.dev is None:
-        return Markup("")
-    low, high = _scale(corpus)
-    width, height = 92, 12
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
 
-    def place(value: float) -> float:
-        return 4 + (width - 8) * (min(max(value, low), high) - low) / (high - low)
 
-    value = run.dev.weighted_f1
-    parts = [line("grid", 4, 6, width - 4, 6)]
-    rule = _rule_of(corpus)
-    if rule:
-        parts.append(line("dashed", place(rule[1]), 0, place(rule[1]), 12))
-    if value.std:
-        parts.append(line("whisker", place(value.mean - value.std), 6, place(value.mean + value.std), 6))
-    parts.append(circle("dot", place(value.mean), 6, 3))
-    body = Markup('<g class="{}">{}</g>').format("chosen" if run is corpus.selected else "", Markup("").join(parts))
-    return Markup('<svg class="figure" width="{}" height="{}" viewBox="0 0 {} {}" aria-hidden="true">{}</svg>').format(
-        width, height, width, height, body
+def _name_rows(axes: Axes, labels: Sequence[str], pad: float) -> None:
+    axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
+    axes.tick_params(axis="y", pad=pad, labelsize=12, labelcolor=INK)
+    for label, text in zip(labels, axes.get_yticklabels(), strict=True):
+        hint(text, label)
+
+
+def _name_columns(axes: Axes, labels: Sequence[str], slanted: bool) -> None:
+    axes.set_xticks(range(len(labels)), [_short(label) for label in labels])
+    axes.tick_params(axis="x", pad=4, labelcolor=INK)
+    for label, text in zip(labels, axes.get_xticklabels(), strict=True):
+        if slanted:
+            text.set(rotation=38, rotation_mode="anchor", ha="left")
+        hint(text, label)
+
+
+def _cell(axes: Axes, row: int, column: int, width: float, share: float) -> Artist:
+    """A shade with a gap of two pixels to the next."""
+    from matplotlib.patches import Rectangle
+
+    across, down = 1 - 2 / width, 1 - 2 / _ROW
+    corner = (column - across / 2, row - down / 2)
+    return axes.add_patch(Rectangle(corner, across, down, facecolor=ACCENT, linewidth=0, alpha=0.04 + 0.96 * share))
+
+
+def _beside(
+    axes: Axes, side: int, y: float, right: float, text: str, color: str, size: float = 12, up: float = 0
+) -> None:
+    """Text that ends `right` pixels after the left (0) or right (1) side of the axes, `up` pixels over a value."""
+    axes.annotate(
+        text,
+        (side, y),
+        (right, up),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        ha="right",
+        va="center_baseline",
+        color=color,
+        fontsize=size,
     )
 
 
+def _by_epoch(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.set_xlabel("epoch", loc="right")
+    axes.grid(axis="y")
+    axes.margins(x=0.01)
+
+
+def _dot(epochs: Sequence[int]) -> str:
+    """The marker of a curve: one of a single epoch is no line."""
+    return "." if len(epochs) == 1 else ""
+
+
 def _tone(share: float, diagonal: bool) -> str:
-    """The class of a number on a cell of that shade, for enough contrast in light and dark."""
+    """The colour of a number on a cell of that shade, for enough contrast in light and dark."""
     if share > 0.79:
-        return "on"
+        return ON_ACCENT
     if share > 0.6:
-        return "between"
-    return "" if share >= 0.1 or diagonal else "muted"
+        return BETWEEN
+    return INK if share >= 0.1 or diagonal else MUTED
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= 16 else f"{label[:15]}…"
-
-
-def _label_width(labels: Sequence[str]) -> int:
-    return int(max(len(_short(label)) for label in labels) * _CHAR) + 12
-
-
-def _rule_of(corpus: Corpus) -> tuple[str, float] | None:
-    """(name, dev weighted F1) of the baseline that margins are stated over."""
-    name = baseline_of(corpus.dev) if corpus.dev else None
-    return (name, corpus.dev.baselines[name].weighted_f1) if corpus.dev and name else None
-
-
-def _scale(corpus: Corpus) -> tuple[float, float]:
-    values = [value for run in corpus.runs if run.dev for value in _reach(run.dev.weighted_f1)]
-    rule = _rule_of(corpus)
-    return _nice_range(min([*values, rule[1]] if rule else values), max(values))
-
-
-def _reach(value: Score) -> tuple[float, float]:
-    return value.mean - (value.std or 0), value.mean + (value.std or 0)
-
-
-def _nice_range(low: float, high: float) -> tuple[float, float]:
-    """The range widened to multiples of 0.05 inside [0, 1], never empty."""
-    bottom, top = max(0.0, int(low * 20) / 20), min(1.0, (int(high * 20) + 1) / 20)
-    return (bottom, top) if top > bottom else (bottom - 0.05, top)
+    return plain(label if len(label) <= 16 else f"{label[:15]}…")

@@ -8,17 +8,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jinja2
 from markupsafe import Markup
 
-from pipeline.report import facts, figures, leaderboard, provenance, svg, words
+from pipeline.report import facts, leaderboard, provenance, words
+from pipeline.report.drawing import Drawing
+from pipeline.report.figures import key_of
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import Score
+from pipeline.report.scale import standing
 
 
-def html_report(corpora: Sequence[Corpus], folder_notes: Sequence[str] = ()) -> str:
+def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], folder_notes: Sequence[str] = ()) -> str:
     """The page. `folder_notes` concern the folder of runs: what was skipped and why."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report", ""),
@@ -32,7 +35,7 @@ def html_report(corpora: Sequence[Corpus], folder_notes: Sequence[str] = ()) -> 
         for name in ("percent", "score", "points", "count", "magnitude", "seconds", "reasons", "share")
     }
     script = environment.get_template("sort.js.jinja").render()
-    style = environment.get_template("style.css.jinja").render(figure_style=svg.STYLE)
+    style = environment.get_template("style.css.jinja").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.jinja").render(
         corpora=corpora,
@@ -48,7 +51,9 @@ def html_report(corpora: Sequence[Corpus], folder_notes: Sequence[str] = ()) -> 
         synthetic_warning=facts.SYNTHETIC_WARNING,
         breakable=breakable,
         cell=score_cell,
-        figures=figures,
+        drawings=drawings,
+        key_of=key_of,
+        standing=standing,
         plural=words.plural,
         **{
             name: getattr(provenance, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.report import facts, provenance, words
 from pipeline.report.leaderboard import Corpus, features_of, loss_name, part_name
@@ -12,12 +12,18 @@ from pipeline.report.model import Metrics, Run
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
-def markdown_report(corpora: Sequence[Corpus], folder_notes: Sequence[str] = (), images: Sequence[str] = ()) -> str:
-    """The report. `images` are paths of figures relative to it, of all corpora in order."""
+def markdown_report(
+    corpora: Sequence[Corpus], folder_notes: Sequence[str] = (), images: Mapping[str, str] | None = None
+) -> str:
+    """The report. `images` are paths of figures relative to it, of all corpora in order, with their titles."""
     blocks = [f"# {text_of(facts.page_title(corpora))}"]
     for position, corpus in enumerate(corpora):
         blocks += _corpus(corpus, list(folder_notes) if position == 0 else [])
-        blocks += [f"![]({image})" for image in images if image.startswith(f"figures/{position + 1}-")]
+        blocks += [
+            f"![{text_of(title)}]({image})"
+            for image, title in (images or {}).items()
+            if image.startswith(f"figures/{position + 1}-")
+        ]
         blocks += _provenance(corpus)
     return "\n\n".join(blocks) + "\n"
 

@@ -1,0 +1,177 @@
+"""Figures as matplotlib draws them, made fit for a page: its colours, its font, tooltips, nothing that reaches outside.
+
+A figure is built once, in light colours. In the page these become the page's variables, so that dark and print follow;
+the files keep them, on white. Equal input gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+# A colour's name is the page's variable. All differ, so that a drawn colour names its variable; none is black, which
+# matplotlib leaves out of SVG.
+COLOURS = {
+    "ink": "#1a1f26",
+    "muted": "#5c6672",
+    "line": "#dfe3e8",
+    "faint": "#a9b2bd",
+    "accent": "#1d5fa8",
+    "on-accent": "#fefefe",
+    "between": "#1a1f27",
+    "page": "#ffffff",
+}
+INK, MUTED, LINE, FAINT, ACCENT, ON_ACCENT, BETWEEN, PAGE = COLOURS.values()
+SMALL = 11.0
+_UNITS_AN_INCH = 72  # matplotlib's SVG has 72 units an inch, and a page shows a unit as one pixel
+_PNG_DPI = 160
+_MARGIN = 0.04  # inches
+_STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib; the page and the SVG files name their own
+    "font.size": 12,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": SMALL,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
+    "grid.color": LINE,
+    "grid.linewidth": 1,
+    **{f"{axis}tick.{setting}.size": 0 for axis in "xy" for setting in ("major", "minor")},
+    **{f"{axis}tick.color": MUTED for axis in "xy"},
+    **{f"{axis}tick.labelsize": SMALL for axis in "xy"},
+    "svg.fonttype": "none",
+}
+_FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
+_HINT = "hint:"
+_LEAST_WIDTH = 340  # narrower screens scroll
+_NOT_FOR_A_PAGE = {"metadata", "style", "clipPath"}  # a page's policy and its other elements bear none of them
+_COLOUR = re.compile("#[0-9a-f]{6}")
+_LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
+_UNDRAWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure: an `<svg>` for the page, an SVG file and a PNG file. `title` is what a screen reader says of it."""
+
+    title: str
+    page: Markup
+    svg: str
+    png: bytes
+
+
+def draw(key: str, title: str, size: tuple[float, float], plot: Callable[[Axes], None]) -> Drawing:
+    """Plot on empty axes and save them with all that stands around them.
+
+    key:  differs between the figures of a page, so that the ids within them do
+    size: width and height of the axes, in pixels of the page
+    """
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(["default", _STYLE | {"svg.hashsalt": key}]), warnings.catch_warnings():
+        # The page's font, not the one that matplotlib measures with, has to have the characters of a label.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=(size[0] / _UNITS_AN_INCH, size[1] / _UNITS_AN_INCH))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.patch.set_visible(False)
+        plot(axes)
+        around = figure.get_tightbbox().padded(_MARGIN)
+        png = _saved(figure, around, "png", {"Software": None})
+        figure.patch.set_visible(False)
+        root = ElementTree.fromstring(_saved(figure, around, "svg", {"Date": None}))  # noqa: S314 (matplotlib wrote it)
+    _simplify(root)
+    _entitle(root, plain(title))
+    return Drawing(plain(title), _for_page(root), _as_file(root), png)
+
+
+def hint(artist: Artist, text: str) -> None:
+    """Give what is drawn a tooltip."""
+    artist.set_gid(_HINT + plain(text))
+
+
+def plain(text: str) -> str:
+    """Text on one line, without the characters that XML cannot hold."""
+    return _UNDRAWABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _saved(figure: Figure, around: Bbox, form: str, metadata: dict[str, None]) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format=form, dpi=_PNG_DPI, bbox_inches=around, metadata=metadata)
+    return file.getvalue()
+
+
+def _simplify(element: ElementTree.Element) -> None:
+    """Drop namespaces, fonts, empty groups and the ids that nothing refers to; hints become titles."""
+    attributes = {name.rpartition("}")[2]: value for name, value in element.attrib.items() if name != "clip-path"}
+    element.tag = element.tag.rpartition("}")[2]
+    if element.tag == "g":
+        named = attributes.pop("id", "")
+        if named.startswith(_HINT):
+            _title(element, named.removeprefix(_HINT))
+    if "style" in attributes:
+        attributes["style"] = re.sub(r"font-family: [^;]*;? ?", "", attributes["style"])
+    if attributes.get("transform", "").startswith("rotate(-0 "):
+        del attributes["transform"]
+    for name in {"d", "x", "y", "transform"} & attributes.keys():
+        rounded = _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.2f}", attributes[name])
+        attributes[name] = " ".join(rounded.split())
+    element.attrib.clear()
+    element.attrib.update(attributes)
+    for child in list(element):
+        _simplify(child)
+        if child.tag in _NOT_FOR_A_PAGE or (child.tag in ("g", "defs") and not len(child)):
+            element.remove(child)
+    if len(element):
+        element.text = None
+    element.tail = None
+
+
+def _title(element: ElementTree.Element, text: str) -> None:
+    title = ElementTree.Element("title")
+    title.text = text
+    element.insert(0, title)
+
+
+def _entitle(root: ElementTree.Element, title: str) -> None:
+    width, height = (f"{float(side):.1f}" for side in root.attrib["viewBox"].split()[2:])
+    root.attrib.update(width=width, height=height, role="img")
+    root.attrib["aria-label"] = title
+    root.attrib["stroke-linejoin"] = "round"
+    _title(root, title)
+
+
+def _for_page(root: ElementTree.Element) -> Markup:
+    page = copy.deepcopy(root)
+    page.attrib["class"] = "figure"
+    page.attrib["style"] = f"min-width: {min(float(page.attrib['width']), _LEAST_WIDTH):g}px"
+    variables = {value: f"var(--{name})" for name, value in COLOURS.items()}
+    for element in page.iter():
+        if "style" in element.attrib:
+            element.attrib["style"] = _COLOUR.sub(
+                lambda found: variables.get(found[0], found[0]), element.attrib["style"]
+            )
+    return Markup(ElementTree.tostring(page, encoding="unicode"))  # noqa: S704 (ElementTree escapes all text)
+
+
+def _as_file(root: ElementTree.Element) -> str:
+    file = copy.deepcopy(root)
+    file.attrib |= {"xmlns": "http://www.w3.org/2000/svg", "font-family": _FONT}
+    file.insert(1, ElementTree.Element("rect", {"width": "100%", "height": "100%", "fill": PAGE}))
+    return ElementTree.tostring(file, encoding="unicode") + "\n"
