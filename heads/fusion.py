@@ -36,8 +36,11 @@ class Concat(nn.Module):
         parts, bits = [], []
         for modality, project in self.project.items():
             there = present[modality].unsqueeze(1)
-            parts.append(torch.where(there, project(values[modality]), self.missing[modality]))
-            bits.append((~there).to(parts[-1].dtype))
+            part = project(values[modality])
+            if not there.all():  # else no gradient need go back to the features: a fifth of a step's time
+                part = torch.where(there, part, self.missing[modality])
+            parts.append(part)
+            bits.append((~there).to(part.dtype))
         return torch.cat([*parts, *bits], dim=1)
 
 
