@@ -85,6 +85,13 @@ def test_pickled_weights_are_never_loaded(copy: Path) -> None:
         find_model(str(copy))
 
 
+def test_loading_refuses_a_pickle_that_transformers_could_read(copy: Path) -> None:
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        load_model(copy)
+
+
 def test_a_sharded_checkpoint_must_be_whole(bert: Path, tmp_path: Path) -> None:
     whole = write_tiny_bert(tmp_path / "sharded", max_shard_size="20KB")
     index = whole / "model.safetensors.index.json"
