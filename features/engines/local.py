@@ -66,17 +66,33 @@ def run_local(
     Whatever stops it, committed shards stay, and the chunk in hand is done again next time.
     """
     jobs = [job for job in jobs if job.plan.chunks]
-    numbers = sorted({chunk.number for job in jobs for chunk in job.plan.chunks})
-    work = {(job.key, chunk.number): chunk for job in jobs for chunk in job.plan.chunks}
     with ExitStack() as stack:
         writers = {job.key: stack.enter_context(open_writer(root, job.plan.spec, shard)) for job in jobs}
-        clip_jobs = [job for job in jobs if job.encoder.reads == "clip"]
-        count = auto_workers(max((job.plan.left for job in clip_jobs), default=0)) if workers is None else workers
-        readers = {job.key: ClipReader(_needs(job), job.encoder.prepare) for job in clip_jobs}
-        tasks = (task for number in numbers for _, task in _clip_tasks(manifest, clip_jobs, number, work))
-        results = stack.enter_context(DecodePool(readers, count)).map(tasks)
         background = stack.enter_context(ThreadPoolExecutor(1, "write"))
-        waiting: list[Future[None]] = []
+        texts = [job for job in jobs if job.encoder.reads != "clip"]
+        clips = [job for job in jobs if job.encoder.reads == "clip"]
+        for phase in (texts, clips):  # apart, so that encoding text does not compete with decoding for the same cores
+            waiting: list[Future[None]] = []
+            for job, chunk, rows, embeddings in _encoded(manifest, phase, workers, advance):
+                while len(waiting) >= _SHARDS_WAITING:
+                    waiting.pop(0).result()
+                waiting.append(background.submit(_commit, job, writers[job.key], chunk, rows, embeddings))
+            for future in waiting:
+                future.result()
+
+
+def _encoded(
+    manifest: Manifest, jobs: Sequence[Job], workers: int | None, advance: Advance
+) -> Iterator[tuple[Job, Chunk, list[LedgerRow], dict[str, np.ndarray]]]:
+    """Walk the chunks: decode what any of the jobs lacks, and yield each job's rows and embeddings of each chunk."""
+    work = {(job.key, chunk.number): chunk for job in jobs for chunk in job.plan.chunks}
+    numbers = sorted({number for _, number in work})
+    clip_jobs = [job for job in jobs if job.encoder.reads == "clip"]
+    count = auto_workers(max((job.plan.left for job in clip_jobs), default=0)) if workers is None else workers
+    readers = {job.key: ClipReader(_needs(job), job.encoder.prepare) for job in clip_jobs}
+    with DecodePool(readers, count) as pool:
+        tasks = (task for number in numbers for _, task in _clip_tasks(manifest, clip_jobs, number, work))
+        results = pool.map(tasks)
         for number in numbers:
             clips: dict[int, ClipResult] = {}
             for position, _ in _clip_tasks(manifest, clip_jobs, number, work):
@@ -87,17 +103,10 @@ def run_local(
                 if chunk is None:
                     continue
                 prepared = _prepare(manifest, job, chunk, clips)
-                counted = job.encoder.reads == "clip"
-                rows, embeddings = _encode(
-                    manifest, job, chunk, prepared, clips, (lambda count: None) if counted else advance
-                )
-                if counted:
-                    advance(len(chunk.positions) - sum(job.key in clip.outcomes for clip in clips.values()))
-                while len(waiting) >= _SHARDS_WAITING:
-                    waiting.pop(0).result()
-                waiting.append(background.submit(_commit, job, writers[job.key], chunk, rows, embeddings))
-        for future in waiting:
-            future.result()
+                rows, embeddings = _encode(manifest, job, chunk, prepared, clips)
+                done = sum(job.key in clip.outcomes for clip in clips.values())  # counted when they were decoded
+                advance(len(chunk.positions) - done)
+                yield job, chunk, rows, embeddings
 
 
 def _needs(job: Job) -> ClipNeeds:
@@ -194,10 +203,8 @@ def _encode(
     chunk: Chunk,
     prepared: _Prepared,
     clips: Mapping[int, ClipResult],
-    advance: Advance,
 ) -> tuple[list[LedgerRow], dict[str, np.ndarray]]:
     """Encode a chunk's inputs, those of like length together, and return its ledger rows in the manifest's order."""
-    advance(len(prepared.rows))
     wanted = set(chunk.positions)
     rows, embeddings = dict(prepared.rows), {}
     ordered = sorted(prepared.inputs, key=lambda item: item[1].length)
@@ -224,7 +231,6 @@ def _encode(
                     seconds_encode=share,
                     counts=item.counts[index],
                 )
-                advance(1)
     return [rows[position] for position in chunk.positions], embeddings
 
 
