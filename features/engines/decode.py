@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from threadpoolctl import threadpool_limits
+
 from features.encoders import Input, Preparer
 from features.errors import Reason, UnavailableError
 from features.manifest import Utterance
@@ -83,6 +85,7 @@ _readers: dict[str, ClipReader] = {}
 
 def _start_worker(readers: dict[str, ClipReader]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threadpool_limits(1)  # one thread a worker: more compete with each other, and may round otherwise
     _readers.update(readers)
 
 
@@ -118,7 +121,9 @@ class DecodePool:
         """
         if not self.workers:
             for task in tasks:
-                yield process_clip(task, self.readers)
+                with threadpool_limits(1):
+                    result = process_clip(task, self.readers)
+                yield result
             return
         pending: deque[tuple[ClipTask, Future[ClipResult]]] = deque()
         for task in tasks:
