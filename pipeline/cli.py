@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -101,9 +102,14 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
 
 
 def main() -> None:
+    """The console command `erc`."""
+    # Threads of torch that wait for each other sleep instead of spinning: where something else runs on the same cores,
+    # spinning made encoding four times slower (docs/LOG.md). It must be set before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(erc, sys.argv[1:], "erc"))
 
 
 def extract_main() -> None:
     """The console command `extract`: the same as `erc extract`."""
-    sys.exit(run(erc, ["extract", *sys.argv[1:]], "erc"))
+    sys.argv.insert(1, "extract")
+    main()

@@ -47,8 +47,8 @@ class FeatureWriter:
     ) -> list[LedgerRow]:
         """Commit one shard: a ledger row per utterance, and an embedding for each row without a reason.
 
-        Returns the rows as written: a non-finite embedding becomes a `failed` row. Raises ShardError for an embedding of
-        another shape.
+        Returns the rows as written: a non-finite embedding becomes a `failed` row. Raises ShardError for an embedding
+        of another shape.
         """
         final_rows: list[LedgerRow] = []
         stored: list[np.ndarray] = []
@@ -123,7 +123,7 @@ def write_feature(
 ) -> Feature:
     """Store embeddings that were computed elsewhere, for the utterances of a manifest that have none yet.
 
-    Every utterance left must be in `embeddings` or in `unavailable`; raises StoreError that names the first which is not.
+    Every utterance left must be in `embeddings` or in `unavailable`. Raises StoreError for one that is not.
     """
     unavailable = unavailable or {}
     size = chunk_size(len(manifest), spec.encoder == "waveform")
