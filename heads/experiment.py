@@ -37,14 +37,10 @@ class Paper(Section):
 
 
 class FeedForward(Section):
-    """Hidden layers between the context and the classifier; `sizes: []` is a linear head.
-
-    dropout: after each hidden layer; input_dropout: before the first
-    """
+    """Hidden layers between context and classifier, with dropout after each; `sizes: []` is a linear head."""
 
     sizes: tuple[Size, ...] = (512,)
     dropout: Share = 0.2
-    input_dropout: Share = 0.0
     activation: Literal["relu", "gelu", "tanh"] = "relu"
 
 
@@ -78,8 +74,13 @@ class Stop(Section):
 
 
 class FusionCommon(Section):
-    """What every fusion takes. modality_dropout: chance that a present modality is hidden from one training example."""
+    """What every fusion takes.
 
+    input_dropout:    share of an embedding's values dropped before they are fused
+    modality_dropout: chance that a present modality is hidden from one training example
+    """
+
+    input_dropout: Share = 0.0
     modality_dropout: Share = 0.0
 
 

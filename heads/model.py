@@ -51,10 +51,12 @@ class Head(nn.Module):
         context: nn.Module,
         hidden: nn.Module,
         classifier: nn.Linear,
+        input_dropout: float = 0.0,
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.inputs = inputs
+        self.input_dropout = nn.Dropout(input_dropout)
         self.fusion = fusion
         self.context = context
         self.hidden = hidden
@@ -64,7 +66,8 @@ class Head(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Logits, float32 [b, c]."""
         values = {
-            modality: join(batch.values[modality], batch.present[modality]) for modality, join in self.inputs.items()
+            modality: self.input_dropout(join(batch.values[modality], batch.present[modality]))
+            for modality, join in self.inputs.items()
         }
         present = {modality: batch.present[modality].any(dim=1) for modality in self.inputs}
         if self.training and self.modality_dropout:
@@ -99,7 +102,7 @@ def build_head(experiment: Experiment, widths: Mapping[str, Sequence[int]], num_
         context=context,
         hidden=hidden,
         classifier=classifier,
-        modality_dropout=experiment.fusion.common["modality_dropout"],
+        **experiment.fusion.common,
     )
 
 
