@@ -68,7 +68,7 @@ def erc() -> None:
 
 
 def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
-    """Run a command and return its exit status; an ErcError is one line on stderr, with a traceback only for --debug."""
+    """Run a command and return its exit status. An ErcError is one line on stderr; --debug shows the traceback."""
     debug = "--debug" in arguments
     try:
         remaining = [argument for argument in arguments if argument != "--debug"]

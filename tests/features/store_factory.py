@@ -17,7 +17,7 @@ from features.spec import EncoderSpec
 def make_manifest(
     num_utterances: int, turns: int = 7, split: str = "train", card: DatasetCard | None = None, **columns: Any
 ) -> Manifest:
-    """Dialogues of `turns` utterances; `columns` are extra columns, functions of the utterance's number or constants."""
+    """Dialogues of `turns` utterances; `columns` are extra columns: constants, or functions of the row number."""
     rows = []
     for number in range(num_utterances):
         row: dict[str, Any] = {
