@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from heads.dropout import Dropout
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
@@ -16,6 +18,6 @@ def feedforward(width: int, *, sizes: Sequence[int], dropout: float, activation:
     for index, size in enumerate(sizes):
         layers[f"linear{index}"] = nn.Linear(width, size)
         layers[f"activation{index}"] = ACTIVATIONS[activation]()
-        layers[f"dropout{index}"] = nn.Dropout(dropout)
+        layers[f"dropout{index}"] = Dropout(dropout)
         width = size
     return nn.Sequential(layers)

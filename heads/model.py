@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from heads.batch import Batch
 from heads.context import CONTEXTS
+from heads.dropout import Dropout
 from heads.experiment import Experiment
 from heads.feedforward import feedforward
 from heads.fusion import FUSIONS
@@ -56,7 +57,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs = inputs
-        self.input_dropout = nn.Dropout(input_dropout)
+        self.input_dropout = Dropout(input_dropout)
         self.fusion = fusion
         self.context = context
         self.hidden = hidden
