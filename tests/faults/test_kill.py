@@ -14,6 +14,7 @@ from store_factory import make_manifest
 
 from features.manifest import Manifest, read_manifest, write_manifest
 from features.store import Feature, Store
+from features.store.lock import writer_lock
 
 TEXTS = ["Oh no!", "What are you doing here?", "I am FINE... really", "ha ha ha!!!"]
 
@@ -80,17 +81,15 @@ def assert_same(one: Feature, other: Feature, manifest: Manifest) -> None:
     assert one.rows_digest(manifest.ids) == other.rows_digest(manifest.ids)
 
 
-def test_two_runs_at_once_do_the_work_once(corpus: Path, whole: Feature, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    first = subprocess.Popen(command(corpus, store), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not list(store.glob("text/*/[0-9]*.json")):
-        time.sleep(0.002)
-    second = subprocess.run(command(corpus, store), capture_output=True, text=True)
-    assert first.wait() == 0
+def test_a_run_gives_way_to_the_one_that_writes(corpus: Path, whole: Feature, tmp_path: Path) -> None:
+    folder = tmp_path / "store" / whole.folder
+    folder.mkdir(parents=True)
+    with writer_lock(folder):
+        second = subprocess.run(command(corpus, tmp_path / "store"), capture_output=True, text=True)
     assert second.returncode == 1
     assert "another run is writing it" in second.stderr
     assert len(second.stderr.strip().splitlines()) == 1
-    assert_same(Store(store).features()[0], whole, read_manifest(corpus))
+    assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
 def test_an_edited_text_is_encoded_again_and_alone(corpus: Path, whole: Feature, tmp_path: Path) -> None:
