@@ -96,10 +96,6 @@ class Feature:
     def _index(self) -> pl.DataFrame:
         return self.ledger(["status", "reason", "row", "crc32"])
 
-    @cached_property
-    def _position(self) -> dict[str, int]:
-        return {utterance_id: index for index, utterance_id in enumerate(self._index["utterance_id"])}
-
     def shard(self, name: ShardName) -> Shard:
         """A shard, opened once and memory-mapped. Raises ShardError where it is damaged."""
         if name not in self._shards:
