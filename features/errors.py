@@ -86,6 +86,7 @@ class Reason(StrEnum):
     CHANGED = "changed"  # the clip was replaced while it was read
     NON_FINITE = "non-finite"  # the encoder gave NaN or infinity
     WORKER_DIED = "worker-died"  # the process that decoded the clip died
+    OUT_OF_MEMORY = "out-of-memory"  # the device has no room even for this input alone
     UNPREPARED = "unprepared"  # the encoder could not make an input of it (a fault of the encoder)
 
 

@@ -31,10 +31,14 @@ class AudioNeed:
 
 @dataclass(frozen=True, slots=True)
 class FramesNeed:
-    """`count` frames at (i + 0.5)/count of the clip, or of its first `max_seconds` where it is longer."""
+    """`count` frames at (i + 0.5)/count of the clip, or of its first `max_seconds` where it is longer.
+
+    ends: at i/(count - 1) instead, the first and the last frame among them, as the HLM12ERC report took them
+    """
 
     count: int
     max_seconds: float
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,8 +179,10 @@ class FrameReader:
         self._kept_bytes = 0
 
     def _times_of(self, need: FramesNeed) -> list[Fraction]:
-        """The middle of each of `count` equal parts."""
+        """The middle of each of `count` equal parts, or the borders of `count` - 1."""
         length = min(self._duration, Fraction(need.max_seconds))
+        if need.ends and need.count > 1:
+            return [self._begin + length * Fraction(i, need.count - 1) for i in range(need.count)]
         return [self._begin + length * Fraction(2 * i + 1, 2 * need.count) for i in range(need.count)]
 
     def feed(self, frame: av.VideoFrame) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from features.errors import UsageError, nearest
 from features.spec import DTYPES
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _CUDA = re.compile(r"cuda(?::(\d+))?")
 _AMPERE = (8, 0)  # the first compute capability with bf16 units
@@ -57,6 +62,45 @@ def torch_dtype(dtype: str) -> torch.dtype:
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+
+
+def to_device(array: np.ndarray, device: str) -> torch.Tensor:
+    """A tensor on the device; for a GPU through pinned memory, without waiting for the copy."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch says that the device, or this machine for the CPU, has no room."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+
+
+def split_on_out_of_memory(
+    items: Sequence[Item], run: Callable[[Sequence[Item]], list[Result]], device: str
+) -> list[Result]:
+    """`run(items)`; where memory runs out, the items are halved and each half is run, down to one item alone.
+
+    run: one result per item, independent of the items beside it
+    Raises what `run` raised for one item alone.
+    """
+    try:
+        return run(items)
+    except (RuntimeError, MemoryError) as error:
+        if len(items) < 2 or not is_out_of_memory(error):
+            raise
+    if device.startswith("cuda"):  # outside the handler, whose traceback would keep the batch's tensors alive
+        import torch
+
+        torch.cuda.empty_cache()
+    middle = len(items) // 2
+    first = split_on_out_of_memory(items[:middle], run, device)
+    return first + split_on_out_of_memory(items[middle:], run, device)
 
 
 def pin_fp32() -> None:

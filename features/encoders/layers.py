@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 _STACK = "stack:"
+_LAST = "last:"
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,21 @@ class Layers:
 def parse_layers(setting: str, num_states: int) -> Layers:
     """`-1`, `-3,-2,-1` or `stack:-3,-2,-1`, for a model with `num_states` hidden states: embeddings (0) and layers.
 
+    `last:3` is `stack:-3,-2,-1`, and `all` a stack of every hidden state, the embeddings first.
     Raises UsageError for another form, a layer that the model does not have, or one named twice.
     """
+    if setting == "all":
+        setting = f"{_LAST}{num_states}"
+    if match := re.fullmatch(rf"{_LAST}(\d+)", setting):
+        count = int(match[1])
+        if not 1 <= count <= num_states:
+            raise UsageError(f"layers={setting!r}: the model has {num_states} hidden states, its embeddings among them")
+        return Layers(tuple(range(-count, 0)), stacked=True)
     stacked = setting.startswith(_STACK)
     try:
         given = [int(part) for part in setting.removeprefix(_STACK).split(",")]
     except ValueError:
-        raise UsageError(f"layers={setting!r} is not of the form -1, -3,-2,-1 or stack:-3,-2,-1") from None
+        raise UsageError(f"layers={setting!r} is not of the form -1, -3,-2,-1, stack:-3,-2,-1, last:3 or all") from None
     for index in given:
         if not -num_states <= index < num_states:
             raise UsageError(

@@ -73,10 +73,11 @@ def packaged_folder(name: str) -> Path:
     return Path(found.submodule_search_locations[0]) / inner
 
 
-def find_model(model: str, weights: Weights = "pretrained") -> Path:
+def find_model(model: str, weights: Weights = "pretrained", *, config_needed: bool = True) -> Path:
     """The local folder of a model given as `packaged:NAME`, a path or a hub id; a hub model is downloaded if need be.
 
     weights: `random` needs no weights file, only the config and tokenizer
+    config_needed: False where `random` takes the architecture's own default config for a local folder without one
     Raises WeightsError that names the model, what is missing, and the ways to get it.
     """
     if model.startswith(PACKAGED_PREFIX):
@@ -88,10 +89,17 @@ def find_model(model: str, weights: Weights = "pretrained") -> Path:
             raise WeightsError(f"model folder {model!r} {wrong}: give the folder that holds {_CONFIG} and {_WEIGHTS}")
     else:
         folder = _hub_folder(model, weights)
+    if weights == "random" and not config_needed:
+        return folder
     missing = _missing(folder, weights)
     if missing:
         raise WeightsError(f"model {model!r}: {missing}")
     return folder
+
+
+def has_config(folder: Path) -> bool:
+    """Whether a folder says what its architecture is."""
+    return (folder / _CONFIG).is_file()
 
 
 def load_model(folder: Path, weights: Weights = "pretrained", model: str | None = None) -> tuple[torch.nn.Module, str]:
@@ -108,28 +116,37 @@ def load_model(folder: Path, weights: Weights = "pretrained", model: str | None 
     name = model or str(folder)
     with quiet_transformers(), _load_errors(name):
         if weights == "random":
-            import torch
-
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(RANDOM_SEED)
-                network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
-            left_random: list[str] = []
-        else:
-            network, info = AutoModel.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype="auto",
-                output_loading_info=True,
-            )
-            left_random = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+            return random_model(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+        network, info = AutoModel.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype="auto",
+            output_loading_info=True,
+        )
+        left_random = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
     if left_random:
         raise WeightsError(
             f"model {name!r}: its file lacks {len(left_random)} of the weights that {type(network).__name__} needs"
             f" ({left_random[0]}, ...): give a whole checkpoint, or --weights random to test without one"
         )
+    return _bare(network)
+
+
+def random_model(config: Any) -> tuple[torch.nn.Module, str]:
+    """The bare transformer of a transformers config with weights drawn from RANDOM_SEED, and their digest: see
+    `load_model`."""
+    import torch
+    from transformers import AutoModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return _bare(network)
+
+
+def _bare(network: Any) -> tuple[torch.nn.Module, str]:
     if getattr(network, "pooler", None) is not None:
         network.pooler = None
     if network.config.is_encoder_decoder:

@@ -22,6 +22,7 @@ REASONS: dict[str, str] = {
     Reason.TIMED_OUT: "decoding took longer than the limit",
     Reason.CHANGED: "the clip was replaced while it was read",
     Reason.NON_FINITE: "the encoder gave NaN or infinity",
+    Reason.OUT_OF_MEMORY: "the device had no room for it",
     Reason.UNPREPARED: "the encoder could not make an input of it",
     Reason.WORKER_DIED: "the process that decoded the clip died",
 }
