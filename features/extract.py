@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from features.encoders import Encoder, EncoderRequest, create, entry
-from features.engines.local import Job, run_local
+from features.encoders import Encoder, EncoderRequest, create, entry, source_request
+from features.engines.chunk_work import Job
+from features.engines.local import run_local
 from features.errors import UsageError
 from features.manifest import Manifest
 from features.spec import DTYPES
@@ -24,6 +25,20 @@ class PlanOptions:
     known_bad: str = "mask"
     limit: int | None = None
     shard: tuple[int, int] | None = None
+
+
+def build_encoders(requests: Sequence[EncoderRequest], store: Path, dtype: str) -> list[Encoder]:
+    """Build the encoders of some requests, and before each one that derives from another, that other."""
+    built: dict[str, Encoder] = {}
+    for request in requests:
+        source = source_request(request)
+        if source is not None:
+            detector = build_encoder(source, store, dtype)
+            detector = built.setdefault(detector.spec.folder, detector)
+            request = replace(request, source=detector.spec)
+        encoder = build_encoder(request, store, dtype)
+        built.setdefault(encoder.spec.folder, encoder)
+    return list(built.values())
 
 
 def build_encoder(request: EncoderRequest, store: Path, dtype: str) -> Encoder:

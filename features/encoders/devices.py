@@ -81,9 +81,15 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
 
-def split_on_out_of_memory(
-    items: Sequence[Item], run: Callable[[Sequence[Item]], list[Result]], device: str
-) -> list[Result]:
+def release_memory() -> None:
+    """Give back the memory that torch keeps for later, after it ran out."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def split_on_out_of_memory(items: Sequence[Item], run: Callable[[Sequence[Item]], list[Result]]) -> list[Result]:
     """`run(items)`; where memory runs out, the items are halved and each half is run, down to one item alone.
 
     run: one result per item, independent of the items beside it
@@ -94,13 +100,9 @@ def split_on_out_of_memory(
     except (RuntimeError, MemoryError) as error:
         if len(items) < 2 or not is_out_of_memory(error):
             raise
-    if device.startswith("cuda"):  # outside the handler, whose traceback would keep the batch's tensors alive
-        import torch
-
-        torch.cuda.empty_cache()
+    release_memory()  # outside the handler, whose traceback would keep the batch's tensors alive
     middle = len(items) // 2
-    first = split_on_out_of_memory(items[:middle], run, device)
-    return first + split_on_out_of_memory(items[middle:], run, device)
+    return split_on_out_of_memory(items[:middle], run) + split_on_out_of_memory(items[middle:], run)
 
 
 def pin_fp32() -> None:

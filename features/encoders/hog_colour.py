@@ -41,7 +41,7 @@ class HogColourEncoder:
     """[SIZE] float32 per utterance: shape and colour, means over the frames, and motion. `prepare` does the work."""
 
     reads: Reads = "clip"
-    batch_size = 256
+    batch_size = 1
 
     def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:
         need = FramesNeed(int(settings["frames"]), float(settings["max_seconds"]))

@@ -54,7 +54,7 @@ class LogmelEncoder:
     """[d] float32 per utterance, d = len(NAMES), the order of NAMES. The work is done by `prepare`, in the workers."""
 
     reads: Reads = "clip"
-    batch_size = 256
+    batch_size = 1
 
     def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:
         need = AudioNeed(RATE_HZ, float(settings["max_seconds"]))

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,6 +54,10 @@ class ClipResult:
     mtime_ns: int | None = None
     digest: str | None = None
     seconds: float = 0.0
+
+    def without_inputs(self) -> ClipResult:
+        """The same without what was made of the clip, which may be many megabytes."""
+        return replace(self, outcomes={})
 
 
 def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResult:

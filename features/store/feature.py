@@ -137,6 +137,12 @@ class Feature:
             found[position] = np.array(self.shard(ShardName(generation, chunk)).row(row))
         return found
 
+    def reasons(self, ids: Sequence[str]) -> list[str | None]:
+        """Per utterance the ledger's reason, None where there is none, and `absent` where there is no row."""
+        located = self._located(ids)
+        found = located.select(pl.when(pl.col("status") == ABSENT).then(pl.lit(ABSENT)).otherwise(pl.col("reason")))
+        return found.to_series().to_list()
+
     def stale(self, manifest: Manifest) -> list[str]:
         """Ids of the manifest whose row was made from other input than the manifest holds today."""
         today = pl.DataFrame({"utterance_id": manifest.ids, "today": manifest.source_digests(self.spec.depends)})

@@ -14,7 +14,7 @@ from features.spec import MODALITIES
 from pipeline.options import json_option, manifest_option, media_root_option, store_option
 
 if TYPE_CHECKING:
-    from features.engines.local import Job
+    from features.engines.chunk_work import Job
 
 _EPILOG = """\b
 Examples:
@@ -182,10 +182,10 @@ def extract(
     """Plan, run, and say what was done. Returns the exit status: 0, or 3 where selected utterances are `failed`."""
     import time
 
-    from features.extract import build_encoder, plan_extraction, run_extraction
+    from features.extract import build_encoders, plan_extraction, run_extraction
     from pipeline.progress import progress_bar
 
-    built = [build_encoder(request, store, dtype) for request in requests]
+    built = build_encoders(requests, store, dtype)
     jobs = plan_extraction(manifest, store, built, options)
     if not as_json:
         for job in jobs:

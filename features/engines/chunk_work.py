@@ -1,0 +1,256 @@
+"""What one encoder does with one chunk: inputs wait until a few batches are full, those of like length are encoded
+together, and every utterance ends as a ledger row.
+
+Batches depend on the order of the manifest and on nothing else, so that the number of workers changes no bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from features.encoders import DerivedEncoder, Encoder, Input, Turn
+from features.engines.decode import ClipResult
+from features.errors import Reason, UnavailableError
+from features.manifest import Dialogue, Manifest
+from features.store.feature import Feature
+from features.store.ledger import LedgerRow
+from features.store.plan import Chunk, Plan
+
+_BATCHES_WAITING = 8  # of decoded clips: enough to find like lengths, few enough to hold their frames in memory
+
+Advance = Callable[[int], object]
+
+
+@dataclass
+class Job:
+    """One encoder and what it still has to do; `reasons` counts outcomes (None is ok) as the work goes on.
+
+    batch_size: inputs encoded at once; halved where the device's memory runs out
+    """
+
+    encoder: Encoder
+    plan: Plan
+    reasons: dict[Reason | None, int] = field(default_factory=dict)
+    cut: int = 0
+    shards: int = 0
+    seconds_decode: float = 0.0
+    seconds_encode: float = 0.0
+    seconds_write: float = 0.0
+    batch_size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch_size = self.encoder.batch_size
+
+    @property
+    def key(self) -> str:
+        return self.plan.spec.folder
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An input, the manifest's rows that it covers, and the clip it was made of (without its inputs)."""
+
+    positions: tuple[int, ...]
+    item: Input
+    clip: ClipResult | None = None
+
+
+class ChunkWork:
+    """See the module. `rows` and `embeddings` are whole once nothing is waiting."""
+
+    def __init__(self, manifest: Manifest, job: Job, chunk: Chunk, advance: Advance) -> None:
+        self.job = job
+        self.chunk = chunk
+        self.rows: dict[int, LedgerRow] = {}
+        self.embeddings: dict[str, np.ndarray] = {}
+        self._manifest = manifest
+        self._advance = advance
+        self.wanted = frozenset(chunk.positions)
+        self._waiting: list[_Waiting] = []
+        self._sources: SourceRows | None = None
+
+    def derive_from(self, sources: SourceRows) -> None:
+        """Take what the encoder derives from out of `sources`."""
+        self._sources = sources
+
+    def add_texts(self) -> None:
+        """Prepare every turn or dialogue of the chunk."""
+        encoder = self.job.encoder
+        for first, dialogue in _dialogues(self._manifest, self.chunk):
+            positions = tuple(range(first, first + len(dialogue.utterances)))
+            if encoder.reads == "dialogue":
+                self._add(_Waiting(positions, encoder.prepare(dialogue)))
+                continue
+            for position in positions:
+                if position in self.wanted:
+                    try:
+                        self._add(_Waiting((position,), encoder.prepare(Turn(dialogue, position - first))))
+                    except UnavailableError as error:
+                        self._refuse(position, error)
+
+    def add_clip(self, position: int, clip: ClipResult) -> None:
+        """Take a decoded clip; encode once enough are waiting."""
+        outcome = clip.outcomes[self.job.key]
+        self.job.seconds_decode += clip.seconds / len(clip.outcomes)
+        if isinstance(outcome, UnavailableError):
+            self._refuse(position, outcome, clip)
+            return
+        self._add(_Waiting((position,), outcome, clip.without_inputs()))
+        if len(self._waiting) >= self.job.batch_size * _BATCHES_WAITING:
+            self.encode_waiting()
+
+    def add_unread(self) -> None:
+        """Give a row to the utterances whose clip is not to be read: known-bad ones, and those without any."""
+        utterances = self._manifest.utterances(self.chunk.start, self.chunk.stop)
+        for position in self.chunk.positions:
+            utterance = utterances[position - self.chunk.start]
+            if utterance.utterance_id in self.job.plan.masked:
+                detail = self._manifest.card.known_bad[utterance.utterance_id]
+                self._refuse(position, UnavailableError(Reason.KNOWN_BAD, detail))
+            elif utterance.media is None:
+                self._refuse(position, UnavailableError(Reason.NO_MEDIA, "the manifest names no clip"))
+
+    def encode_waiting(self) -> None:
+        """Encode what is waiting, in batches of like length."""
+        waiting, self._waiting = self._waiting, []
+        if self._sources is not None:
+            waiting = self._derived(waiting, self._sources)
+        ordered = sorted(waiting, key=lambda entry: entry.item.length)
+        first = 0
+        while first < len(ordered):
+            batch = ordered[first : first + self.job.batch_size]
+            if self._encode(batch):
+                first += len(batch)
+
+    def ledger_rows(self) -> list[LedgerRow]:
+        """The row of each utterance, in the manifest's order. Expects nothing to be waiting."""
+        return [self.rows[position] for position in self.chunk.positions]
+
+    def _add(self, entry: _Waiting) -> None:
+        for position, error in zip(entry.positions, entry.item.unavailable, strict=False):
+            if error is not None and position in self.wanted:
+                self._refuse(position, error)
+        self._waiting.append(entry)
+
+    def _derived(self, waiting: list[_Waiting], sources: SourceRows) -> list[_Waiting]:
+        """The inputs completed by what the source stored of their utterances."""
+        encoder = cast(DerivedEncoder, self.job.encoder)
+        found = []
+        for entry in waiting:
+            position = entry.positions[0]
+            try:
+                stored = sources.of(position, self._manifest.ids[position])
+                found.append(_Waiting(entry.positions, encoder.derive(entry.item, stored), entry.clip))
+            except UnavailableError as error:
+                self._refuse(position, error, entry.clip)
+        return found
+
+    def _encode(self, batch: list[_Waiting]) -> bool:
+        """Encode one batch; False where memory ran out and the batch size was halved."""
+        from features.encoders.devices import is_out_of_memory, release_memory
+
+        started = time.perf_counter()
+        try:
+            arrays = self.job.encoder.encode([entry.item for entry in batch])
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            arrays = None
+        if arrays is None:
+            release_memory()
+            if len(batch) > 1:
+                self.job.batch_size = len(batch) // 2
+                return False
+            detail = f"no room on the device for an input of length {batch[0].item.length}"
+            for position in batch[0].positions:
+                if position in self.wanted and position not in self.rows:
+                    self._refuse(position, UnavailableError(Reason.OUT_OF_MEMORY, detail), batch[0].clip)
+            return True
+        seconds = time.perf_counter() - started
+        self.job.seconds_encode += seconds
+        share = seconds / sum(len(entry.positions) for entry in batch)
+        for entry, array in zip(batch, arrays, strict=True):
+            for index, position in enumerate(entry.positions):
+                if position in self.wanted and position not in self.rows:
+                    self._keep(entry, index, array[index] if self.job.encoder.reads == "dialogue" else array, share)
+        return True
+
+    def _keep(self, entry: _Waiting, index: int, embedding: np.ndarray, seconds: float) -> None:
+        position, clip = entry.positions[index], entry.clip
+        utterance_id = self._manifest.ids[position]
+        self.embeddings[utterance_id] = embedding
+        self.rows[position] = LedgerRow(
+            utterance_id,
+            self.job.plan.digests[position],
+            input_digest=clip.digest if clip else entry.item.digests[index],
+            media_size=clip.size if clip else None,
+            media_mtime_ns=clip.mtime_ns if clip else None,
+            seconds_decode=clip.seconds if clip else None,
+            seconds_encode=seconds,
+            counts=entry.item.counts[index],
+        )
+        self._advance(1)
+
+    def _refuse(self, position: int, error: UnavailableError, clip: ClipResult | None = None) -> None:
+        self.rows[position] = LedgerRow(
+            self._manifest.ids[position],
+            self.job.plan.digests[position],
+            error.reason,
+            error.detail or None,
+            input_digest=clip.digest if clip else None,
+            media_size=clip.size if clip else None,
+            media_mtime_ns=clip.mtime_ns if clip else None,
+            seconds_decode=clip.seconds if clip else None,
+        )
+        self._advance(1)
+
+
+class SourceRows:
+    """What an encoder derives from: the rows that its source makes of the same chunk, else those of the store."""
+
+    def __init__(self, root: Path, manifest: Manifest, derived: ChunkWork, source: Job, made: ChunkWork | None) -> None:
+        """made: the source's work on the same chunk, where it has any."""
+        self._folder = source.key
+        self._made = made
+        self._making = made.wanted if made else frozenset()
+        ids = [manifest.ids[position] for position in derived.chunk.positions if position not in self._making]
+        self._stored: dict[str, np.ndarray | None] = {}
+        self._reasons: dict[str, str | None] = {}
+        if ids and (root / self._folder / "spec.json").is_file():
+            feature = Feature(root, self._folder)
+            self._stored = dict(zip(ids, feature.read_sequences(ids), strict=True))
+            self._reasons = dict(zip(ids, feature.reasons(ids), strict=True))
+
+    def of(self, position: int, utterance_id: str) -> np.ndarray:
+        """The source's embedding of an utterance. Raises UnavailableError with its reason where it has none."""
+        if self._made is not None and position in self._making:
+            self._made.encode_waiting()
+            found = self._made.embeddings.get(utterance_id)
+            if found is None:
+                row = self._made.rows[position]
+                raise UnavailableError(row.reason or Reason.UNPREPARED, row.detail or "")
+            if not np.isfinite(found).all():
+                raise UnavailableError(Reason.NON_FINITE, f"{self._folder} gave NaN or infinity")
+            return found
+        stored = self._stored.get(utterance_id)
+        if stored is None:
+            reason = self._reasons.get(utterance_id)
+            known = Reason(reason) if reason in set(Reason) else Reason.UNPREPARED
+            raise UnavailableError(known, f"{self._folder} has no embedding of it")
+        return stored
+
+
+def _dialogues(manifest: Manifest, chunk: Chunk) -> Iterator[tuple[int, Dialogue]]:
+    """(first row, dialogue) of each dialogue that holds a position of the chunk, whole."""
+    wanted = set(chunk.positions)
+    start = chunk.start
+    for dialogue in manifest.dialogues(chunk.start, chunk.stop):
+        if any(position in wanted for position in range(start, start + len(dialogue.utterances))):
+            yield start, dialogue
+        start += len(dialogue.utterances)
