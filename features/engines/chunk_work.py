@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 
 from features.encoders import DerivedEncoder, Encoder, Input, Turn
-from features.engines.decode import ClipResult
+from features.engines.decode import ClipResult, as_unavailable
 from features.errors import Reason, UnavailableError
 from features.manifest import Dialogue, Manifest
 from features.store.feature import Feature
@@ -85,14 +85,11 @@ class ChunkWork:
         for first, dialogue in _dialogues(self._manifest, self.chunk):
             positions = tuple(range(first, first + len(dialogue.utterances)))
             if encoder.reads == "dialogue":
-                self._add(_Waiting(positions, encoder.prepare(dialogue)))
+                self._prepare(positions, dialogue)
                 continue
             for position in positions:
                 if position in self.wanted:
-                    try:
-                        self._add(_Waiting((position,), encoder.prepare(Turn(dialogue, position - first))))
-                    except UnavailableError as error:
-                        self._refuse(position, error)
+                    self._prepare((position,), Turn(dialogue, position - first))
 
     def add_clip(self, position: int, clip: ClipResult) -> None:
         """Take a decoded clip; encode once enough are waiting."""
@@ -132,9 +129,17 @@ class ChunkWork:
         """The row of each utterance, in the manifest's order. Expects nothing to be waiting."""
         return [self.rows[position] for position in self.chunk.positions]
 
+    def _prepare(self, positions: tuple[int, ...], item: Turn | Dialogue) -> None:
+        """Make the input of a turn or a dialogue. Whatever is wrong with it costs its own rows alone."""
+        try:
+            self._add(_Waiting(positions, self.job.encoder.prepare(item)))
+        except Exception as error:
+            for position in positions:
+                self._refuse(position, as_unavailable(error))
+
     def _add(self, entry: _Waiting) -> None:
         for position, error in zip(entry.positions, entry.item.unavailable, strict=False):
-            if error is not None and position in self.wanted:
+            if error is not None:
                 self._refuse(position, error)
         self._waiting.append(entry)
 
@@ -147,8 +152,8 @@ class ChunkWork:
             try:
                 stored = sources.of(position, self._manifest.ids[position])
                 found.append(_Waiting(entry.positions, encoder.derive(entry.item, stored), entry.clip))
-            except UnavailableError as error:
-                self._refuse(position, error, entry.clip)
+            except Exception as error:
+                self._refuse(position, as_unavailable(error), entry.clip)
         return found
 
     def _encode(self, batch: list[_Waiting]) -> bool:
@@ -169,8 +174,7 @@ class ChunkWork:
                 return False
             detail = f"no room on the device for an input of length {batch[0].item.length}"
             for position in batch[0].positions:
-                if position in self.wanted and position not in self.rows:
-                    self._refuse(position, UnavailableError(Reason.OUT_OF_MEMORY, detail), batch[0].clip)
+                self._refuse(position, UnavailableError(Reason.OUT_OF_MEMORY, detail), batch[0].clip)
             return True
         seconds = time.perf_counter() - started
         self.job.seconds_encode += seconds
@@ -198,6 +202,9 @@ class ChunkWork:
         self._advance(1)
 
     def _refuse(self, position: int, error: UnavailableError, clip: ClipResult | None = None) -> None:
+        """Record why an utterance has no embedding, unless it was not asked for or has its row."""
+        if position not in self.wanted or position in self.rows:
+            return
         self.rows[position] = LedgerRow(
             self._manifest.ids[position],
             self.job.plan.digests[position],

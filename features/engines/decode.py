@@ -60,6 +60,13 @@ class ClipResult:
         return replace(self, outcomes={})
 
 
+def as_unavailable(error: Exception) -> UnavailableError:
+    """Why there is no input, where `prepare` raised this: its own reason, or `unprepared` for any other error."""
+    if isinstance(error, UnavailableError):
+        return error
+    return UnavailableError(Reason.UNPREPARED, f"{type(error).__name__}: {error}")
+
+
 def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResult:
     """Decode one clip and prepare the inputs of its encoders. Whatever is wrong with it becomes an outcome."""
     started = time.perf_counter()
@@ -72,10 +79,8 @@ def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResul
         for key in task.readers:
             try:
                 outcomes[key] = readers[key].prepare(clip)
-            except UnavailableError as error:
-                outcomes[key] = error
             except Exception as error:
-                outcomes[key] = UnavailableError(Reason.UNPREPARED, f"{type(error).__name__}: {error}")
+                outcomes[key] = as_unavailable(error)
     except UnavailableError as error:
         outcomes = dict.fromkeys(task.readers, error)
     except Exception as error:
