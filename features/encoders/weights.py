@@ -56,6 +56,7 @@ _SMALL_FILES = (
     *_INPUT_FILES,
 )
 _WEIGHT_FILES = (_WEIGHTS, _INDEX, "model-*-of-*.safetensors")
+_UNREAD = ("pooler", "masked_spec_embed")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_TIMEOUT_S = 10.0
 
@@ -105,8 +106,9 @@ def has_config(folder: Path) -> bool:
 def load_model(folder: Path, weights: Weights = "pretrained", model: str | None = None) -> tuple[torch.nn.Module, str]:
     """The bare transformer of a folder, in evaluation mode on the CPU, and the digest of its weights.
 
-    The digest is taken in the checkpoint's own dtype, before any cast. A pooler such as BERT's, whose output no encoder
-    here reads, is taken off first, so that a checkpoint with it and one without are the same weights.
+    The digest is taken in the checkpoint's own dtype, before any cast. What no encoder here reads is taken off first
+    (a pooler such as BERT's, the vector that speech models put at masked frames in training), so that a checkpoint with
+    it and one without are the same weights.
     model: what to call it in errors
     Raises WeightsError where the folder holds no such model, or its weights do not cover the architecture: a layer is
     never left at random values.
@@ -125,7 +127,7 @@ def load_model(folder: Path, weights: Weights = "pretrained", model: str | None 
             dtype="auto",
             output_loading_info=True,
         )
-        left_random = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+        left_random = sorted(key for key in info["missing_keys"] if key.partition(".")[0] not in _UNREAD)
     if left_random:
         raise WeightsError(
             f"model {name!r}: its file lacks {len(left_random)} of the weights that {type(network).__name__} needs"
@@ -147,8 +149,9 @@ def random_model(config: Any) -> tuple[torch.nn.Module, str]:
 
 
 def _bare(network: Any) -> tuple[torch.nn.Module, str]:
-    if getattr(network, "pooler", None) is not None:
-        network.pooler = None
+    for name in _UNREAD:
+        if getattr(network, name, None) is not None:
+            setattr(network, name, None)
     if network.config.is_encoder_decoder:
         network = network.get_encoder()
     network.requires_grad_(False).eval()
