@@ -15,6 +15,7 @@ from av.stream import Stream
 from features.errors import Reason, UnavailableError
 from features.media import AudioNeed, Frames, FramesNeed, Sound
 from features.media_container import (
+    Survey,
     Window,
     choose_stream,
     describe,
@@ -55,10 +56,7 @@ def decode(
         with _kept(troubles, kind):
             readers[kind] = _READERS[kind](plan.timeline(index), window, wanted[kind])
     _feed(path, plan.seek_to, {indices[kind]: reader for kind, reader in readers.items()})
-    video = readers.get("video")
-    if isinstance(video, FrameReader) and (shorter := video.decoded_timeline()) is not None:
-        readers["video"] = FrameReader(shorter, window, frames)
-        _feed(path, plan.seek_to, {indices["video"]: readers["video"]})
+    _feed_again(path, plan, window, frames, indices, readers)
     results: dict[Any, Any] = {}
     for kind, needs in wanted.items():
         with _kept(troubles, kind):
@@ -66,6 +64,24 @@ def decode(
         if kind in troubles:
             results |= dict.fromkeys(needs, troubles[kind])
     return {need: results[need] for need in sounds}, {need: results[need] for need in frames}
+
+
+def _feed_again(
+    path: Path,
+    plan: Survey,
+    window: Window,
+    frames: Sequence[FramesNeed],
+    indices: Mapping[str, int],
+    readers: dict[str, Reader],
+) -> None:
+    """Where frames that the packets promised did not decode: look at every frame, then sample what there is."""
+    video = readers.get("video")
+    if isinstance(video, FrameReader) and video.missed:
+        video = readers["video"] = FrameReader(plan.timeline(indices["video"]), window, frames, every_frame=True)
+        _feed(path, plan.seek_to, {indices["video"]: video})
+    if isinstance(video, FrameReader) and (shorter := video.decoded_timeline()) is not None:
+        video = readers["video"] = FrameReader(shorter, window, frames, every_frame=True)
+        _feed(path, plan.seek_to, {indices["video"]: video})
 
 
 @contextmanager
@@ -109,6 +125,8 @@ def _feed(path: Path, seek_to: int | None, readers: Mapping[int, Reader]) -> Non
 
 def _push(reader: Reader, stream: Stream, packet: Packet | None) -> None:
     """Decode one packet into a reader. A packet that does not decode is noted and passed over, as players do."""
+    if isinstance(reader, FrameReader) and packet is not None:
+        stream.codec_context.skip_frame = "DEFAULT" if reader.wants(packet.pts) else "NONREF"
     try:
         frames = stream.codec_context.decode(packet)
     except FFmpegError as error:

@@ -154,12 +154,16 @@ class Picture:
 class FrameReader:
     """Picks from the decoded frames those that are on screen at the wanted times, and converts only them to RGB.
 
-    Times are exact fractions: a frame that begins at the very wanted time is the one that is shown.
+    Times are exact fractions: a frame that begins at the very wanted time is the one that is shown. Where the packets
+    say which frames these are, the others need not be decoded unless a wanted one refers to them.
     done:   nothing more is wanted
     damage: what FFmpeg said of the first packet that did not decode, or ''
     """
 
-    def __init__(self, timeline: Timeline, window: Window, needs: Sequence[FramesNeed]) -> None:
+    def __init__(
+        self, timeline: Timeline, window: Window, needs: Sequence[FramesNeed], *, every_frame: bool = False
+    ) -> None:
+        """every_frame: have every frame decoded, since not all that the packets promise do decode."""
         self.done = False
         self.damage = ""
         self._refusal: UnavailableError | None = None
@@ -173,6 +177,9 @@ class FrameReader:
             raise UnavailableError(Reason.TOO_SHORT, detail)
         self._times = {need: self._times_of(need) for need in needs}
         self._pending = sorted({time for times in self._times.values() for time in times}, reverse=True)
+        self._selective = timeline.has_times and not every_frame
+        self._awaited = {timeline.shown_at(time) for time in self._pending} if self._selective else set()
+        self._wanted_ticks = {round(time / timeline.time_base) for time in self._awaited}
         self._shown: dict[Fraction, Picture] = {}
         self._latest: Picture | None = None
         self._count = 0
@@ -185,6 +192,15 @@ class FrameReader:
             return [self._begin + length * Fraction(i, need.count - 1) for i in range(need.count)]
         return [self._begin + length * Fraction(2 * i + 1, 2 * need.count) for i in range(need.count)]
 
+    def wants(self, tick: int | None) -> bool:
+        """Whether the frame of a packet with this presentation time is to be decoded even if no other refers to it."""
+        return not self._selective or tick is None or tick in self._wanted_ticks
+
+    @property
+    def missed(self) -> bool:
+        """A wanted frame did not decode, and frames that could stand in for it were passed over."""
+        return self._selective and self._refusal is None and bool(self._awaited)
+
     def feed(self, frame: av.VideoFrame) -> None:
         """Take one decoded frame. Raises UnavailableError (too-large)."""
         time = self._time_of(frame)
@@ -194,6 +210,10 @@ class FrameReader:
             while self._pending and time > self._pending[-1]:
                 self._show(self._latest)
         self._latest = Picture(time, frame)
+        if time in self._awaited:
+            self._awaited.remove(time)
+            while self._pending and self._timeline.shown_at(self._pending[-1]) == time:
+                self._show(self._latest)
         self.done = not self._pending
 
     def _time_of(self, frame: av.VideoFrame) -> Fraction:
