@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tqdm import tqdm
 
 from features.errors import ErcError, RunError
 from features.store import Feature
 from heads.config import Suite
 from heads.data import fit_feature
 from pipeline.predictions import split_metrics
+from pipeline.progress import progress_bar
 from pipeline.runs import Run, write_json, write_text
 from pipeline.suite_plan import Plan, Planned, Source, describe_features
 from pipeline.training import SeedTask, SharedFeature
@@ -71,7 +71,7 @@ def run_plan(
                     ]
             except (ErcError, OSError) as error:
                 failures[name] = one_line(error)
-        with tqdm(total=len(tasks), desc="training", unit="head", disable=None) as progress:
+        with progress_bar(len(tasks), "head", "training") as progress:
             for task, problem in train_all(tasks, jobs):
                 progress.update()
                 if problem is None:

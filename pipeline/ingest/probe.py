@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
+from pipeline.progress import progress_bar
 
 
 def clip_seconds(path: Path) -> float | str:
@@ -34,6 +34,9 @@ def probe_clips(paths: Sequence[Path]) -> list[float | str]:
     Threads, since PyAV lets go of the interpreter while it opens a file.
     """
     workers = min(8, 2 * (os.cpu_count() or 1))
-    with ThreadPoolExecutor(workers) as pool:
-        results = pool.map(clip_seconds, paths)
-        return list(tqdm(results, total=len(paths), desc="clip lengths", unit="clip", disable=None))
+    found = []
+    with ThreadPoolExecutor(workers) as pool, progress_bar(len(paths), "clip", "clip lengths") as bar:
+        for seconds in pool.map(clip_seconds, paths):
+            found.append(seconds)
+            bar.update()
+    return found

@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from features.errors import ErcError, UsageError
+from pipeline.progress import progress_bar
 from pipeline.sample.script import EMOTIONS, FRAMES_PER_SECOND, MIN_DIALOGUES, SPLITS, Line, write_script
 
 DEFAULT_DIALOGUES = 100
@@ -130,12 +131,9 @@ def render_clip(line: Line) -> bytes:
 
 
 def _render_all(out: Path, lines: list[Line], workers: int | None) -> None:
-    from tqdm import tqdm
-
     for folder in CLIP_FOLDERS.values():
         (out / folder).mkdir(parents=True, exist_ok=True)
-    bar = tqdm(total=len(lines), desc="sample", unit="clip", disable=None)
-    with bar:
+    with progress_bar(len(lines), "clip", "sample") as bar:
         for _ in _rendered(out, lines, workers):
             bar.update()
 
