@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ import polars as pl
 from features.cards import DatasetCard, load_card, shipped_cards
 from features.digests import sha256_file
 from features.errors import ManifestError, nearest
+from features.files import write_whole
 from features.schema import (
     NULLABLE,
     REQUIRED,
@@ -263,28 +263,20 @@ def write_manifest(manifest: Manifest, path: str | os.PathLike[str]) -> Path:
     not at all. Raises ManifestError for another ending, or where nothing can be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     kind = path.suffix.lower()
+    writers: dict[str, Callable[[Path], object]] = {
+        ".parquet": lambda temporary: _write_parquet(manifest, path, temporary),
+        ".csv": manifest.frame.write_csv,
+        ".jsonl": manifest.frame.write_ndjson,
+        ".ndjson": manifest.frame.write_ndjson,
+    }
+    if kind not in writers:
+        raise ManifestError(f"{path}: a manifest is .parquet, .csv or .jsonl, not {kind or 'a file without ending'!r}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if kind == ".parquet":
-            _write_parquet(manifest, path, temporary)
-        elif kind == ".csv":
-            manifest.frame.write_csv(temporary)
-        elif kind in {".jsonl", ".ndjson"}:
-            manifest.frame.write_ndjson(temporary)
-        else:
-            raise ManifestError(
-                f"{path}: a manifest is .parquet, .csv or .jsonl, not {kind or 'a file without ending'!r}"
-            )
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_whole(path, writers[kind])
     except OSError as error:
         raise ManifestError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 

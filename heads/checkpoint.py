@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from features.digests import canonical_json
 from features.errors import CheckpointError
+from features.files import write_whole
 from heads.experiment import Experiment
 from heads.model import Head, build_head
 from heads.normalise import Normaliser
@@ -63,12 +63,7 @@ def write_checkpoint(path: Path, trained: TrainedHead) -> None:
         for modality, features in trained.inputs.items()
     }
     metadata = {"format": FORMAT, "labels": canonical_json(trained.labels), "inputs": json.dumps(inputs)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, temporary, metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
 def read_checkpoint(path: Path, experiment: Experiment) -> TrainedHead:

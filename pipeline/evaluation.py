@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from features.errors import ManifestError, RunError
+from features.files import write_whole
 from features.manifest import Manifest, read_manifest
 from features.store import Feature, Store
 from heads.checkpoint import TrainedHead, read_checkpoint
 from heads.data import FeatureRows, HeadData, Utterances, apply_feature, check_fresh, read_utterances
 from heads.predict import probabilities
 from pipeline.predictions import prediction_frame, split_metrics
-from pipeline.runs import Run, write_json, write_whole
+from pipeline.runs import Run, write_json
 from pipeline.suite_plan import mending_command
 
 TEST_READS = "test_reads.jsonl"

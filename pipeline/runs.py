@@ -7,15 +7,15 @@ predictions-SPLIT.parquet and result.json, which is written last: a seed without
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import RunError
+from features.files import write_whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -108,16 +108,6 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
         for run in here:
             found.setdefault(run.resolve(), Run(run))
     return list(found.values())
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """`write` a temporary file beside `path`, then rename it: the file appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

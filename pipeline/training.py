@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from features.errors import UsageError
+from features.files import write_whole
 from heads.data import FeatureRows, HeadData, Utterances
 from heads.experiment import Experiment
 from heads.normalise import Normaliser
-from pipeline.runs import Run, write_json, write_whole
+from pipeline.runs import Run, write_json
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from features.errors import ErcError, UsageError
+from features.files import write_bytes_whole
 from pipeline.progress import progress_bar
 from pipeline.sample.script import EMOTIONS, FRAMES_PER_SECOND, MIN_DIALOGUES, SPLITS, Line, write_script
 
@@ -96,7 +97,7 @@ def write_sample(
     wanted = [line for line in clips if not _is_complete(clip_path(out, line))]
     _render_all(out, wanted, workers)
     for split in SPLITS:
-        _write_whole(out / f"{split}_sent_emo.csv", _table([line for line in lines if line.split == split]))
+        write_bytes_whole(out / f"{split}_sent_emo.csv", _table([line for line in lines if line.split == split]))
     return SampleSummary(
         out=out,
         dialogues=dialogues,
@@ -160,7 +161,7 @@ def _render_into(out: Path, line: Line) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    _write_whole(clip_path(out, line), render_clip(line))
+    write_bytes_whole(clip_path(out, line), render_clip(line))
 
 
 def _is_complete(path: Path) -> bool:
@@ -185,7 +186,7 @@ def _claim(out: Path, dialogues: int, seed: int, lines: list[Line]) -> None:
         if others:
             raise UsageError(f"{out} holds {others[0]!r} and no {NOTICE}: give a new or empty folder")
         out.mkdir(parents=True, exist_ok=True)
-        _write_whole(notice, text.encode())
+        write_bytes_whole(notice, text.encode())
     for folder in (out, *(out / name for name in CLIP_FOLDERS.values())):
         for leftover in folder.glob(".*.tmp") if folder.is_dir() else ():
             leftover.unlink(missing_ok=True)
@@ -193,16 +194,6 @@ def _claim(out: Path, dialogues: int, seed: int, lines: list[Line]) -> None:
 
 def _is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".tmp")
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """The file appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _table(lines: list[Line]) -> bytes:

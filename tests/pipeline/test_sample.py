@@ -327,25 +327,6 @@ def test_an_interruption_leaves_no_half_written_clip_and_no_table(
     }
 
 
-def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:3])
-        raise OSError("no space left")
-
-    def stopped(self: Path, target: Path) -> Path:
-        raise OSError("stopped before the rename")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(OSError, match="no space left"):
-            corpus._write_whole(tmp_path / "clip.mp4", b"abcdef")
-    monkeypatch.setattr(Path, "replace", stopped)
-    with pytest.raises(OSError, match="stopped before the rename"):
-        corpus._write_whole(tmp_path / "clip.mp4", b"abcdef")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, sample: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")
