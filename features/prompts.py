@@ -2,6 +2,9 @@
 
 A context is one line a turn, `Speaker: text`, oldest first, each ended by a newline but the last: the target. Trimming
 drops whole turns from the left, so that what is left is always the most recent past without a gap.
+
+The report's prompt (HLM12ERC) is `The speaker "X" said:`, then the text between two lines of `###`, a turn; turns are
+joined by two empty lines. Speaker and text stand in it as the manifest has them, whitespace included.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from features.manifest import Utterance
 
 LINE_END = "\n"
+_TURN_SEPARATOR = "\n\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,17 @@ def past_lines(past: Sequence[Utterance]) -> Iterable[str]:
         line = turn_line(utterance)
         if line.text:
             yield str(line) + LINE_END
+
+
+def report_pieces(utterances: Sequence[Utterance]) -> list[str]:
+    """The report's prompt in one piece a turn, oldest first: joined, the first n of them are the prompt of turn n - 1.
+
+    The separator leads the turn after it. So cut, the ids of the pieces one by one are GPT-2's ids of the whole prompt.
+    """
+    return [
+        f'{_TURN_SEPARATOR if index else ""}The speaker "{utterance.speaker}" said:\n###\n{utterance.text}\n###'
+        for index, utterance in enumerate(utterances)
+    ]
 
 
 def fit_past(newest_first: Iterable[Sequence[int]], room: int) -> tuple[list[int], bool]:
