@@ -183,6 +183,8 @@ def survey(path: Path, stream_indices: Sequence[int], window: Window) -> Survey:
     Where the file's index leads past the start of the cut, it is looked for further back.
     """
     cut = window.start is not None
+    if not stream_indices:  # asked for packets of no stream, PyAV gives those of all
+        return Survey(None, {}, cut)
     for preroll in _PREROLL_S:
         seek_to = None
         if window.start is not None and preroll is not None and window.start > preroll:

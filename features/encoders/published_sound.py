@@ -8,6 +8,7 @@ to N values. What follows:
 - wav2vec2 takes the values for 16 kHz mono, so that it hears speech slowed 5.5 times, every sample twice.
 - The values reach +-32768, not 1, and are not normalised. The group norm of wav2vec2-base absorbs the scale; the
   report's waveform head has nothing that does.
+- FFmpeg makes stereo of a mono clip 3 dB below it (and 5.1 is mixed down so that it cannot clip), here as there.
 - Without a mask, the padding of a short clip is pooled as if it were sound.
 """
 

@@ -12,6 +12,7 @@ Legend: b batch, t frames, w width, s layers asked for, p values that pooling ma
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -155,6 +156,8 @@ class SpeechModel:
         with ExitStack() as stack:
             for index in set(chosen) - {self.num_states - 1}:
                 stack.enter_context(_pooled_input(self._network.encoder.layers[index], index, pooled, mask, pooling))
+            stack.enter_context(warnings.catch_warnings())  # of torch, about the masks that WavLM gives it
+            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
             last = self._network.encoder(padded, attention_mask=mask).last_hidden_state
         pooled[self.num_states - 1] = pool(last, mask, pooling)
         return list(torch.stack([pooled[index] for index in chosen], dim=1))
