@@ -19,7 +19,7 @@ import numpy as np
 
 from features.encoders import EncoderRequest, Input
 from features.encoders.devices import split_on_out_of_memory
-from features.encoders.layers import parse_layers
+from features.encoders.layers import parse_single_layer
 from features.encoders.prompt_windows import PromptPreparer, Prompts, PromptWindow
 from features.encoders.text_network import TextNetwork, load_tokenizer, model_name
 from features.encoders.token_windows import tokenizer_digest
@@ -61,14 +61,11 @@ class Gpt2Encoder:
         self._text = TextNetwork(network, tokenizer, request)
         window = self._text.window(settings.get("max_tokens", PUBLISHED_WINDOW), request)
         self.prepare = PromptPreparer(self._text.tokenizer, window, request.as_published)
-        layers = parse_layers(settings["layer"], self._text.num_states)
-        if layers.stacked or len(layers.indices) > 1:
-            raise UsageError(f"gpt2: layer={settings['layer']!r} must be one hidden layer, such as -1")
-        self._layer = layers.indices[0]
+        self._layer = parse_single_layer(settings["layer"], self._text.num_states)
         _check_causal(self._text)
         self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
         resolved: dict[str, Any] = {
-            "layer": layers.setting,
+            "layer": str(self._layer),
             "max_tokens": window,
             "tokenizer": tokenizer_digest(self._text.tokenizer),
         }

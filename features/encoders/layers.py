@@ -71,3 +71,11 @@ def parse_layers(setting: str, num_states: int) -> Layers:
     if len(set(indices)) < len(indices):
         raise UsageError(f"layers={setting!r} names a layer twice")
     return Layers(indices, stacked)
+
+
+def parse_single_layer(setting: str, num_states: int) -> int:
+    """`-1` or another one hidden layer, counted from the end. Raises UsageError as `parse_layers`, and for several."""
+    layers = parse_layers(setting, num_states)
+    if layers.stacked or len(layers.indices) > 1:
+        raise UsageError(f"layer={setting!r} is not one hidden layer: give one, such as -1")
+    return layers.indices[0]

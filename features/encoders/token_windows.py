@@ -60,10 +60,7 @@ class WindowPreparer:
                 f"max_tokens={max_tokens} leaves no room for text beside the special tokens: at least {least}"
             )
         self.scope, self.over = scope, over
-        self._lines: dict[str, list[int]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_lines": {}}
+        self._line_ids = LineTokenizer(tokenizer)
 
     def __call__(self, turn: Turn) -> Input:
         """Raises UnavailableError(no-text) for a blank text, or one of which the tokenizer leaves nothing."""
@@ -77,8 +74,7 @@ class WindowPreparer:
         if self.scope == "context" and self.over == "target":
             start = len(self.prefix) + len(past) + spoken
             stop = len(ids) - len(self.suffix)
-        digest = digest_of("window", sha256_bytes(ids.astype("<i4").tobytes()), start, stop)
-        return Input(Window(ids, start, stop), len(ids), (digest,), ({"num_tokens": len(ids), "cut": int(cut)},))
+        return window_input(ids, start, stop, cut)
 
     def _parts(self, turn: Turn) -> tuple[list[int], list[int], int, bool]:
         """Ids of the past that fits, ids of the target, how many of the latter are its speaker's name, and whether
@@ -97,14 +93,41 @@ class WindowPreparer:
             target, spoken = target[spoken:], 0
         return [], target[: self.room], spoken, True
 
-    def _line_ids(self, line: str) -> list[int]:
-        """Ids of a past turn's line, kept for the next turns of the same dialogue."""
+
+class LineTokenizer:
+    """Ids of a line of text alone, without special tokens around it. Lines are kept: a turn is past to all later ones.
+
+    It pickles, without what it keeps.
+    special_as_text: whether `[MASK]` and its like within a line are text; else they are the special tokens
+    """
+
+    def __init__(self, tokenizer: Tokenizer, special_as_text: bool = False) -> None:
+        self._tokenizer = type(tokenizer).from_str(tokenizer.to_str()) if special_as_text else tokenizer
+        self._special_as_text = special_as_text
+        self.__setstate__(self.__dict__)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_lines": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lines: dict[str, list[int]] = {}
+        if self._special_as_text:
+            self._tokenizer.encode_special_tokens = True  # which a pickled tokenizer forgets
+
+    def __call__(self, line: str) -> list[int]:
         ids = self._lines.get(line)
         if ids is None:
             if len(self._lines) >= _CACHED_LINES:
                 self._lines.clear()
-            ids = self._lines[line] = self.tokenizer.encode(line, add_special_tokens=False).ids
+            ids = self._lines[line] = self._tokenizer.encode(line, add_special_tokens=False).ids
         return ids
+
+
+def window_input(ids: np.ndarray, start: int, stop: int, cut: bool) -> Input:
+    """The Input of a Window. cut: whether anything was left out to fit it"""
+    digest = digest_of("window", sha256_bytes(ids.astype("<i4").tobytes()), start, stop)
+    return Input(Window(ids, start, stop), len(ids), (digest,), ({"num_tokens": len(ids), "cut": int(cut)},))
 
 
 def check_scope(scope: str, over: str) -> None:
