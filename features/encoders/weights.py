@@ -149,8 +149,13 @@ def random_model(config: Any) -> tuple[torch.nn.Module, str]:
 
 
 def _bare(network: Any) -> tuple[torch.nn.Module, str]:
+    import torch
+
     for name in _UNREAD:
-        if getattr(network, name, None) is not None:
+        part = getattr(network, name, None)
+        if isinstance(part, torch.nn.Module) and not list(part.parameters()):
+            continue  # convolutional networks call their pooler, a plain mean, without asking whether it is there
+        if part is not None:
             setattr(network, name, None)
     if network.config.is_encoder_decoder:
         network = network.get_encoder()
