@@ -79,7 +79,7 @@ class Gpt2Encoder:
             version=VERSION,
             depends="dialogue",
             kind="vector",
-            shape=(self._text.width,),
+            shape=(self._text.width([self._layer]),),
             settings=resolved,
             weights=request.weights,
             weights_digest=digest,
@@ -91,7 +91,7 @@ class Gpt2Encoder:
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
         """One float32 [turns, w] per dialogue. The row of a turn without an embedding is NaN."""
         prompts: list[Prompts] = [item.value for item in inputs]
-        embeddings = [np.full((prompt.num_turns, self._text.width), np.nan, dtype=np.float32) for prompt in prompts]
+        embeddings = [np.full((prompt.num_turns, *self.spec.shape), np.nan, dtype=np.float32) for prompt in prompts]
         windows = [(owner, window) for owner, prompt in enumerate(prompts) for window in prompt.windows]
         windows.sort(key=lambda pair: len(pair[1].ids))
         for first in range(0, len(windows), self.batch_size):

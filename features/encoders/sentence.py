@@ -73,7 +73,7 @@ class SentenceEncoder:
             version=VERSION,
             depends="dialogue" if reads_more else "text",
             kind=self._layers.kind,
-            shape=self._layers.shape(self._text.width * len(POOLINGS[self._pooling])),
+            shape=self._layers.shape(self._text.width(self._layers.indices) * len(POOLINGS[self._pooling])),
             settings=resolved,
             weights=request.weights,
             weights_digest=digest,

@@ -49,7 +49,7 @@ class SentenceTokensEncoder:
             version=VERSION,
             depends="text",
             kind="sequence",
-            shape=(self._text.width,),
+            shape=(self._text.width([self._layer]),),
             settings=resolved,
             weights=request.weights,
             weights_digest=digest,

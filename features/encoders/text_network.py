@@ -25,7 +25,6 @@ class TextNetwork:
     mask_token:     transformers' AddedToken of a masked language model, or None
     token_limit:    how many tokens the model takes, special tokens included
     num_states:     how many hidden states it gives, its embeddings among them
-    width:          w
     """
 
     def __init__(self, network: torch.nn.Module, tokenizer: Any, request: EncoderRequest) -> None:
@@ -46,8 +45,8 @@ class TextNetwork:
         self._network = network.to(device=request.device, dtype=torch_dtype(request.dtype))
         self.device = request.device
         self._pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        self._last_is_output = False
-        self.num_states, self.width = self._probe()
+        self._widths, self._last_is_output = self._probe()
+        self.num_states = len(self._widths)
 
     def window(self, max_tokens: int, request: EncoderRequest) -> int:
         """The window in tokens. The default is lowered to the model's own limit.
@@ -62,6 +61,15 @@ class TextNetwork:
                 " takes"
             )
         return self.token_limit
+
+    def width(self, layers: Sequence[int]) -> int:
+        """w of the given hidden states. Raises UsageError where they differ: a model may project its output."""
+        widths = {self._widths[layer] for layer in layers}
+        if len(widths) > 1:
+            raise UsageError(
+                f"hidden layers {list(layers)} of model {self.model!r} differ in width: choose one of them"
+            )
+        return widths.pop()
 
     def hidden_states(self, windows: Sequence[np.ndarray], layers: Sequence[int]) -> list[torch.Tensor]:
         """Token ids, int [t] a window -> per layer [b, t, w] in the compute dtype, padded to the longest window.
@@ -86,8 +94,8 @@ class TextNetwork:
         """ids, attended: int64 [b, t], attended 1 where real -> transformers' output object."""
         return self._network(input_ids=ids, attention_mask=attended, output_hidden_states=output_hidden_states)
 
-    def _probe(self) -> tuple[int, int]:
-        """How many hidden states the model gives and how wide they are, from a run over one window."""
+    def _probe(self) -> tuple[list[int], bool]:
+        """The width of each hidden state, and whether the last is what the model puts out, from a run over a window."""
         import torch
 
         prefix, suffix = special_tokens(self.tokenizer)
@@ -95,10 +103,8 @@ class TextNetwork:
         try:
             with torch.inference_mode():
                 output = self._run(ids, torch.ones_like(ids), True)
-            states = output.hidden_states
-            # Where a model does more to its output (OPT's smallest projects it), the last state is not that.
-            self._last_is_output = torch.equal(states[-1], output.last_hidden_state)
-            return len(states), states[-1].shape[-1]
+            widths = [state.shape[-1] for state in output.hidden_states]
+            return widths, torch.equal(output.hidden_states[-1], output.last_hidden_state)
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise WeightsError(
                 f"model {self.model!r} is no encoder of text ({first_line(error)}):"
