@@ -25,7 +25,7 @@ from features.encoders.devices import pin_fp32, split_on_out_of_memory, to_devic
 from features.encoders.layers import Layers
 from features.encoders.speech_frames import FrameGeometry
 from features.encoders.weights import find_model, first_line, load_model, quiet_transformers, random_model
-from features.errors import WeightsError
+from features.errors import UsageError, WeightsError
 from features.pooling import pool
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SpeechModel:
     """A frozen speech encoder on its device.
 
     rate_hz, geometry: what it takes
-    num_states, width: hidden states it gives, the first of them the input of its first layer, and their width
+    widths:            of each hidden state it gives, the first of them the input of its first layer
     masked:            whether its transformer runs on padded batches
     settings:          what of its config and feature extractor changes the numbers
     """
@@ -77,6 +77,7 @@ class SpeechModel:
             "normalise": "zero mean, unit variance" if self._extractor.do_normalize else "none",
             "architecture": _shaping(network.config),
         }
+        network = network.float()  # whatever the checkpoint's dtype
         for module in network.modules():  # the weight norm of positions, worked out once and before the cast
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
@@ -85,7 +86,18 @@ class SpeechModel:
         self._dtype = torch_dtype(request.dtype)
         self._device = request.device
         self._network: Any = network.to(device=request.device, dtype=self._dtype)
-        self.num_states, self.width = self._probe()
+        self.widths = self._probe()
+
+    @property
+    def num_states(self) -> int:
+        return len(self.widths)
+
+    def width(self, layers: Layers) -> int:
+        """Width of the chosen hidden states. Raises UsageError where they differ, as behind some adapters."""
+        widths = {self.widths[index] for index in layers.indices}
+        if len(widths) > 1:
+            raise UsageError(f"layers={layers.setting!r}: their widths are {list(self.widths)}: choose like ones")
+        return widths.pop()
 
     def normalise(self, samples: np.ndarray) -> np.ndarray:
         """float32 [n] of one whole clip, as the model's feature extractor has it: alone, without padding."""
@@ -162,15 +174,15 @@ class SpeechModel:
         pooled[self.num_states - 1] = pool(last, mask, pooling)
         return list(torch.stack([pooled[index] for index in chosen], dim=1))
 
-    def _probe(self) -> tuple[int, int]:
-        """(hidden states, width), from a run over the shortest sound. Raises WeightsError for a model that fails."""
+    def _probe(self) -> tuple[int, ...]:
+        """Widths of the hidden states, by running the shortest sound. Raises WeightsError for a model that fails."""
         import torch
 
         silence = np.zeros(self.geometry.min_samples, np.float32)
         try:
             with torch.inference_mode():
                 output = self._network(self._tensor(silence), output_hidden_states=True)
-            return len(output.hidden_states), output.last_hidden_state.shape[-1]
+            return tuple(state.shape[-1] for state in (*output.hidden_states[:-1], output.last_hidden_state))
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise WeightsError(f"model {self.name!r} takes no raw waveform ({first_line(error)}): {_WANTED}") from error
 

@@ -84,7 +84,7 @@ class Wav2Vec2Encoder:
             version=VERSION,
             depends="media",
             kind=self._layers.kind,
-            shape=self._layers.shape(model.width * len(POOLINGS[self._pooling])),
+            shape=self._layers.shape(model.width(self._layers) * len(POOLINGS[self._pooling])),
             settings=resolved,
             weights=request.weights,
             weights_digest=model.digest,

@@ -133,11 +133,19 @@ def test_mixed_batches_give_what_plain_hugging_face_gives_one_clip_at_a_time(fol
     assert relative_error(alone, reference) < FP32_TOLERANCE
 
 
-@pytest.mark.parametrize("kind", ["wav2vec2", "wav2vec2-large", "wavlm-large", "data2vec-audio", "wav2vec2-adapter"])
+@pytest.mark.parametrize("kind", ["wav2vec2", "wav2vec2-large", "wavlm-large", "data2vec-audio"])
 def test_layers_are_hugging_faces_hidden_states(folders: Folders, kind: str) -> None:
-    some = _encoder(folders(kind), layers="-1" if kind == "wav2vec2-adapter" else "-1,0,-3")
-    layers = (-1,) if kind == "wav2vec2-adapter" else (-1, 0, -3)
-    assert relative_error(_embed(some, VOICES), _reference(folders(kind), VOICES, layers)) < FP32_TOLERANCE
+    encoder = _encoder(folders(kind), layers="-1,0,-3")
+    assert relative_error(_embed(encoder, VOICES), _reference(folders(kind), VOICES, (-1, 0, -3))) < FP32_TOLERANCE
+
+
+def test_layers_before_an_adapter_have_their_own_width(folders: Folders) -> None:
+    folder = folders("wav2vec2-adapter")
+    encoder = _encoder(folder, layers="stack:-2,0")
+    assert encoder.spec.shape == (2, 2 * WIDTH)
+    assert relative_error(_embed(encoder, VOICES), _reference(folder, VOICES, (-2, 0))) < FP32_TOLERANCE
+    with pytest.raises(UsageError, match=r"layers='-1,-2': their widths are \[32, 32, 32, 24\]: choose like ones"):
+        _encoder(folder, layers="-1,-2")
 
 
 def test_all_layers_are_kept_apart(folders: Folders) -> None:
