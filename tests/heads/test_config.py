@@ -184,8 +184,8 @@ def test_unknown_suite_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_resolved_experiment_reads_back_equal() -> None:
-    assert set(shipped_suites()) >= {"demo", "meld-text"}
-    for name in ("demo", "meld-text"):
+    assert set(shipped_suites()) >= {"demo", "meld-text", "modalities"}
+    for name in ("demo", "meld-text", "modalities"):
         for experiment in read_suite(name).experiments:
             assert experiment_from_dict(experiment.to_dict(), "config.yaml") == experiment
     with pytest.raises(ConfigError, match=r"config.yaml: optim.lrr: unknown key"):
