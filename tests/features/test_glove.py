@@ -107,6 +107,24 @@ def test_a_context_is_one_mean_over_past_and_present_and_no_future(vectors_file:
     assert _encoder(vectors_file).spec.depends == "text"
 
 
+def test_as_published_is_one_mean_over_the_reports_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    words = {"the": [1, 0], "speaker": [0, 1], "ann": [2, 0], "said": [0, 4], "#": [9, 9], "oh": [5, 1], "my": [1, 7]}
+    path.write_text("".join(f"{word} {first} {second}\n" for word, (first, second) in words.items()), encoding="utf-8")
+    encoder = create(EncoderRequest("glove", model=str(path), as_published=True))
+    assert encoder.spec.settings == {"as_published": True}
+    assert encoder.spec.depends == "dialogue"
+    item = encoder.prepare(Turn(dialogue(("Ann", "oh oh"), ("Bo", "my"), ("Ann", "the")), 1))
+    frame = ["the", "speaker", "said", *"######"]
+    expected = np.mean([words[word] for word in [*frame, "ann", "oh", "oh", *frame, "my"]], axis=0)
+    np.testing.assert_allclose(encoder.encode([item])[0], expected, rtol=1e-6)
+    assert item.counts == ({"num_tokens": 29, "num_unknown": 7},)  # `bo`, two colons and four quotation marks
+    with pytest.raises(UnavailableError, match="no-text"):
+        encoder.prepare(Turn(dialogue(("Ann", "oh"), ("Bo", " ")), 1))
+    with pytest.raises(UsageError, match="has no setting 'scope' with --as-published: it takes no settings"):
+        create(EncoderRequest("glove", {"scope": "context"}, model=str(path), as_published=True))
+
+
 def test_no_text_and_no_known_token_have_their_reasons(vectors_file: Path) -> None:
     encoder = _encoder(vectors_file)
     with pytest.raises(UnavailableError, match="no-text: the text is blank"):
@@ -196,6 +214,8 @@ def test_golden_embedding(packaged: Encoder) -> None:
     """Fails when the numbers change: raise VERSION with it, since stored features then differ."""
     (vector,) = packaged.encode([packaged.prepare(turn("Oh my God, I can’t believe it’s Joey!"))])
     assert VERSION == 1
+    fingerprint = "192f8d714d288797d5f3fed7e85371dc4556b2d94570f756aad839983d332fc3"
+    assert packaged.spec.fingerprint == fingerprint, "stores hold this name"
     assert packaged.spec.weights_digest == "a222204babcd52ba9a35191950741039d05bfd3a4b4dff39ee5ed421b6a70d83"
     np.testing.assert_allclose(vector[:4], [0.06348858, 0.35041992, 0.14114683, -0.27105308], rtol=1e-5)
     assert np.linalg.norm(vector) == pytest.approx(4.3087891, rel=1e-5)

@@ -193,7 +193,7 @@ def test_parity_with_the_real_architecture_on_real_dialogues(shared_data: Path) 
     plain = GPT2TokenizerFast.from_pretrained(folder), encoder._text._network  # type: ignore[attr-defined]
     dialogues = meld_dialogues(shared_data, "dev")
     longest = max(dialogues, key=lambda item: len(report_prompt(item.utterances)))
-    twice = Dialogue("twice", (*longest.utterances, *longest.utterances[:14]))  # longer than GPT-2's window
+    twice = Dialogue("twice", (*longest.utterances, *longest.utterances[:18]))  # beyond GPT-2's window
     chosen = (dialogues[0], dialogues[5], twice)
     inputs = [encoder.prepare(item) for item in chosen]
     assert inputs[-1].counts[-1] == {"num_tokens": 1024, "cut": 1}

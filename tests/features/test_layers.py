@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from features.encoders.layers import parse_layers
+from features.encoders.layers import parse_layers, parse_single_layer
 from features.errors import UsageError
 
 
@@ -28,10 +28,30 @@ def test_the_order_given_is_the_order_joined() -> None:
     assert parse_layers("stack:-1,-2", 3).combine([high, low]).shape == (2, 2, 3)
 
 
+def test_short_forms_of_a_stack() -> None:
+    assert parse_layers("last:3", 7) == parse_layers("stack:-3,-2,-1", 7)
+    assert parse_layers("all", 3) == parse_layers("stack:-3,-2,-1", 3) == parse_layers("last:3", 3)
+    assert parse_layers("all", 3).shape(10) == (3, 10)
+    assert parse_layers("last:1", 7).setting == "stack:-1"
+
+
+def test_a_single_layer_is_counted_from_the_end() -> None:
+    assert parse_single_layer("6", 7) == parse_single_layer("-1", 7) == -1
+    for several in ("-2,-1", "stack:-1", "all", "last:1"):
+        with pytest.raises(UsageError, match=rf"layer='{several}' is not one hidden layer: give one, such as -1"):
+            parse_single_layer(several, 7)
+    with pytest.raises(UsageError, match="no 7"):
+        parse_single_layer("7", 7)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("last", r"layers='last' is not of the form -1, -3,-2,-1 or stack:-3,-2,-1"),
+        ("last", r"layers='last' is not of the form -1, -3,-2,-1, stack:-3,-2,-1, last:3 or all"),
+        ("last:0", r"layers='last:0': the model has 7 hidden states, its embeddings among them"),
+        ("last:8", r"layers='last:8': the model has 7 hidden states"),
+        ("last:-1", r"is not of the form"),
+        ("stack:all", r"is not of the form"),
         ("", r"layers='' is not of the form"),
         ("stack:", r"is not of the form"),
         ("-1,,-2", r"is not of the form"),

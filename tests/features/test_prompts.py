@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_bert import dialogue
 
-from features.prompts import fit_past, past_lines, turn_line
+from features.prompts import fit_past, past_lines, report_pieces, turn_line
 
 TURNS = st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=6), max_size=8)
 
@@ -27,6 +27,17 @@ def test_a_turn_of_nobody_has_no_name() -> None:
 def test_past_lines_come_newest_first_and_without_empty_turns() -> None:
     past = dialogue(("A", "one"), ("B", "   "), ("C", "three")).utterances
     assert list(past_lines(past)) == ["C: three\n", "A: one\n"]
+
+
+def test_the_reports_prompt_takes_speaker_and_text_as_they_are() -> None:
+    turns = dialogue(("Ross  G.", " Hi\n there!"), ('A "B"', ""), ("", "x")).utterances
+    first, *_ = pieces = report_pieces(turns)
+    assert first == 'The speaker "Ross  G." said:\n###\n Hi\n there!\n###'
+    assert "".join(pieces) == first + (
+        '\n\n\nThe speaker "A "B"" said:\n###\n\n###\n\n\nThe speaker "" said:\n###\nx\n###'
+    )
+    assert pieces[:2] == report_pieces(turns[:2])
+    assert report_pieces([]) == []
 
 
 @given(turns=TURNS, room=st.integers(0, 30))

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tiny_bert import WIDTH, WORDS, dialogue, turn, write_tiny_bert
 
 from features.encoders import Encoder, EncoderRequest, Turn, create
-from features.encoders.sentence import VERSION, position_limit
+from features.encoders.sentence import VERSION
+from features.encoders.text_network import position_limit
 from features.encoders.token_windows import Window, WindowPreparer
 from features.errors import Reason, UnavailableError, UsageError, WeightsError
 
@@ -118,8 +119,9 @@ def test_parity_fails_without_the_masks(bert: str, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patch:
         patch.setattr(sentence, "pool", lambda values, mask, name: values.mean(dim=1))
         assert _distance(_embed(encoder, *map(turn, TEXTS))[1], right[1]) > 100 * RELATIVE
-    hidden_states = encoder._hidden_states  # type: ignore[attr-defined]
-    monkeypatch.setattr(encoder, "_hidden_states", lambda ids, attended: hidden_states(ids, torch.ones_like(attended)))
+    text = encoder._text  # type: ignore[attr-defined]
+    run = text._run
+    monkeypatch.setattr(text, "_run", lambda ids, attended, states: run(ids, torch.ones_like(attended), states))
     assert _distance(_embed(encoder, *map(turn, TEXTS))[1], right[1]) > 100 * RELATIVE
 
 
@@ -403,4 +405,6 @@ def test_golden_embedding(minilm: Encoder) -> None:
     assert VERSION == 1
     assert minilm.spec.shape == (384,)
     assert minilm.spec.weights_digest == "2db4406aaae8c89f320a999695d1dc179ad744d557652ae049ee46987003061b"
+    fingerprint = create(EncoderRequest("sentence")).spec.fingerprint
+    assert fingerprint == "86bc56a41fabb006e699190808ac56e69b31c230f12073e8c621d23351537978", "stores hold this name"
     np.testing.assert_allclose(vector[:4], [-0.18905307, 0.12429413, -0.15646988, -0.15877083], atol=1e-5)
