@@ -124,7 +124,7 @@ def faces_of_batch(
 
     finite = torch.stack([values.isfinite().flatten(1).all(dim=1) for values in (offsets, logits, landmarks)]).all(0)
     scores = logits.softmax(dim=-1)[..., 1]
-    picture, prior = torch.nonzero((scores > CONFIDENCE) & finite[:, None], as_tuple=True)
+    picture, prior = torch.nonzero(scores > CONFIDENCE, as_tuple=True)
     anchors = torch.from_numpy(priors(*size).copy()).to(offsets.device)[prior]
     boxes = decode(offsets[picture, prior], anchors, VARIANCES).double()  # [candidates, 4]
     points = decode_landm(landmarks[picture, prior], anchors, VARIANCES).double()  # [candidates, 10]

@@ -34,6 +34,7 @@ PUBLISHED_URL = (
 INSTALL = "pip install --no-deps retinaface-pytorch==0.0.8"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what the package normalises with
 
+_KIND = "RetinaFace with a ResNet-50"
 _PIXELS_AT_ONCE = {"cpu": 4 * 240 * 426, "cuda": 64 * 240 * 426}
 
 
@@ -53,11 +54,11 @@ def load_retinaface(model: str, weights: Literal["pretrained", "random"]) -> tup
     if model == RETINAFACE:
         network = random_network(_make)  # before the download: it says whether the package is there
         path = published_file(PUBLISHED_URL, RETINAFACE, check_hash=False)  # nobody says what its name's ending is of
-        return network, load_state(network, read_state(path), path.name)
+        return network, load_state(network, read_state(path), path.name, _KIND)
     if not is_state_file(model):
         raise UsageError(f"no face detector {model!r}: give {RETINAFACE!r}, or a state file of it (.pth, .safetensors)")
     network = random_network(_make)
-    return network, load_state(network, read_state(Path(model)), f"state file {model!r}")
+    return network, load_state(network, read_state(Path(model)), f"state file {model!r}", _KIND)
 
 
 class FaceDetector:

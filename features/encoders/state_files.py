@@ -75,11 +75,12 @@ def _unpacked(path: Path) -> Path | io.BytesIO:
 
 
 def load_state(
-    network: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str, spare: Collection[str] = ()
+    network: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str, kind: str, spare: Collection[str] = ()
 ) -> str:
     """Fill a network with a state, and return the digest of its weights in the state's own dtypes.
 
-    Every tensor of the network must be there in its shape, and no other, but for:
+    Every tensor of the network must be there in its shape, and no other, but for the spare ones.
+    name, kind: what to call the state and the network in errors
     spare: beginnings of names that the state may have and the network lacks (`fc.`, a head that is not read)
     Counters of batch norm are neither needed nor part of the digest.
     Raises WeightsError that names what is missing, unexpected or of another shape.
@@ -102,7 +103,7 @@ def load_state(
             for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
             if names
         ]
-        raise WeightsError(f"{name} is not a state of {type(network).__name__} as needed: {'; '.join(found)}")
+        raise WeightsError(f"{name} holds no {kind}: {'; '.join(found)}")
     network.load_state_dict(given, strict=False)
     return weights_digest(given)
 

@@ -125,7 +125,7 @@ def _from_state_file(model: str) -> Backbone:
     state = read_state(Path(model))
     network = random_network(lambda: get_model(RESNET50, weights=None))
     width = _without_head(network)
-    digest = load_state(network, state, f"state file {model!r}", spare=("fc.",))
+    digest = load_state(network, state, f"state file {model!r}", "ResNet-50", spare=("fc.",))
     return _of_torchvision(RESNET50, network, digest, width)
 
 

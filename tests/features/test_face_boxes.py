@@ -141,7 +141,7 @@ def test_a_picture_alone_gives_the_same_faces_as_in_a_batch() -> None:
 def test_pictures_do_not_suppress_each_others_faces() -> None:
     """The same places in every picture, far beyond the edges: where batched_nms moves pictures apart by the largest
     coordinate alone, boxes of negative coordinates reach into the picture before."""
-    boxes = [(-1.4, -1.4, 0.4, 0.4), (0.6, 0.6, 2.2, 2.2), (0.3, 0.2, 0.5, 0.6)]
+    boxes = [(-10, -10, 0.1, 0.1), (-4, -4, 5, 5), (0.3, 0.2, 0.5, 0.6)]
     planted = [Planted(box, 0.9 - 0.1 * index, 40 * index) for index, box in enumerate(boxes)]
     for faces in found(raw_outputs(SIZE, *[planted] * 8)):
         np.testing.assert_allclose(faces.boxes, np.clip(boxes, 0, 1), atol=1e-5)
@@ -202,11 +202,13 @@ def test_equal_scores_come_in_the_order_of_the_priors() -> None:
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_broken_output_is_none_and_harms_no_other_picture(part: int, value: float) -> None:
-    planted = [Planted((0.1, 0.2, 0.3, 0.5), 0.9, 5)]
+@pytest.mark.parametrize("prior", [5, 70], ids=["face", "background"])
+def test_a_broken_output_is_none_and_harms_no_other_picture(part: int, value: float, prior: int) -> None:
+    planted = [Planted((0.1, 0.2, 0.3, 0.5), 0.9, 5), Planted((0.11, 0.2, 0.31, 0.5), 0.8, 6)]
     raw = raw_outputs(SIZE, planted, planted, [])
     whole = found(raw)
-    raw[part][1, 70, 0] = value
+    assert len(whole[0]) == 1
+    raw[part][1, prior, 0] = value
     first, second, third = faces_of_batch(*raw, SIZE)
     assert second is None
     assert first is not None

@@ -50,7 +50,7 @@ def test_every_form_gives_the_same_tensors_and_digest(tmp_path: Path, network: t
     state = read_state(write(tmp_path / name, dict(network.state_dict())))
     assert same(state, network.state_dict())
     other = small_network()
-    assert load_state(other, state, name) == digest_of_network(network) == digest_of_network(other)
+    assert load_state(other, state, name, "toy") == digest_of_network(network) == digest_of_network(other)
     assert same(other.state_dict(), network.state_dict())
 
 
@@ -118,23 +118,23 @@ def test_another_architecture_is_told_by_its_names(
 ) -> None:
     changed = dict(network.state_dict()) | change
     state = {key: value for key, value in changed.items() if value is not None}
-    with pytest.raises(WeightsError, match=rf"^file 'w' is not a state of Sequential as needed: {message}$"):
-        load_state(network, state, "file 'w'")
+    with pytest.raises(WeightsError, match=rf"^file 'w' holds no toy: {message}$"):
+        load_state(network, state, "file 'w'", "toy")
 
 
 def test_counters_and_a_spare_head_are_not_part_of_the_weights(network: torch.nn.Module) -> None:
     digest = digest_of_network(network)
     state = dict(network.state_dict())
     del state["1.num_batches_tracked"]
-    assert load_state(small_network(), state, "w") == digest
-    assert load_state(small_network(), state | {"fc.weight": torch.ones(3)}, "w", spare=("fc.",)) == digest
-    assert load_state(small_network(), state | {"0.bias": torch.ones(4)}, "w") != digest
+    assert load_state(small_network(), state, "w", "toy") == digest
+    assert load_state(small_network(), state | {"fc.weight": torch.ones(3)}, "w", "toy", spare=("fc.",)) == digest
+    assert load_state(small_network(), state | {"0.bias": torch.ones(4)}, "w", "toy") != digest
 
 
 def test_the_digest_is_of_the_files_own_dtype(network: torch.nn.Module) -> None:
     half = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
     target = small_network()
-    assert load_state(target, half, "w") != digest_of_network(network)
+    assert load_state(target, half, "w", "toy") != digest_of_network(network)
     assert {value.dtype for value in target.parameters()} == {torch.float32}
 
 
