@@ -1,7 +1,8 @@
 """Where weights come from: a package that carries them, a local folder, or the Hugging Face hub.
 
 Every source ends as a local folder in Hugging Face's layout (config.json, model.safetensors, tokenizer files), so that
-loading is one path and never touches the network. Only safetensors are read; code that comes with a model is never run.
+loading is one path and never touches the network. Where there are no safetensors, as for many older models,
+pytorch_model.bin is read with torch's `weights_only`; code that comes with a model is never run.
 A model that the hub's cache holds whole is used as it is: a run does not change because somebody updated a hub model.
 """
 
@@ -37,7 +38,8 @@ PACKAGED: dict[str, tuple[str, str]] = {
 
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
+_TORCH_WEIGHTS = "pytorch_model.bin"
+_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -55,7 +57,8 @@ _SMALL_FILES = (
     "merges.txt",
     *_INPUT_FILES,
 )
-_WEIGHT_FILES = (_WEIGHTS, _INDEX, "model-*-of-*.safetensors")
+_WEIGHT_FILES = (_WEIGHTS, _INDEXES[0], "model-*-of-*.safetensors")
+_TORCH_WEIGHT_FILES = (_TORCH_WEIGHTS, _INDEXES[1], "pytorch_model-*-of-*.bin")
 _UNREAD = ("pooler", "masked_spec_embed")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_TIMEOUT_S = 10.0
@@ -123,7 +126,7 @@ def load_model(folder: Path, weights: Weights = "pretrained", model: str | None 
             folder,
             local_files_only=True,
             trust_remote_code=False,
-            use_safetensors=True,
+            weights_only=True,
             dtype="auto",
             output_loading_info=True,
         )
@@ -187,11 +190,11 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def _load_errors(name: str) -> Iterator[None]:
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # what damaged or hostile files raise, libraries do not promise
         raise WeightsError(f"model {name!r} cannot be loaded ({first_line(error)})") from error
 
 
@@ -204,20 +207,25 @@ def _missing(folder: Path, weights: Weights) -> str | None:
     """What a folder lacks of a model, as a clause, or None where it is whole."""
     if not (folder / _CONFIG).is_file():
         return f"no {_CONFIG} in {folder}: give the folder that `save_pretrained` wrote, or a hub id"
-    if weights == "random" or (folder / _WEIGHTS).is_file():
+    if weights == "random":
         return None
-    if (folder / _INDEX).is_file():
-        try:
-            shards: dict[str, Any] = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
-        except (ValueError, KeyError, TypeError):
-            return f"{folder / _INDEX} is damaged: download the model again"
-        absent = sorted({name for name in shards.values() if not (folder / name).is_file()})
-        return f"no {absent[0]} in {folder}, which {_INDEX} names: download the model again" if absent else None
-    if any(folder.glob("pytorch_model*.bin")):
-        return f"only pickled weights in {folder}, which are never loaded: save the model as {_WEIGHTS}"
+    for whole, index in zip((_WEIGHTS, _TORCH_WEIGHTS), _INDEXES, strict=True):
+        if (folder / whole).is_file():
+            return None
+        if (folder / index).is_file():
+            return _missing_shard(folder, index)
     return (
         f"no {_WEIGHTS} in {folder}: download the model's weights there, or give --weights random to test without them"
     )
+
+
+def _missing_shard(folder: Path, index: str) -> str | None:
+    try:
+        shards: dict[str, Any] = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"]
+    except (ValueError, KeyError, TypeError):
+        return f"{folder / index} is damaged: download the model again"
+    absent = sorted({name for name in shards.values() if not (folder / name).is_file()})
+    return f"no {absent[0]} in {folder}, which {index} names: download the model again" if absent else None
 
 
 def _hub_folder(repo_id: str, weights: Weights) -> Path:
@@ -226,8 +234,9 @@ def _hub_folder(repo_id: str, weights: Weights) -> Path:
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     patterns = [*_SMALL_FILES, *(_WEIGHT_FILES if weights == "pretrained" else ())]
+    older = [*patterns, *_TORCH_WEIGHT_FILES]
     try:
-        cached = Path(snapshot_download(repo_id, local_files_only=True, allow_patterns=patterns))
+        cached = Path(snapshot_download(repo_id, local_files_only=True, allow_patterns=older))
     except LocalEntryNotFoundError:
         cached = None
     if cached and not _missing(cached, weights) and any((cached / name).is_file() for name in _INPUT_FILES):
@@ -236,7 +245,10 @@ def _hub_folder(repo_id: str, weights: Weights) -> Path:
     if constants.HF_HUB_OFFLINE:
         raise WeightsError(f"model {repo_id!r} is not in the hub's cache, and HF_HUB_OFFLINE is set: {elsewhere}")
     try:
-        return Path(snapshot_download(repo_id, allow_patterns=patterns, etag_timeout=_HUB_TIMEOUT_S))
+        folder = Path(snapshot_download(repo_id, allow_patterns=patterns, etag_timeout=_HUB_TIMEOUT_S))
+        if has_config(folder) and _missing(folder, weights):
+            folder = Path(snapshot_download(repo_id, allow_patterns=older, etag_timeout=_HUB_TIMEOUT_S))
+        return folder
     except GatedRepoError as error:
         raise WeightsError(
             f"model {repo_id!r} is gated: ask for access on its hub page, then run `hf auth login`"
@@ -250,5 +262,5 @@ def _hub_folder(repo_id: str, weights: Weights) -> Path:
         cause = first_line(error.__cause__ or error)
         raise WeightsError(
             f"model {repo_id!r} is neither a folder here nor in the hub's cache, and the hub cannot be reached"
-            f" ({cause}): {elsewhere}, or use {PACKAGED_PREFIX}all-MiniLM-L6-v2 ({INSTALL_PACKAGED})"
+            f" ({cause}): {elsewhere}, or use the encoders of --preset embedded, which need no download"
         ) from error

@@ -77,19 +77,31 @@ def test_random_weights_need_no_weights_file(copy: Path) -> None:
     assert find_model(str(copy), "random") == copy
 
 
-def test_pickled_weights_are_never_loaded(copy: Path) -> None:
-    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
-    with pytest.raises(
-        WeightsError, match=r"only pickled weights in .* never loaded: save the model as model\.safetensors"
-    ):
-        find_model(str(copy))
-
-
-def test_loading_refuses_a_pickle_that_transformers_could_read(copy: Path) -> None:
+def test_an_older_model_is_the_same_weights(copy: Path) -> None:
+    """Many models on the hub have a pytorch_model.bin alone."""
+    digest = load_model(find_model(str(copy)))[1]
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
+    assert load_model(find_model(str(copy)))[1] == digest
+
+
+class Hostile:
+    """What unpickles to a call: it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return (open, (str(self.path), "w"))
+
+
+def test_a_checkpoint_never_runs_code(copy: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    torch.save(load_file(copy / "model.safetensors") | {"hostile": Hostile(trace)}, copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
     with pytest.raises(WeightsError, match="cannot be loaded"):
-        load_model(copy)
+        load_model(find_model(str(copy)))
+    assert not trace.exists()
 
 
 def test_a_sharded_checkpoint_must_be_whole(bert: Path, tmp_path: Path) -> None:
@@ -116,7 +128,7 @@ def test_a_path_that_is_no_folder_is_said_to_be_so(tmp_path: Path) -> None:
 def test_a_hub_model_without_network_names_the_ways(empty_hub_cache: list[dict[str, object]]) -> None:
     message = (
         r"model 'org/model' is neither a folder here nor in the hub's cache, and the hub cannot be reached "
-        r"\(ConnectionError: Name or service not known\): .* --model FOLDER, or use packaged:all-MiniLM-L6-v2"
+        r"\(ConnectionError: Name or service not known\): .* --model FOLDER, or use the encoders of --preset embedded"
     )
     with pytest.raises(WeightsError, match=message) as raised:
         find_model("org/model")
@@ -151,16 +163,16 @@ def test_a_cached_hub_model_is_used_without_asking_the_hub(bert: Path, monkeypat
 
 def test_a_half_cached_hub_model_is_fetched(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (copy / "model.safetensors").unlink()
-    asked: list[object] = []
+    asked: list[tuple[bool, bool]] = []  # whether only the cache was looked at, whether for older weights files too
 
-    def snapshot(repo_id: str, **options: object) -> str:
-        asked.append(options.get("local_files_only"))
+    def snapshot(repo_id: str, *, allow_patterns: list[str], **options: object) -> str:
+        asked.append((bool(options.get("local_files_only")), "pytorch_model.bin" in allow_patterns))
         return str(copy)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     with pytest.raises(WeightsError, match=r"no model\.safetensors in"):
         find_model("org/model")
-    assert asked == [True, None]
+    assert asked == [(True, True), (False, False), (False, True)]
 
 
 def test_loading_prints_nothing_and_trains_nothing(bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
