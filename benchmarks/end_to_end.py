@@ -54,8 +54,8 @@ def main(encoders: tuple[str, ...], manifest: Path, clips: int, tokenizer: str |
     for name in encoders:
         request = EncoderRequest(name, model=tokenizer if name == "gpt2" else None, weights="random")
         with tempfile.TemporaryDirectory() as folder:
-            built = build_encoders([request], Path(folder), dtype)
-            jobs = plan_extraction(table, Path(folder), built, PlanOptions())
+            built, implied = build_encoders([request], Path(folder), dtype)
+            jobs = plan_extraction(table, Path(folder), built, PlanOptions(), implied)
             reads = {encoder.reads for encoder in built}
             workers = auto_workers(len(table)) if reads == {"clip"} else 0
             started = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,18 +27,23 @@ class PlanOptions:
     shard: tuple[int, int] | None = None
 
 
-def build_encoders(requests: Sequence[EncoderRequest], store: Path, dtype: str) -> list[Encoder]:
-    """Build the encoders of some requests, and before each one that derives from another, that other."""
+def build_encoders(requests: Sequence[EncoderRequest], store: Path, dtype: str) -> tuple[list[Encoder], frozenset[str]]:
+    """Build the encoders of some requests, and before each one that derives from another, that other.
+
+    Returns them all, and the folders of those that were not asked for by name.
+    """
     built: dict[str, Encoder] = {}
+    asked: set[str] = set()
     for request in requests:
         source = source_request(request)
         if source is not None:
-            detector = build_encoder(source, store, dtype)
-            detector = built.setdefault(detector.spec.folder, detector)
-            request = replace(request, source=detector.spec)
+            other = build_encoder(source, store, dtype)
+            other = built.setdefault(other.spec.folder, other)
+            request = replace(request, source=other.spec)
         encoder = build_encoder(request, store, dtype)
         built.setdefault(encoder.spec.folder, encoder)
-    return list(built.values())
+        asked.add(encoder.spec.folder)
+    return list(built.values()), frozenset(built) - asked
 
 
 def build_encoder(request: EncoderRequest, store: Path, dtype: str) -> Encoder:
@@ -62,15 +67,24 @@ def build_encoder(request: EncoderRequest, store: Path, dtype: str) -> Encoder:
     return encoder
 
 
-def plan_extraction(manifest: Manifest, store: Path, encoders: Sequence[Encoder], options: PlanOptions) -> list[Job]:
-    """What is left for each encoder. Touches no media beyond size and mtime, and writes nothing."""
+def plan_extraction(
+    manifest: Manifest,
+    store: Path,
+    encoders: Sequence[Encoder],
+    options: PlanOptions,
+    implied: Collection[str] = (),
+) -> list[Job]:
+    """What is left for each encoder. Touches no media beyond size and mtime, and writes nothing.
+
+    implied: folders of encoders that only serve those which derive from them, and do no more than these need
+    """
     folders = [encoder.spec.folder for encoder in encoders]
     for folder in folders:
         if folders.count(folder) > 1:
             raise UsageError(f"{folder} is asked for twice: name each encoder once")
     waveform = any(encoder.spec.encoder == "waveform" for encoder in encoders)
     bounds = cut_chunks(manifest.dialogue_bounds(), chunk_size(len(manifest), waveform))
-    return [
+    jobs = [
         Job(
             encoder,
             make_plan(
@@ -81,12 +95,17 @@ def plan_extraction(manifest: Manifest, store: Path, encoders: Sequence[Encoder]
                 retry_failed=options.retry_failed,
                 rehash=options.rehash,
                 known_bad=options.known_bad,
-                limit=options.limit,
+                limit=None if encoder.spec.folder in implied else options.limit,
                 shard=options.shard,
             ),
         )
         for encoder in encoders
     ]
+    for job in jobs:
+        if job.key in implied:
+            derived = [other.plan for other in jobs if other.plan.spec.derives_from == job.plan.spec.fingerprint]
+            job.plan = job.plan.only({row for plan in derived for chunk in plan.chunks for row in chunk.positions})
+    return jobs
 
 
 def run_extraction(

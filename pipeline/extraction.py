@@ -31,8 +31,8 @@ def extract(
     as_json: bool = False,
 ) -> int:
     """Plan, run, and say what was done. Returns the exit status: 0, or 3 where selected utterances are `failed`."""
-    built = build_encoders(requests, store, dtype)
-    jobs = plan_extraction(manifest, store, built, options)
+    built, implied = build_encoders(requests, store, dtype)
+    jobs = plan_extraction(manifest, store, built, options, implied)
     if not as_json:
         for job in jobs:
             click.echo(_plan_line(job, len(manifest), store))

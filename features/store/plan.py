@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -56,6 +56,14 @@ class Plan:
     @property
     def left(self) -> int:
         return sum(len(chunk.positions) for chunk in self.chunks)
+
+    def only(self, positions: Collection[int]) -> Plan:
+        """The same, with no more work than these rows of the manifest."""
+        chunks = [
+            replace(chunk, positions=tuple(position for position in chunk.positions if position in positions))
+            for chunk in self.chunks
+        ]
+        return replace(self, chunks=[chunk for chunk in chunks if chunk.positions])
 
 
 def make_plan(

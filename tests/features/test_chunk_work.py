@@ -195,3 +195,21 @@ def test_a_limit_reaches_source_and_derived_alike(corpus: Manifest, tmp_path: Pa
     run(corpus, tmp_path / "s", source, limit=10)
     run(corpus, tmp_path / "s", source, derived, limit=20)
     check_sums(corpus, tmp_path / "s", derived, count=20)
+
+
+def test_a_source_that_nobody_asked_for_does_no_more_than_is_needed(corpus: Manifest, tmp_path: Path) -> None:
+    source = Letters()
+    derived = LetterSum(source)
+    for limit, expected in ((20, 20), (None, 60)):
+        source.encoded.clear()
+        implied = {source.spec.folder}
+        jobs = plan_extraction(corpus, tmp_path / "s", [source, derived], PlanOptions(limit=limit), implied)
+        run_extraction(corpus, tmp_path / "s", jobs, workers=0)
+        assert len(source.encoded) == expected
+    variant = LetterSum(source)
+    variant.spec = replace(variant.spec, version=2)
+    source.encoded.clear()
+    jobs = plan_extraction(corpus, tmp_path / "s", [source, variant], PlanOptions(limit=20), implied)
+    run_extraction(corpus, tmp_path / "s", jobs, workers=0)
+    assert source.encoded == []
+    check_sums(corpus, tmp_path / "s", variant, count=20)

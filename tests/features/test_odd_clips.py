@@ -112,7 +112,8 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, dict[
         EncoderRequest("wav2vec2", model=str(speech)),
         EncoderRequest("resnet50", model="resnet18", weights="random"),
     ]
-    jobs = plan_extraction(manifest, root / "store", build_encoders(requests, root / "store", "fp32"), PlanOptions())
+    encoders, _ = build_encoders(requests, root / "store", "fp32")
+    jobs = plan_extraction(manifest, root / "store", encoders, PlanOptions())
     run_extraction(manifest, root / "store", jobs, workers=0)
     return manifest, {job.plan.spec.encoder: Feature(root / "store", job.key) for job in jobs}
 
