@@ -76,7 +76,7 @@ def test_unknown_names_are_refused(model: str, message: str) -> None:
 def test_random_weights_are_seeded() -> None:
     first, second = load_backbone("resnet18", "random"), load_backbone("resnet18", "random")
     assert first.digest == second.digest
-    with pytest.raises(UsageError, match="--weights random takes no state file: leave 'w.pth' out"):
+    with pytest.raises(UsageError, match=r"--weights random takes no state file: leave 'w\.pth' out"):
         load_backbone("w.pth", "random")
 
 
@@ -139,7 +139,7 @@ def test_a_state_file_with_its_head_and_without_is_one_model(
 def test_a_state_file_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save(torchvision_network("resnet18").state_dict(), tmp_path / "w.pth")
     message = (
-        r"state file '.*w\.pth' holds no ResNet-50: 165 missing \(layer1\.0\.bn3\.bias, \.\.\.\); 23 of another shape"
+        r"state file '.*w\.pth' holds no ResNet-50: 165 missing \(.*\); 23 of another shape"
     )
     with pytest.raises(WeightsError, match=message):
         load_backbone(str(tmp_path / "w.pth"), "pretrained")
