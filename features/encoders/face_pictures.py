@@ -13,6 +13,8 @@ from features.encoders.pictures import Box, resize
 MARGIN = 0.2
 """Around a face that is cut out, on each side, as a share of its longer side: forehead, chin and ears belong to it."""
 
+_NO_PIXEL = 1e-3  # of a pixel: boxes are stored in float32
+
 
 def black_out(picture: np.ndarray, faces: Faces, place: Box | None = None) -> np.ndarray:
     """A copy that is black but for the boxes, each widened to whole pixels.
@@ -24,10 +26,15 @@ def black_out(picture: np.ndarray, faces: Faces, place: Box | None = None) -> np
     width, height = right - left, bottom - top
     kept = np.zeros_like(picture)
     for x1, y1, x2, y2 in faces.boxes.tolist():
-        rows = slice(top + max(0, floor(y1 * height)), top + min(height, ceil(y2 * height)))
-        columns = slice(left + max(0, floor(x1 * width)), left + min(width, ceil(x2 * width)))
+        rows = slice(*(top + edge for edge in _widened(y1, y2, height)))
+        columns = slice(*(left + edge for edge in _widened(x1, x2, width)))
         kept[rows, columns] = picture[rows, columns]
     return kept
+
+
+def _widened(low: float, high: float, extent: int) -> tuple[int, int]:
+    """From `low` to `high` of an extent in pixels, widened to whole ones; but not by the rounding of stored boxes."""
+    return max(0, floor(low * extent + _NO_PIXEL)), min(extent, ceil(high * extent - _NO_PIXEL))
 
 
 Square = tuple[int, int, int]

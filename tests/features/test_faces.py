@@ -6,6 +6,7 @@ import builtins
 import copy
 import pickle
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ from features.media import Clip, decode_clip
 SMALL = [picture(number, 96, 64) for number in range(4)]
 OTHER = [picture(number, 64, 80) for number in range(4, 6)]
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Pictures this few are as fast on one thread, and other processes are not in the way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def encoder_of(published: bool = False, dtype: str = "fp32", model: str | None = None, **values: Any) -> Any:
@@ -94,6 +104,7 @@ RANDOM_BF16_ENERGY = 0.02
 that difference, more than the 1% which embeddings are held to."""
 
 
+@pytest.mark.slow
 def test_bf16_is_as_near_as_the_packages_own_network_in_bf16(plain: torch.nn.Module, reference: Any) -> None:
     expected = joined([torch.cat([of_frame[part] for of_frame in reference]) for part in range(3)])
     ours = joined(encoder_of(dtype="bf16")._detector.raw(SMALL))

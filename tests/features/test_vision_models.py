@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ from features.encoders.vision_models import load_backbone, torchvision_names
 from features.errors import UsageError, WeightsError
 
 SIZES = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Pictures this few are as fast on one thread, and other processes are not in the way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def torchvision_network(name: str) -> torch.nn.Module:
@@ -138,9 +148,7 @@ def test_a_state_file_with_its_head_and_without_is_one_model(
 
 def test_a_state_file_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save(torchvision_network("resnet18").state_dict(), tmp_path / "w.pth")
-    message = (
-        r"state file '.*w\.pth' holds no ResNet-50: 165 missing \(.*\); 23 of another shape"
-    )
+    message = r"state file '.*w\.pth' holds no ResNet-50: 165 missing \(.*\); 23 of another shape"
     with pytest.raises(WeightsError, match=message):
         load_backbone(str(tmp_path / "w.pth"), "pretrained")
 
