@@ -85,6 +85,7 @@ def test_pinned_fp32_uses_no_tf32() -> None:
 
 def test_importing_the_encoders_loads_neither_torch_nor_transformers() -> None:
     modules = ["devices", "weights", "layers", "token_windows", "sentence", "glove", "word_vectors", "surface"]
+    modules += ["text_network", "gpt2", "prompt_windows", "mask_template", "sentence_tokens", "glove_tokens"]
     imports = "; ".join(f"import features.encoders.{name}" for name in modules)
     code = f"{imports}; import features.pooling, sys; print([m for m in ('torch', 'transformers') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
