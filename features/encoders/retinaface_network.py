@@ -53,7 +53,9 @@ def load_retinaface(model: str, weights: Literal["pretrained", "random"]) -> tup
         return network, digest_of_network(network)
     if model == RETINAFACE:
         network = random_network(_make)  # before the download: it says whether the package is there
-        path = published_file(PUBLISHED_URL, RETINAFACE, check_hash=False)  # nobody says what its name's ending is of
+        other = "`faces` --model FILE (`retinaface-resnet50` --set detector=FILE)"
+        # nobody says what the end of its name is of, and the package does not check it either
+        path = published_file(PUBLISHED_URL, RETINAFACE, check_hash=False, other=other)
         return network, load_state(network, read_state(path), path.name, _KIND)
     if not is_state_file(model):
         raise UsageError(f"no face detector {model!r}: give {RETINAFACE!r}, or a state file of it (.pth, .safetensors)")

@@ -122,10 +122,11 @@ def digest_of_network(network: torch.nn.Module) -> str:
     return weights_digest({key: value for key, value in network.state_dict().items() if not key.endswith(_COUNTER)})
 
 
-def published_file(url: str, what: str, *, check_hash: bool) -> Path:
+def published_file(url: str, what: str, *, check_hash: bool, other: str = "--model FILE") -> Path:
     """A state file that torch.hub has cached, or downloads now.
 
     what:       whose weights, for errors
+    other:      how to give another file
     check_hash: the file name ends in the beginning of the file's sha256, as torch.hub's do; a download is checked
     Raises WeightsError that names the file, where it is looked for, and the ways to get it.
     """
@@ -142,7 +143,7 @@ def published_file(url: str, what: str, *, check_hash: bool) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsError(
             f"the weights of {what!r}, {path.name}, are not in {folder} and cannot be downloaded"
-            f" ({first_line(error)}): fetch {url} into that folder, give --model FILE,"
+            f" ({first_line(error)}): fetch {url} into that folder, give {other},"
             " or --weights random to test without them"
         ) from error
     return path

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_faces import Planted, Raw, landmarks_of, package_faces, package_priors, raw_outputs
 
+from features.encoders import face_boxes
 from features.encoders.face_boxes import (
     CONFIDENCE,
     MOST_FACES,
@@ -111,7 +112,10 @@ def noise(pictures: int, seed: int) -> Raw:
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 4))
 def test_a_batch_gives_what_the_package_gives_one_picture_at_a_time(seed: int, count: int) -> None:
     raw = noise(count, seed)
-    for index, faces in enumerate(found(raw, keep=lambda faces: faces)):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(face_boxes, "_FIRST_CANDIDATES", NUM_PRIORS)
+        every = found(raw, keep=lambda faces: faces)
+    for index, faces in enumerate(every):
         boxes, scores, landmarks = package_faces(raw, SIZE, index)
         assert len(faces) == len(boxes) > 10
         np.testing.assert_allclose(faces.scores, scores, rtol=1e-6)
@@ -129,6 +133,20 @@ def test_kept_are_the_best_that_can_be_seen_clipped() -> None:
         np.testing.assert_allclose(faces.boxes, clipped[visible][:MOST_FACES], atol=1e-6)
         np.testing.assert_allclose(faces.scores, scores[visible][:MOST_FACES], rtol=1e-6)
         assert (np.diff(faces.scores) <= 0).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), first=st.integers(1, 200), spread=st.sampled_from([0.1, 1.0, 4.0]))
+def test_the_ten_best_do_not_depend_on_how_many_candidates_are_seen_first(seed: int, first: int, spread: float) -> None:
+    """spread: of the boxes; the wider, the more suppress each other and lie outside."""
+    offsets, logits, landmarks = noise(3, seed)
+    raw = (spread * offsets, logits, landmarks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(face_boxes, "_FIRST_CANDIDATES", NUM_PRIORS)
+        everything = found(raw)
+        patch.setattr(face_boxes, "_FIRST_CANDIDATES", first)
+        for faces, expected in zip(found(raw), everything, strict=True):
+            np.testing.assert_array_equal(pack(faces), pack(expected))
 
 
 def test_a_picture_alone_gives_the_same_faces_as_in_a_batch() -> None:

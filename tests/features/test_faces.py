@@ -305,7 +305,8 @@ def test_offline_the_published_file_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     message = (
         r"the weights of 'retinaface', retinaface_resnet50_2020-07-20-f168fae3c\.zip, are not in .*checkpoints and"
-        r" cannot be downloaded \(OSError: no route\): .* give --model FILE, or --weights random"
+        r" cannot be downloaded \(OSError: no route\): .*"
+        r" give `faces` --model FILE \(`retinaface-resnet50` --set detector=FILE\), or --weights random"
     )
     with pytest.raises(WeightsError, match=message):
         create(EncoderRequest("faces"))
