@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 from picture_factory import picture
+from PIL import Image
 from torchvision.transforms import Resize
 from torchvision.transforms.functional import crop
 
