@@ -146,7 +146,7 @@ _PUBLISHED_SAMPLES: Options = {
 ENCODERS: dict[str, Entry] = {
     "gpt2": Entry(
         "text",
-        "features.encoders.gpt2:Gpt2Encoder",
+        "features.encoders.text.gpt2:Gpt2Encoder",
         "the dialogue so far as a prompt, last token's hidden state of any causal Hugging Face model",
         {
             "layer": ("-1", "hidden layer: -1 is the last, after the final norm"),
@@ -159,7 +159,7 @@ ENCODERS: dict[str, Entry] = {
     ),
     "sentence": Entry(
         "text",
-        "features.encoders.sentence:SentenceEncoder",
+        "features.encoders.text.sentence:SentenceEncoder",
         "any Hugging Face text encoder, pooled over tokens",
         {
             "pooling": ("mean+max", "mean, max or mean+max over tokens; mask: the state at the template's <mask>"),
@@ -177,7 +177,7 @@ ENCODERS: dict[str, Entry] = {
     ),
     "sentence-tokens": Entry(
         "text",
-        "features.encoders.sentence_tokens:SentenceTokensEncoder",
+        "features.encoders.text.sentence_tokens:SentenceTokensEncoder",
         "the sequence of token vectors of any Hugging Face text encoder",
         {
             "layer": ("-1", "hidden layer: -1 is the last"),
@@ -189,7 +189,7 @@ ENCODERS: dict[str, Entry] = {
     ),
     "glove": Entry(
         "text",
-        "features.encoders.glove:GloveEncoder",
+        "features.encoders.text.glove:GloveEncoder",
         "mean of GloVe word vectors",
         {
             "scope": ("utterance", "utterance, or context: the words of the past turns too (needs over=all)"),
@@ -201,19 +201,19 @@ ENCODERS: dict[str, Entry] = {
     ),
     "glove-tokens": Entry(
         "text",
-        "features.encoders.glove_tokens:GloveTokensEncoder",
+        "features.encoders.text.glove_tokens:GloveTokensEncoder",
         "the sequence of GloVe word vectors",
         model=True,
         default_model="packaged:glove-6b-50d",
     ),
     "surface": Entry(
         "text",
-        "features.encoders.surface:SurfaceEncoder",
+        "features.encoders.text.surface:SurfaceEncoder",
         "counts that encoders lose: ! ? ... capitals, elongation, interjections",
     ),
     "wav2vec2": Entry(
         "audio",
-        "features.encoders.wav2vec2:Wav2Vec2Encoder",
+        "features.encoders.audio.wav2vec2:Wav2Vec2Encoder",
         "any Hugging Face speech encoder (HuBERT and WavLM too), pooled over time",
         {
             "pooling": ("mean+max", "mean, max or mean+max over time"),
@@ -230,26 +230,26 @@ ENCODERS: dict[str, Entry] = {
     ),
     "logmel": Entry(
         "audio",
-        "features.encoders.logmel:LogmelEncoder",
+        "features.encoders.audio.logmel:LogmelEncoder",
         "log-mel, MFCC, pitch and energy statistics",
         _MAX_SECONDS,
     ),
     "egemaps": Entry(
         "audio",
-        "features.encoders.egemaps:EgemapsEncoder",
+        "features.encoders.audio.egemaps:EgemapsEncoder",
         "openSMILE's eGeMAPSv02 functionals (pip install 'erc-feature-store[egemaps]')",
         _MAX_SECONDS,
     ),
     "waveform": Entry(
         "audio",
-        "features.encoders.waveform:WaveformEncoder",
+        "features.encoders.audio.waveform:WaveformEncoder",
         "the samples themselves, 8 kHz mono",
         _MAX_SECONDS,
         published=_PUBLISHED_SAMPLES,
     ),
     "resnet50": Entry(
         "visual",
-        "features.encoders.resnet50:ResNet50Encoder",
+        "features.encoders.visual.resnet50:ResNet50Encoder",
         "sampled frames through ResNet-50, another torchvision backbone or a Hugging Face vision model",
         {
             "pooling": ("mean", "mean, max or mean+max over frames; sequence keeps one vector a frame"),
@@ -262,7 +262,7 @@ ENCODERS: dict[str, Entry] = {
     ),
     "faces": Entry(
         "visual",
-        "features.encoders.faces:FacesEncoder",
+        "features.encoders.visual.faces:FacesEncoder",
         "boxes and landmarks of the faces in sampled frames, by RetinaFace",
         _FACES,
         model=True,
@@ -272,7 +272,7 @@ ENCODERS: dict[str, Entry] = {
     ),
     "retinaface-resnet50": Entry(
         "visual",
-        "features.encoders.retinaface_resnet50:RetinaFaceResNet50Encoder",
+        "features.encoders.visual.retinaface_resnet50:RetinaFaceResNet50Encoder",
         "only the faces of sampled frames through ResNet-50; extracts `faces` first where they are not stored",
         {
             "mode": ("blackout", "blackout: all but the faces is black, or crop: each face on its own"),
@@ -289,7 +289,7 @@ ENCODERS: dict[str, Entry] = {
     ),
     "hog-colour": Entry(
         "visual",
-        "features.encoders.hog_colour:HogColourEncoder",
+        "features.encoders.visual.hog_colour:HogColourEncoder",
         "HOG and colour statistics of sampled frames",
         _FRAMES,
     ),

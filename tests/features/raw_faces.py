@@ -11,7 +11,7 @@ from retinaface.box_utils import decode, decode_landm, encode, encode_landm
 from retinaface.prior_box import priorbox
 from torchvision.ops import nms
 
-from features.encoders.face_boxes import CONFIDENCE, OVERLAP, PRIOR_SIDES, STEPS, VARIANCES
+from features.encoders.visual.face_boxes import CONFIDENCE, OVERLAP, PRIOR_SIDES, STEPS, VARIANCES
 
 Raw = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 

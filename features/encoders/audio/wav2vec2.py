@@ -1,0 +1,157 @@
+"""`wav2vec2`: any Hugging Face speech encoder on raw waveforms, its hidden states pooled over time.
+
+A clip is normalised whole, as that model's own feature extractor says, and without padding. Hidden states are counted
+as Hugging Face counts them: 0 is the input of the first layer, and the last is `last_hidden_state`; for models with
+`do_stable_layer_norm` that one is behind the final layer norm, unlike the last of `hidden_states`.
+
+Sound above WINDOW_SECONDS (which `max_seconds` must allow first) is encoded in windows of that length, each on its own,
+so that memory is bounded, and pooled over the frames of all of them.
+
+With `--as-published` the sound is what the report's code fed (see `published_sound`), unmasked: mean and maximum of the
+last layer run over the padding, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.encoders import EncoderRequest, Input, Preparer, Reads
+from features.encoders.audio.published_sound import RATE_HZ as PUBLISHED_RATE_HZ
+from features.encoders.audio.published_sound import PublishedSoundPreparer
+from features.encoders.audio.speech_frames import FrameGeometry, cut_windows
+from features.encoders.audio.speech_models import SpeechModel
+from features.encoders.layers import parse_layers
+from features.encoders.weights import RANDOM_SEED
+from features.errors import Reason, UnavailableError, UsageError
+from features.media import AudioNeed, Clip, ClipNeeds
+from features.pooling import POOLINGS, check_pooling
+from features.spec import EncoderSpec
+
+if TYPE_CHECKING:
+    import torch
+
+VERSION = 1
+WINDOW_SECONDS = 30
+
+_BATCH_SIZE = {"cpu": 8, "cuda": 64}
+_PUBLISHED: dict[str, Any] = {"pooling": "mean+max", "layers": "-1"}
+
+
+class Wav2Vec2Encoder:
+    """See the module. Sizes as in `speech_models`; k: windows of a clip."""
+
+    reads: Reads = "clip"
+    prepare: Preparer
+
+    def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:
+        """Raises UsageError for settings that do not fit, WeightsError where the model is not to be had."""
+        settings = settings | _PUBLISHED if request.as_published else settings
+        self._pooling = check_pooling(settings["pooling"])
+        if request.as_published and request.dtype == "fp16":
+            raise UsageError("wav2vec2 --as-published feeds values to 32768, beyond fp16's sums: give --dtype fp32")
+        self._model = model = SpeechModel(request)
+        self._layers = parse_layers(settings["layers"], model.num_states)
+        self._as_published = request.as_published
+        self._window = WINDOW_SECONDS * model.rate_hz
+        if request.as_published:
+            if settings["samples"] < model.geometry.min_samples:
+                shortest = f"the {model.geometry.min_samples} that the model needs"
+                raise UsageError(f"wav2vec2: samples={settings['samples']} is fewer than {shortest}")
+            published = PublishedSoundPreparer(settings["samples"])
+            need, self.prepare = published.need, published
+            sound = {
+                "as_published": True,
+                "decoded_hz": PUBLISHED_RATE_HZ,
+                "layout": "interleaved stereo",
+                "normalise": "none",
+            }
+        else:
+            need = AudioNeed(model.rate_hz, settings["max_seconds"])
+            self.prepare = SpeechPreparer(need, model.geometry, self._window)
+            sound = {"window_seconds": WINDOW_SECONDS}
+        self.needs = ClipNeeds(audio=need)
+        self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
+        resolved = settings | {"layers": self._layers.setting} | model.settings | sound
+        if request.weights == "random":
+            resolved["random_seed"] = RANDOM_SEED
+        self.spec = EncoderSpec(
+            modality="audio",
+            encoder="wav2vec2",
+            version=VERSION,
+            depends="media",
+            kind=self._layers.kind,
+            shape=self._layers.shape(model.width(self._layers) * len(POOLINGS[self._pooling])),
+            settings=resolved,
+            weights=request.weights,
+            weights_digest=model.digest,
+            compute_dtype=request.dtype,
+            model=model.name,
+            alias=request.alias,
+        )
+
+    def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
+        """One float32 array of spec.shape per input."""
+        import torch
+
+        if not inputs:
+            return []
+        windows = [self._windows(item) for item in inputs]
+        rows = iter(self._model.embed(self._samples(inputs, windows), self._layers, self._pooling))
+        pooled = []
+        for own in windows:
+            frames = [self._model.geometry.num_frames(window.stop - window.start) for window in own]
+            pooled.append(join_windows([next(rows) for _ in own], frames, self._pooling))
+        combined = self._layers.combine(torch.stack(pooled).unbind(dim=1))  # of [b, p] a layer
+        return list(combined.cpu().numpy())
+
+    def _windows(self, item: Input) -> list[slice]:
+        if self._as_published:
+            return [slice(0, item.length)]
+        return cut_windows(item.length, self._window, self._model.geometry.min_samples)
+
+    def _samples(self, inputs: Sequence[Input], windows: Sequence[Sequence[slice]]) -> Iterator[np.ndarray]:
+        """The samples of each window of each input, one after the other."""
+        for item, own in zip(inputs, windows, strict=True):
+            samples = item.value if self._as_published else self._model.normalise(item.value)
+            for window in own:
+                yield samples[window]
+
+
+def join_windows(rows: Sequence[torch.Tensor], frames: Sequence[int], pooling: str) -> torch.Tensor:
+    """What pooling over the frames of all windows together gives, of the pooled windows.
+
+    rows: k of float32 [s, p]; frames: of each window -> float32 [s, p]
+    """
+    import torch
+
+    if len(rows) == 1:
+        return rows[0]
+    stacked = torch.stack(list(rows)).chunk(len(POOLINGS[pooling]), dim=-1)  # [k, s, w] each
+    share = torch.tensor(frames, dtype=torch.float64, device=rows[0].device)[:, None, None] / sum(frames)
+    joined = {"mean": lambda part: (part * share).sum(dim=0).float(), "max": lambda part: part.amax(dim=0)}
+    return torch.cat([joined[name](part) for name, part in zip(pooling.split("+"), stacked, strict=True)], dim=-1)
+
+
+@dataclass(frozen=True)
+class SpeechPreparer:
+    """Clip -> samples, float32 [n], as decoded. window: in samples"""
+
+    need: AudioNeed
+    geometry: FrameGeometry
+    window: int
+
+    def __call__(self, clip: Clip, /) -> Input:
+        """Raises UnavailableError: what `Clip.sound` raises, and too-short for less than the model's smallest input."""
+        sound = clip.sound(self.need)
+        num_samples, smallest = len(sound.samples), self.geometry.min_samples
+        if num_samples < smallest:
+            detail = f"{num_samples} samples at {sound.rate_hz} Hz (at least {smallest}, what one frame is made of)"
+            raise UnavailableError(Reason.TOO_SHORT, detail)
+        windows = cut_windows(num_samples, self.window, smallest)
+        num_frames = sum(self.geometry.num_frames(window.stop - window.start) for window in windows)
+        counts = {"num_samples": num_samples, "num_frames": num_frames, "cut": int(sound.cut)}
+        return Input(sound.samples, num_samples, (clip.digest,), (counts,))

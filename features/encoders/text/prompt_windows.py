@@ -1,0 +1,103 @@
+"""From a dialogue to the windows of token ids that hold its turns' prompts, for a causal language model.
+
+The ids of a prompt are the joined ids of its pieces (`prompts.report_pieces`), each tokenised alone. For GPT-2 they
+equal its own tokenisation of the whole string. Other tokenizers may differ at the joints: one that puts a space before
+every text puts it before every piece.
+
+A window holds at most `max_tokens` ids: what the tokenizer puts before a text (nothing for GPT-2, one token for OPT and
+Llama), then the last ids of a prompt that fit. Positions count from 0 in every window. The prompts that fit whole are
+beginnings of one another, so the longest of them is the one window of all their turns; each later turn has its own.
+What a tokenizer puts behind a text is left out: an embedding is the state of the turn's own last token.
+
+published: the report's code cut its prompts on the right. Only the first ids are kept, so a turn beyond the window is
+given the state of the window's last token: a token of some past turn, the same for all such turns, and nothing that the
+turn itself says. Two prompts of MELD's test split are longer than GPT-2's 1,024 tokens, none of train and dev.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from features.digests import digest_of, sha256_bytes
+from features.encoders import Input
+from features.encoders.text.token_windows import special_tokens
+from features.errors import Reason, UnavailableError, UsageError
+from features.manifest import Dialogue
+from features.prompts import report_pieces
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class PromptWindow:
+    """ids: int32 [t]; turns: int64 [k], turns of the dialogue; places: int64 [k], where in ids each one ends."""
+
+    ids: np.ndarray
+    turns: np.ndarray
+    places: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """num_turns: turns of the dialogue, those without an embedding among them."""
+
+    num_turns: int
+    windows: tuple[PromptWindow, ...]
+
+
+class PromptPreparer:
+    """Makes Prompts of a Dialogue. It holds the fast tokenizer and no weights, and pickles.
+
+    tokenizer: a `tokenizers.Tokenizer` without truncation and padding
+    max_tokens: window, the special tokens before it included
+    Raises UsageError for a window that leaves no room for a token of text.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, published: bool = False) -> None:
+        self.tokenizer = tokenizer
+        self.prefix = np.array(special_tokens(tokenizer)[0], dtype=np.int32)
+        self.room = max_tokens - len(self.prefix)
+        if self.room < 1:
+            least = len(self.prefix) + 1
+            raise UsageError(f"max_tokens={max_tokens} leaves no room for text: at least {least}")
+        self.published = published
+
+    def __call__(self, dialogue: Dialogue) -> Input:
+        """One Input for all turns. A turn of blank text has no embedding, but stands in the prompts of later turns."""
+        pieces = [
+            self.tokenizer.encode(piece, add_special_tokens=False).ids for piece in report_pieces(dialogue.utterances)
+        ]
+        ids = np.array([token for piece in pieces for token in piece], dtype=np.int32)
+        ends = np.cumsum([len(piece) for piece in pieces])
+        starts = np.zeros_like(ends) if self.published else np.maximum(ends - self.room, 0)
+        stops = np.minimum(ends, starts + self.room)
+        unavailable = tuple(
+            UnavailableError(Reason.NO_TEXT, "the text is blank") if not utterance.text.strip() else None
+            for utterance in dialogue.utterances
+        )
+        wanted = [turn for turn, error in enumerate(unavailable) if error is None]
+        groups = [[turn for turn in wanted if starts[turn] == 0], *([turn] for turn in wanted if starts[turn] > 0)]
+        windows = tuple(self._window(ids, turns, starts, stops) for turns in groups if turns)
+        spans = [self._ids(ids, start, stop) for start, stop in zip(starts, stops, strict=True)]
+        return Input(
+            Prompts(len(pieces), windows),
+            sum(len(window.ids) for window in windows),
+            tuple(digest_of("prompt", sha256_bytes(span.astype("<i4").tobytes())) for span in spans),
+            tuple(
+                {"num_tokens": len(span), "cut": int(end > self.room)} for span, end in zip(spans, ends, strict=True)
+            ),
+            unavailable,
+        )
+
+    def _window(self, ids: np.ndarray, turns: list[int], starts: np.ndarray, stops: np.ndarray) -> PromptWindow:
+        """The window of turns that begin at one start, oldest first."""
+        start = starts[turns[0]]
+        places = stops[turns] - start + len(self.prefix) - 1
+        return PromptWindow(self._ids(ids, start, stops[turns[-1]]), np.array(turns), places)
+
+    def _ids(self, ids: np.ndarray, start: int, stop: int) -> np.ndarray:
+        return np.concatenate([self.prefix, ids[start:stop]])

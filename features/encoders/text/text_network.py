@@ -1,0 +1,168 @@
+"""A Hugging Face network that turns tokens into hidden states, and its tokenizer: what the text encoders share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.encoders import ENCODERS, EncoderRequest
+from features.encoders.devices import pin_fp32, to_device, torch_dtype
+from features.encoders.text.token_windows import bare_tokenizer, special_tokens
+from features.encoders.weights import TOKENIZER_FILES, find_model, first_line, load_model, quiet_transformers
+from features.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TextNetwork:
+    """b: batch, t: tokens, w: width.
+
+    tokenizer:      the bare fast tokenizer (see `token_windows.bare_tokenizer`)
+    mask_token:     transformers' AddedToken of a masked language model, or None
+    token_limit:    how many tokens the model takes, special tokens included
+    num_states:     how many hidden states it gives, its embeddings among them
+    """
+
+    def __init__(self, network: torch.nn.Module, tokenizer: Any, request: EncoderRequest) -> None:
+        """network, tokenizer: as `load_model` and `load_tokenizer` give them; they are changed and kept.
+
+        Raises WeightsError for a model that does not turn this tokenizer's tokens into hidden states.
+        """
+        self.model = model_name(request)
+        self.tokenizer = bare_tokenizer(tokenizer, self.model)
+        self.mask_token = next(
+            (token for token in tokenizer.added_tokens_decoder.values() if token.content == tokenizer.mask_token), None
+        )
+        self.token_limit = min(tokenizer.model_max_length, position_limit(network))
+        if request.dtype == "fp32":
+            pin_fp32()
+        network.config.use_cache = False  # type: ignore[union-attr]
+        self._check_vocabulary(network)
+        self._network = network.to(device=request.device, dtype=torch_dtype(request.dtype))
+        self.device = request.device
+        self._pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        self._widths, self._last_is_output = self._probe()
+        self.num_states = len(self._widths)
+
+    def window(self, max_tokens: int, request: EncoderRequest) -> int:
+        """The window in tokens. The default is lowered to the model's own limit.
+
+        Raises UsageError for one asked for beyond it.
+        """
+        if max_tokens <= self.token_limit:
+            return max_tokens
+        if "max_tokens" in request.settings:
+            raise UsageError(
+                f"{request.encoder}: max_tokens={max_tokens} is more than the {self.token_limit} tokens that the model"
+                " takes"
+            )
+        return self.token_limit
+
+    def width(self, layers: Sequence[int]) -> int:
+        """w of the given hidden states. Raises UsageError where they differ: a model may project its output."""
+        widths = {self._widths[layer] for layer in layers}
+        if len(widths) > 1:
+            raise UsageError(
+                f"hidden layers {list(layers)} of model {self.model!r} differ in width: choose one of them"
+            )
+        return widths.pop()
+
+    def hidden_states(self, windows: Sequence[np.ndarray], layers: Sequence[int]) -> list[torch.Tensor]:
+        """Token ids, int [t] a window -> per layer [b, t, w] in the compute dtype, padded to the longest window.
+
+        Padding follows a window, so that its positions count from 0, and is masked. What stands in it is meaningless.
+        layers: counted from the end, as `layers.parse_layers` gives them
+        """
+        import torch
+
+        size = (len(windows), max(map(len, windows)))
+        ids = np.full(size, self._pad_id, dtype=np.int64)
+        attended = np.zeros(size, dtype=np.int64)
+        for row, window in enumerate(windows):
+            ids[row, : len(window)] = window
+            attended[row, : len(window)] = 1
+        only_last = self._last_is_output and tuple(layers) == (-1,)
+        with torch.inference_mode():
+            output = self._run(to_device(ids, self.device), to_device(attended, self.device), not only_last)
+        return [output.last_hidden_state] if only_last else [output.hidden_states[layer] for layer in layers]
+
+    def _run(self, ids: torch.Tensor, attended: torch.Tensor, output_hidden_states: bool) -> Any:
+        """ids, attended: int64 [b, t], attended 1 where real -> transformers' output object."""
+        return self._network(input_ids=ids, attention_mask=attended, output_hidden_states=output_hidden_states)
+
+    def _probe(self) -> tuple[list[int], bool]:
+        """The width of each hidden state, and whether the last is what the model puts out, from a run over a window."""
+        import torch
+
+        prefix, suffix = special_tokens(self.tokenizer)
+        ids = torch.tensor([[*prefix, self._pad_id, *suffix]], device=self.device)
+        try:
+            with torch.inference_mode():
+                output = self._run(ids, torch.ones_like(ids), True)
+            widths = [state.shape[-1] for state in output.hidden_states]
+            return widths, torch.equal(output.hidden_states[-1], output.last_hidden_state)
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise WeightsError(
+                f"model {self.model!r} is no encoder of text ({first_line(error)}):"
+                " give one that AutoModel runs on tokens"
+            ) from error
+
+    def _check_vocabulary(self, network: Any) -> None:
+        import torch
+
+        embeddings = network.get_input_embeddings()
+        largest = max(self.tokenizer.get_vocab().values())
+        if isinstance(embeddings, torch.nn.Embedding) and largest >= embeddings.num_embeddings:
+            raise WeightsError(
+                f"model {self.model!r}: its tokenizer has ids up to {largest}, its network {embeddings.num_embeddings}"
+                " embeddings: they are not of one model"
+            )
+
+
+def model_name(request: EncoderRequest) -> str:
+    """What --model says, else the encoder's default."""
+    return request.model or ENCODERS[request.encoder].default_model or ""
+
+
+def load_text_network(request: EncoderRequest) -> tuple[TextNetwork, str]:
+    """The network and tokenizer that a request names, and the digest of the weights.
+
+    Raises WeightsError where the model is not to be had, or is none of text.
+    """
+    model = model_name(request)
+    folder = find_model(model, request.weights)
+    tokenizer = load_tokenizer(folder, model)
+    network, digest = load_model(folder, request.weights, model)
+    return TextNetwork(network, tokenizer, request), digest
+
+
+def load_tokenizer(folder: Path, model: str) -> Any:
+    """The model's own tokenizer. Where a folder has none, transformers would make an empty one that knows no word."""
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise WeightsError(f"model {model!r}: no tokenizer in {folder}: add its tokenizer.json to the folder")
+    try:
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise WeightsError(
+            f"the tokenizer of model {model!r} cannot be loaded ({first_line(error)}): add tokenizer.json to the folder"
+        ) from error
+
+
+def position_limit(network: torch.nn.Module) -> int:
+    """How many tokens a model has positions for. RoBERTa's kind counts them from behind its padding id, and has fewer
+    than its table of positions has rows."""
+    import torch
+
+    for name, module in network.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            before = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - before
+    limit: int | None = getattr(network.config, "max_position_embeddings", None)
+    return limit or 1 << 30

@@ -1,0 +1,121 @@
+"""`faces`: boxes and landmarks of the faces in sampled frames, by RetinaFace, as a sequence [n, 15] in units of frames.
+
+What a stored face is, `face_boxes` says. Faces are ordered by frame, then by score. Every box with a score above 0.02
+is kept, at most ten a frame, so that what derives from this feature chooses its own threshold. A clip without any is a
+sequence of length 0: that is a finding, not a failure.
+
+As published, the detector runs on the whole mosaic of `published_mosaic`, which is the one frame (x and y in units of
+the mosaic). A box taller than a frame of the mosaic (1/5) is dropped. So is one with a negative x1 or y1: the report
+cuts faces out with NumPy slices, and a slice from a negative index is empty. Consequence: faces at the left edge and at
+the top of the first frame are lost. Whether the mosaic was enlarged for the detector is not known;
+here it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from features.encoders import ENCODERS, EncoderRequest, Input, Reads
+from features.encoders.visual.face_boxes import (
+    CONFIDENCE,
+    MOST_FACES,
+    NUM_VALUES,
+    OVERLAP,
+    Faces,
+    Keep,
+    keep_visible,
+    pack,
+)
+from features.encoders.visual.pictures import AtMost, FramesPreparer, Pictures, whole
+from features.encoders.visual.published_mosaic import MOSAIC_SIZE, NUM_FRAMES, PUBLISHED_NEED, MosaicPreparer
+from features.encoders.visual.retinaface_network import MEAN, STD, FaceDetector, load_retinaface
+from features.encoders.weights import RANDOM_SEED
+from features.media import ClipNeeds, FramesNeed
+from features.spec import EncoderSpec
+
+VERSION = 1
+
+_BATCH_SIZE = {"cpu": 4, "cuda": 64}
+
+
+class FacesEncoder:
+    """See the module."""
+
+    reads: Reads = "clip"
+
+    def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:
+        """Raises UsageError for settings or a model that do not fit, WeightsError where weights are not to be had."""
+        self.prepare: FramesPreparer | MosaicPreparer
+        self._keep: Keep
+        resolved: dict[str, Any]
+        if request.as_published:
+            need, self.prepare, self._keep = PUBLISHED_NEED, MosaicPreparer(whole), keep_published
+            resolved = {"as_published": True, "frames": NUM_FRAMES, "frames_at": "ends", "mosaic": list(MOSAIC_SIZE)}
+        else:
+            need = FramesNeed(int(settings["frames"]), float(settings["max_seconds"]))
+            size = int(settings["size"])
+            self.prepare, self._keep = FramesPreparer(need, AtMost(size)), keep_visible
+            resolved = {"frames": need.count, "max_seconds": need.max_seconds, "size": size}
+        self.needs = ClipNeeds(frames=need)
+        resolved |= {"confidence": CONFIDENCE, "overlap": OVERLAP, "most_faces": MOST_FACES}
+        resolved |= {"interpolation": "bilinear", "mean": list(MEAN), "std": list(STD)}
+        if request.weights == "random":
+            resolved["random_seed"] = RANDOM_SEED
+        model = request.model or ENCODERS["faces"].default_model or ""
+        network, digest = load_retinaface(model, request.weights)
+        self._detector = FaceDetector(network, request.device, request.dtype)
+        self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
+        self.spec = EncoderSpec(
+            modality="visual",
+            encoder="faces",
+            version=VERSION,
+            depends="media",
+            kind="sequence",
+            shape=(NUM_VALUES,),
+            settings=resolved,
+            weights=request.weights,
+            weights_digest=digest,
+            compute_dtype=request.dtype,
+            model=model,
+            alias=request.alias,
+        )
+
+    def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
+        """float32 [n, 15] per input, n from 0 on; each input's `num_faces` count is set to n.
+
+        Where the network gives NaN or infinity for a frame, a row of NaN says so: it is not a frame without faces.
+        Frames of one size run together, those of other sizes on their own.
+        """
+        clips: list[Pictures] = [item.value for item in inputs]
+        sizes: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        for clip, pictures in enumerate(clips):
+            for place, picture in enumerate(pictures.distinct):
+                sizes.setdefault(picture.shape, []).append((clip, place))
+        found: dict[tuple[int, int], Faces | None] = {}
+        for places in sizes.values():
+            pictures_of_size = [clips[clip].distinct[place] for clip, place in places]
+            found |= zip(places, self._detector.faces(pictures_of_size, self._keep), strict=True)
+        results = []
+        for clip, item in enumerate(inputs):
+            rows = [_rows(found[clip, place], frame) for frame, place in enumerate(clips[clip].order)]
+            results.append(np.concatenate(rows))
+            item.counts[0]["num_faces"] = len(results[-1])
+        return results
+
+
+def _rows(faces: Faces | None, frame: int) -> np.ndarray:
+    """The stored rows [n, 15] of one frame's faces."""
+    if faces is None:
+        return np.full((1, NUM_VALUES), np.nan, np.float32)
+    return pack(Faces(np.full(len(faces), frame), faces.boxes, faces.scores, faces.landmarks))
+
+
+def keep_published(faces: Faces) -> Faces:
+    """Of the ten faces of highest score those that the report's code does not lose; see the module."""
+    best = faces.where(np.arange(len(faces))[:MOST_FACES])
+    x1, y1, _, y2 = best.boxes.T
+    left = best.where((y2 - y1 <= 1 / NUM_FRAMES) & (x1 >= 0) & (y1 >= 0))
+    return keep_visible(left)

@@ -1,0 +1,86 @@
+"""What the HLM12ERC report's code really showed to its networks: five frames as a mosaic, cropped with swapped axes.
+
+The code takes 5 frames at i/4 of the clip, each resized to 426 x 240, and stacks them to a mosaic 426 wide and 1200
+high. `Resize(256)` makes that 256 x 721. Then `crop(0, 0, 256, 721)` was meant as width and height, but torchvision
+takes height first: what is left is the top 256 rows, 721 pixels wide, of which the 465 right of the picture are black.
+
+Consequence: ResNet-50 sees the first frame and 78% of the second, beside a black field of 64.5% of its input; the other
+three frames never arrive. Global average pooling mixes the black field into every value.
+
+Deviation: the report normalises with its own data set's mean and deviation, which it does not publish; here they are
+ImageNet's. How it resized is not published either; here it is bilinear and antialiased, as torchvision does on PIL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.encoders import Input
+from features.encoders.visual.pictures import Pictures, Transform, input_of, resize, shorter_side
+from features.errors import UsageError
+from features.media import Clip, FramesNeed
+
+if TYPE_CHECKING:
+    from features.encoders.visual.vision_models import Backbone
+
+NUM_FRAMES = 5
+FRAME_SIZE = (426, 240)  # width, height
+MOSAIC_SIZE = (426, 1200)
+RESIZE = 256
+CROP_HEIGHT, CROP_WIDTH = 256, 721
+
+PUBLISHED_NEED = FramesNeed(NUM_FRAMES, 86_400.0, ends=True)
+"""The report cuts no clip short; a day is longer than any."""
+
+
+@dataclass(frozen=True)
+class MosaicPreparer:
+    """Clip -> Pictures with one picture: the mosaic, through `transform`."""
+
+    transform: Transform
+    need: FramesNeed = PUBLISHED_NEED
+
+    def __call__(self, clip: Clip, /) -> Input:
+        """Raises UnavailableError: what `Clip.frames` raises."""
+        frames = clip.frames(self.need)
+        return input_of(clip, frames, Pictures((self.transform(mosaic(frames.pixels)),), (0,)))
+
+
+def mosaic(frames: Sequence[np.ndarray]) -> np.ndarray:
+    """uint8 RGB [1200, 426, 3]: five frames, the first on top."""
+    return np.concatenate([resize(frame, FRAME_SIZE) for frame in frames])
+
+
+def published_crop(picture: np.ndarray) -> np.ndarray:
+    """uint8 RGB [256, 721, 3] of a mosaic: see the module."""
+    resized = resize(picture, shorter_side(picture.shape[1], picture.shape[0], RESIZE))
+    cropped = np.zeros((CROP_HEIGHT, CROP_WIDTH, 3), np.uint8)
+    seen = resized[:CROP_HEIGHT, :CROP_WIDTH]
+    cropped[: seen.shape[0], : seen.shape[1]] = seen
+    return cropped
+
+
+def published_settings(backbone: Backbone) -> dict[str, Any]:
+    """What a spec says of these pictures."""
+    return {
+        "as_published": True,
+        "frames": NUM_FRAMES,
+        "frames_at": "ends",
+        "mosaic": list(MOSAIC_SIZE),
+        "resize": RESIZE,
+        "crop": [CROP_HEIGHT, CROP_WIDTH],
+        "interpolation": "bilinear",
+        "architecture": backbone.settings["architecture"],
+        "mean": list(backbone.mean),
+        "std": list(backbone.std),
+    }
+
+
+def check_published(backbone: Backbone, model: str) -> None:
+    """Raises UsageError where the backbone is not the report's, ResNet-50."""
+    if backbone.settings["architecture"] != "resnet50":
+        raise UsageError(f"--as-published is for ResNet-50, not {model!r}: leave --model out or give its state file")

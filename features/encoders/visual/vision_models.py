@@ -1,0 +1,226 @@
+"""Backbones of the visual encoders: what turns pictures into vectors.
+
+Three kinds of `--model`: the name of a torchvision classifier (`resnet50`), a state file of ResNet-50
+(`.pth`, `.pt`, `.zip`, `.safetensors`, with its head or without), or a Hugging Face vision model (folder or hub id).
+
+A vector is what the classifier's last linear layer would read: 2048 values of ResNet-50. Of a Hugging Face model it is
+the mean over the last hidden state: over places for [b, c, h, w], over all tokens (the class token among them) for
+[b, t, w]. Of CLIP only the vision part runs.
+
+Legend: b pictures, d width of a vector, c channels, t tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torchvision
+from torchvision.models import get_model, get_model_weights
+
+from features.digests import weights_digest
+from features.encoders.state_files import (
+    digest_of_network,
+    is_state_file,
+    load_state,
+    published_file,
+    random_network,
+    read_state,
+)
+from features.encoders.visual.pictures import CentreCrop
+from features.encoders.weights import find_model, first_line, load_model, quiet_transformers
+from features.errors import UsageError, WeightsError, nearest
+
+Weights = Literal["pretrained", "random"]
+
+RESNET50 = "resnet50"
+_NO_BACKBONES = {
+    "googlenet": "its published weights want another normalisation than torchvision's preprocessing says",
+    "inception_v3": "its published weights want another normalisation than torchvision's preprocessing says",
+    "squeezenet1_0": "it has no linear layer at its end to take the input of",
+    "squeezenet1_1": "it has no linear layer at its end to take the input of",
+}
+# DenseNet's published files name their layers as torchvision did before 2018: `norm.1` for `norm1`.
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.(\d\..*)$")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network with its preprocessing.
+
+    network:  [b, 3, h, w] -> [b, d], in evaluation mode on the CPU
+    digest:   of its weights, before any cast and before batch norm is folded into the convolutions
+    width:    d
+    side:     pixels of the squares it is made for
+    mean, std: of each channel (red, green, blue), of values in [0, 1]
+    crop:     what prepares a frame for it; None where `processor` does that
+    processor: of a Hugging Face model: whole frames -> pixel values
+    settings: all of its preprocessing, as JSON values for the spec
+    """
+
+    network: torch.nn.Module
+    digest: str
+    width: int
+    side: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: CentreCrop | None
+    processor: Any = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def load_backbone(model: str, weights: Weights) -> Backbone:
+    """The backbone that --model names: see the module.
+
+    Raises UsageError for an unknown name, WeightsError where the weights are not to be had or do not fit.
+    """
+    if is_state_file(model):
+        if weights == "random":
+            raise UsageError(f"--weights random takes no state file: leave {model!r} out, or name an architecture")
+        return _from_state_file(model)
+    known = torchvision_names()
+    if model in known:
+        return _from_torchvision(model, weights)
+    if "/" not in model and not Path(model).exists():
+        why = f" ({_NO_BACKBONES[model]})" if model in _NO_BACKBONES else ""
+        raise UsageError(
+            f"no vision model {model!r}{why}: give a state file, a folder, a hub id (owner/name), or one of"
+            f" torchvision's; {nearest(model, known)}"
+        )
+    return _from_hugging_face(model, weights)
+
+
+def torchvision_names() -> list[str]:
+    """The classifiers of torchvision that can be a backbone."""
+    return [name for name in torchvision.models.list_models(module=torchvision.models) if name not in _NO_BACKBONES]
+
+
+def _from_torchvision(name: str, weights: Weights) -> Backbone:
+    """A classifier of torchvision with its default weights."""
+    published = get_model_weights(name).DEFAULT
+    network = random_network(lambda: get_model(name, weights=None))
+    if weights == "pretrained":
+        state = read_state(published_file(published.url, name, check_hash=True))
+        renamed: Mapping[str, torch.Tensor] = state
+        if name.startswith("densenet"):
+            renamed = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
+        try:
+            network.load_state_dict(renamed)
+        except (RuntimeError, ValueError) as error:
+            raise WeightsError(
+                f"{published.url.rpartition('/')[2]} in torch.hub's folder is not torchvision's {name}"
+                f" ({first_line(error)}): remove it, and it is fetched again"
+            ) from error
+    width = _without_head(network)
+    return _of_torchvision(name, network, digest_of_network(network), width)
+
+
+def _from_state_file(model: str) -> Backbone:
+    """ResNet-50 with the weights of a file; preprocessing is that of torchvision's default weights (IMAGENET1K_V2)."""
+    state = read_state(Path(model))
+    network = random_network(lambda: get_model(RESNET50, weights=None))
+    width = _without_head(network)
+    digest = load_state(network, state, f"state file {model!r}", "ResNet-50", spare=("fc.",))
+    return _of_torchvision(RESNET50, network, digest, width)
+
+
+def _of_torchvision(name: str, network: torch.nn.Module, digest: str, width: int) -> Backbone:
+    preset = get_model_weights(name).DEFAULT.transforms()
+    crop = CentreCrop(preset.resize_size[0], preset.crop_size[0], preset.interpolation.value)
+    mean, std = tuple(preset.mean), tuple(preset.std)
+    settings = {
+        "architecture": name,
+        "resize": crop.resize,
+        "crop": crop.crop,
+        "interpolation": crop.interpolation,
+        "mean": list(mean),
+        "std": list(std),
+    }
+    return Backbone(network, digest, width, crop.crop, mean, std, crop, settings=settings)
+
+
+def _without_head(network: torch.nn.Module) -> int:
+    """Put Identity in the place of the last linear layer, the classifier; returns how many values it read."""
+    name, head = [(name, part) for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)][-1]
+    owner, _, attribute = name.rpartition(".")
+    setattr(network.get_submodule(owner), attribute, torch.nn.Identity())
+    return head.in_features
+
+
+def _from_hugging_face(model: str, weights: Weights) -> Backbone:
+    """A Hugging Face vision model and its processor."""
+    folder = find_model(model, weights)
+    processor, processing = _load_processor(folder, model)
+    network, digest = load_model(folder, weights, model)
+    if isinstance(part := getattr(network, "vision_model", None), torch.nn.Module):
+        network, digest = part, weights_digest(part.state_dict())
+    config: Any = network.config
+    pooled = HiddenMean(network).eval()
+    side, mean, std = _square_of(processor, model)
+    try:
+        values = processor(
+            [np.zeros((side, side, 3), np.uint8)], return_tensors="pt", input_data_format="channels_last"
+        ).pixel_values
+        with torch.inference_mode():
+            width = pooled.float()(values).shape[-1]
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise WeightsError(
+            f"model {model!r} is no encoder of pictures ({first_line(error)}): give one that AutoModel runs on the"
+            " pixel values of its AutoImageProcessor"
+        ) from error
+    settings = {"architecture": config.model_type, "processor": processing}
+    return Backbone(pooled, digest, width, side, mean, std, None, processor, settings)
+
+
+class HiddenMean(torch.nn.Module):
+    """A Hugging Face model and the mean over its last hidden state, in fp32: [b, 3, h, w] -> [b, d]."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        hidden = self.network(pixel_values=pixel_values).last_hidden_state.float()
+        mean: torch.Tensor = hidden.mean(dim=(2, 3) if hidden.ndim == 4 else 1)
+        return mean
+
+
+def _load_processor(folder: Path, model: str) -> tuple[Any, dict[str, Any]]:
+    """The model's own image processor, and its configuration as JSON values."""
+    from transformers import AutoImageProcessor
+
+    try:
+        with quiet_transformers():
+            processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise WeightsError(
+            f"the image processor of model {model!r} cannot be loaded ({first_line(error)}):"
+            " add preprocessor_config.json to the folder"
+        ) from error
+    values = processor.to_dict()
+    return processor, {key: _plain(values[key]) for key in sorted(values) if values[key] is not None}
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types for what a processor's configuration holds."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _square_of(processor: Any, model: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Side, mean and deviation of the squares that a processor hands to its network."""
+    crop = getattr(processor, "crop_size", None) if getattr(processor, "do_center_crop", False) else None
+    sizes = dict(crop or getattr(processor, "size", None) or {})
+    side = sizes.get("height") or sizes.get("shortest_edge")
+    mean, std = getattr(processor, "image_mean", None), getattr(processor, "image_std", None)
+    if not side or mean is None or std is None or len(mean) != 3 or len(std) != 3:
+        raise WeightsError(f"model {model!r}: its image processor says no size, mean and deviation of three channels")
+    return int(side), tuple(map(float, mean)), tuple(map(float, std))
