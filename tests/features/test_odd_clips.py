@@ -96,9 +96,28 @@ ODD: dict[str, Odd] = {
 }
 
 
+@dataclass(frozen=True)
+class Corpus:
+    manifest: Manifest
+    root: Path
+    speech: Path
+
+    def extract(self, store: str, *, workers: int, batch_size: int | None = None) -> dict[str, Feature]:
+        """The features of one run of three encoders, by encoder."""
+        requests = [
+            EncoderRequest("waveform"),
+            EncoderRequest("wav2vec2", model=str(self.speech), batch_size=batch_size),
+            EncoderRequest("resnet50", model="resnet18", weights="random", batch_size=batch_size),
+        ]
+        encoders, _ = build_encoders(requests, self.root / store, "fp32")
+        jobs = plan_extraction(self.manifest, self.root / store, encoders, PlanOptions())
+        run_extraction(self.manifest, self.root / store, jobs, workers=workers)
+        return {job.plan.spec.encoder: Feature(self.root / store, job.key) for job in jobs}
+
+
 @pytest.fixture(scope="module")
-def extracted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, dict[str, Feature]]:
-    """All of ODD in one manifest, through one run of three encoders."""
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """All of ODD in one manifest."""
     root = tmp_path_factory.mktemp("odd")
     media = root / "media"
     media.mkdir()
@@ -106,21 +125,17 @@ def extracted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, dict[
     for name in names:
         ODD[name].make(media / name)
     manifest = replace(make_manifest(len(names), media=lambda number: names[number]), media_root=media)
-    speech = write_tiny_speech(root / "speech", "wav2vec2")
-    requests = [
-        EncoderRequest("waveform"),
-        EncoderRequest("wav2vec2", model=str(speech)),
-        EncoderRequest("resnet50", model="resnet18", weights="random"),
-    ]
-    encoders, _ = build_encoders(requests, root / "store", "fp32")
-    jobs = plan_extraction(manifest, root / "store", encoders, PlanOptions())
-    run_extraction(manifest, root / "store", jobs, workers=0)
-    return manifest, {job.plan.spec.encoder: Feature(root / "store", job.key) for job in jobs}
+    return Corpus(manifest, root, write_tiny_speech(root / "speech", "wav2vec2"))
+
+
+@pytest.fixture(scope="module")
+def features(corpus: Corpus) -> dict[str, Feature]:
+    return corpus.extract("store", workers=0)
 
 
 @pytest.mark.parametrize("name", list(ODD))
-def test_odd_clip(extracted: tuple[Manifest, dict[str, Feature]], name: str) -> None:
-    manifest, features = extracted
+def test_odd_clip(corpus: Corpus, features: dict[str, Feature], name: str) -> None:
+    manifest = corpus.manifest
     number = list(ODD).index(name)
     odd = ODD[name]
     waveform_short = odd.audio == "too-short"  # 10 ms are too short for wav2vec2's first frame, not for a waveform
@@ -136,8 +151,21 @@ def test_odd_clip(extracted: tuple[Manifest, dict[str, Feature]], name: str) -> 
     assert np.isfinite(rows.values).all()
 
 
-def test_the_centre_of_surround_sound_is_heard(extracted: tuple[Manifest, dict[str, Feature]]) -> None:
-    manifest, features = extracted
-    samples = features["waveform"].read_sequences([manifest.ids[list(ODD).index("surround.mp4")]])[0]
+def test_the_centre_of_surround_sound_is_heard(corpus: Corpus, features: dict[str, Feature]) -> None:
+    samples = features["waveform"].read_sequences([corpus.manifest.ids[list(ODD).index("surround.mp4")]])[0]
     assert samples is not None
     assert np.abs(samples).max() > 0.1
+
+
+def test_worker_processes_change_no_bit_and_batches_no_more_than_rounding(
+    corpus: Corpus, features: dict[str, Feature]
+) -> None:
+    by_workers = corpus.extract("by-workers", workers=2)
+    alone = corpus.extract("alone", workers=0, batch_size=1)
+    for encoder in ("wav2vec2", "resnet50"):
+        rows = features[encoder].read(corpus.manifest.ids)
+        np.testing.assert_array_equal(by_workers[encoder].read(corpus.manifest.ids).values, rows.values)
+        one_by_one = alone[encoder].read(corpus.manifest.ids)
+        assert rows.reason == one_by_one.reason
+        errors = np.linalg.norm(one_by_one.values - rows.values, axis=1)[rows.present]
+        assert (errors < 1e-5 * np.linalg.norm(rows.values, axis=1)[rows.present]).all()
