@@ -63,6 +63,7 @@ def build_encoder(request: EncoderRequest, store: Path, dtype: str) -> Encoder:
         other for other in DTYPES if (store / replace(encoder.spec, compute_dtype=other).folder / "spec.json").is_file()
     ]
     if len(begun) == 1 and begun[0] != encoder.spec.compute_dtype:
+        del encoder  # two large models may not fit the device at once
         return create(replace(request, dtype=begun[0]))
     return encoder
 

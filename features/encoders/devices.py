@@ -21,6 +21,13 @@ Result = TypeVar("Result")
 _CUDA = re.compile(r"cuda(?::(\d+))?")
 _AMPERE = (8, 0)  # the first compute capability with bf16 units
 _CPUINFO = Path("/proc/cpuinfo")
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""How libraries below torch say it, which raises a plain RuntimeError for them."""
 
 
 def resolve_device(device: str) -> str:
@@ -76,9 +83,9 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether an error of torch says that the device, or this machine for the CPU, has no room."""
     import torch
 
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
 
 
 def release_memory() -> None:
@@ -89,20 +96,34 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def split_on_out_of_memory(items: Sequence[Item], run: Callable[[Sequence[Item]], list[Result]]) -> list[Result]:
-    """`run(items)`; where memory runs out, the items are halved and each half is run, down to one item alone.
+class MemoryBatches:
+    """Runs items in batches of `size`. Where memory runs out the batch is halved, and later ones stay smaller."""
 
-    run: one result per item, independent of the items beside it
-    Raises what `run` raised for one item alone.
-    """
-    try:
-        return run(items)
-    except (RuntimeError, MemoryError) as error:
-        if len(items) < 2 or not is_out_of_memory(error):
-            raise
-    release_memory()  # outside the handler, whose traceback would keep the batch's tensors alive
-    middle = len(items) // 2
-    return split_on_out_of_memory(items[:middle], run) + split_on_out_of_memory(items[middle:], run)
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def run(self, items: Sequence[Item], work: Callable[[Sequence[Item]], list[Result]]) -> list[Result]:
+        """`work` of all items. work: one result per item, independent of the items beside it
+
+        Raises what `work` raised for one item alone; that item, not the size, is then taken to be at fault.
+        """
+        results: list[Result] = []
+        proven = self.size
+        while len(results) < len(items):
+            batch = items[len(results) : len(results) + self.size]
+            try:
+                results += work(batch)
+                proven = self.size
+                continue
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    self.size = proven
+                    raise
+            release_memory()  # outside the handler, whose traceback would keep the batch's tensors alive
+            self.size = len(batch) // 2
+        return results
 
 
 def pin_fp32() -> None:

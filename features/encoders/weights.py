@@ -48,7 +48,8 @@ TOKENIZER_FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
-_INPUT_FILES = (*TOKENIZER_FILES, "preprocessor_config.json")
+PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+_INPUT_FILES = (*TOKENIZER_FILES, *PREPROCESSOR_FILES)
 _SMALL_FILES = (
     _CONFIG,
     "tokenizer_config.json",
@@ -59,6 +60,39 @@ _SMALL_FILES = (
 )
 _WEIGHT_FILES = (_WEIGHTS, _INDEXES[0], "model-*-of-*.safetensors")
 _TORCH_WEIGHT_FILES = (_TORCH_WEIGHTS, _INDEXES[1], "pytorch_model-*-of-*.bin")
+_SHAPING = (
+    "model_type",
+    "hidden_act",
+    "activation_function",
+    "n_head",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "num_heads",
+    "head_dim",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "rms_norm_eps",
+    "position_embedding_type",
+    "scale_attn_weights",
+    "scale_attn_by_inverse_layer_idx",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "sliding_window",
+    "max_bucket_distance",
+    "do_stable_layer_norm",
+    "do_layer_norm_before",
+    "feat_extract_norm",
+    "feat_extract_activation",
+    "conv_stride",
+    "squeeze_factor",
+    "adapter_stride",
+    "image_size",
+    "patch_size",
+    "window_size",
+)
+"""Fields of a config that change the numbers without showing in the names and shapes of the weights."""
+
 _UNREAD = ("pooler", "masked_spec_embed")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_TIMEOUT_S = 10.0
@@ -137,6 +171,16 @@ def load_model(folder: Path, weights: Weights = "pretrained", model: str | None 
             f" ({left_random[0]}, ...): give a whole checkpoint, or --weights random to test without one"
         )
     return _bare(network)
+
+
+def architecture(config: Any) -> dict[str, Any]:
+    """What a transformers config says of the numbers beyond the weights, as JSON values; part of a fingerprint.
+
+    A choice of fields, not the whole config, which changes with transformers' versions.
+    """
+    found = {key: getattr(config, key) for key in _SHAPING if getattr(config, key, None) is not None}
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    return plain
 
 
 def random_model(config: Any) -> tuple[torch.nn.Module, str]:

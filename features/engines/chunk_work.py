@@ -7,8 +7,9 @@ Batches depend on the order of the manifest and on nothing else, so that the num
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -16,13 +17,17 @@ import numpy as np
 
 from features.encoders import DerivedEncoder, Encoder, Input, Turn
 from features.engines.decode import ClipResult, as_unavailable
+from features.engines.encode_queue import EncodeQueue
 from features.errors import Reason, UnavailableError
 from features.manifest import Dialogue, Manifest
 from features.store.feature import Feature
 from features.store.ledger import LedgerRow
 from features.store.plan import Chunk, Plan
 
-_BATCHES_WAITING = 8  # of decoded clips: enough to find like lengths, few enough to hold their frames in memory
+# Decoded clips wait until 8 batches or 64 of them are full, and at least one batch: enough to find like lengths, few
+# enough to hold their frames in memory and to encode while others are decoded.
+_BATCHES_WAITING = 8
+_CLIPS_WAITING = 64
 
 Advance = Callable[[int], object]
 
@@ -62,14 +67,15 @@ class _Waiting:
 
 
 class ChunkWork:
-    """See the module. `rows` and `embeddings` are whole once nothing is waiting."""
+    """See the module. `rows` and `embeddings` are whole once nothing is waiting and the queue is finished."""
 
-    def __init__(self, manifest: Manifest, job: Job, chunk: Chunk, advance: Advance) -> None:
+    def __init__(self, manifest: Manifest, job: Job, chunk: Chunk, queue: EncodeQueue, advance: Advance) -> None:
         self.job = job
         self.chunk = chunk
         self.rows: dict[int, LedgerRow] = {}
         self.embeddings: dict[str, np.ndarray] = {}
         self._manifest = manifest
+        self._queue = queue
         self._advance = advance
         self.wanted = frozenset(chunk.positions)
         self._waiting: list[_Waiting] = []
@@ -99,7 +105,8 @@ class ChunkWork:
             self._refuse(position, outcome, clip)
             return
         self._add(_Waiting((position,), outcome, clip.without_inputs()))
-        if len(self._waiting) >= self.job.batch_size * _BATCHES_WAITING:
+        size = self.job.batch_size
+        if len(self._waiting) >= max(size, min(size * _BATCHES_WAITING, _CLIPS_WAITING)):
             self.encode_waiting()
 
     def add_unread(self) -> None:
@@ -114,16 +121,28 @@ class ChunkWork:
                 self._refuse(position, UnavailableError(Reason.NO_MEDIA, "the manifest names no clip"))
 
     def encode_waiting(self) -> None:
-        """Encode what is waiting, in batches of like length."""
+        """Put what is waiting into the queue, behind that of the encoder it derives from."""
+        if self._sources is not None:
+            self._sources.encode_waiting()
         waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._queue.put(partial(self._encode_all, waiting))
+
+    def _encode_all(self, waiting: list[_Waiting]) -> None:
+        """Encode inputs in batches of like length."""
         if self._sources is not None:
             waiting = self._derived(waiting, self._sources)
         ordered = sorted(waiting, key=lambda entry: entry.item.length)
-        first = 0
-        while first < len(ordered):
+        first, proven = 0, self.job.batch_size
+        while first < len(ordered) and not self._queue.stopping.is_set():
             batch = ordered[first : first + self.job.batch_size]
             if self._encode(batch):
-                first += len(batch)
+                first, proven = first + len(batch), self.job.batch_size
+            elif len(batch) > 1:
+                self.job.batch_size = len(batch) // 2
+            else:  # this input is at fault, not the size
+                self._refuse_for_memory(batch[0])
+                first, self.job.batch_size = first + 1, proven
 
     def ledger_rows(self) -> list[LedgerRow]:
         """The row of each utterance, in the manifest's order. Expects nothing to be waiting."""
@@ -153,11 +172,11 @@ class ChunkWork:
                 stored = sources.of(position, self._manifest.ids[position])
                 found.append(_Waiting(entry.positions, encoder.derive(entry.item, stored), entry.clip))
             except Exception as error:
-                self._refuse(position, as_unavailable(error), entry.clip)
+                self._refuse(position, as_unavailable(error), entry.clip, entry.item.counts[0])
         return found
 
     def _encode(self, batch: list[_Waiting]) -> bool:
-        """Encode one batch; False where memory ran out and the batch size was halved."""
+        """Encode one batch; False where memory ran out."""
         from features.encoders.devices import is_out_of_memory, release_memory
 
         started = time.perf_counter()
@@ -169,13 +188,7 @@ class ChunkWork:
             arrays = None
         if arrays is None:
             release_memory()
-            if len(batch) > 1:
-                self.job.batch_size = len(batch) // 2
-                return False
-            detail = f"no room on the device for an input of length {batch[0].item.length}"
-            for position in batch[0].positions:
-                self._refuse(position, UnavailableError(Reason.OUT_OF_MEMORY, detail), batch[0].clip)
-            return True
+            return False
         seconds = time.perf_counter() - started
         self.job.seconds_encode += seconds
         share = seconds / sum(len(entry.positions) for entry in batch)
@@ -184,6 +197,11 @@ class ChunkWork:
                 if position in self.wanted and position not in self.rows:
                     self._keep(entry, index, array[index] if self.job.encoder.reads == "dialogue" else array, share)
         return True
+
+    def _refuse_for_memory(self, entry: _Waiting) -> None:
+        detail = f"no room on the device for an input of length {entry.item.length}"
+        for position in entry.positions:
+            self._refuse(position, UnavailableError(Reason.OUT_OF_MEMORY, detail), entry.clip)
 
     def _keep(self, entry: _Waiting, index: int, embedding: np.ndarray, seconds: float) -> None:
         position, clip = entry.positions[index], entry.clip
@@ -201,7 +219,13 @@ class ChunkWork:
         )
         self._advance(1)
 
-    def _refuse(self, position: int, error: UnavailableError, clip: ClipResult | None = None) -> None:
+    def _refuse(
+        self,
+        position: int,
+        error: UnavailableError,
+        clip: ClipResult | None = None,
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
         """Record why an utterance has no embedding, unless it was not asked for or has its row."""
         if position not in self.wanted or position in self.rows:
             return
@@ -214,30 +238,43 @@ class ChunkWork:
             media_size=clip.size if clip else None,
             media_mtime_ns=clip.mtime_ns if clip else None,
             seconds_decode=clip.seconds if clip else None,
+            counts=(dict(counts) if counts else {}) | ({"num_faces": 0} if error.reason is Reason.NO_FACE else {}),
         )
         self._advance(1)
+
+
+class StoredSource:
+    """The feature that another derives from, opened once: its rows from before this run do not change in it."""
+
+    def __init__(self, root: Path, source: Job) -> None:
+        self.folder = source.key
+        exists = (root / source.key / "spec.json").is_file()
+        self.feature = Feature(root, source.key) if exists else None
 
 
 class SourceRows:
     """What an encoder derives from: the rows that its source makes of the same chunk, else those of the store."""
 
-    def __init__(self, root: Path, manifest: Manifest, derived: ChunkWork, source: Job, made: ChunkWork | None) -> None:
-        """made: the source's work on the same chunk, where it has any."""
-        self._folder = source.key
+    def __init__(self, manifest: Manifest, derived: ChunkWork, stored: StoredSource, made: ChunkWork | None) -> None:
+        """stored: what earlier runs left; made: the source's work on the same chunk, where it has any."""
+        self._folder = stored.folder
         self._made = made
         self._making = made.wanted if made else frozenset()
         ids = [manifest.ids[position] for position in derived.chunk.positions if position not in self._making]
         self._stored: dict[str, np.ndarray | None] = {}
         self._reasons: dict[str, str | None] = {}
-        if ids and (root / self._folder / "spec.json").is_file():
-            feature = Feature(root, self._folder)
-            self._stored = dict(zip(ids, feature.read_sequences(ids), strict=True))
-            self._reasons = dict(zip(ids, feature.reasons(ids), strict=True))
+        if ids and stored.feature is not None:
+            self._stored = dict(zip(ids, stored.feature.read_sequences(ids), strict=True))
+            self._reasons = dict(zip(ids, stored.feature.reasons(ids), strict=True))
+
+    def encode_waiting(self) -> None:
+        """Put what is waiting for the source's encoder into the queue."""
+        if self._made is not None:
+            self._made.encode_waiting()
 
     def of(self, position: int, utterance_id: str) -> np.ndarray:
         """The source's embedding of an utterance. Raises UnavailableError with its reason where it has none."""
         if self._made is not None and position in self._making:
-            self._made.encode_waiting()
             found = self._made.embeddings.get(utterance_id)
             if found is None:
                 row = self._made.rows[position]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,8 +10,9 @@ from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
-from features.engines.chunk_work import Advance, ChunkWork, Job, SourceRows
+from features.engines.chunk_work import Advance, ChunkWork, Job, SourceRows, StoredSource
 from features.engines.decode import ClipReader, ClipTask, DecodePool, auto_workers
+from features.engines.encode_queue import EncodeQueue
 from features.manifest import Manifest
 from features.media import ClipNeeds
 from features.store.plan import Chunk
@@ -34,6 +36,12 @@ def run_local(
     `workers` decode (None: as many as help, 0: this process). `advance` is called with the number of embeddings done.
     Whatever stops it, committed shards stay, and the chunk in hand is done again next time.
     """
+    lock = threading.Lock()
+
+    def counted(number: int) -> None:  # by the thread that takes decoded clips and the one that encodes
+        with lock:
+            advance(number)
+
     with ExitStack() as stack:
         at_work = [job for job in jobs if job.plan.chunks]
         writers = {job.key: stack.enter_context(open_writer(root, job.plan.spec, shard)) for job in at_work}
@@ -42,8 +50,8 @@ def run_local(
         clips = [job for job in at_work if job.encoder.reads == "clip"]
         # Apart, so that encoding text does not compete with decoding for the same cores.
         for finished in (
-            _encode_texts(manifest, texts, advance),
-            _encode_clips(manifest, root, jobs, clips, workers, advance),
+            _encode_texts(manifest, texts, counted),
+            _encode_clips(manifest, root, jobs, clips, workers, counted),
         ):
             waiting: list[Future[None]] = []
             for work in finished:
@@ -57,7 +65,7 @@ def run_local(
 def _encode_texts(manifest: Manifest, jobs: Sequence[Job], advance: Advance) -> Iterator[ChunkWork]:
     for job in jobs:
         for chunk in job.plan.chunks:
-            work = ChunkWork(manifest, job, chunk, advance)
+            work = ChunkWork(manifest, job, chunk, EncodeQueue(threaded=False), advance)
             work.add_texts()
             work.encode_waiting()
             yield work
@@ -74,6 +82,8 @@ def _encode_clips(
     """Walk the chunks: decode once what any of the jobs lacks, and encode it for each of them."""
     jobs = sorted(jobs, key=lambda job: job.plan.spec.derives_from is not None)
     sources = {job.plan.spec.fingerprint: job for job in all_jobs}
+    derived = [job.plan.spec.derives_from for job in jobs if job.plan.spec.derives_from is not None]
+    stored = {fingerprint: StoredSource(root, sources[fingerprint]) for fingerprint in derived}
     chunks = {(job.key, chunk.number): chunk for job in jobs for chunk in job.plan.chunks}
     numbers = sorted({number for _, number in chunks})
     count = auto_workers(max((job.plan.left for job in jobs), default=0)) if workers is None else workers
@@ -83,16 +93,16 @@ def _encode_clips(
     def tasks_of(number: int) -> dict[int, ClipTask]:
         return _clip_tasks(manifest, [(job, chunks[job.key, number]) for job in jobs if (job.key, number) in chunks])
 
-    with DecodePool(readers, count) as pool:
+    with DecodePool(readers, count) as pool, EncodeQueue(threaded=count > 0) as queue:
         results = pool.map(task for number in numbers for task in tasks_of(number).values())
         for number in numbers:
             works: dict[str, ChunkWork] = {}
             for job in jobs:
                 if chunk := chunks.get((job.key, number)):
-                    works[job.key] = work = ChunkWork(manifest, job, chunk, advance)
+                    works[job.key] = work = ChunkWork(manifest, job, chunk, queue, advance)
                     if (fingerprint := job.plan.spec.derives_from) is not None:
-                        source = sources[fingerprint]
-                        work.derive_from(SourceRows(root, manifest, work, source, works.get(source.key)))
+                        made = works.get(stored[fingerprint].folder)
+                        work.derive_from(SourceRows(manifest, work, stored[fingerprint], made))
                     work.add_unread()
             for position, task in tasks_of(number).items():
                 clip = next(results)
@@ -100,7 +110,8 @@ def _encode_clips(
                     works[key].add_clip(position, clip)
             for work in works.values():
                 work.encode_waiting()
-                yield work
+            queue.finish()
+            yield from works.values()
 
 
 def _needs(job: Job) -> ClipNeeds:

@@ -22,9 +22,17 @@ import numpy as np
 
 from features.encoders import ENCODERS, EncoderRequest
 from features.encoders.audio.speech_frames import FrameGeometry
-from features.encoders.devices import pin_fp32, split_on_out_of_memory, to_device, torch_dtype
+from features.encoders.devices import MemoryBatches, pin_fp32, to_device, torch_dtype
 from features.encoders.layers import Layers
-from features.encoders.weights import find_model, first_line, load_model, quiet_transformers, random_model
+from features.encoders.weights import (
+    PREPROCESSOR_FILES,
+    architecture,
+    find_model,
+    first_line,
+    load_model,
+    quiet_transformers,
+    random_model,
+)
 from features.errors import UsageError, WeightsError
 from features.pooling import pool
 
@@ -34,23 +42,11 @@ if TYPE_CHECKING:
 MASKED = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 """Model types whose transformer, on a padded batch with its mask, gives each clip what it gives that clip alone."""
 
-_SHAPING = (
-    "model_type",
-    "num_attention_heads",
-    "hidden_act",
-    "layer_norm_eps",
-    "do_stable_layer_norm",
-    "feat_extract_norm",
-    "feat_extract_activation",
-    "conv_stride",
-    "max_bucket_distance",
-    "squeeze_factor",
-    "adapter_stride",
-)
-"""Fields of a config that change the numbers without showing in the names and shapes of the weights."""
-
 _MAX_FRAMES = {"cpu": 4500, "cuda": 48000}
 """Padded frames in one batch of the transformer; 30 s are 1499."""
+
+_MAX_WINDOWS = 1024
+"""Windows in one batch of the transformer, where memory has not run out yet."""
 
 _WANTED = "give a speech encoder on raw waveforms, such as wav2vec2, HuBERT or WavLM"
 
@@ -75,7 +71,7 @@ class SpeechModel:
         self.settings = {
             "rate_hz": self.rate_hz,
             "normalise": "zero mean, unit variance" if self._extractor.do_normalize else "none",
-            "architecture": _shaping(network.config),
+            "architecture": architecture(network.config),
         }
         network = network.float()  # whatever the checkpoint's dtype
         for module in network.modules():  # the weight norm of positions, worked out once and before the cast
@@ -85,6 +81,7 @@ class SpeechModel:
             pin_fp32()
         self._dtype = torch_dtype(request.dtype)
         self._device = request.device
+        self._windows_at_once = MemoryBatches(_MAX_WINDOWS)
         self._network: Any = network.to(device=request.device, dtype=self._dtype)
         self.widths = self._probe()
 
@@ -156,7 +153,7 @@ class SpeechModel:
         def run(batch: Sequence[torch.Tensor]) -> list[torch.Tensor]:
             return self._transform(batch, chosen, pooling)
 
-        return split_on_out_of_memory(fronts, run)
+        return self._windows_at_once.run(fronts, run)
 
     def _transform(self, fronts: Sequence[torch.Tensor], chosen: Sequence[int], pooling: str) -> list[torch.Tensor]:
         """The transformer on a padded batch; states are pooled as they pass, so that none is kept."""
@@ -206,8 +203,8 @@ def _load_extractor(folder: Path, model: str) -> Any:
     """The model's feature extractor. Raises WeightsError where there is none, or one of another input."""
     from transformers import AutoFeatureExtractor, Wav2Vec2FeatureExtractor
 
-    name = "preprocessor_config.json"
-    if not (folder / name).is_file():
+    name = PREPROCESSOR_FILES[0]
+    if not any((folder / known).is_file() for known in PREPROCESSOR_FILES):
         raise WeightsError(f"model {model!r} has no {name} in {folder}, as speech encoders have: add it, or {_WANTED}")
     try:
         with quiet_transformers():
@@ -226,12 +223,6 @@ def _geometry(config: Any, model: str | None) -> FrameGeometry:
         kind = getattr(config, "model_type", "unknown")
         raise WeightsError(f"model {model!r} ({kind}) has no convolutions over a raw waveform: {_WANTED}") from None
     return FrameGeometry(kernels, strides, getattr(config, "squeeze_factor", 1))
-
-
-def _shaping(config: Any) -> dict[str, Any]:
-    """The fields of _SHAPING that a config has, as JSON values."""
-    found = {key: getattr(config, key) for key in _SHAPING if hasattr(config, key)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 def _is_masked(network: Any) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.encoders import EncoderRequest, Input
-from features.encoders.devices import split_on_out_of_memory
+from features.encoders.devices import MemoryBatches
 from features.encoders.layers import parse_single_layer
 from features.encoders.text.prompt_windows import PromptPreparer, Prompts, PromptWindow
 from features.encoders.text.text_network import TextNetwork, load_tokenizer, model_name
@@ -64,10 +64,12 @@ class Gpt2Encoder:
         self._layer = parse_single_layer(settings["layer"], self._text.num_states)
         _check_causal(self._text)
         self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
+        self._batches = MemoryBatches(self.batch_size)
         resolved: dict[str, Any] = {
             "layer": str(self._layer),
             "max_tokens": window,
             "tokenizer": tokenizer_digest(self._text.tokenizer),
+            "architecture": self._text.architecture,
         }
         if request.as_published:
             resolved["as_published"] = True
@@ -94,11 +96,9 @@ class Gpt2Encoder:
         embeddings = [np.full((prompt.num_turns, *self.spec.shape), np.nan, dtype=np.float32) for prompt in prompts]
         windows = [(owner, window) for owner, prompt in enumerate(prompts) for window in prompt.windows]
         windows.sort(key=lambda pair: len(pair[1].ids))
-        for first in range(0, len(windows), self.batch_size):
-            group = windows[first : first + self.batch_size]
-            states = split_on_out_of_memory([window for _, window in group], self._states)
-            for (owner, window), state in zip(group, states, strict=True):
-                embeddings[owner][window.turns] = state
+        states = self._batches.run([window for _, window in windows], self._states)
+        for (owner, window), state in zip(windows, states, strict=True):
+            embeddings[owner][window.turns] = state
         return embeddings
 
     def _states(self, windows: Sequence[PromptWindow]) -> list[np.ndarray]:

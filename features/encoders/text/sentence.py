@@ -5,7 +5,7 @@ Layers are joined to one vector or stacked. `layers=-1, pooling=mean` is sentenc
 normalisation, and is stored so: unnormalised.
 
 `pooling=mask` asks a masked language model about the utterance in the words of `template` and takes the state at the
-mask: SPCL's embedding with `scope=context` and its default template (see `mask_template`).
+mask: SPCL's embedding with `scope=context`, `layers=-1` and the default template (see `mask_template`).
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class SentenceEncoder:
             "layers": self._layers.setting,
             "max_tokens": max_tokens,
             "tokenizer": tokenizer_digest(self._text.tokenizer),
+            "architecture": self._text.architecture,
         }
         if request.weights == "random":
             resolved["random_seed"] = RANDOM_SEED

@@ -40,6 +40,7 @@ class SentenceTokensEncoder:
             "layer": str(self._layer),
             "max_tokens": max_tokens,
             "tokenizer": tokenizer_digest(self._text.tokenizer),
+            "architecture": self._text.architecture,
         }
         if request.weights == "random":
             resolved["random_seed"] = RANDOM_SEED

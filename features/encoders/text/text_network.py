@@ -11,7 +11,14 @@ import numpy as np
 from features.encoders import ENCODERS, EncoderRequest
 from features.encoders.devices import pin_fp32, to_device, torch_dtype
 from features.encoders.text.token_windows import bare_tokenizer, special_tokens
-from features.encoders.weights import TOKENIZER_FILES, find_model, first_line, load_model, quiet_transformers
+from features.encoders.weights import (
+    TOKENIZER_FILES,
+    architecture,
+    find_model,
+    first_line,
+    load_model,
+    quiet_transformers,
+)
 from features.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ class TextNetwork:
 
     tokenizer:      the bare fast tokenizer (see `token_windows.bare_tokenizer`)
     mask_token:     transformers' AddedToken of a masked language model, or None
+    architecture:   what of its config changes the numbers
     token_limit:    how many tokens the model takes, special tokens included
     num_states:     how many hidden states it gives, its embeddings among them
     """
@@ -37,6 +45,7 @@ class TextNetwork:
         self.mask_token = next(
             (token for token in tokenizer.added_tokens_decoder.values() if token.content == tokenizer.mask_token), None
         )
+        self.architecture = architecture(network.config)
         self.token_limit = min(tokenizer.model_max_length, position_limit(network))
         if request.dtype == "fp32":
             pin_fp32()

@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils import fuse_conv_bn_eval
 from torchvision.models import ResNet
 
-from features.encoders.devices import pin_fp32, split_on_out_of_memory, to_device, torch_dtype
+from features.encoders.devices import MemoryBatches, pin_fp32, to_device, torch_dtype
 from features.encoders.visual.vision_models import Backbone
 
 _Values = Callable[[Sequence[np.ndarray]], torch.Tensor]
@@ -34,14 +34,26 @@ class PictureEncoder:
             fold_batch_norm(network)
         self._dtype = torch_dtype(dtype)
         self._network = network.to(device=device, dtype=self._dtype).to(memory_format=torch.channels_last)
-        self._processor = backbone.processor
+        self._processed = backbone.processor is not None
         self._device = device
         self._normalise = Normalise(backbone.mean, backbone.std, device)
-        self._at_once = _PICTURES_AT_ONCE[device.partition(":")[0]]
+        self._batches = MemoryBatches(_PICTURES_AT_ONCE[device.partition(":")[0]])
 
     def frames(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
-        """float32 [b, d] on the device, of frames as the backbone's `crop` made them, or whole ones for a processor."""
-        return self._in_batches(frames, self._values if self._processor is None else self._processed)
+        """float32 [b, d] on the device, of frames as the backbone's `crop` or its processor made them.
+
+        What a processor made is never padded: frames of another size are in a batch of their own.
+        """
+        if not self._processed:
+            return self._in_batches(frames, self._values)
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, frame in enumerate(frames):
+            places.setdefault(frame.shape, []).append(place)
+        vectors: dict[int, torch.Tensor] = {}
+        for alike in places.values():
+            made = self._in_batches([frames[place] for place in alike], self._stacked)
+            vectors |= zip(alike, made, strict=True)
+        return torch.stack([vectors[place] for place in range(len(frames))])
 
     def pictures(self, pictures: Sequence[np.ndarray]) -> torch.Tensor:
         """float32 [b, d] on the device, of uint8 RGB pictures [h, w, 3] of one size, which are only normalised."""
@@ -52,23 +64,16 @@ class PictureEncoder:
             values = values_of(batch).to(self._dtype).contiguous(memory_format=torch.channels_last)
             return list(self._network(values).float())
 
-        vectors: list[torch.Tensor] = []
         with torch.inference_mode():
-            for first in range(0, len(pictures), self._at_once):
-                batch = pictures[first : first + self._at_once]
-                vectors += split_on_out_of_memory(batch, run)
-            return torch.stack(vectors)
+            return torch.stack(self._batches.run(pictures, run))
 
     def _values(self, pictures: Sequence[np.ndarray]) -> torch.Tensor:
         """float32 [b, 3, h, w]"""
         return self._normalise(to_device(np.stack(pictures), self._device))
 
-    def _processed(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
-        """float32 [b, 3, h, w], by the model's own processor"""
-        values: torch.Tensor = self._processor(
-            list(frames), return_tensors="pt", input_data_format="channels_last"
-        ).pixel_values
-        return values.to(self._device)
+    def _stacked(self, values: Sequence[np.ndarray]) -> torch.Tensor:
+        """float32 [b, 3, h, w], normalised already"""
+        return to_device(np.stack(values), self._device)
 
 
 class Normalise:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -99,8 +99,19 @@ class Letterbox:
         return left, top, left + fitted_width, top + fitted_height
 
 
+@dataclass(frozen=True)
+class Processed:
+    """What a Hugging Face image processor makes of one frame: float32 [3, h, w]. Unpickling it loads transformers."""
+
+    processor: Any
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        made = self.processor([picture], return_tensors="pt", input_data_format="channels_last")
+        return np.asarray(made.pixel_values[0], np.float32)
+
+
 def whole(picture: np.ndarray) -> np.ndarray:
-    """The picture as it is: the model's own processor takes it from there."""
+    """The picture as it is."""
     return picture
 
 

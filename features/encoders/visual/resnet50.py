@@ -10,7 +10,7 @@ import torch
 
 from features.encoders import ENCODERS, EncoderRequest, Input, Reads
 from features.encoders.visual.picture_network import PictureEncoder
-from features.encoders.visual.pictures import FramesPreparer, Pictures, whole
+from features.encoders.visual.pictures import FramesPreparer, Pictures, Processed
 from features.encoders.visual.published_mosaic import (
     PUBLISHED_NEED,
     MosaicPreparer,
@@ -56,7 +56,7 @@ class ResNet50Encoder:
         else:
             need = FramesNeed(int(settings["frames"]), float(settings["max_seconds"]))
             self.needs = ClipNeeds(frames=need)
-            self.prepare = FramesPreparer(need, backbone.crop or whole)
+            self.prepare = FramesPreparer(need, backbone.crop or Processed(backbone.processor))
             resolved = {"frames": need.count, "max_seconds": need.max_seconds, "pooling": self._pooling}
             resolved |= backbone.settings
         if request.weights == "random":

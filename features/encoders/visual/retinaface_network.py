@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from features.encoders.devices import pin_fp32, split_on_out_of_memory, to_device, torch_dtype
+from features.encoders.devices import MemoryBatches, pin_fp32, to_device, torch_dtype
 from features.encoders.state_files import (
     digest_of_network,
     is_state_file,
@@ -74,6 +74,7 @@ class FaceDetector:
         self._network = network.to(device=device, dtype=self._dtype).to(memory_format=torch.channels_last)
         self._device = device
         self._normalise = Normalise(MEAN, STD, device)
+        self._batches: dict[tuple[int, int], MemoryBatches] = {}
         self._pixels = _PIXELS_AT_ONCE[device.partition(":")[0]]
 
     def faces(self, pictures: Sequence[np.ndarray], keep: Keep) -> list[Faces | None]:
@@ -82,15 +83,13 @@ class FaceDetector:
         pictures: uint8 RGB [h, w, 3], all of one size, which is never padded
         """
         height, width = pictures[0].shape[:2]
-        at_once = max(1, self._pixels // (height * width))
+        if (height, width) not in self._batches:
+            self._batches[height, width] = MemoryBatches(max(1, self._pixels // (height * width)))
 
         def run(batch: Sequence[np.ndarray]) -> list[Faces | None]:
             return faces_of_batch(*self.raw(batch), (height, width), keep)
 
-        found: list[Faces | None] = []
-        for first in range(0, len(pictures), at_once):
-            found += split_on_out_of_memory(pictures[first : first + at_once], run)
-        return found
+        return self._batches[height, width].run(pictures, run)
 
     def raw(self, pictures: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """RetinaFace's raw outputs, float32: offsets [b, p, 4], logits [b, p, 2], landmarks [b, p, 10]."""

@@ -33,7 +33,7 @@ from features.encoders.state_files import (
     read_state,
 )
 from features.encoders.visual.pictures import CentreCrop
-from features.encoders.weights import find_model, first_line, load_model, quiet_transformers
+from features.encoders.weights import architecture, find_model, first_line, load_model, quiet_transformers
 from features.errors import UsageError, WeightsError, nearest
 
 Weights = Literal["pretrained", "random"]
@@ -173,7 +173,7 @@ def _from_hugging_face(model: str, weights: Weights) -> Backbone:
             f"model {model!r} is no encoder of pictures ({first_line(error)}): give one that AutoModel runs on the"
             " pixel values of its AutoImageProcessor"
         ) from error
-    settings = {"architecture": config.model_type, "processor": processing}
+    settings = {"architecture": architecture(config), "processor": processing}
     return Backbone(pooled, digest, width, side, mean, std, None, processor, settings)
 
 
