@@ -530,7 +530,7 @@ def test_the_spec_says_what_was_done(gpt2: str) -> None:
     spec = _encoder(gpt2, layer=str(LAYERS)).spec
     assert (spec.modality, spec.encoder, spec.kind, spec.shape) == ("text", "gpt2", "vector", (WIDTH,))
     assert (spec.depends, spec.weights, spec.compute_dtype) == ("dialogue", "pretrained", "fp32")
-    assert set(spec.settings) == {"layer", "max_tokens", "tokenizer"}
+    assert set(spec.settings) == {"layer", "max_tokens", "tokenizer", "architecture"}
     assert spec.fingerprint == _encoder(gpt2).spec.fingerprint, "layer 3 of 3 is layer -1"
     assert spec.fingerprint != _encoder(gpt2, layer="-2").spec.fingerprint
 

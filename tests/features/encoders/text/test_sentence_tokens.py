@@ -103,7 +103,7 @@ def test_a_blank_text_is_missing_and_an_empty_batch_gives_nothing(tiny: Encoder)
 def test_the_spec_says_what_was_done(bert: str) -> None:
     spec = _encoder(bert).spec
     assert (spec.encoder, spec.kind, spec.shape, spec.depends) == ("sentence-tokens", "sequence", (WIDTH,), "text")
-    assert set(spec.settings) == {"layer", "max_tokens", "tokenizer"}
+    assert set(spec.settings) == {"layer", "max_tokens", "tokenizer", "architecture"}
     assert spec.fingerprint == _encoder(bert, layer="3").spec.fingerprint != _encoder(bert, layer="2").spec.fingerprint
     random = create(EncoderRequest("sentence-tokens", model=bert, weights="random")).spec
     assert (random.weights, random.settings["random_seed"]) == ("random", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torchvision.models import get_model
 
 from features.encoders.state_files import digest_of_network, random_network
 from features.encoders.visual.picture_network import PictureEncoder, fold_batch_norm
+from features.encoders.visual.pictures import Processed
 from features.encoders.visual.vision_models import load_backbone, torchvision_names
 from features.errors import UsageError, WeightsError
 
@@ -220,18 +222,29 @@ def test_a_hugging_face_model_gives_the_mean_of_its_last_hidden_state(tmp_path: 
     from transformers import AutoImageProcessor, AutoModel
 
     folder = write(tmp_path, kind)
-    encoder = PictureEncoder(load_backbone(folder, "pretrained"), "cpu", "fp32")
+    backbone = load_backbone(folder, "pretrained")
+    encoder = PictureEncoder(backbone, "cpu", "fp32")
+    prepare = pickle.loads(pickle.dumps(Processed(backbone.processor)))  # as it reaches a worker
     model, processor = AutoModel.from_pretrained(folder).eval(), AutoImageProcessor.from_pretrained(folder)
     network = model.vision_model if kind is clip else model
     frames = [picture(number, 61, 47) for number in range(3)] + [picture(3, 40, 80)]
-    ours = encoder.frames(frames)
+    ours = encoder.frames([prepare(frame) for frame in frames])
     for index, frame in enumerate(frames):
         with torch.inference_mode():
             hidden = network(**processor(frame, return_tensors="pt")).last_hidden_state
         reference = hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)
         torch.testing.assert_close(ours[index], reference[0], rtol=1e-4, atol=1e-5)
-    swapped = encoder.frames([np.ascontiguousarray(frame[:, :, ::-1]) for frame in frames])
+    swapped = encoder.frames([prepare(np.ascontiguousarray(frame[:, :, ::-1])) for frame in frames])
     assert (swapped - ours).norm() > 100 * 1e-5 * ours.norm()
+
+
+def test_frames_that_a_processor_made_of_other_sizes_are_not_padded(tmp_path: Path) -> None:
+    encoder = PictureEncoder(load_backbone(write(tmp_path, convnext), "pretrained"), "cpu", "fp32")
+    noise = np.random.default_rng(0)
+    frames = [noise.normal(size=(3, side, 32)).astype(np.float32) for side in (32, 64, 32)]
+    together = encoder.frames(frames)
+    for index, frame in enumerate(frames):
+        torch.testing.assert_close(together[index], encoder.frames([frame])[0], rtol=1e-4, atol=1e-5)
 
 
 def test_clips_vision_part_is_one_model_with_and_without_the_text_part(tmp_path: Path) -> None:
@@ -247,7 +260,8 @@ def test_clips_vision_part_is_one_model_with_and_without_the_text_part(tmp_path:
 
 def test_the_processor_is_in_the_settings(tmp_path: Path) -> None:
     settings = load_backbone(write(tmp_path, vit), "pretrained").settings
-    assert settings["architecture"] == "vit"
+    assert settings["architecture"]["model_type"] == "vit"
+    assert settings["architecture"]["num_attention_heads"] == 2
     assert settings["processor"]["image_mean"] == [0.5, 0.5, 0.5]
     assert settings["processor"]["size"] == {"height": 32, "width": 32}
 
