@@ -12,6 +12,7 @@ from features.engines.local import run_local
 from features.errors import UsageError
 from features.manifest import Manifest
 from features.spec import DTYPES
+from features.store import Feature
 from features.store.chunks import chunk_size, cut_chunks
 from features.store.plan import make_plan
 
@@ -38,12 +39,24 @@ def build_encoders(requests: Sequence[EncoderRequest], store: Path, dtype: str) 
         source = source_request(request)
         if source is not None:
             other = build_encoder(source, store, dtype)
+            take_stored_name(other, store)
             other = built.setdefault(other.spec.folder, other)
             request = replace(request, source=other.spec)
         encoder = build_encoder(request, store, dtype)
         built.setdefault(encoder.spec.folder, encoder)
         asked.add(encoder.spec.folder)
     return list(built.values()), frozenset(built) - asked
+
+
+def take_stored_name(encoder: Encoder, store: Path) -> None:
+    """Let an encoder continue the folder of its own feature where that has another name: an alias is not hashed."""
+    spec = encoder.spec
+    if (store / spec.folder).is_dir():
+        return
+    for path in sorted((store / spec.modality).glob(f"*-{spec.fingerprint[:8]}/spec.json")):
+        feature = Feature(store, f"{spec.modality}/{path.parent.name}")
+        if feature.fingerprint == spec.fingerprint:
+            encoder.spec = feature.spec
 
 
 def build_encoder(request: EncoderRequest, store: Path, dtype: str) -> Encoder:

@@ -14,7 +14,7 @@ from store_factory import DialogueEncoder, DialoguePreparer, HashEncoder, make_m
 from features.encoders import Input
 from features.engines.chunk_work import Job
 from features.errors import Reason, UnavailableError
-from features.extract import PlanOptions, plan_extraction, run_extraction
+from features.extract import PlanOptions, plan_extraction, run_extraction, take_stored_name
 from features.manifest import Dialogue, Manifest
 from features.media import ClipNeeds
 from features.store import Feature
@@ -213,3 +213,20 @@ def test_a_source_that_nobody_asked_for_does_no_more_than_is_needed(corpus: Mani
     run_extraction(corpus, tmp_path / "s", jobs, workers=0)
     assert source.encoded == []
     check_sums(corpus, tmp_path / "s", variant, count=20)
+
+
+def test_a_source_that_is_stored_under_an_alias_is_found(corpus: Manifest, tmp_path: Path) -> None:
+    named = Letters()
+    named.spec = replace(named.spec, alias="letters-of-mine")
+    run(corpus, tmp_path / "s", named)
+    source = Letters()
+    take_stored_name(source, tmp_path / "s")
+    assert source.spec.folder == named.spec.folder
+    derived = LetterSum(source)
+    run(corpus, tmp_path / "s", source, derived)
+    assert source.encoded == []
+    check_sums(corpus, tmp_path / "s", derived)
+    other = Letters()
+    other.spec = replace(other.spec, version=2)
+    take_stored_name(other, tmp_path / "s")
+    assert other.spec.alias is None
