@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,6 +69,11 @@ def torch_dtype(dtype: str) -> torch.dtype:
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+
+
+def for_device(values: Mapping[str, int], device: str) -> int:
+    """Of a default for `cpu` and one for `cuda`, that of this device."""
+    return values[device.partition(":")[0]]
 
 
 def to_device(array: np.ndarray, device: str) -> torch.Tensor:

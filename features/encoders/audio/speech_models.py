@@ -22,7 +22,7 @@ import numpy as np
 
 from features.encoders import ENCODERS, EncoderRequest
 from features.encoders.audio.speech_frames import FrameGeometry
-from features.encoders.devices import MemoryBatches, pin_fp32, to_device, torch_dtype
+from features.encoders.devices import MemoryBatches, for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.layers import Layers
 from features.encoders.weights import (
     PREPROCESSOR_FILES,
@@ -139,7 +139,7 @@ class SpeechModel:
 
     def _batches(self, fronts: Iterable[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
         """Consecutive windows [t, w] together, as many as stay within _MAX_FRAMES when padded."""
-        limit = _MAX_FRAMES[self._device.partition(":")[0]]
+        limit = for_device(_MAX_FRAMES, self._device)
         batch: list[torch.Tensor] = []
         for front in fronts:
             if batch and (len(batch) + 1) * max(len(front), *map(len, batch)) > limit:

@@ -24,12 +24,12 @@ from features.encoders.audio.published_sound import RATE_HZ as PUBLISHED_RATE_HZ
 from features.encoders.audio.published_sound import PublishedSoundPreparer
 from features.encoders.audio.speech_frames import FrameGeometry, cut_windows
 from features.encoders.audio.speech_models import SpeechModel
+from features.encoders.devices import for_device
 from features.encoders.layers import parse_layers
-from features.encoders.weights import RANDOM_SEED
+from features.encoders.specs import network_spec
 from features.errors import Reason, UnavailableError, UsageError
 from features.media import AudioNeed, Clip, ClipNeeds
 from features.pooling import POOLINGS, check_pooling
-from features.spec import EncoderSpec
 
 if TYPE_CHECKING:
     import torch
@@ -74,11 +74,10 @@ class Wav2Vec2Encoder:
             self.prepare = SpeechPreparer(need, model.geometry, self._window)
             sound = {"window_seconds": WINDOW_SECONDS}
         self.needs = ClipNeeds(audio=need)
-        self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
+        self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
         resolved = settings | {"layers": self._layers.setting} | model.settings | sound
-        if request.weights == "random":
-            resolved["random_seed"] = RANDOM_SEED
-        self.spec = EncoderSpec(
+        self.spec = network_spec(
+            request,
             modality="audio",
             encoder="wav2vec2",
             version=VERSION,
@@ -86,11 +85,8 @@ class Wav2Vec2Encoder:
             kind=self._layers.kind,
             shape=self._layers.shape(model.width(self._layers) * len(POOLINGS[self._pooling])),
             settings=resolved,
-            weights=request.weights,
             weights_digest=model.digest,
-            compute_dtype=request.dtype,
             model=model.name,
-            alias=request.alias,
         )
 
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:

@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.encoders import EncoderRequest, Input
-from features.encoders.devices import MemoryBatches
+from features.encoders.devices import MemoryBatches, for_device
 from features.encoders.layers import parse_single_layer
+from features.encoders.specs import network_spec
 from features.encoders.text.prompt_windows import PromptPreparer, Prompts, PromptWindow
 from features.encoders.text.text_network import TextNetwork, load_tokenizer, model_name
-from features.encoders.text.token_windows import tokenizer_digest
 from features.encoders.weights import (
-    RANDOM_SEED,
     find_model,
     first_line,
     has_config,
@@ -33,7 +32,6 @@ from features.encoders.weights import (
     random_model,
 )
 from features.errors import UsageError, WeightsError
-from features.spec import EncoderSpec
 
 if TYPE_CHECKING:
     import torch
@@ -63,19 +61,17 @@ class Gpt2Encoder:
         self.prepare = PromptPreparer(self._text.tokenizer, window, request.as_published)
         self._layer = parse_single_layer(settings["layer"], self._text.num_states)
         _check_causal(self._text)
-        self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
+        self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
         self._batches = MemoryBatches(self.batch_size)
         resolved: dict[str, Any] = {
             "layer": str(self._layer),
             "max_tokens": window,
-            "tokenizer": tokenizer_digest(self._text.tokenizer),
-            "architecture": self._text.architecture,
+            **self._text.settings,
         }
         if request.as_published:
             resolved["as_published"] = True
-        if request.weights == "random":
-            resolved["random_seed"] = RANDOM_SEED
-        self.spec = EncoderSpec(
+        self.spec = network_spec(
+            request,
             modality="text",
             encoder="gpt2",
             version=VERSION,
@@ -83,11 +79,8 @@ class Gpt2Encoder:
             kind="vector",
             shape=(self._text.width([self._layer]),),
             settings=resolved,
-            weights=request.weights,
             weights_digest=digest,
-            compute_dtype=request.dtype,
             model=self._text.model,
-            alias=request.alias,
         )
 
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:

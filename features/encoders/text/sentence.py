@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 
 from features.encoders import EncoderRequest, Input, Preparer
-from features.encoders.devices import to_device
+from features.encoders.devices import for_device, to_device
 from features.encoders.layers import parse_layers
+from features.encoders.specs import network_spec
 from features.encoders.text.mask_template import SPEAKER, TemplatePreparer
 from features.encoders.text.text_network import TextNetwork, load_text_network
-from features.encoders.text.token_windows import Window, WindowPreparer, check_scope, tokenizer_digest
-from features.encoders.weights import RANDOM_SEED
+from features.encoders.text.token_windows import Window, WindowPreparer, check_scope
 from features.errors import UsageError, nearest
 from features.pooling import POOLINGS, pool
-from features.spec import EncoderSpec
 
 VERSION = 1
 
@@ -58,17 +57,15 @@ class SentenceEncoder:
         self.prepare = _preparer(self._text, max_tokens, settings)
         self._pooling = "mean" if asks else pooling  # a mask's span is one token, which is its own mean
         self._layers = parse_layers(settings["layers"], self._text.num_states)
-        self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
+        self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
         resolved |= {
             "layers": self._layers.setting,
             "max_tokens": max_tokens,
-            "tokenizer": tokenizer_digest(self._text.tokenizer),
-            "architecture": self._text.architecture,
+            **self._text.settings,
         }
-        if request.weights == "random":
-            resolved["random_seed"] = RANDOM_SEED
         reads_more = settings["scope"] == "context" or (asks and SPEAKER in settings["template"])
-        self.spec = EncoderSpec(
+        self.spec = network_spec(
+            request,
             modality="text",
             encoder="sentence",
             version=VERSION,
@@ -76,11 +73,8 @@ class SentenceEncoder:
             kind=self._layers.kind,
             shape=self._layers.shape(self._text.width(self._layers.indices) * len(POOLINGS[self._pooling])),
             settings=resolved,
-            weights=request.weights,
             weights_digest=digest,
-            compute_dtype=request.dtype,
             model=self._text.model,
-            alias=request.alias,
         )
 
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from features.encoders import EncoderRequest, Input
+from features.encoders.devices import for_device
 from features.encoders.layers import parse_single_layer
+from features.encoders.specs import network_spec
 from features.encoders.text.text_network import load_text_network
-from features.encoders.text.token_windows import Window, WindowPreparer, tokenizer_digest
-from features.encoders.weights import RANDOM_SEED
-from features.spec import EncoderSpec
+from features.encoders.text.token_windows import Window, WindowPreparer
 
 VERSION = 1
 
@@ -35,16 +35,14 @@ class SentenceTokensEncoder:
         max_tokens = self._text.window(settings["max_tokens"], request)
         self.prepare = WindowPreparer(self._text.tokenizer, max_tokens)
         self._layer = parse_single_layer(settings["layer"], self._text.num_states)
-        self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
+        self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
         resolved: dict[str, Any] = {
             "layer": str(self._layer),
             "max_tokens": max_tokens,
-            "tokenizer": tokenizer_digest(self._text.tokenizer),
-            "architecture": self._text.architecture,
+            **self._text.settings,
         }
-        if request.weights == "random":
-            resolved["random_seed"] = RANDOM_SEED
-        self.spec = EncoderSpec(
+        self.spec = network_spec(
+            request,
             modality="text",
             encoder="sentence-tokens",
             version=VERSION,
@@ -52,11 +50,8 @@ class SentenceTokensEncoder:
             kind="sequence",
             shape=(self._text.width([self._layer]),),
             settings=resolved,
-            weights=request.weights,
             weights_digest=digest,
-            compute_dtype=request.dtype,
             model=self._text.model,
-            alias=request.alias,
         )
 
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from features.encoders import ENCODERS, EncoderRequest
 from features.encoders.devices import pin_fp32, to_device, torch_dtype
-from features.encoders.text.token_windows import bare_tokenizer, special_tokens
+from features.encoders.text.token_windows import bare_tokenizer, special_tokens, tokenizer_digest
 from features.encoders.weights import (
     TOKENIZER_FILES,
     architecture,
@@ -30,7 +30,7 @@ class TextNetwork:
 
     tokenizer:      the bare fast tokenizer (see `token_windows.bare_tokenizer`)
     mask_token:     transformers' AddedToken of a masked language model, or None
-    architecture:   what of its config changes the numbers
+    settings:       what of its tokenizer and config changes the numbers
     token_limit:    how many tokens the model takes, special tokens included
     num_states:     how many hidden states it gives, its embeddings among them
     """
@@ -45,7 +45,10 @@ class TextNetwork:
         self.mask_token = next(
             (token for token in tokenizer.added_tokens_decoder.values() if token.content == tokenizer.mask_token), None
         )
-        self.architecture = architecture(network.config)
+        self.settings = {
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "architecture": architecture(network.config),
+        }
         self.token_limit = min(tokenizer.model_max_length, position_limit(network))
         if request.dtype == "fp32":
             pin_fp32()

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from features.encoders import ENCODERS, EncoderRequest, Input, Reads
+from features.encoders.devices import for_device
+from features.encoders.specs import network_spec
 from features.encoders.visual.face_boxes import (
     CONFIDENCE,
     MOST_FACES,
@@ -32,9 +34,7 @@ from features.encoders.visual.face_boxes import (
 from features.encoders.visual.pictures import AtMost, FramesPreparer, Pictures, whole
 from features.encoders.visual.published_mosaic import MOSAIC_SIZE, NUM_FRAMES, PUBLISHED_NEED, MosaicPreparer
 from features.encoders.visual.retinaface_network import MEAN, STD, FaceDetector, load_retinaface
-from features.encoders.weights import RANDOM_SEED
 from features.media import ClipNeeds, FramesNeed
-from features.spec import EncoderSpec
 
 VERSION = 1
 
@@ -62,13 +62,12 @@ class FacesEncoder:
         self.needs = ClipNeeds(frames=need)
         resolved |= {"confidence": CONFIDENCE, "overlap": OVERLAP, "most_faces": MOST_FACES}
         resolved |= {"interpolation": "bilinear", "mean": list(MEAN), "std": list(STD)}
-        if request.weights == "random":
-            resolved["random_seed"] = RANDOM_SEED
         model = request.model or ENCODERS["faces"].default_model or ""
         network, digest = load_retinaface(model, request.weights)
         self._detector = FaceDetector(network, request.device, request.dtype)
-        self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
-        self.spec = EncoderSpec(
+        self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
+        self.spec = network_spec(
+            request,
             modality="visual",
             encoder="faces",
             version=VERSION,
@@ -76,11 +75,8 @@ class FacesEncoder:
             kind="sequence",
             shape=(NUM_VALUES,),
             settings=resolved,
-            weights=request.weights,
             weights_digest=digest,
-            compute_dtype=request.dtype,
             model=model,
-            alias=request.alias,
         )
 
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:

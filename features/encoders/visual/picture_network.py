@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils import fuse_conv_bn_eval
 from torchvision.models import ResNet
 
-from features.encoders.devices import MemoryBatches, pin_fp32, to_device, torch_dtype
+from features.encoders.devices import MemoryBatches, for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.visual.vision_models import Backbone
 
 _Values = Callable[[Sequence[np.ndarray]], torch.Tensor]
@@ -37,7 +37,7 @@ class PictureEncoder:
         self._processed = backbone.processor is not None
         self._device = device
         self._normalise = Normalise(backbone.mean, backbone.std, device)
-        self._batches = MemoryBatches(_PICTURES_AT_ONCE[device.partition(":")[0]])
+        self._batches = MemoryBatches(for_device(_PICTURES_AT_ONCE, device))
 
     def frames(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
         """float32 [b, d] on the device, of frames as the backbone's `crop` or its processor made them.

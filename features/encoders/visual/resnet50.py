@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from features.encoders import ENCODERS, EncoderRequest, Input, Reads
+from features.encoders.devices import for_device
+from features.encoders.specs import network_spec
 from features.encoders.visual.picture_network import PictureEncoder
 from features.encoders.visual.pictures import FramesPreparer, Pictures, Processed
 from features.encoders.visual.published_mosaic import (
@@ -19,11 +21,9 @@ from features.encoders.visual.published_mosaic import (
     published_settings,
 )
 from features.encoders.visual.vision_models import load_backbone
-from features.encoders.weights import RANDOM_SEED
 from features.errors import UsageError, nearest
 from features.media import ClipNeeds, FramesNeed
 from features.pooling import POOLINGS, pool
-from features.spec import EncoderSpec
 
 VERSION = 1
 SEQUENCE = "sequence"
@@ -59,13 +59,12 @@ class ResNet50Encoder:
             self.prepare = FramesPreparer(need, backbone.crop or Processed(backbone.processor))
             resolved = {"frames": need.count, "max_seconds": need.max_seconds, "pooling": self._pooling}
             resolved |= backbone.settings
-        if request.weights == "random":
-            resolved["random_seed"] = RANDOM_SEED
         self._encode = PictureEncoder(backbone, request.device, request.dtype)
         self._pictures = self._encode.pictures if published else self._encode.frames
-        self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
+        self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
         sequence = self._pooling == SEQUENCE
-        self.spec = EncoderSpec(
+        self.spec = network_spec(
+            request,
             modality="visual",
             encoder="resnet50",
             version=VERSION,
@@ -73,11 +72,8 @@ class ResNet50Encoder:
             kind="sequence" if sequence else "vector",
             shape=(backbone.width * (1 if sequence else len(POOLINGS[self._pooling])),),
             settings=resolved,
-            weights=request.weights,
             weights_digest=backbone.digest,
-            compute_dtype=request.dtype,
             model=model,
-            alias=request.alias,
         )
 
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:

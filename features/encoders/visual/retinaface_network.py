@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from features.encoders.devices import MemoryBatches, pin_fp32, to_device, torch_dtype
+from features.encoders.devices import MemoryBatches, for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.state_files import (
     digest_of_network,
     is_state_file,
@@ -75,7 +75,7 @@ class FaceDetector:
         self._device = device
         self._normalise = Normalise(MEAN, STD, device)
         self._batches: dict[tuple[int, int], MemoryBatches] = {}
-        self._pixels = _PIXELS_AT_ONCE[device.partition(":")[0]]
+        self._pixels = for_device(_PIXELS_AT_ONCE, device)
 
     def faces(self, pictures: Sequence[np.ndarray], keep: Keep) -> list[Faces | None]:
         """The faces of each picture, or None where the network gave NaN or infinity.

@@ -25,6 +25,8 @@ import torch
 
 from features.digests import canonical_json
 from features.encoders import ENCODERS, EncoderRequest, Input, Preparer, Reads
+from features.encoders.devices import for_device
+from features.encoders.specs import network_spec
 from features.encoders.visual.face_boxes import CONFIDENCE, Faces, unpack
 from features.encoders.visual.face_pictures import MARGIN, Square, areas, black_out, cut_out, square_around
 from features.encoders.visual.picture_network import PictureEncoder
@@ -37,10 +39,8 @@ from features.encoders.visual.published_mosaic import (
     published_settings,
 )
 from features.encoders.visual.vision_models import Backbone, load_backbone
-from features.encoders.weights import RANDOM_SEED
 from features.errors import Reason, UnavailableError, UsageError, nearest
 from features.media import ClipNeeds, FramesNeed
-from features.spec import EncoderSpec
 
 VERSION = 1
 MODES = ("blackout", "crop")
@@ -106,11 +106,10 @@ class RetinaFaceResNet50Encoder:
         self.prepare = way.prepare
         self._make = way.make
         resolved = way.settings | {"confidence": self._confidence}
-        if request.weights == "random":
-            resolved["random_seed"] = RANDOM_SEED
         self._encoder = PictureEncoder(backbone, request.device, request.dtype)
-        self.batch_size = request.batch_size or _BATCH_SIZE[request.device.partition(":")[0]]
-        self.spec = EncoderSpec(
+        self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
+        self.spec = network_spec(
+            request,
             modality="visual",
             encoder="retinaface-resnet50",
             version=VERSION,
@@ -118,12 +117,9 @@ class RetinaFaceResNet50Encoder:
             kind="vector",
             shape=(backbone.width,),
             settings=resolved,
-            weights=request.weights,
             weights_digest=backbone.digest,
-            compute_dtype=request.dtype,
             derives_from=source.fingerprint,
             model=model,
-            alias=request.alias,
         )
 
     def derive(self, item: Input, stored: np.ndarray) -> Input:
