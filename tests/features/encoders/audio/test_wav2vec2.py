@@ -6,7 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,18 +43,11 @@ from features.errors import Reason, UnavailableError, UsageError, WeightsError
 from features.media import decode_clip
 from features.spec import EncoderSpec
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LENGTHS = (20001, 400, 9000, 3200, 16000)
 VOICES = [voice(length, seed) for seed, length in enumerate(LENGTHS)]
 Folders = Callable[..., Path]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A model this small is slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,21 +24,14 @@ from features.encoders.text.gpt2 import VERSION
 from features.errors import Reason, UsageError, WeightsError
 from features.manifest import Dialogue
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHORT = dialogue(("Ross", "Hi!"), ("Joey", "oh my god, it's you…"), ("Ross", "why?\nwhy not"), name="short")
 LONG = dialogue(
     *((("Monica", "hello" + " no" * turn), ("Ross ", " so sad  and so happy"))[turn % 2] for turn in range(9))
 )
 ONE = dialogue(("", "alone: no name"), name="one")
 DIALOGUES = (LONG, SHORT, ONE)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A model this small is slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from features.encoders.text.text_network import position_limit
 from features.encoders.text.token_windows import Window, WindowPreparer
 from features.errors import Reason, UnavailableError, UsageError, WeightsError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEXTS = (
     "Oh my God!!",
     "no",
@@ -31,15 +32,6 @@ TEXTS = (
 LINES = tuple(zip(("Ross", "Monica", "Joey", "Ross", "Monica"), TEXTS, strict=True))
 SENTENCES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
 RELATIVE = 1e-5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A model this small is slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

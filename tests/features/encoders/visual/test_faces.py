@@ -6,7 +6,6 @@ import builtins
 import copy
 import pickle
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +28,11 @@ from features.encoders.visual.retinaface_network import FaceDetector
 from features.errors import Reason, UnavailableError, UsageError, WeightsError
 from features.media import Clip, decode_clip
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = [picture(number, 96, 64) for number in range(4)]
 OTHER = [picture(number, 64, 80) for number in range(4, 6)]
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures this few are as fast on one thread, and other processes are not in the way."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def encoder_of(published: bool = False, dtype: str = "fp32", model: str | None = None, **values: Any) -> Any:

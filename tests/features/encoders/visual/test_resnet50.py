@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,10 @@ from features.encoders.visual.resnet50 import VERSION
 from features.errors import Reason, UnavailableError, UsageError
 from features.media import Clip, decode_clip
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FRAMES = [[picture(5 * clip + index, 200, 150) for index in range(2)] for clip in range(4)]
 """Four clips of two frames."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures this few are as fast on one thread, and other processes are not in the way."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def encoder_of(model: str = "resnet18", dtype: str = "fp32", published: bool = False, **values: Any) -> Encoder:

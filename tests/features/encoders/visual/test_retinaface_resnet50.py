@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,8 @@ from features.encoders.visual.retinaface_resnet50 import VERSION
 from features.errors import Reason, UnavailableError, UsageError
 from features.spec import EncoderSpec
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FRAMES = [picture(number, 320, 180) for number in range(3)]
 EDGES = {
     "left": (0.0, 0.3, 0.15, 0.7),
@@ -34,15 +35,6 @@ EDGES = {
     "bottom": (0.4, 0.8, 0.55, 1.0),
     "corner": (0.9, 0.9, 1.0, 1.0),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures this few are as fast on one thread, and other processes are not in the way."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def source_of(**settings: Any) -> EncoderSpec:
