@@ -21,7 +21,7 @@ from timing import machine
 
 from features.encoders import DerivedEncoder, Encoder, EncoderRequest, Input
 from features.engines.chunk_work import Job
-from features.engines.decode import ClipReader, ClipTask, DecodePool, auto_workers
+from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
 from features.errors import UnavailableError
 from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
 from features.manifest import Manifest, build_manifest, read_manifest
@@ -57,9 +57,9 @@ def main(encoders: tuple[str, ...], manifest: Path, clips: int, tokenizer: str |
             built, implied = build_encoders([request], Path(folder), dtype)
             jobs = plan_extraction(table, Path(folder), built, PlanOptions(), implied)
             reads = {encoder.reads for encoder in built}
-            workers = auto_workers(len(table)) if reads == {"clip"} else 0
+            workers = DecodeOptions().workers_for(len(table)) if reads == {"clip"} else 0
             started = time.perf_counter()
-            run_extraction(table, Path(folder), jobs, workers=workers)
+            run_extraction(table, Path(folder), jobs, decoding=DecodeOptions(workers=workers))
             whole = time.perf_counter() - started
             readers = {job.key: ClipReader(job.encoder.needs, job.encoder.prepare) for job in jobs if workers}
             start_up = decoding(table, readers, workers, 1) if workers else 0.0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from features.encoders import Encoder, EncoderRequest, create, entry, source_request
 from features.engines.chunk_work import Job
+from features.engines.decode import DecodeOptions
 from features.engines.local import run_local
 from features.errors import UsageError
 from features.manifest import Manifest
@@ -127,9 +128,9 @@ def run_extraction(
     store: Path,
     jobs: Sequence[Job],
     *,
-    workers: int | None = None,
+    decoding: DecodeOptions | None = None,
     shard: tuple[int, int] | None = None,
     advance: Callable[[int], object] = lambda count: None,
 ) -> None:
     """Do the work of a plan on this machine; `jobs` are updated as it goes on."""
-    run_local(manifest, store, jobs, workers=workers, shard=shard, advance=advance)
+    run_local(manifest, store, jobs, decoding=decoding or DecodeOptions(), shard=shard, advance=advance)

@@ -12,6 +12,7 @@ import polars as pl
 
 from features.encoders import EncoderRequest
 from features.engines.chunk_work import Job
+from features.engines.decode import DecodeOptions
 from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
 from features.manifest import Manifest
 from features.store import Feature
@@ -26,7 +27,7 @@ def extract(
     dtype: str,
     options: PlanOptions,
     *,
-    workers: int | None = None,
+    decoding: DecodeOptions | None = None,
     dry_run: bool = False,
     as_json: bool = False,
 ) -> int:
@@ -41,7 +42,7 @@ def extract(
         started = time.perf_counter()
         with progress_bar(total, "utt" if len(jobs) == 1 else "emb", "extract") as bar:
             try:
-                run_extraction(manifest, store, jobs, workers=workers, shard=options.shard, advance=bar.update)
+                run_extraction(manifest, store, jobs, decoding=decoding, shard=options.shard, advance=bar.update)
             except KeyboardInterrupt:
                 bar.close()
                 click.echo("stopped: committed shards are kept; run the same command again to resume", err=True)

@@ -28,6 +28,24 @@ _FEW_CLIPS = 8
 
 
 @dataclass(frozen=True)
+class DecodeOptions:
+    """How clips are decoded.
+
+    workers:        processes that decode; None: as many as help, 0: the calling process, which cannot limit the time
+    clip_timeout_s: a clip that takes longer is given up
+    """
+
+    workers: int | None = None
+    clip_timeout_s: float = 300.0
+
+    def workers_for(self, num_clips: int) -> int:
+        """Processes for so many clips: none for a few (starting them takes longer), else one a core."""
+        if self.workers is not None:
+            return self.workers
+        return 0 if num_clips <= _FEW_CLIPS else len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
 class ClipReader:
     """What a worker needs of one encoder: what to decode, and how to make its input."""
 
@@ -102,17 +120,13 @@ def _work(task: ClipTask) -> ClipResult:
     return process_clip(task, _readers)
 
 
-def auto_workers(num_clips: int) -> int:
-    """Worker processes for so many clips: none for a few (starting them takes longer), else one a core."""
-    return 0 if num_clips <= _FEW_CLIPS else len(os.sched_getaffinity(0))
-
-
 @dataclass
 class DecodePool:
-    """Worker processes that decode clips. With `workers` = 0 the calling process decodes."""
+    """Worker processes that decode clips. With 0 workers the calling process decodes."""
 
     readers: dict[str, ClipReader]
     workers: int
+    clip_timeout_s: float = DecodeOptions.clip_timeout_s
     _pool: ProcessPoolExecutor | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:

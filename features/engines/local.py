@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
 from features.engines.chunk_work import Advance, ChunkWork, Job, SourceRows, StoredSource
-from features.engines.decode import ClipReader, ClipTask, DecodePool, auto_workers
+from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
 from features.engines.encode_queue import EncodeQueue
 from features.manifest import Manifest
 from features.media import ClipNeeds
@@ -27,14 +27,31 @@ def run_local(
     root: Path,
     jobs: Sequence[Job],
     *,
-    workers: int | None = None,
+    decoding: DecodeOptions,
     shard: tuple[int, int] | None = None,
     advance: Advance = lambda count: None,
 ) -> None:
+    """Do the jobs' work under the locks of their features. Whatever stops it, committed shards stay, and the chunk in
+    hand is done again next time.
+    """
+    with ExitStack() as stack:
+        writers = {
+            job.key: stack.enter_context(open_writer(root, job.plan.spec, shard)) for job in jobs if job.plan.chunks
+        }
+        run_chunks(manifest, root, jobs, writers, decoding, advance)
+
+
+def run_chunks(
+    manifest: Manifest,
+    root: Path,
+    jobs: Sequence[Job],
+    writers: Mapping[str, FeatureWriter],
+    decoding: DecodeOptions,
+    advance: Advance,
+) -> None:
     """Do the jobs' work, chunk by chunk, and commit a shard per chunk and encoder.
 
-    `workers` decode (None: as many as help, 0: this process). `advance` is called with the number of embeddings done.
-    Whatever stops it, committed shards stay, and the chunk in hand is done again next time.
+    writers: of every job with work, by its key. `advance` is called with the number of embeddings done.
     """
     lock = threading.Lock()
 
@@ -42,16 +59,14 @@ def run_local(
         with lock:
             advance(number)
 
-    with ExitStack() as stack:
+    with ThreadPoolExecutor(1, "write") as background:
         at_work = [job for job in jobs if job.plan.chunks]
-        writers = {job.key: stack.enter_context(open_writer(root, job.plan.spec, shard)) for job in at_work}
-        background = stack.enter_context(ThreadPoolExecutor(1, "write"))
         texts = [job for job in at_work if job.encoder.reads != "clip"]
         clips = [job for job in at_work if job.encoder.reads == "clip"]
         # Apart, so that encoding text does not compete with decoding for the same cores.
         for finished in (
             _encode_texts(manifest, texts, counted),
-            _encode_clips(manifest, root, jobs, clips, workers, counted),
+            _encode_clips(manifest, root, jobs, clips, decoding, counted),
         ):
             waiting: list[Future[None]] = []
             for work in finished:
@@ -76,7 +91,7 @@ def _encode_clips(
     root: Path,
     all_jobs: Sequence[Job],
     jobs: Sequence[Job],
-    workers: int | None,
+    decoding: DecodeOptions,
     advance: Advance,
 ) -> Iterator[ChunkWork]:
     """Walk the chunks: decode once what any of the jobs lacks, and encode it for each of them."""
@@ -86,14 +101,14 @@ def _encode_clips(
     stored = {fingerprint: StoredSource(root, sources[fingerprint]) for fingerprint in derived}
     chunks = {(job.key, chunk.number): chunk for job in jobs for chunk in job.plan.chunks}
     numbers = sorted({number for _, number in chunks})
-    count = auto_workers(max((job.plan.left for job in jobs), default=0)) if workers is None else workers
+    count = decoding.workers_for(max((job.plan.left for job in jobs), default=0))
     readers = {job.key: ClipReader(_needs(job), job.encoder.prepare) for job in jobs}
 
     @lru_cache(maxsize=_CHUNKS_KEPT)
     def tasks_of(number: int) -> dict[int, ClipTask]:
         return _clip_tasks(manifest, [(job, chunks[job.key, number]) for job in jobs if (job.key, number) in chunks])
 
-    with DecodePool(readers, count) as pool, EncodeQueue(threaded=count > 0) as queue:
+    with DecodePool(readers, count, decoding.clip_timeout_s) as pool, EncodeQueue(threaded=count > 0) as queue:
         results = pool.map(task for number in numbers for task in tasks_of(number).values())
         for number in numbers:
             works: dict[str, ChunkWork] = {}

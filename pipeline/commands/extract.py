@@ -54,7 +54,11 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
     "--batch-size", type=click.IntRange(1), metavar="N", help="Inputs encoded at once.  [default: the encoder's]"
 )
 @click.option(
-    "--workers", type=click.IntRange(0), metavar="N", help="Processes that decode clips.  [default: one a core]"
+    "--workers",
+    default="auto",
+    show_default=True,
+    metavar="auto|N",
+    help="Processes that decode clips (auto: one a core).",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N utterances that are left.")
 @click.option(
@@ -99,7 +103,7 @@ def command(
     device: str,
     dtype: str,
     batch_size: int | None,
-    workers: int | None,
+    workers: str,
     limit: int | None,
     shard: str | None,
     retry_failed: bool,
@@ -132,8 +136,10 @@ def command(
     for name in names:
         resolve_settings(name, request_settings, as_published)
     slice_of_work = _parse_shard(shard)
+    num_workers = _parse_workers(workers)
 
     from features.encoders.devices import resolve_device
+    from features.engines.decode import DecodeOptions
     from features.extract import PlanOptions
     from features.manifest import read_manifest
     from pipeline.extraction import extract
@@ -153,7 +159,8 @@ def command(
         for name in names
     ]
     options = PlanOptions(retry_failed, rehash, known_bad, limit, slice_of_work)
-    context.exit(extract(table, store, requests, dtype, options, workers=workers, dry_run=dry_run, as_json=as_json))
+    decoding = DecodeOptions(num_workers)
+    context.exit(extract(table, store, requests, dtype, options, decoding=decoding, dry_run=dry_run, as_json=as_json))
 
 
 def choose_encoders(modality: str | None, encoders: tuple[str, ...], preset: str) -> list[str]:
@@ -189,6 +196,14 @@ def _parse_shard(text: str | None) -> tuple[int, int] | None:
     if not (index.isdigit() and count.isdigit()) or not 1 <= int(index) <= int(count):
         raise UsageError(f"--shard {text!r} is not I/N with I from 1 to N: for three machines, 1/3, 2/3 and 3/3")
     return int(index), int(count)
+
+
+def _parse_workers(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise UsageError(f"--workers {text!r} is not a number of processes: give auto, 0 or more")
+    return int(text)
 
 
 def _list_encoders() -> None:

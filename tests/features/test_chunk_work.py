@@ -13,6 +13,7 @@ from store_factory import DialogueEncoder, DialoguePreparer, HashEncoder, make_m
 
 from features.encoders import Input
 from features.engines.chunk_work import Job
+from features.engines.decode import DecodeOptions
 from features.errors import Reason, UnavailableError
 from features.extract import PlanOptions, plan_extraction, run_extraction, take_stored_name
 from features.manifest import Dialogue, Manifest
@@ -22,7 +23,7 @@ from features.store import Feature
 
 def run(manifest: Manifest, root: Path, *encoders: Any, workers: int = 0, **options: Any) -> list[Job]:
     jobs = plan_extraction(manifest, root, encoders, PlanOptions(**options))
-    run_extraction(manifest, root, jobs, workers=workers)
+    run_extraction(manifest, root, jobs, decoding=DecodeOptions(workers=workers))
     return jobs
 
 
@@ -204,13 +205,13 @@ def test_a_source_that_nobody_asked_for_does_no_more_than_is_needed(corpus: Mani
         source.encoded.clear()
         implied = {source.spec.folder}
         jobs = plan_extraction(corpus, tmp_path / "s", [source, derived], PlanOptions(limit=limit), implied)
-        run_extraction(corpus, tmp_path / "s", jobs, workers=0)
+        run_extraction(corpus, tmp_path / "s", jobs, decoding=DecodeOptions(workers=0))
         assert len(source.encoded) == expected
     variant = LetterSum(source)
     variant.spec = replace(variant.spec, version=2)
     source.encoded.clear()
     jobs = plan_extraction(corpus, tmp_path / "s", [source, variant], PlanOptions(limit=20), implied)
-    run_extraction(corpus, tmp_path / "s", jobs, workers=0)
+    run_extraction(corpus, tmp_path / "s", jobs, decoding=DecodeOptions(workers=0))
     assert source.encoded == []
     check_sums(corpus, tmp_path / "s", variant, count=20)
 

@@ -18,7 +18,7 @@ from store_factory import DialogueEncoder, HashEncoder, make_manifest, make_spec
 
 from features.cards import DatasetCard
 from features.encoders import Input
-from features.engines.decode import ClipReader, ClipTask, DecodePool
+from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
 from features.errors import Reason, UnavailableError, UsageError
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest, build_manifest
@@ -29,7 +29,7 @@ from features.store import Feature
 def extract(manifest: Manifest, root: Path, encoder: Any, **options: Any) -> Feature:
     shard = options.get("shard")
     jobs = plan_extraction(manifest, root, [encoder], PlanOptions(**options))
-    run_extraction(manifest, root, jobs, workers=0, shard=shard)
+    run_extraction(manifest, root, jobs, decoding=DecodeOptions(workers=0), shard=shard)
     return Feature(root, encoder.spec.folder)
 
 
@@ -192,7 +192,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
 def run_clips(manifest: Manifest, root: Path, **options: Any) -> list[Feature]:
     encoders = [ClipEncoder("one"), ClipEncoder("two")]
     jobs = plan_extraction(manifest, root, encoders, PlanOptions(**options))
-    run_extraction(manifest, root, jobs, workers=0)
+    run_extraction(manifest, root, jobs, decoding=DecodeOptions(workers=0))
     return [Feature(root, encoder.spec.folder) for encoder in encoders]
 
 

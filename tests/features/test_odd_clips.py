@@ -14,6 +14,7 @@ from store_factory import make_manifest
 from tiny_speech import write_tiny_speech
 
 from features.encoders import EncoderRequest
+from features.engines.decode import DecodeOptions
 from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
 from features.manifest import Manifest
 from features.store import Feature
@@ -111,7 +112,7 @@ class Corpus:
         ]
         encoders, _ = build_encoders(requests, self.root / store, "fp32")
         jobs = plan_extraction(self.manifest, self.root / store, encoders, PlanOptions())
-        run_extraction(self.manifest, self.root / store, jobs, workers=workers)
+        run_extraction(self.manifest, self.root / store, jobs, decoding=DecodeOptions(workers=workers))
         return {job.plan.spec.encoder: Feature(self.root / store, job.key) for job in jobs}
 
 
