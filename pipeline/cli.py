@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -79,9 +80,10 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo(f"{name}: stopped", err=True)
-        return 130
+        cause = error.__cause__  # click makes an Abort of every KeyboardInterrupt
+        return 128 + (cause.number if isinstance(cause, Stopped) else signal.SIGINT)
     except BrokenPipeError:
         sys.stderr.close()
         return 141
@@ -101,8 +103,27 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         return 1
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal that asks the process to end, answered as Ctrl-C is: work in hand is finished or dropped cleanly."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped(number)
+
+
+def _end_cleanly_on_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup SIGHUP is ignored, and stays so
+            signal.signal(number, _stop)
+
+
 def main() -> None:
     """The console command `erc`."""
+    _end_cleanly_on_signals()
     # Threads of torch that wait for each other sleep instead of spinning: where something else runs on the same cores,
     # spinning made encoding four times slower (docs/LOG.md). It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -11,17 +11,33 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 
-from features.digests import digest_of, sha256_file
-from features.errors import ShardError
+from features.digests import digest_of
+from features.errors import ShardError, StoreError
 
 _RECORD = re.compile(r"(?P<chunk>\d{5,})(\.(?P<generation>\d+))?\.json")
 _MEMBER = re.compile(r"(\d{5,})(\.\d+)?\.(h5|parquet)")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.*")
+# Where a commit can be interrupted with something new on the disk.
+POINTS = tuple(
+    f"{member} {step}"
+    for member in ("spec", "tensors", "ledger", "record")
+    for step in ("written", "synced", "named", "durable")
+)
+_MENDS = {
+    errno.ENOSPC: "make space",
+    errno.EDQUOT: "make space within your quota",
+    errno.EFBIG: "raise the limit on the size of files",
+    errno.EROFS: "choose another --store",
+    errno.EACCES: "choose another --store, or mend its rights",
+    errno.EPERM: "choose another --store, or mend its rights",
+}
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 
 
@@ -109,8 +125,8 @@ def commit_shard(
     folder: Path,
     chunk: int,
     fingerprint: str,
-    write_tensors: Callable[[Path], None],
-    write_ledger: Callable[[Path, ShardName], None],
+    tensors: bytes,
+    make_ledger: Callable[[ShardName], bytes],
     utterances: int,
     ok: int,
     supersedes: bool,
@@ -118,7 +134,8 @@ def commit_shard(
     """Commit one shard under a name that is free, and return its record.
 
     Generation 0 is for utterances that have no row yet. `supersedes`, or a taken name, takes one more than the highest
-    generation of the folder.
+    generation of the folder. Raises StoreError where the folder cannot be written, and ShardError where another run
+    meddles; neither leaves anything of the shard behind.
     """
     existing = committed_names(folder)
     taken = set(existing)
@@ -127,35 +144,57 @@ def commit_shard(
         generation = max((name.generation for name in existing), default=0) + 1
     name = ShardName(generation, chunk)
     placed: list[Path] = []
-    try:
-        tensors = _write_temporary(folder, write_tensors)
-        sizes = {"h5": tensors.stat().st_size}
-        sha256 = {"h5": sha256_file(tensors)}
-        while not _place(tensors, folder / f"{name.stem}.h5"):
-            name = ShardName(name.generation + 1, chunk)
-        placed.append(folder / f"{name.stem}.h5")
-        final_name = name
-        ledger = _write_temporary(folder, lambda path: write_ledger(path, final_name))
-        sizes["parquet"] = ledger.stat().st_size
-        sha256["parquet"] = sha256_file(ledger)
-        _place_ours(ledger, folder / f"{name.stem}.parquet")
-        placed.append(folder / f"{name.stem}.parquet")
-        record = CommitRecord(name, fingerprint, sizes, sha256, utterances, ok)
-        text = record.to_json().encode()
-        _place_ours(_write_temporary(folder, lambda path: path.write_bytes(text)), folder / f"{name.stem}.json")
-    except BaseException:
-        if not (folder / f"{name.stem}.json").exists():
-            for path in [*placed, *folder.glob(f"{_prefix()}*")]:
-                path.unlink(missing_ok=True)
-        raise
+    with clear_write_errors(folder):
+        try:
+            temporary = _write_temporary(folder, "tensors", tensors)
+            while not _place(temporary, folder / f"{name.stem}.h5", "tensors", placed):
+                name = ShardName(name.generation + 1, chunk)
+            ledger = make_ledger(name)
+            _place_ours(_write_temporary(folder, "ledger", ledger), folder / f"{name.stem}.parquet", "ledger", placed)
+            members = {"h5": tensors, "parquet": ledger}
+            record = CommitRecord(
+                name,
+                fingerprint,
+                {kind: len(content) for kind, content in members.items()},
+                {kind: sha256(content).hexdigest() for kind, content in members.items()},
+                utterances,
+                ok,
+            )
+            text = record.to_json().encode()
+            record_path = folder / f"{name.stem}.json"
+            _place_ours(_write_temporary(folder, "record", text), record_path, "record", placed)
+            _check_still_there(record_path, placed)
+        except BaseException:
+            stands = folder / f"{name.stem}.json" in placed and (folder / f"{name.stem}.json").exists()
+            for path in [*([] if stands else placed), *folder.glob(f"{_prefix()}*")]:
+                with suppress(OSError):
+                    path.unlink()
+            raise
     return record
 
 
 def write_once(folder: Path, name: str, text: str) -> None:
     """Write a small file whole under a name that is free; where it exists, its content must be the same."""
-    temporary = _write_temporary(folder, lambda path: path.write_bytes(text.encode("utf-8")))
-    if not _place(temporary, folder / name) and (folder / name).read_text(encoding="utf-8") != text:
-        raise ShardError(f"{folder / name}: exists with other content: move the folder away")
+    final = folder / name
+    if not final.exists():
+        temporary = _write_temporary(folder, "spec", text.encode())
+        _place(temporary, final, "spec", [])
+        temporary.unlink(missing_ok=True)
+    if final.read_text(encoding="utf-8") != text:
+        raise ShardError(f"{final}: exists with other content: move the folder away")
+
+
+@contextmanager
+def clear_write_errors(folder: Path) -> Iterator[None]:
+    """Raises StoreError for an OSError within: what stands in the way of writing, and what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        mend = _MENDS.get(error.errno or 0, "see that the folder can be written")
+        raise StoreError(
+            f"{folder}: cannot be written ({error.strerror or error}): {mend}, then run the same command again; what is"
+            " committed is kept"
+        ) from error
 
 
 @lru_cache
@@ -168,15 +207,19 @@ def _prefix() -> str:
     return f".tmp-{_process_id(os.getpid())}-"
 
 
-def _write_temporary(folder: Path, write: Callable[[Path], object]) -> Path:
+def _write_temporary(folder: Path, member: str, content: bytes) -> Path:
     path = folder / f"{_prefix()}{uuid.uuid4().hex[:8]}"
-    write(path)
-    _fsync(path)
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        at_point(f"{member} written")
+        os.fsync(file.fileno())
+    at_point(f"{member} synced")
     return path
 
 
-def _place(temporary: Path, final: Path) -> bool:
-    """Give a temporary file its final name if that is free (False if not), and make the name durable."""
+def _place(temporary: Path, final: Path, member: str, placed: list[Path]) -> bool:
+    """Give a temporary file its final name if that is free (False if not), note it in `placed`, and make it durable."""
     try:
         os.link(temporary, final)
     except OSError as error:
@@ -185,20 +228,39 @@ def _place(temporary: Path, final: Path) -> bool:
         if error.errno not in _NO_HARD_LINKS:
             raise
         temporary.rename(final)
+    placed.append(final)
+    at_point(f"{member} named")
     temporary.unlink(missing_ok=True)
-    _fsync(final.parent)
+    _sync_folder(final.parent)
+    at_point(f"{member} durable")
     return True
 
 
-def _place_ours(temporary: Path, final: Path) -> None:
+def _place_ours(temporary: Path, final: Path, member: str, placed: list[Path]) -> None:
     """Place a file whose tensors are already placed, so that its name is this process's own."""
-    if not _place(temporary, final):
+    if not _place(temporary, final, member, placed):
         raise ShardError(f"{final}: appeared while its shard was written: another run is writing without the lock")
 
 
-def _fsync(path: Path) -> None:
+def _check_still_there(record: Path, members: Sequence[Path]) -> None:
+    """Take a commit back whose files were cleared away as orphans: two runs that write without locks."""
+    gone = [path for path in members if not path.exists()]
+    if gone:
+        record.unlink(missing_ok=True)
+        raise ShardError(f"{gone[0]}: vanished while its shard was written: another run is writing without the lock")
+
+
+def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _pass(point: str) -> None:
+    """Goes on."""
+
+
+# What is called at each of POINTS. Tests replace it by what kills the process, so that they stop a commit anywhere.
+at_point: Callable[[str], None] = _pass

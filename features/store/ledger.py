@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,11 +57,13 @@ def ledger_frame(rows: Sequence[LedgerRow]) -> pl.DataFrame:
     return pl.DataFrame(columns + counts)
 
 
-def write_ledger(path: Path, frame: pl.DataFrame, metadata: dict[str, str]) -> None:
-    """Write a ledger with its metadata (versions, host, time). The caller fsyncs and renames."""
+def ledger_bytes(frame: pl.DataFrame, metadata: dict[str, str]) -> bytes:
+    """The Parquet file of a ledger, with its metadata (versions, host, time)."""
     import pyarrow.parquet as pq
 
-    pq.write_table(frame.to_arrow().replace_schema_metadata(metadata), path)
+    file = io.BytesIO()
+    pq.write_table(frame.to_arrow().replace_schema_metadata(metadata), file)
+    return file.getvalue()
 
 
 def read_ledgers(paths: Sequence[Path], columns: Sequence[str] | None = None) -> list[pl.DataFrame]:

@@ -1,43 +1,58 @@
 """Locks against two writers of one feature: exclusive for a plain run; for --shard shared, and exclusive for its slice.
 
 The kernel releases a flock when its process dies, so no lock is ever left behind; host and pid are only the message.
+Some network file systems have no locks. There a run goes on without, since a commit never rests on them, and says so.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from features.errors import StoreBusyError
 
+_HELD = {errno.EWOULDBLOCK, errno.EACCES}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
 
 @contextmanager
-def writer_lock(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
-    """Hold the right to write a feature folder; `shard` is (I, N). Raises StoreBusyError where another run holds it."""
-    whole = _acquire(folder / ".lock", fcntl.LOCK_SH if shard else fcntl.LOCK_EX, folder)
+def writer_lock(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[bool]:
+    """Hold the right to write a feature folder; `shard` is (I, N). Gives False where the file system has no locks.
+
+    Raises StoreBusyError where another run holds it, and OSError where the lock's file cannot be made.
+    """
+    whole, locked = _acquire(folder / ".lock", fcntl.LOCK_SH if shard else fcntl.LOCK_EX, folder)
     try:
         if shard is None:
-            yield
+            yield locked
             return
         index, count = shard
-        own = _acquire(folder / f".lock-{index}-of-{count}", fcntl.LOCK_EX, folder)
+        own, _ = _acquire(folder / f".lock-{index}-of-{count}", fcntl.LOCK_EX, folder)
         try:
-            yield
+            yield locked
         finally:
             os.close(own)
     finally:
         os.close(whole)
 
 
-def _acquire(path: Path, mode: int, folder: Path) -> int:
+def _acquire(path: Path, mode: int, folder: Path) -> tuple[int, bool]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
     except OSError as error:
+        if error.errno in _NO_LOCKS:
+            warnings.warn(f"{folder}: its file system has no locks: never run two extractions on it", stacklevel=2)
+            return descriptor, False
+        if error.errno not in _HELD:
+            os.close(descriptor)
+            raise
         holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
         os.close(descriptor)
         who = f" ({holder})" if holder else ""
@@ -47,4 +62,4 @@ def _acquire(path: Path, mode: int, folder: Path) -> int:
     if mode == fcntl.LOCK_EX:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"host {platform.node()}, pid {os.getpid()}\n".encode(), 0)
-    return descriptor
+    return descriptor, True

@@ -38,10 +38,14 @@ def row_crc32(stored: np.ndarray) -> int:
     return zlib.crc32(stored.tobytes())
 
 
-def write_shard(path: Path, spec: EncoderSpec, rows: Sequence[np.ndarray]) -> None:
-    """Write the stored arrays of one shard; equal arrays give equal bytes. The caller fsyncs and renames."""
+def shard_bytes(spec: EncoderSpec, rows: Sequence[np.ndarray]) -> bytes:
+    """The HDF5 file of one shard's stored arrays; equal arrays give equal bytes.
+
+    Made in memory, so that only plain writes meet a full disk: HDF5 may crash where closing a file fails.
+    """
     dtype = np.dtype(spec.stored_dtype).newbyteorder("<")
-    with h5py.File(path, "w", alignment_threshold=1, alignment_interval=_ALIGNMENT) as file:
+    in_memory = {"driver": "core", "backing_store": False}
+    with h5py.File("shard", "w", **in_memory, alignment_threshold=1, alignment_interval=_ALIGNMENT) as file:
         file.attrs["fingerprint"] = spec.fingerprint
         if spec.kind == "sequence":
             lengths = np.array([len(row) for row in rows], dtype="<i8")
@@ -53,6 +57,9 @@ def write_shard(path: Path, spec: EncoderSpec, rows: Sequence[np.ndarray]) -> No
         else:
             stacked = np.stack(rows) if rows else np.zeros((0, *spec.shape), dtype)
             file.create_dataset("embedding", data=stacked, dtype=dtype)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
 
 
 @dataclass(frozen=True)

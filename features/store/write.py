@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from features.errors import Reason, StoreError, UnavailableError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.chunks import chunk_size, cut_chunks
-from features.store.commit import ShardName, commit_shard, orphans, write_once
+from features.store.commit import ShardName, clear_write_errors, commit_shard, orphans, write_once
 from features.store.feature import Feature
-from features.store.ledger import LedgerRow, ledger_frame, write_ledger
+from features.store.ledger import LedgerRow, ledger_bytes, ledger_frame
 from features.store.lock import writer_lock
 from features.store.plan import make_plan
-from features.store.shard import row_crc32, stored_array, write_shard
+from features.store.shard import row_crc32, shard_bytes, stored_array
 
 _RECORDED_PACKAGES = (
     "erc-feature-store",
@@ -66,8 +67,8 @@ class FeatureWriter:
             self.path,
             chunk,
             self.spec.fingerprint,
-            lambda path: write_shard(path, self.spec, stored),
-            lambda path, name: write_ledger(path, frame, _metadata(self.spec, name)),
+            shard_bytes(self.spec, stored),
+            lambda name: ledger_bytes(frame, _metadata(self.spec, name)),
             len(final_rows),
             len(stored),
             supersedes,
@@ -82,35 +83,35 @@ def open_writer(root: Path, spec: EncoderSpec, shard: tuple[int, int] | None = N
     Raises StoreBusyError where another run holds it, StoreError where the folder cannot be written.
     """
     folder = root / spec.folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with writer_lock(folder, shard):
+    with ExitStack() as stack:
+        with clear_write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            alone = stack.enter_context(writer_lock(folder, shard)) and shard is None
             write_once(folder, "spec.json", spec.to_json())
             Feature(root, spec.folder)
-            if shard is None:
+            if alone:
                 for path in list(orphans(folder)):
                     path.unlink(missing_ok=True)
-            yield FeatureWriter(root, spec)
-    except PermissionError as error:
-        raise StoreError(
-            f"{folder}: cannot be written ({error.strerror}): choose another --store, or mend its rights"
-        ) from error
+        yield FeatureWriter(root, spec)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _RECORDED_PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[f"version.{package}"] = version(package)
+    return found
 
 
 def _metadata(spec: EncoderSpec, name: ShardName) -> dict[str, str]:
-    found = {}
-    for package in _RECORDED_PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return {
         "erc.fingerprint": spec.fingerprint,
         "erc.shard": name.stem,
         "erc.host": platform.node(),
         "erc.python": platform.python_version(),
         "erc.written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **{f"version.{package}": number for package, number in found.items()},
+        **_versions(),
     }
 
 

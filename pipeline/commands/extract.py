@@ -145,6 +145,8 @@ def command(
     from pipeline.extraction import extract
 
     table = read_manifest(manifest, media_root)
+    computes = any(entry(name).device for name in names)  # to look for a GPU takes loading torch: a second
+    place = resolve_device(device) if computes or device != "auto" else "cpu"
     requests = [
         EncoderRequest(
             encoder=name,
@@ -152,7 +154,7 @@ def command(
             model=model,
             weights="random" if weights == "random" else "pretrained",
             alias=alias,
-            device=resolve_device(device),
+            device=place,
             batch_size=batch_size,
             as_published=as_published,
         )

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from store_factory import make_spec
 
 from features.errors import ShardError
-from features.store.shard import open_shard, row_crc32, stored_array, write_shard
+from features.store.shard import open_shard, row_crc32, shard_bytes, stored_array
 
 
 @settings(max_examples=40, deadline=None)
@@ -36,7 +36,7 @@ def test_round_trip(
         for length in lengths
     ]
     path = tmp_path_factory.mktemp("shard") / "00000.h5"
-    write_shard(path, spec, arrays)
+    path.write_bytes(shard_bytes(spec, arrays))
     shard = open_shard(path, spec, path.stat().st_size)
     assert len(shard) == len(arrays)
     for row, array in enumerate(arrays):
@@ -49,13 +49,13 @@ def test_equal_arrays_give_equal_bytes(tmp_path: Path) -> None:
     spec = make_spec()
     rows = [np.arange(3, dtype=np.float32)] * 2
     for name in ("a.h5", "b.h5"):
-        write_shard(tmp_path / name, spec, rows)
+        (tmp_path / name).write_bytes(shard_bytes(spec, rows))
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
 def test_rows_are_memory_mapped_and_aligned(tmp_path: Path) -> None:
     spec = make_spec()
-    write_shard(tmp_path / "a.h5", spec, [np.arange(3, dtype=np.float32)])
+    (tmp_path / "a.h5").write_bytes(shard_bytes(spec, [np.arange(3, dtype=np.float32)]))
     shard = open_shard(tmp_path / "a.h5", spec)
     assert isinstance(shard.values, np.memmap)
     assert shard.values.offset % 64 == 0
@@ -134,7 +134,7 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path, build: object, match:
 
 def test_another_feature_or_a_cut_file_is_refused(tmp_path: Path) -> None:
     spec = make_spec()
-    write_shard(tmp_path / "a.h5", spec, [np.zeros(3, np.float32)] * 50)
+    (tmp_path / "a.h5").write_bytes(shard_bytes(spec, [np.zeros(3, np.float32)] * 50))
     with pytest.raises(ShardError, match="holds another feature"):
         open_shard(tmp_path / "a.h5", make_spec(version=2))
     size = (tmp_path / "a.h5").stat().st_size

@@ -186,8 +186,8 @@ def test_a_commit_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("features.store.write.write_ledger", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("features.store.write.ledger_bytes", full)
+    with pytest.raises(StoreError, match=r"cannot be written \(No space left on device\): make space"):
         write_feature(tmp_path, make_spec(), manifest, numbered(manifest))
     assert sorted(path.name for path in (tmp_path / make_spec().folder).iterdir()) == [".lock", "spec.json"]
 

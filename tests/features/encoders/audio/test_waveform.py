@@ -19,7 +19,7 @@ from features.encoders.audio.published_sound import interleave
 from features.encoders.audio.waveform import RATE_HZ, VERSION
 from features.errors import Reason, UnavailableError, UsageError
 from features.media import Clip, decode_clip
-from features.store.shard import open_shard, stored_array, write_shard
+from features.store.shard import open_shard, shard_bytes, stored_array
 
 RELATIVE = 2.0**-11  # float16 keeps 11 bits
 SMALLEST = 2.0**-25  # half of its smallest step
@@ -102,7 +102,7 @@ def test_a_clip_without_sound_says_so(tmp_path: Path) -> None:
 def test_a_shard_holds_waveforms_of_any_length(tmp_path: Path) -> None:
     built = encoder()
     arrays = [embed(built, clip_of(built, voice(length))) for length in (1, 700, 33)]
-    write_shard(tmp_path / "a.h5", built.spec, [stored_array(built.spec, array) for array in arrays])
+    (tmp_path / "a.h5").write_bytes(shard_bytes(built.spec, [stored_array(built.spec, array) for array in arrays]))
     shard = open_shard(tmp_path / "a.h5", built.spec)
     assert shard.values.shape == (734, 1)
     for row, array in enumerate(arrays):
