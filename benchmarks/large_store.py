@@ -144,14 +144,15 @@ def step_extract_nothing(folder: Path) -> str:
 def step_train_inputs(folder: Path) -> str:
     """What a head trains on: both features, normalised, in mapped files."""
     from heads.data import read_utterances
-    from pipeline.suite import share_features
+    from pipeline.training import SharedFeature
 
     manifest = read_manifest(folder / "manifest.parquet")
     store = Store(folder / "store")
     utterances = read_utterances(manifest, ["train", "dev"])
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        shared = share_features(store.features(), utterances, "standardise", Path(place))
-    return f"{len(utterances)} utterances, {len(shared)} features"
+        for number, feature in enumerate(store.features()):
+            SharedFeature.make(feature, utterances, "standardise", Path(place) / f"{number}.npy")
+    return f"{len(utterances)} utterances, {len(store.features())} features"
 
 
 def erc(*arguments: str) -> str:

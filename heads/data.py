@@ -6,7 +6,7 @@ Legend: n utterances, d values. Row i of every array belongs to utterance i of t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -147,24 +147,35 @@ def check_fresh(feature: Feature, manifest: Manifest, mend: str) -> None:
         )
 
 
-def read_rows(feature: Feature, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """(values float32 [n, d], present bool [n]), joined by id; a stack of layers is laid end to end, [layers * d]."""
-    rows = feature.read(ids)
-    return rows.values.reshape(len(ids), math.prod(feature.spec.shape)), rows.present
+Allocate = Callable[[tuple[int, int]], np.ndarray]
 
 
-def fit_feature(feature: Feature, utterances: Utterances, normalise: str) -> FeatureRows:
+def zeros(shape: tuple[int, int]) -> np.ndarray:
+    """float32, in memory."""
+    return np.zeros(shape, np.float32)
+
+
+def read_rows(feature: Feature, ids: Sequence[str], allocate: Allocate = zeros) -> tuple[np.ndarray, np.ndarray]:
+    """(values float32 [n, d], present bool [n]), joined by id; a stack of layers is laid end to end, [layers * d].
+
+    allocate: makes the float32 array of zeros for the values: a memory map where they do not fit in memory
+    """
+    values = allocate((len(ids), math.prod(feature.spec.shape)))
+    rows = feature.read(ids, values.reshape(len(ids), *feature.spec.shape))
+    return values, rows.present
+
+
+def fit_feature(feature: Feature, utterances: Utterances, normalise: str, allocate: Allocate = zeros) -> FeatureRows:
     """Read a feature and normalise it by its train rows that are present.
 
-    Raises StoreError where no train utterance has an embedding.
+    allocate: see `read_rows`. Raises StoreError where no train utterance has an embedding.
     """
-    values, present = read_rows(feature, utterances.ids)
+    values, present = read_rows(feature, utterances.ids, allocate)
     train = utterances.rows("train")
     fitted_on = train[present[train]]
     if not len(fitted_on):
         raise StoreError(f"{feature.folder}: none of the {len(train)} train utterances has an embedding")
-    normaliser = Normaliser.fit(normalise, values if len(fitted_on) == len(values) else values[fitted_on])
-    return _normalised(feature, normaliser, values, present)
+    return _normalised(feature, Normaliser.fit(normalise, values, fitted_on), values, present)
 
 
 def apply_feature(feature: Feature, utterances: Utterances, normaliser: Normaliser) -> FeatureRows:

@@ -34,27 +34,29 @@ class Normaliser:
     scale: np.ndarray | None = None
 
     @classmethod
-    def fit(cls, name: str, rows: np.ndarray) -> Normaliser:
+    def fit(cls, name: str, rows: np.ndarray, fitted_on: np.ndarray | None = None) -> Normaliser:
         """Fit on the rows of train utterances that are there. A dimension that does not vary is centred and left
         unscaled: divided by its deviation it would be NaN.
 
+        fitted_on: int64, the places of these rows among `rows`; None: all
         Raises StoreError for rows with values that are not finite, or for none at all.
         """
         import numpy as np
 
         if "standardise" not in NORMALISERS[name]:
             return cls(name)
-        if not len(rows):
+        number = len(rows) if fitted_on is None else len(fitted_on)
+        if not number:
             raise StoreError("no train utterance has an embedding, so there is nothing to standardise by")
         total, squares = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
         largest = np.zeros(rows.shape[1])
-        for block in _blocks(name, rows):
+        for block in _blocks(name, rows, fitted_on):
             total += block.sum(axis=0)
             largest = np.maximum(largest, np.abs(block).max(axis=0))
-        mean = total / len(rows)
-        for block in _blocks(name, rows):
+        mean = total / number
+        for block in _blocks(name, rows, fitted_on):
             squares += ((block - mean) ** 2).sum(axis=0)
-        deviation = np.sqrt(squares / len(rows))
+        deviation = np.sqrt(squares / number)
         if not np.isfinite(deviation).all():
             raise StoreError("stored embeddings hold values that are not finite: see `erc store verify`")
         # Below this the deviation is the rounding of float32, not a signal.
@@ -76,12 +78,12 @@ class Normaliser:
         return out
 
 
-def _blocks(name: str, rows: np.ndarray) -> Iterator[np.ndarray]:
+def _blocks(name: str, rows: np.ndarray, chosen: np.ndarray | None) -> Iterator[np.ndarray]:
     """float64 blocks of what is to be standardised: after L2 where that comes first."""
     import numpy as np
 
-    for start in range(0, len(rows), _ROWS):
-        block = rows[start : start + _ROWS]
+    for start in range(0, len(rows) if chosen is None else len(chosen), _ROWS):
+        block = rows[start : start + _ROWS] if chosen is None else rows[chosen[start : start + _ROWS]]
         yield (_l2(block) if NORMALISERS[name][0] == "l2" else block).astype(np.float64)
 
 

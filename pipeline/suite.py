@@ -13,7 +13,6 @@ import yaml
 from features.errors import ErcError, RunError
 from features.store import Feature
 from heads.config import Suite
-from heads.data import fit_feature
 from pipeline.predictions import split_metrics
 from pipeline.progress import progress_bar
 from pipeline.runs import Run, write_json, write_text
@@ -148,9 +147,8 @@ class SharedFeatures:
     def _one(self, feature: Feature, normalise: str) -> SharedFeature:
         key = (feature.folder, normalise)
         if key not in self._made:
-            rows = fit_feature(feature, self.source.utterances, normalise)
             path = self.workspace / f"{len(self._made)}.npy"
-            self._made[key] = SharedFeature.write(rows, feature.fingerprint, path)
+            self._made[key] = SharedFeature.make(feature, self.source.utterances, normalise, path)
         return self._made[key]
 
 

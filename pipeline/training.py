@@ -16,7 +16,8 @@ import numpy as np
 
 from features.errors import UsageError
 from features.files import write_whole
-from heads.data import FeatureRows, HeadData, Utterances
+from features.store import Feature
+from heads.data import FeatureRows, HeadData, Utterances, fit_feature
 from heads.experiment import Experiment
 from heads.normalise import Normaliser
 from pipeline.runs import Run, write_json
@@ -37,9 +38,12 @@ class SharedFeature:
     present: np.ndarray
 
     @classmethod
-    def write(cls, rows: FeatureRows, fingerprint: str, path: Path) -> SharedFeature:
-        np.save(path, rows.values)
-        return cls(rows.modality, rows.folder, fingerprint, rows.normaliser, path, rows.present)
+    def make(cls, feature: Feature, utterances: Utterances, normalise: str, path: Path) -> SharedFeature:
+        """Read and normalise a feature straight into the file, so that it need not fit in memory."""
+        rows = fit_feature(
+            feature, utterances, normalise, lambda shape: np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        )
+        return cls(rows.modality, rows.folder, feature.fingerprint, rows.normaliser, path, rows.present)
 
     def open(self) -> FeatureRows:
         # Copy-on-write: the pages are shared as long as nobody writes, and torch takes no read-only arrays.

@@ -20,6 +20,8 @@ from features.store.shard import Shard, open_shard
 
 ABSENT = "absent"
 
+_SHARDS_OPEN = 64  # at once: each mapped file takes one of the few that a process may hold open
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -97,9 +99,11 @@ class Feature:
         return self.ledger(["status", "reason", "row", "crc32"])
 
     def shard(self, name: ShardName) -> Shard:
-        """A shard, opened once and memory-mapped. Raises ShardError where it is damaged."""
+        """A shard, memory-mapped. Raises ShardError where it is damaged."""
         if name not in self._shards:
-            record = self.records[name]
+            record = read_record(self.path / f"{name.stem}.json")
+            while len(self._shards) >= _SHARDS_OPEN:
+                del self._shards[next(iter(self._shards))]
             self._shards[name] = open_shard(self.path / f"{name.stem}.h5", self.spec, record.sizes["h5"])
         return self._shards[name]
 
@@ -109,15 +113,16 @@ class Feature:
         located = wanted.join(self._index, on="utterance_id", how="left", maintain_order="left")
         return located.with_columns(pl.col("status").fill_null(ABSENT)).with_row_index("position")
 
-    def read(self, ids: Sequence[str]) -> Rows:
+    def read(self, ids: Sequence[str], out: np.ndarray | None = None) -> Rows:
         """Embeddings of a vector or stack feature, joined by id.
 
+        out: zeros, float32 [n, *shape], that become the rows' values: a memory map where they do not fit in memory
         Raises StoreError for a sequence feature and ShardError for a damaged shard.
         """
         if self.spec.kind == "sequence":
             raise StoreError(f"{self.folder} is a sequence feature: each utterance has its own length")
         located = self._located(ids)
-        values = np.zeros((len(ids), *self.spec.shape), np.float32)
+        values = np.zeros((len(ids), *self.spec.shape), np.float32) if out is None else out
         ok = located.filter(pl.col("status") == "ok")
         for (generation, chunk), group in ok.group_by("generation", "chunk"):
             shard = self.shard(ShardName(int(generation), int(chunk)))
@@ -130,11 +135,11 @@ class Feature:
         if self.spec.kind != "sequence":
             raise StoreError(f"{self.folder} is not a sequence feature: use read()")
         found: list[np.ndarray | None] = [None] * len(ids)
-        columns = ("position", "row", "generation", "chunk")
-        for position, row, generation, chunk in (
-            self._located(ids).filter(pl.col("status") == "ok").select(columns).iter_rows()
-        ):
-            found[position] = np.array(self.shard(ShardName(generation, chunk)).row(row))
+        ok = self._located(ids).filter(pl.col("status") == "ok")
+        for (generation, chunk), group in ok.group_by("generation", "chunk"):
+            shard = self.shard(ShardName(int(generation), int(chunk)))
+            for position, row in group.select("position", "row").iter_rows():
+                found[position] = np.array(shard.row(row))
         return found
 
     def reasons(self, ids: Sequence[str]) -> list[str | None]:

@@ -70,6 +70,19 @@ def test_standardising_uses_train_rows_that_are_present_only(tmp_path: Path, man
     assert np.array_equal(again.values, rows.values[60:])
 
 
+def test_a_mapped_file_holds_the_same_values(tmp_path: Path, manifest: Manifest) -> None:
+    feature = write_feature(tmp_path / "store", SENTENCE, manifest, embeddings(manifest, SENTENCE))
+    utterances = read_utterances(manifest, ["train", "dev"])
+    in_memory = fit_feature(feature, utterances, "l2+standardise")
+    path = tmp_path / "values.npy"
+    mapped = fit_feature(
+        feature, utterances, "l2+standardise", lambda shape: np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    )
+    assert isinstance(mapped.values, np.memmap)
+    assert np.array_equal(mapped.values, in_memory.values)
+    assert np.array_equal(np.load(path), in_memory.values)
+
+
 def test_a_feature_without_any_train_row_is_refused(tmp_path: Path, manifest: Manifest) -> None:
     feature = write_feature(tmp_path / "s", SENTENCE, manifest.select_splits(["dev"]), embeddings(manifest, SENTENCE))
     with pytest.raises(StoreError, match="none of the 60 train utterances has an embedding"):

@@ -252,9 +252,9 @@ def test_the_test_split_is_never_read(corner: Corner, monkeypatch: pytest.Monkey
     asked: list[str] = []
     original = Feature.read
 
-    def spy(self: Feature, ids: list[str]) -> Any:
+    def spy(self: Feature, ids: list[str], out: Any = None) -> Any:
         asked.extend(ids)
-        return original(self, ids)
+        return original(self, ids, out)
 
     monkeypatch.setattr(Feature, "read", spy)
     plan, outcome = corner.run(seeds=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -40,6 +41,30 @@ def test_rows_are_joined_by_id(tmp_path: Path) -> None:
     assert rows.present.tolist() == [True] * 100 + [False]
     assert rows.status[-1] == "absent"
     assert not rows.values[-1].any()
+
+
+@pytest.mark.parametrize("kind", ["vector", "sequence"])
+def test_few_shards_are_open_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    """Each mapped file is one of the few that a process may hold open, and large stores have thousands."""
+    monkeypatch.setattr("features.store.feature._SHARDS_OPEN", 2)
+    manifest = make_manifest(400)
+    embeddings = numbered(manifest)
+    if kind == "sequence":
+        embeddings = {
+            key: np.repeat(value[None], index % 4, 0) for index, (key, value) in enumerate(embeddings.items())
+        }
+    feature = write_feature(tmp_path, make_spec(kind=kind), manifest, embeddings)
+    assert len(feature.names) > 5
+    ids = np.random.default_rng(0).permutation(manifest.ids).tolist()
+    if kind == "vector":
+        out = np.zeros((len(ids), 3), np.float32)
+        assert feature.read(ids, out).values is out
+        found = list(out)
+    else:
+        found = feature.read_sequences(ids)
+    for key, value in zip(ids, found, strict=True):
+        np.testing.assert_array_equal(value, embeddings[key])
+    assert len(feature._shards) == 2
 
 
 def test_what_is_missing_has_a_reason_and_no_row(tmp_path: Path) -> None:
