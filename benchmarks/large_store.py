@@ -143,7 +143,7 @@ def step_extract_nothing(folder: Path) -> str:
 
 def step_train_inputs(folder: Path) -> str:
     """What a head trains on: both features, normalised, in mapped files."""
-    from heads.data import read_utterances
+    from heads.utterances import read_utterances
     from pipeline.training import SharedFeature
 
     manifest = read_manifest(folder / "manifest.parquet")

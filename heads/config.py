@@ -201,9 +201,13 @@ def _has(value: Any, keys: Sequence[str]) -> bool:
 def _canonical(body: Mapping[str, Any]) -> dict[str, Any]:
     """Short forms written out: `fusion: concat`, `loss: cross-entropy`, `text: sentence`."""
     values = {str(key): value for key, value in body.items()}
-    for key in ("fusion", "context"):
+    for key in ("fusion", "context", "modality_context"):
         if isinstance(values.get(key), str):
             values[key] = {"name": values[key]}
+    if isinstance(values.get("readers"), Mapping):
+        values["readers"] = {
+            key: {"name": reader} if isinstance(reader, str) else reader for key, reader in values["readers"].items()
+        }
     if isinstance(values.get("loss"), str | Mapping):
         values["loss"] = [values["loss"]]
     if isinstance(values.get("loss"), list):

@@ -8,82 +8,37 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from features.digests import digest_of
-from features.errors import ManifestError, StaleFeaturesError, StoreError, UsageError, nearest
+from features.errors import StaleFeaturesError, StoreError, UsageError
 from features.manifest import Manifest
 from heads.normalise import Normaliser
+from heads.utterances import Utterances
 
 if TYPE_CHECKING:
     from features.store import Feature, Store
     from heads.experiment import Selector
 
-UNLABELLED = -1
-
 
 @dataclass(frozen=True)
-class Utterances:
-    """The rows that a head sees, in the manifest's order.
+class FeatureShape:
+    """kind: vector (d,), stack (layers, d), or sequence, whose `shape` is that of one element: () for a waveform."""
 
-    ids:     utterance ids [n]
-    splits:  str array [n]
-    labels:  int64 [n], places in `label_names`; UNLABELLED (-1) where the manifest has none
-    label_names: the dataset card's labels, in its order
-    """
-
-    ids: list[str]
-    splits: np.ndarray
-    labels: np.ndarray
-    label_names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def rows(self, split: str) -> np.ndarray:
-        """int64: the positions of a split's utterances."""
-        return np.flatnonzero(self.splits == split)
-
-    def counts(self, split: str) -> np.ndarray:
-        """int64 [labels]: labelled utterances of each class."""
-        labels = self.labels[self.rows(split)]
-        return np.bincount(labels[labels != UNLABELLED], minlength=len(self.label_names))
-
-    def digest(self) -> str:
-        """Over ids, splits and labels: who is trained on and judged, and by what."""
-        return digest_of("utterances", self.ids, self.splits.tolist(), self.labels.tolist(), list(self.label_names))
-
-
-def read_utterances(manifest: Manifest, splits: Sequence[str]) -> Utterances:
-    """The utterances of these splits and of no other. Raises ManifestError for a label that the dataset card lacks."""
-    frame = manifest.select_splits(splits).frame
-    names = manifest.card.labels
-    where, card = manifest.path or "the manifest", manifest.card.dataset
-    if not names:
-        raise ManifestError(f"{where}: its dataset card ({card}) lists no labels: heads need their order")
-    place = {name: index for index, name in enumerate(names)}
-    for label in frame["label"].drop_nulls().unique(maintain_order=True):
-        if label not in place:
-            raise ManifestError(
-                f"{where}: label {label!r} is not on its dataset card ({card}): {nearest(label, names)}"
-            )
-    labels = [UNLABELLED if label is None else place[label] for label in frame["label"]]
-    return Utterances(
-        frame["utterance_id"].to_list(),
-        np.array(frame["split"].to_list(), dtype=object),
-        np.array(labels, dtype=np.int64),
-        names,
-    )
+    kind: Literal["vector", "stack", "sequence"]
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class FeatureRows:
     """One stored feature of one modality, normalised, for every utterance.
 
-    values:  float32 [n, d]; zeros where the feature is missing
+    values:  float32 [n, d], a stack of layers laid end to end; zeros where the feature is missing. For a sequence the
+             elements of all utterances end to end, [sum of lengths, *shape], float32 or as stored
     present: bool [n], True where there is an embedding
+    offsets: for a sequence int64 [n + 1], where each utterance's elements begin; else None
+    scale:   what a sequence's values are multiplied by when they are read
     """
 
     modality: str
@@ -91,10 +46,9 @@ class FeatureRows:
     normaliser: Normaliser
     values: np.ndarray
     present: np.ndarray
-
-    @property
-    def width(self) -> int:
-        return int(self.values.shape[1])
+    shape: FeatureShape
+    offsets: np.ndarray | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -105,9 +59,9 @@ class HeadData:
     inputs: dict[str, tuple[FeatureRows, ...]]
 
     @property
-    def widths(self) -> dict[str, tuple[int, ...]]:
-        """modality -> values of each feature."""
-        return {modality: tuple(item.width for item in items) for modality, items in self.inputs.items()}
+    def shapes(self) -> dict[str, tuple[FeatureShape, ...]]:
+        """modality -> shape of each feature."""
+        return {modality: tuple(item.shape for item in items) for modality, items in self.inputs.items()}
 
     def has_input(self) -> np.ndarray:
         """bool [n]: True where at least one modality is there."""
@@ -116,21 +70,16 @@ class HeadData:
 
 def choose_features(store: Store, inputs: Mapping[str, Sequence[Selector]]) -> dict[str, tuple[Feature, ...]]:
     """The stored feature of every selector. Raises FeatureChoiceError for the first that matches none or several, and
-    UsageError for a sequence feature or one that is named twice."""
+    UsageError for one that is named twice."""
     chosen = {
         modality: tuple(store.choose(modality, selector) for selector in selectors)
         for modality, selectors in inputs.items()
     }
     for modality, features in chosen.items():
         folders = [feature.folder for feature in features]
-        for feature in features:
-            if folders.count(feature.folder) > 1:
-                raise UsageError(f"inputs.{modality}: {feature.folder} is chosen more than once")
-            if feature.spec.kind == "sequence":
-                raise UsageError(
-                    f"inputs.{modality}: {feature.folder} is a sequence feature; heads take one vector, or one stack"
-                    " of layers, an utterance: extract a pooled feature"
-                )
+        for folder in folders:
+            if folders.count(folder) > 1:
+                raise UsageError(f"inputs.{modality}: {folder} is chosen more than once")
     return chosen
 
 
@@ -147,12 +96,19 @@ def check_fresh(feature: Feature, manifest: Manifest, mend: str) -> None:
         )
 
 
-Allocate = Callable[[tuple[int, int]], np.ndarray]
+Allocate = Callable[[tuple[int, ...], np.dtype], np.ndarray]
 
 
-def zeros(shape: tuple[int, int]) -> np.ndarray:
-    """float32, in memory."""
-    return np.zeros(shape, np.float32)
+def zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """In memory."""
+    return np.zeros(shape, dtype)
+
+
+def shape_of(feature: Feature) -> FeatureShape:
+    """How heads see a stored feature: a waveform's samples are scalars."""
+    spec = feature.spec
+    is_waveform = spec.kind == "sequence" and spec.shape == (1,)
+    return FeatureShape(spec.kind, () if is_waveform else spec.shape)
 
 
 def read_rows(feature: Feature, ids: Sequence[str], allocate: Allocate = zeros) -> tuple[np.ndarray, np.ndarray]:
@@ -160,7 +116,7 @@ def read_rows(feature: Feature, ids: Sequence[str], allocate: Allocate = zeros) 
 
     allocate: makes the float32 array of zeros for the values: a memory map where they do not fit in memory
     """
-    values = allocate((len(ids), math.prod(feature.spec.shape)))
+    values = allocate((len(ids), math.prod(feature.spec.shape)), np.dtype(np.float32))
     rows = feature.read(ids, values.reshape(len(ids), *feature.spec.shape))
     return values, rows.present
 
@@ -168,36 +124,52 @@ def read_rows(feature: Feature, ids: Sequence[str], allocate: Allocate = zeros) 
 def fit_feature(feature: Feature, utterances: Utterances, normalise: str, allocate: Allocate = zeros) -> FeatureRows:
     """Read a feature and normalise it by its train rows that are present.
 
+    A waveform is divided by one number, the root mean square of all train samples, wherever `normalise` standardises.
     allocate: see `read_rows`. Raises StoreError where no train utterance has an embedding.
     """
-    values, present = read_rows(feature, utterances.ids, allocate)
     train = utterances.rows("train")
+    values, present, offsets = _read(feature, utterances, allocate)
     fitted_on = train[present[train]]
     if not len(fitted_on):
         raise StoreError(f"{feature.folder}: none of the {len(train)} train utterances has an embedding")
-    return _normalised(feature, Normaliser.fit(normalise, values, fitted_on), values, present)
+    if offsets is None:
+        normaliser = Normaliser.fit(normalise, values, fitted_on)
+    elif shape_of(feature).shape == ():
+        normaliser = Normaliser.fit_waveform(normalise, values, offsets, fitted_on)
+    else:
+        elements = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in fitted_on])
+        normaliser = Normaliser.fit(normalise, values, elements)
+    return _normalised(feature, normaliser, values, present, offsets)
 
 
 def apply_feature(feature: Feature, utterances: Utterances, normaliser: Normaliser) -> FeatureRows:
     """Read a feature and normalise it as in training."""
-    return _normalised(feature, normaliser, *read_rows(feature, utterances.ids))
+    return _normalised(feature, normaliser, *_read(feature, utterances, zeros))
 
 
-def _normalised(feature: Feature, normaliser: Normaliser, values: np.ndarray, present: np.ndarray) -> FeatureRows:
-    normaliser.apply(values, out=values)
-    values[~present] = 0.0
-    return FeatureRows(feature.spec.modality, feature.folder, normaliser, values, present)
+def _read(
+    feature: Feature, utterances: Utterances, allocate: Allocate
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """(values, present, offsets)"""
+    if feature.spec.kind != "sequence":
+        return *read_rows(feature, utterances.ids, allocate), None
+    is_waveform = shape_of(feature).shape == ()
+
+    def make(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        return allocate(shape, dtype if is_waveform else np.dtype(np.float32))
+
+    values, offsets, present = feature.read_joined(utterances.ids, make)
+    return values.reshape(-1) if is_waveform else values, present, offsets
 
 
-__all__ = [
-    "UNLABELLED",
-    "FeatureRows",
-    "HeadData",
-    "Utterances",
-    "apply_feature",
-    "check_fresh",
-    "choose_features",
-    "fit_feature",
-    "read_rows",
-    "read_utterances",
-]
+def _normalised(
+    feature: Feature, normaliser: Normaliser, values: np.ndarray, present: np.ndarray, offsets: np.ndarray | None
+) -> FeatureRows:
+    shape, scale = shape_of(feature), 1.0
+    if shape.shape == ():
+        scale = normaliser.factor
+    else:
+        normaliser.apply(values, out=values)
+    if offsets is None:
+        values[~present] = 0.0
+    return FeatureRows(feature.spec.modality, feature.folder, normaliser, values, present, shape, offsets, scale)

@@ -1,5 +1,5 @@
-"""One experiment, resolved and checked: inputs -> normalise -> fusion -> context -> feed-forward -> logits, and how it
-is trained. What a part takes is read from its signature (heads/registry.py)."""
+"""One experiment, resolved and checked: inputs -> normalise -> readers -> fusion -> context -> feed-forward -> logits,
+and how it is trained. What a part takes is read from its signature (heads/registry.py)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,26 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 # What an experiment that names no part gets.
 DEFAULT_PARTS: dict[str, Any] = {
     "fusion": {"name": "concat"},
+    "modality_context": {"name": "none"},
     "context": {"name": "none"},
     "loss": [{"name": "cross-entropy"}],
 }
-_KEYS = ("paper", "inputs", "normalise", "fusion", "context", "feedforward", "loss", "batch", "optim", "stop")
+_KEYS = (
+    "paper",
+    "inputs",
+    "normalise",
+    "readers",
+    "modality_context",
+    "fusion",
+    "speakers",
+    "context",
+    "feedforward",
+    "loss",
+    "batch",
+    "optim",
+    "stop",
+    "evaluation",
+)
 
 
 class Paper(Section):
@@ -47,7 +63,7 @@ class FeedForward(Section):
 class Batch(Section):
     """unit: what a batch is made of; size: how many of them; sampler: in which order they come."""
 
-    unit: Literal["utterances"] = "utterances"
+    unit: Literal["utterances", "dialogues"] = "utterances"
     size: Size = 64
     sampler: str = "shuffle"
 
@@ -57,6 +73,7 @@ class Optim(Section):
 
     warmup: share of all steps during which the learning rate rises from 0
     clip:   largest norm of the gradient, or null
+    ema:    decay of an exponential moving average of the weights, which is then what is scored and kept; or null
     """
 
     lr: Annotated[float, Field(gt=0)] = 1e-3
@@ -64,6 +81,7 @@ class Optim(Section):
     warmup: Share = 0.05
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     clip: Annotated[float, Field(gt=0)] | None = 1.0
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 class Stop(Section):
@@ -71,6 +89,25 @@ class Stop(Section):
 
     epochs: Size = 60
     patience: Size = 10
+
+
+class Speakers(Section):
+    """An embedding of the speaker's name beside the fused vector. Reports then say "uses speaker names".
+
+    dim:      values of an embedding
+    min_rows: speakers with fewer train utterances share one embedding, `other`, with those that are not in train
+    dropout:  chance that a training example's speaker is taken for `other`
+    """
+
+    dim: Size = 16
+    min_rows: Size = 50
+    dropout: Share = 0.2
+
+
+class Evaluation(Section):
+    """dropout: leave it on while scoring, a slip of the HLM12ERC code that is only wanted to measure what it costs."""
+
+    dropout: bool = False
 
 
 class FusionCommon(Section):
@@ -109,27 +146,59 @@ class Experiment:
     name: str
     inputs: dict[str, tuple[Selector, ...]]
     normalise: str
+    readers: dict[str, Component]
+    modality_context: Component
     fusion: Component
+    speakers: Speakers | None
     context: Component
     feedforward: FeedForward
     loss: tuple[Component, ...]
     batch: Batch
     optim: Optim
     stop: Stop
+    evaluation: Evaluation
     suite: str | None = None
     paper: Paper | None = None
+
+    @property
+    def sees_dialogues(self) -> bool:
+        """Whether some part looks at the other turns of an utterance's dialogue, so that these must come whole."""
+        from heads.context import CONTEXTS
+        from heads.fusion import FUSIONS
+
+        contexts = (self.modality_context.name, self.context.name)
+        return FUSIONS[self.fusion.name].over_dialogue or any(CONTEXTS[name].needs_dialogues for name in contexts)
+
+    @property
+    def sees_batch(self) -> bool:
+        """Whether some part looks at whatever else is in the batch: only those that re-state a slip do."""
+        from heads.fusion import FUSIONS
+
+        readers = any(reader.settings.get("attention") == "over-batch" for reader in self.readers.values())
+        return FUSIONS[self.fusion.name].over_batch or readers
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether no later turn of the dialogue can change a prediction."""
+        contexts = [part for part in (self.modality_context, self.context) if part.name != "none"]
+        looks_ahead = any(part.settings.get("causal") is False for part in [self.fusion, *contexts])
+        return not self.sees_batch and not looks_ahead
 
     def settings(self) -> dict[str, Any]:
         """JSON-ready: what decides the numbers, apart from the features themselves. Names are left out."""
         return {
             "normalise": self.normalise,
+            "readers": {modality: reader.to_dict() for modality, reader in self.readers.items()},
+            "modality_context": self.modality_context.to_dict(),
             "fusion": self.fusion.to_dict(),
+            "speakers": self.speakers.model_dump() if self.speakers else None,
             "context": self.context.to_dict(),
             "feedforward": self.feedforward.model_dump(mode="json"),
             "loss": [term.to_dict() for term in self.loss],
             "batch": self.batch.model_dump(),
             "optim": self.optim.model_dump(),
             "stop": self.stop.model_dump(),
+            "evaluation": self.evaluation.model_dump(),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,6 +230,7 @@ def resolve(name: str, suite: str | None, body: Mapping[str, Any], problems: Pro
     from heads.fusion import FUSIONS
     from heads.losses import LOSSES
     from heads.normalise import NORMALISERS
+    from heads.readers import READERS
     from heads.samplers import SAMPLERS
 
     before = len(problems)
@@ -177,7 +247,10 @@ def resolve(name: str, suite: str | None, body: Mapping[str, Any], problems: Pro
     if not isinstance(normalise, str) or normalise not in NORMALISERS:
         problems.append(("normalise", f"unknown {normalise!r}: {nearest(str(normalise), NORMALISERS)}"))
     fusion = _component(FUSIONS, FusionCommon, body["fusion"], "fusion", problems)
+    modality_context = _component(CONTEXTS, Section, body["modality_context"], "modality_context", problems)
     context = _component(CONTEXTS, Section, body["context"], "context", problems)
+    speakers = check(Speakers, body["speakers"], "speakers", problems) if body.get("speakers") is not None else None
+    evaluation = check(Evaluation, body.get("evaluation") or {}, "evaluation", problems)
     loss = _losses(LOSSES, body["loss"], problems)
     batch = check(Batch, body.get("batch", {}), "batch", problems)
     if batch and batch.sampler not in SAMPLERS:
@@ -186,11 +259,79 @@ def resolve(name: str, suite: str | None, body: Mapping[str, Any], problems: Pro
     optim = check(Optim, body.get("optim", {}), "optim", problems)
     stop = check(Stop, body.get("stop", {}), "stop", problems)
     inputs = _inputs(body.get("inputs"), problems)
-    if len(problems) > before or not (fusion and context and feedforward and batch and optim and stop):
+    readers = _readers(READERS, body.get("readers"), inputs, problems)
+    if len(problems) > before or not (
+        modality_context and fusion and context and feedforward and batch and optim and stop and evaluation
+    ):
         return None
-    return Experiment(
-        name, inputs, normalise, fusion, context, feedforward, loss, batch, optim, stop, suite=suite, paper=paper
+    experiment = Experiment(
+        name=name,
+        inputs=inputs,
+        normalise=normalise,
+        readers=readers,
+        modality_context=modality_context,
+        fusion=fusion,
+        speakers=speakers,
+        context=context,
+        feedforward=feedforward,
+        loss=loss,
+        batch=batch,
+        optim=optim,
+        stop=stop,
+        evaluation=evaluation,
+        suite=suite,
+        paper=paper,
     )
+    problems += _misfits(experiment)
+    return experiment if len(problems) == before else None
+
+
+def _misfits(experiment: Experiment) -> Problems:
+    """Parts that are each right and do not go together."""
+    from heads.losses import LOSSES
+    from heads.samplers import NEEDS_DIFFICULTY
+
+    problems: Problems = []
+    batch = experiment.batch
+    if experiment.sees_dialogues and batch.unit != "dialogues":
+        contexts = (experiment.context, experiment.modality_context, experiment.fusion)
+        named = next((part.name for part in contexts if part.name != "none"), "")
+        problems.append(
+            (
+                "batch.unit",
+                f"must be dialogues, since {named!r} looks at whole dialogues: {{unit: dialogues, size: 16}}",
+            )
+        )
+    if batch.unit == "dialogues" and batch.sampler != "shuffle":
+        problems.append(
+            ("batch.sampler", f"{batch.sampler!r} draws utterances: with unit: dialogues only shuffle fits")
+        )
+    decides = [term.name for term in experiment.loss if LOSSES[term.name].decides]
+    if batch.sampler in NEEDS_DIFFICULTY and not decides:
+        able = ", ".join(name for name, loss in LOSSES.items() if loss.decides)
+        problems.append(("batch.sampler", f"{batch.sampler!r} ranks examples by class centres: add the loss {able}"))
+    if len(decides) > 1:
+        problems.append(("loss", f"{' and '.join(decides)} both decide what is predicted: keep one"))
+    return problems
+
+
+def _readers(
+    table: Mapping[str, Any], values: Any, inputs: Mapping[str, Any], problems: Problems
+) -> dict[str, Component]:
+    """modality -> reader of its sequence and stack features, for the modalities that name one."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        problems.append(("readers", f"must be a mapping, as in readers: {{text: text-cnn}}, not {values!r}"))
+        return {}
+    readers = {}
+    for modality, value in values.items():
+        path = f"readers.{modality}"
+        if modality not in MODALITIES:
+            problems.append((path, unknown_key(modality, MODALITIES)))
+        elif value is not None and (reader := _component(table, Section, value, path, problems)) and modality in inputs:
+            readers[modality] = reader
+    return readers
 
 
 def _component(
@@ -202,7 +343,8 @@ def _component(
         return None
     name = values["name"]
     if not isinstance(name, str) or name not in table:
-        problems.append((f"{path}.name", f"unknown {path.split('.')[0]} {name!r}: {nearest(str(name), table)}"))
+        what = {"readers": "reader", "modality_context": "context"}.get(path.split(".")[0], path.split(".")[0])
+        problems.append((f"{path}.name", f"unknown {what} {name!r}: {nearest(str(name), table)}"))
         return None
     model = settings_of(table[name])
     known = [*common.model_fields, *model.model_fields]

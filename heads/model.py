@@ -1,4 +1,4 @@
-"""The head: features of each modality joined, modalities fused, context, feed-forward, logits.
+"""The head: features of each modality read and joined, modalities fused, context, feed-forward, logits.
 
 Legend: b utterances, k features of a modality, d values of a feature, c classes.
 """
@@ -6,66 +6,131 @@ Legend: b utterances, k features of a modality, d values of a feature, c classes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from features.errors import ConfigError
 from heads.batch import Batch
 from heads.context import CONTEXTS
+from heads.data import FeatureShape
 from heads.dropout import Dropout
-from heads.experiment import Experiment
+from heads.experiment import Component, Experiment
 from heads.feedforward import feedforward
 from heads.fusion import FUSIONS
+from heads.readers import READERS
 from heads.registry import look_up
+from heads.sequences import Sequences
+from heads.signals import Output
+
+# The reader of a sequence or stack feature where the experiment names none.
+DEFAULT_READERS = {"stack": "flat", "sequence": "attention-pooling"}
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """inputs: modality -> shape of each feature; num_classes: c; num_speakers: those that it knows by name."""
+
+    inputs: Mapping[str, Sequence[FeatureShape]]
+    num_classes: int
+    num_speakers: int = 0
 
 
 class Join(nn.Module):
-    """The features of one modality side by side. Of several, a missing one is a learned vector, with one bit a feature
-    that is 1 where it is missing; a single one is passed on, since the fusion minds what is missing then."""
+    """The features of one modality side by side, sequences and stacks read to a vector each. Of several, a missing one
+    is a learned vector, with one bit a feature that is 1 where it is missing; a single one is passed on, since what
+    comes next minds what is missing then."""
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, readers: Sequence[nn.Module | int]) -> None:
+        """readers: of each feature, or its number of values where it is a vector."""
         super().__init__()
+        self.readers = nn.ModuleList(nn.Identity() if isinstance(item, int) else item for item in readers)
+        widths: list[int] = [item if isinstance(item, int) else item.width for item in readers]  # type: ignore[misc]
         several = len(widths) > 1
         self.missing = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in widths if several)
         self.width = sum(widths) + (len(widths) if several else 0)
 
-    def forward(self, values: Sequence[Tensor], present: Tensor) -> Tensor:
-        """values: k x float32 [b, d]; present: bool [b, k]. Gives float32 [b, width]."""
+    def forward(self, values: Sequence[Tensor | Sequences], present: Tensor) -> Tensor:
+        """values: k x float32 [b, d] or Sequences of b; present: bool [b, k]. Gives float32 [b, width]."""
+        vectors: list[Tensor] = [reader(item) for reader, item in zip(self.readers, values, strict=True)]
         if not len(self.missing):
-            return values[0]
+            return vectors[0]
         parts = [
             torch.where(present[:, index : index + 1], item, vector)
-            for index, (item, vector) in enumerate(zip(values, self.missing, strict=True))
+            for index, (item, vector) in enumerate(zip(vectors, self.missing, strict=True))
         ]
         return torch.cat([*parts, (~present).to(parts[0].dtype)], dim=1)
 
 
+class ModalityContexts(nn.Module):
+    """A context of its own for each modality, before they are fused. A learned vector stands where one is missing."""
+
+    def __init__(self, contexts: Mapping[str, nn.Module], widths: Mapping[str, int]) -> None:
+        super().__init__()
+        self.contexts = nn.ModuleDict(contexts)
+        self.missing = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name, width in widths.items()})
+        self.widths: dict[str, int] = {name: context.width for name, context in contexts.items()}  # type: ignore[misc]
+
+    def forward(self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """modality -> float32 [b, widths[modality]]"""
+        layout = batch.layout()
+        return {
+            name: context(torch.where(present[name].unsqueeze(1), values[name], self.missing[name]), layout)
+            for name, context in self.contexts.items()
+        }
+
+
+class SpeakerEmbedding(nn.Module):
+    """A learned vector for each speaker whom the head knows by name, and one for all others (place 0)."""
+
+    def __init__(self, num_speakers: int, *, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.table = nn.Embedding(num_speakers + 1, dim)
+        self.dropout = dropout
+        self.width = dim
+
+    def forward(self, speakers: Tensor) -> Tensor:
+        """speakers: int64 [b]. Gives float32 [b, dim]."""
+        if self.training and self.dropout:
+            hidden = torch.rand(speakers.shape, device=speakers.device) < self.dropout
+            speakers = speakers.masked_fill(hidden, 0)
+        embedded: Tensor = self.table(speakers)
+        return embedded
+
+
 class Head(nn.Module):
-    """inputs -> fusion -> context -> feed-forward -> logits."""
+    """inputs -> modality contexts -> fusion -> context -> feed-forward -> logits."""
 
     def __init__(
         self,
         *,
         inputs: nn.ModuleDict,
+        modality_contexts: ModalityContexts | None,
         fusion: nn.Module,
+        speakers: SpeakerEmbedding | None,
         context: nn.Module,
         hidden: nn.Module,
-        classifier: nn.Linear,
+        hidden_width: int,
+        num_classes: int,
         input_dropout: float = 0.0,
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.inputs = inputs
         self.input_dropout = Dropout(input_dropout)
+        self.modality_contexts = modality_contexts
         self.fusion = fusion
+        self.speakers = speakers
         self.context = context
         self.hidden = hidden
-        self.classifier = classifier
+        self.hidden_width = hidden_width
+        self.classifier = nn.Linear(hidden_width, num_classes)
         self.modality_dropout = modality_dropout
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Logits, float32 [b, c]."""
+    def forward(self, batch: Batch) -> Output:
+        """Expects whole dialogues where a part looks at them (`Experiment.sees_dialogues`)."""
         values = {
             modality: self.input_dropout(join(batch.values[modality], batch.present[modality]))
             for modality, join in self.inputs.items()
@@ -73,8 +138,15 @@ class Head(nn.Module):
         present = {modality: batch.present[modality].any(dim=1) for modality in self.inputs}
         if self.training and self.modality_dropout:
             present = hide_modalities(present, self.modality_dropout)
-        logits: Tensor = self.classifier(self.hidden(self.context(self.fusion(values, present))))
-        return logits
+        if self.modality_contexts is not None:
+            values = self.modality_contexts(values, present, batch)
+        fused = self.fusion(values, present, batch.layout() if self.fusion.over_dialogue else None)
+        if self.speakers is not None:
+            fused = torch.cat([fused, self.speakers(batch.speakers)], dim=1)
+        if self.context.needs_dialogues:
+            fused = self.context(fused, batch.layout())
+        hidden = self.hidden(fused)
+        return Output(self.classifier(hidden), hidden)
 
 
 def hide_modalities(present: Mapping[str, Tensor], chance: float) -> dict[str, Tensor]:
@@ -88,23 +160,57 @@ def hide_modalities(present: Mapping[str, Tensor], chance: float) -> dict[str, T
     return dict(zip(present, kept.unbind(dim=1), strict=True))
 
 
-def build_head(experiment: Experiment, widths: Mapping[str, Sequence[int]], num_classes: int) -> Head:
-    """A new head, initialised from torch's generator. widths: modality -> values of each feature."""
-    inputs = nn.ModuleDict({modality: Join(widths[modality]) for modality in experiment.inputs})
-    joined = {modality: join.width for modality, join in inputs.items()}
-    fusion: Any = look_up(FUSIONS, experiment.fusion.name, "fusion")(joined, **experiment.fusion.settings)
-    context: Any = look_up(CONTEXTS, experiment.context.name, "context")(fusion.width, **experiment.context.settings)
+def build_head(experiment: Experiment, shape: HeadShape) -> Head:
+    """A new head, initialised from torch's generator. Raises ConfigError where a part does not fit the features."""
+    inputs = nn.ModuleDict()
+    for modality in experiment.inputs:
+        chosen = experiment.readers.get(modality)
+        inputs[modality] = Join([_reader(chosen, item, modality) for item in shape.inputs[modality]])
+    widths: dict[str, int] = {modality: join.width for modality, join in inputs.items()}  # type: ignore[misc]
+    contexts = _modality_contexts(experiment.modality_context, widths)
+    fusion = _build(FUSIONS, experiment.fusion, "fusion", contexts.widths if contexts else widths)
+    speakers = None
+    if experiment.speakers is not None:
+        settings = experiment.speakers
+        speakers = SpeakerEmbedding(shape.num_speakers, dim=settings.dim, dropout=settings.dropout)
+    context = _build(CONTEXTS, experiment.context, "context", fusion.width + (speakers.width if speakers else 0))
     layers = experiment.feedforward
-    hidden = feedforward(context.width, **layers.model_dump())
-    classifier = nn.Linear(layers.sizes[-1] if layers.sizes else context.width, num_classes)
     return Head(
         inputs=inputs,
+        modality_contexts=contexts,
         fusion=fusion,
+        speakers=speakers,
         context=context,
-        hidden=hidden,
-        classifier=classifier,
+        hidden=feedforward(context.width, **layers.model_dump()),
+        hidden_width=layers.sizes[-1] if layers.sizes else context.width,
+        num_classes=shape.num_classes,
         **experiment.fusion.common,
     )
+
+
+def _build(table: Mapping[str, Any], part: Component, what: str, *arguments: Any) -> Any:
+    return look_up(table, part.name, what)(*arguments, **part.settings)
+
+
+def _modality_contexts(part: Component, widths: Mapping[str, int]) -> ModalityContexts | None:
+    if part.name == "none":
+        return None
+    return ModalityContexts({name: _build(CONTEXTS, part, "context", width) for name, width in widths.items()}, widths)
+
+
+def _reader(chosen: Component | None, item: FeatureShape, modality: str) -> nn.Module | int:
+    """The reader of one feature, or the number of values of a vector."""
+    if item.kind == "vector":
+        return item.shape[0]
+    part = chosen or Component(DEFAULT_READERS[item.kind])
+    reader = look_up(READERS, part.name, "reader")
+    if item.kind not in reader.kinds:
+        able = ", ".join(name for name, other in READERS.items() if item.kind in other.kinds)
+        raise ConfigError(
+            f"readers.{modality}: {part.name!r} does not read a {item.kind} feature: choose one of {able}"
+        )
+    built: nn.Module = reader(item.shape, **part.settings)
+    return built
 
 
 def num_parameters(head: nn.Module) -> int:

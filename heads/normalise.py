@@ -21,6 +21,7 @@ NORMALISERS: dict[str, tuple[str, ...]] = {
     "l2+standardise": ("l2", "standardise"),
     "none": (),
 }
+WAVEFORM = "rms"  # what standardising is to a waveform
 
 _ROWS = 4096  # at once, so that float64 copies stay small
 
@@ -62,6 +63,31 @@ class Normaliser:
         # Below this the deviation is the rounding of float32, not a signal.
         constant = deviation <= 1e-6 * largest
         return cls(name, mean.astype(np.float32), np.where(constant, 1.0, deviation).astype(np.float32))
+
+    @classmethod
+    def fit_waveform(cls, name: str, samples: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> Normaliser:
+        """One number for all waveforms: the root mean square of the train samples.
+
+        samples: [sum of lengths]; offsets: int64 [n + 1]; rows: int64, the train utterances that are there
+        Raises StoreError where it is not finite.
+        """
+        import numpy as np
+
+        if "standardise" not in NORMALISERS[name]:
+            return cls("none")
+        total, number = 0.0, 0
+        for row in rows:
+            block = samples[offsets[row] : offsets[row + 1]].astype(np.float64)
+            total, number = total + float(block @ block), number + len(block)
+        rms = (total / max(number, 1)) ** 0.5
+        if not np.isfinite(rms):
+            raise StoreError("stored waveforms hold values that are not finite: see `erc store verify`")
+        return cls(WAVEFORM, scale=np.array([rms or 1.0], np.float32))
+
+    @property
+    def factor(self) -> float:
+        """What a waveform's samples are multiplied by."""
+        return 1.0 if self.scale is None else 1.0 / float(self.scale[0])
 
     def apply(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """float32 [n, d], in `out` where it is given (which may be `rows`). Each row depends on itself alone."""

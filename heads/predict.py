@@ -1,28 +1,83 @@
-"""Predicting with a head: dropout off, no gradients, in blocks of rows."""
+"""Predicting with a trained head: dropout off, no gradients, in blocks that hold all that an utterance may look at."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from heads.batch import Batch, batch_of
-from heads.data import HeadData
+from heads.batch import Batch
+from heads.experiment import Experiment
+from heads.model import Head
+from heads.sequences import Sequences
+from heads.signals import Output
 
 _ROWS = 1024
+_ROWS_OF_SEQUENCES = 128  # padded to the longest of them
 
 
-def predict(head: nn.Module, batch: Batch) -> Tensor:
-    """Logits, float32 [b, c], on the batch's device. The head is left in eval mode."""
-    head.eval()
-    device = next(iter(batch.present.values())).device
-    with torch.inference_mode():
-        blocks = torch.arange(len(batch), device=device).split(_ROWS)
-        return torch.cat([head(batch.select(block)) for block in blocks])
+@dataclass(frozen=True)
+class Predictor:
+    """A head and how it predicts. decision: the loss whose class centres decide, else the logits do."""
 
+    experiment: Experiment
+    head: Head
+    decision: nn.Module | None = None
 
-def probabilities(head: nn.Module, data: HeadData, rows: np.ndarray) -> np.ndarray:
-    """float32 [m, c] of the utterances at `rows`, int64 [m], on the CPU."""
-    logits = predict(head, batch_of(data).select(torch.from_numpy(rows)))
-    array: np.ndarray = logits.softmax(dim=1).numpy()
-    return array
+    def outputs(self, batch: Batch) -> Output:
+        """Of every utterance of `batch`, which holds whole dialogues in the manifest's order. Leaves eval mode on."""
+        self.head.eval()
+        with torch.inference_mode(), self._dropout_left_on():
+            outputs = [self.head(batch.select(block)) for block in self._blocks(batch)]
+        return Output(torch.cat([item.logits for item in outputs]), torch.cat([item.hidden for item in outputs]))
+
+    def scores(self, batch: Batch) -> Tensor:
+        """float32 [b, c] whose largest is what is predicted and whose softmax are the probabilities."""
+        return self.decide(self.outputs(batch))
+
+    def decide(self, output: Output) -> Tensor:
+        if self.decision is None:
+            return output.logits
+        with torch.inference_mode():
+            scores: Tensor = self.decision.scores(output.hidden)
+        return scores
+
+    def _blocks(self, batch: Batch) -> Iterator[Tensor]:
+        """Positions to be scored together, int64: whole dialogues where they see each other; where utterances see their
+        batch, what training's batch size would put together."""
+        positions = torch.arange(len(batch), device=batch.device)
+        ragged = any(isinstance(item, Sequences) for items in batch.values.values() for item in items)
+        rows = _ROWS_OF_SEQUENCES if ragged else _ROWS
+        batching = self.experiment.batch
+        as_trained = self.experiment.sees_batch
+        if not self.experiment.sees_dialogues:
+            yield from positions.split(batching.size if as_trained else rows)
+            return
+        lengths = torch.unique_consecutive(batch.dialogues, return_counts=True)[1].tolist()
+        start, stop, held = 0, 0, 0
+        for length in lengths:
+            full = held == batching.size if as_trained else stop - start + length > rows
+            if held and full:
+                yield positions[start:stop]
+                start, held = stop, 0
+            stop, held = stop + length, held + 1
+        if held:
+            yield positions[start:stop]
+
+    @contextmanager
+    def _dropout_left_on(self) -> Iterator[None]:
+        """Where the experiment re-states that slip: dropout as in training, the same at every scoring."""
+        if not self.experiment.evaluation.dropout:
+            yield
+            return
+        devices = [next(self.head.parameters()).device] if next(self.head.parameters()).is_cuda else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(0)
+            self.head.train()
+            try:
+                yield
+            finally:
+                self.head.eval()

@@ -13,22 +13,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from features.errors import ManifestError, TrainingError
-from heads.batch import Batch, batch_of
-from heads.data import UNLABELLED, HeadData
+from features.errors import TrainingError
+from heads.batch import Batch
+from heads.data import HeadData
+from heads.examples import Examples
 from heads.experiment import Experiment
-from heads.losses import LOSSES, WeightedSum
+from heads.losses import WeightedSum
 from heads.metrics import weighted_f1
-from heads.model import Head, build_head
-from heads.predict import predict
-from heads.registry import look_up
-from heads.samplers import SAMPLERS
+from heads.model import Head, HeadShape, build_head
+from heads.objective import build_objective
+from heads.predict import Predictor
+from heads.signals import LossTask
+from heads.utterances import UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -45,24 +47,30 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trained:
-    """The head as it was after its best epoch on dev. Epochs count from 1."""
+    """The head as it was after its best epoch on dev. Epochs count from 1; speakers: those it knows by name."""
 
-    head: Head
+    predictor: Predictor
     best_epoch: int
     history: tuple[Epoch, ...]
     seconds: float
+    speakers: tuple[str, ...] = ()
+
+    @property
+    def head(self) -> Head:
+        return self.predictor.head
 
     @property
     def dev_weighted_f1(self) -> float:
         return self.history[self.best_epoch - 1].dev_weighted_f1
 
 
-@dataclass(frozen=True)
-class _Split:
-    """The labelled utterances of one split that have an input. labels: int64 [n]."""
+class Model(nn.Module):
+    """What is trained: the head, and what its losses learn."""
 
-    batch: Batch
-    labels: Tensor
+    def __init__(self, head: Head, objective: WeightedSum) -> None:
+        super().__init__()
+        self.head = head
+        self.objective = objective
 
 
 def train_head(
@@ -79,27 +87,30 @@ def train_head(
     Raises ManifestError where a split has no row to learn from, and TrainingError where the loss is no longer finite.
     """
     started = time.perf_counter()
+    utterances = data.utterances
+    speakers = utterances.frequent_speakers(experiment.speakers.min_rows) if experiment.speakers else ()
+    examples = Examples.of(data, speakers, device)
     with _seeded(seed, device) as generator:
-        labels = torch.from_numpy(data.utterances.labels)
-        table = batch_of(data)
-        train = _split(data, table, labels, "train", device, with_input=True)
-        dev = _split(data, table, labels, "dev", device, with_input=False)
-        num_classes = len(data.utterances.label_names)
-        head = build_head(experiment, data.widths, num_classes).to(device)
-        counts = torch.bincount(train.labels.cpu(), minlength=num_classes)
-        loss = _loss(experiment, counts).to(device)
+        num_classes = len(utterances.label_names)
+        head = build_head(experiment, HeadShape(data.shapes, num_classes, len(speakers)))
+        counts = torch.bincount(examples.labels, minlength=num_classes)
+        task = LossTask(counts, head.hidden_width, len(utterances.sentiment_names))
+        model = Model(head, build_objective(experiment.loss, task)).to(device)
+        scored = _Scored(experiment, model)
         history: list[Epoch] = []
-        best_epoch, best_state = 0, head.state_dict()
-        for epoch in _epochs(experiment, head, loss, train, dev, generator):
+        best_epoch, best_state = 0, model.state_dict()
+        for epoch in _epochs(experiment, model, scored, examples, generator):
             if stopped():
                 raise KeyboardInterrupt
             history.append(epoch)
             if not best_epoch or epoch.dev_weighted_f1 > history[best_epoch - 1].dev_weighted_f1:
-                best_epoch, best_state = epoch.epoch, copy.deepcopy(head.state_dict())
+                best_epoch, best_state = epoch.epoch, copy.deepcopy(scored.model.state_dict())
             if epoch.epoch - max(best_epoch, warmup_epochs(experiment)) >= experiment.stop.patience:
                 break
-        head.load_state_dict(best_state)
-    return Trained(head.to("cpu").eval(), best_epoch, tuple(history), time.perf_counter() - started)
+        model.load_state_dict(best_state)
+    model.to("cpu").eval()
+    predictor = Predictor(experiment, model.head, model.objective.decision)
+    return Trained(predictor, best_epoch, tuple(history), time.perf_counter() - started, speakers)
 
 
 def warmup_epochs(experiment: Experiment) -> int:
@@ -131,76 +142,106 @@ def _seeded(seed: int, device: str) -> Iterator[torch.Generator]:
             torch.set_num_threads(threads)
 
 
-def _split(data: HeadData, table: Batch, labels: Tensor, split: str, device: str, with_input: bool) -> _Split:
-    rows = data.utterances.rows(split)
-    rows = rows[data.utterances.labels[rows] != UNLABELLED]
-    if with_input:
-        rows = rows[data.has_input()[rows]]
-    if not len(rows):
-        raise ManifestError(f"split {split!r} has no labelled utterance with an input: a head needs train and dev")
-    positions = torch.from_numpy(rows)
-    return _Split(table.select(positions).to(device), labels[positions].to(device))
+class _Scored:
+    """The model that is scored and kept: the one that is trained, or the moving average of its weights."""
 
+    def __init__(self, experiment: Experiment, model: Model) -> None:
+        decay = experiment.optim.ema
+        self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        self.trained = model
+        self.model: Model = model if self._average is None else self._average.module
+        self.predictor = Predictor(experiment, self.model.head, self.model.objective.decision)
 
-def _loss(experiment: Experiment, counts: Tensor) -> WeightedSum:
-    return WeightedSum(
-        [
-            (term.common["weight"], look_up(LOSSES, term.name, "loss")(counts, **term.settings))
-            for term in experiment.loss
-        ]
-    )
+    def after_step(self) -> None:
+        if self._average is not None:
+            self._average.update_parameters(self.trained)
+
+    def refresh(self, examples: Examples) -> None:
+        """Class centres as the weights stand, where a loss decides by them."""
+        for model in {id(item): item for item in (self.trained, self.model)}.values():
+            decision = model.objective.decision
+            if decision is not None:
+                hidden = Predictor(self.predictor.experiment, model.head).outputs(examples.table.select(examples.train))
+                decision.refresh(hidden.hidden, examples.targets.labels[examples.train])
+
+    def difficulty(self, examples: Examples) -> Tensor:
+        """float32 [n] of the training examples, on the CPU. Expects a loss that decides."""
+        hidden = self.predictor.outputs(examples.table.select(examples.train)).hidden
+        found: Tensor = self.model.objective.decision.difficulty(hidden, examples.targets.labels[examples.train])
+        return found.cpu()
 
 
 def _epochs(
-    experiment: Experiment, head: Head, loss: nn.Module, train: _Split, dev: _Split, generator: torch.Generator
+    experiment: Experiment, model: Model, scored: _Scored, examples: Examples, generator: torch.Generator
 ) -> Iterator[Epoch]:
     """Train one epoch after another and score dev after each."""
-    optim, size = experiment.optim, experiment.batch.size
-    sampler = look_up(SAMPLERS, experiment.batch.sampler, "sampler")
-    optimizer = _adamw(head, optim.lr, optim.weight_decay)
-    total_steps = math.ceil(len(train.labels) / size) * experiment.stop.epochs
-    warmup_steps = round(optim.warmup * total_steps)
-    schedule = LambdaLR(optimizer, lambda step: learning_rate_factor(step, warmup_steps, total_steps, optim.schedule))
-    gold = dev.labels.cpu().numpy()
+    optim = experiment.optim
+    optimizer = _adamw(model, optim.lr, optim.weight_decay)
+    trainable = examples.trainable()
+    dev = examples.table.select(examples.dev)
+    schedule: LambdaLR | None = None
+    scored.refresh(examples)
     for number in range(1, experiment.stop.epochs + 1):
         started = time.perf_counter()
-        head.train()
-        total = torch.zeros((), device=train.labels.device)
-        for positions in sampler(train.labels, size, generator):
-            positions = positions.to(train.labels.device)
-            value = loss(head(train.batch.select(positions)), train.labels[positions])
+        batches = examples.batches(experiment, number, generator, lambda: scored.difficulty(examples))
+        if schedule is None:
+            schedule = _schedule(optimizer, experiment, len(batches))
+        model.train()
+        total, seen = torch.zeros((), device=examples.table.device), 0
+        for places in batches:
+            learnt = trainable[places]
+            if not learnt.any():  # a batch of dialogues without any label or input
+                continue
+            value = _loss(model, examples, places, learnt)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             if optim.clip is not None:
-                nn.utils.clip_grad_norm_(head.parameters(), optim.clip)
+                nn.utils.clip_grad_norm_(model.parameters(), optim.clip)
             rate = float(schedule.get_last_lr()[0])
             optimizer.step()
             schedule.step()
-            total += value.detach() * len(positions)
-        train_loss = float(total) / len(train.labels)
+            scored.after_step()
+            count = int(learnt.sum())
+            total += value.detach() * count
+            seen += count
+        train_loss = float(total) / seen
         if not math.isfinite(train_loss):
             raise TrainingError(
                 f"the loss is {train_loss} in epoch {number} with optim.lr={optim.lr:g}: try a lower one"
             )
-        logits = predict(head, dev.batch)
-        yield Epoch(
-            epoch=number,
-            train_loss=train_loss,
-            dev_loss=float(functional.cross_entropy(logits, dev.labels)),
-            dev_weighted_f1=weighted_f1(gold, _classes(logits), logits.shape[1]),
-            learning_rate=rate,
-            seconds=time.perf_counter() - started,
-        )
+        scored.refresh(examples)
+        dev_loss, dev_f1 = _score(scored.predictor, dev, examples)
+        yield Epoch(number, train_loss, dev_loss, dev_f1, rate, time.perf_counter() - started)
 
 
-def _classes(logits: Tensor) -> np.ndarray:
-    classes: np.ndarray = logits.argmax(dim=1).cpu().numpy()
-    return classes
+def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor) -> Tensor:
+    """The loss of one batch over its trainable utterances."""
+    output, targets = model.head(examples.table.select(places)), examples.targets.select(places)
+    if not learnt.all():
+        output, targets = output.select(learnt), targets.select(learnt)
+    value: Tensor = model.objective(output, targets)
+    return value
 
 
-def _adamw(head: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+def _score(predictor: Predictor, dev: Batch, examples: Examples) -> tuple[float, float]:
+    """(cross-entropy, weighted F1) of dev's labelled utterances."""
+    labels = examples.targets.labels[examples.dev]
+    known = labels != UNLABELLED
+    scores, labels = predictor.scores(dev)[known], labels[known]
+    loss = float(functional.cross_entropy(scores, labels))
+    return loss, weighted_f1(labels.cpu().numpy(), scores.argmax(dim=1).cpu().numpy(), scores.shape[1])
+
+
+def _schedule(optimizer: torch.optim.Optimizer, experiment: Experiment, steps_per_epoch: int) -> LambdaLR:
+    optim = experiment.optim
+    total_steps = steps_per_epoch * experiment.stop.epochs
+    warmup_steps = round(optim.warmup * total_steps)
+    return LambdaLR(optimizer, lambda step: learning_rate_factor(step, warmup_steps, total_steps, optim.schedule))
+
+
+def _adamw(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """Weight decay on matrices alone: biases and the learned vectors of missing inputs are free."""
-    matrices = [parameter for parameter in head.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in head.parameters() if parameter.ndim <= 1]
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=lr, fused=True)

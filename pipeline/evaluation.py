@@ -15,8 +15,8 @@ from features.files import write_whole
 from features.manifest import Manifest, read_manifest
 from features.store import Feature, Store
 from heads.checkpoint import TrainedHead, read_checkpoint
-from heads.data import FeatureRows, HeadData, Utterances, apply_feature, check_fresh, read_utterances
-from heads.predict import probabilities
+from heads.data import FeatureRows, HeadData, apply_feature, check_fresh
+from heads.utterances import Utterances, read_utterances
 from pipeline.predictions import prediction_frame, split_metrics
 from pipeline.runs import Run, write_json
 from pipeline.suite_plan import mending_command
@@ -64,7 +64,7 @@ class Evaluator:
             head = read_checkpoint(folder / "head.safetensors", run.experiment)
             data = HeadData(utterances, _inputs(head, features, utterances))
             rows = np.arange(len(utterances))
-            frames[seed] = prediction_frame(data, rows, probabilities(head.head, data, rows))
+            frames[seed] = prediction_frame(data, rows, head.probabilities(data, rows))
             write_whole(folder / f"predictions-{self.split}.parquet", frames[seed].write_parquet)
         coverage = {feature.folder: feature.coverage(utterances.ids) for feature in features.values()}
         values = split_metrics(run.experiment.name, self.split, frames, run.features["manifest"], coverage)

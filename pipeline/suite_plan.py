@@ -14,8 +14,9 @@ from features.encoders import ENCODERS
 from features.errors import ErcError, FeatureChoiceError
 from features.manifest import Manifest, file_digest
 from features.store import Feature, Store
-from heads.data import Utterances, check_fresh, choose_features, read_utterances
+from heads.data import check_fresh, choose_features
 from heads.experiment import Experiment, Selector
+from heads.utterances import Utterances, read_utterances
 
 SPLITS = ("train", "dev")  # the only rows that training and selection ever see
 

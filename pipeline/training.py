@@ -17,9 +17,10 @@ import numpy as np
 from features.errors import UsageError
 from features.files import write_whole
 from features.store import Feature
-from heads.data import FeatureRows, HeadData, Utterances, fit_feature
+from heads.data import FeatureRows, FeatureShape, HeadData, fit_feature
 from heads.experiment import Experiment
 from heads.normalise import Normaliser
+from heads.utterances import Utterances
 from pipeline.runs import Run, write_json
 
 
@@ -27,7 +28,7 @@ from pipeline.runs import Run, write_json
 class SharedFeature:
     """A normalised feature in a file that every worker maps, so that memory holds it once.
 
-    values: a .npy file, float32 [n, d]; present: bool [n]
+    values: a .npy file; the other fields are those of `heads.data.FeatureRows`
     """
 
     modality: str
@@ -36,19 +37,43 @@ class SharedFeature:
     normaliser: Normaliser
     values: Path
     present: np.ndarray
+    shape: FeatureShape
+    offsets: np.ndarray | None
+    scale: float
 
     @classmethod
     def make(cls, feature: Feature, utterances: Utterances, normalise: str, path: Path) -> SharedFeature:
         """Read and normalise a feature straight into the file, so that it need not fit in memory."""
         rows = fit_feature(
-            feature, utterances, normalise, lambda shape: np.lib.format.open_memmap(path, "w+", np.float32, shape)
+            feature, utterances, normalise, lambda shape, dtype: np.lib.format.open_memmap(path, "w+", dtype, shape)
         )
-        return cls(rows.modality, rows.folder, feature.fingerprint, rows.normaliser, path, rows.present)
+        return cls(
+            rows.modality,
+            rows.folder,
+            feature.fingerprint,
+            rows.normaliser,
+            path,
+            rows.present,
+            rows.shape,
+            rows.offsets,
+            rows.scale,
+        )
 
     def open(self) -> FeatureRows:
         # Copy-on-write: the pages are shared as long as nobody writes, and torch takes no read-only arrays.
         values = np.load(self.values, mmap_mode="c", allow_pickle=False)
-        return FeatureRows(self.modality, self.folder, self.normaliser, values, self.present)
+        if self.shape.shape == ():
+            values = values.reshape(-1)
+        return FeatureRows(
+            self.modality,
+            self.folder,
+            self.normaliser,
+            values,
+            self.present,
+            self.shape,
+            self.offsets,
+            self.scale,
+        )
 
 
 @dataclass(frozen=True)
@@ -69,7 +94,6 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> d
 
     from heads.checkpoint import InputFeature, TrainedHead, write_checkpoint
     from heads.model import num_parameters
-    from heads.predict import probabilities
     from heads.trainer import train_head
     from pipeline.predictions import prediction_frame
 
@@ -80,16 +104,17 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> d
     folder.mkdir(parents=True, exist_ok=True)
     features = {
         modality: tuple(
-            InputFeature(item.folder, item.fingerprint, item.normaliser, rows.width)
+            InputFeature(item.folder, item.fingerprint, item.normaliser, rows.shape)
             for item, rows in zip(task.inputs[modality], inputs[modality], strict=True)
         )
         for modality in inputs
     }
-    write_checkpoint(folder / "head.safetensors", TrainedHead(trained.head, task.utterances.label_names, features))
+    head = TrainedHead(trained.predictor, task.utterances.label_names, features, trained.speakers)
+    write_checkpoint(folder / "head.safetensors", head)
     history = pl.DataFrame([asdict(epoch) for epoch in trained.history])
     write_whole(folder / "history.parquet", history.write_parquet)
     dev = data.utterances.rows("dev")
-    frame = prediction_frame(data, dev, probabilities(trained.head, data, dev))
+    frame = prediction_frame(data, dev, head.probabilities(data, dev))
     write_whole(folder / "predictions-dev.parquet", frame.write_parquet)
     result = {
         "seed": task.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,15 +132,37 @@ class Feature:
 
     def read_sequences(self, ids: Sequence[str]) -> list[np.ndarray | None]:
         """Embeddings of a sequence feature, each [length, *shape] in the stored dtype; None where there is none."""
+        found: list[np.ndarray | None] = [None] * len(ids)
+        for position, row in self._sequences(ids):
+            found[position] = np.array(row)
+        return found
+
+    def read_joined(
+        self, ids: Sequence[str], allocate: Callable[[tuple[int, ...], np.dtype], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Embeddings of a sequence feature laid end to end, in the order of `ids`, in bounded memory.
+
+        allocate: makes the array for the values, [sum of lengths, *shape] in the stored dtype: a memory map where they
+        do not fit in memory. Gives (values, offsets int64 [n + 1], present bool [n]); a missing one has length 0.
+        """
+        lengths, present = np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+        for position, row in self._sequences(ids):
+            lengths[position], present[position] = len(row), True
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        values = allocate((int(offsets[-1]), *self.spec.shape), np.dtype(self.spec.stored_dtype))
+        for position, row in self._sequences(ids):
+            values[offsets[position] : offsets[position + 1]] = row
+        return values, offsets, present
+
+    def _sequences(self, ids: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
+        """(place among the ids, its stored rows as a view), shard by shard, for those that have an embedding."""
         if self.spec.kind != "sequence":
             raise StoreError(f"{self.folder} is not a sequence feature: use read()")
-        found: list[np.ndarray | None] = [None] * len(ids)
         ok = self._located(ids).filter(pl.col("status") == "ok")
         for (generation, chunk), group in ok.group_by("generation", "chunk"):
             shard = self.shard(ShardName(int(generation), int(chunk)))
             for position, row in group.select("position", "row").iter_rows():
-                found[position] = np.array(shard.row(row))
-        return found
+                yield position, shard.row(row)
 
     def reasons(self, ids: Sequence[str]) -> list[str | None]:
         """Per utterance the ledger's reason, None where there is none, and `absent` where there is no row."""

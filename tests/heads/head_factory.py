@@ -6,17 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from heads.data import FeatureRows, HeadData, Utterances
+from heads.data import FeatureRows, FeatureShape, HeadData
 from heads.experiment import Experiment, experiment_from_dict
+from heads.model import Head, HeadShape, build_head
 from heads.normalise import Normaliser
+from heads.utterances import Utterances
 
 LABELS = ("joy", "anger", "neutral")
 WIDTHS = {"text": (6,), "audio": (4,), "visual": (3, 2)}
+SHAPES = {modality: tuple(FeatureShape("vector", (width,)) for width in widths) for modality, widths in WIDTHS.items()}
+TURNS = 4  # of each dialogue, but for the last one of a split
 
 
 def experiment(**values: Any) -> Experiment:
     body = {"inputs": {"text": ["sentence"], "audio": ["logmel"], "visual": ["hog-colour", "faces"]}} | values
     return experiment_from_dict({"name": "x"} | body, "test")
+
+
+def head_of(num_speakers: int = 0, **values: Any) -> Head:
+    return build_head(experiment(**values), HeadShape(SHAPES, len(LABELS), num_speakers))
 
 
 def head_data(
@@ -34,8 +42,24 @@ def head_data(
             values[:, 0] += labels
             present = generator.random(count) >= missing
             values[~present] = 0.0
-            features.append(FeatureRows(modality, f"{modality}/{place}", Normaliser("none"), values, present))
+            shape = FeatureShape("vector", (width,))
+            features.append(FeatureRows(modality, f"{modality}/{place}", Normaliser("none"), values, present, shape))
         inputs[modality] = tuple(features)
     splits = np.array(["train"] * train + ["dev"] * dev + ["test"] * test, dtype=object)
-    ids = [f"u{number}" for number in range(count)]
-    return HeadData(Utterances(ids, splits, labels.astype(np.int64), LABELS), inputs)
+    utterances = Utterances(
+        ids=[f"u{number}" for number in range(count)],
+        splits=splits,
+        labels=labels.astype(np.int64),
+        label_names=LABELS,
+        dialogues=np.concatenate([_dialogues(train), 1000 + _dialogues(dev), 2000 + _dialogues(test)]),
+        slots=np.arange(count) % 2,
+        speakers=[("Ann", "Bob", "Cy")[number % 2 if number % 8 else 2] for number in range(count)],
+        sentiments=labels.astype(np.int64) % 2,
+        sentiment_names=("negative", "positive"),
+        groups=[None] * count,
+    )
+    return HeadData(utterances, inputs)
+
+
+def _dialogues(count: int) -> np.ndarray:
+    return np.arange(count) // TURNS

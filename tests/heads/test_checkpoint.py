@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from head_factory import LABELS, WIDTHS, experiment, head_data
+from head_factory import LABELS, WIDTHS, experiment, head_data, head_of
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from features.errors import CheckpointError
 from heads.batch import batch_of
 from heads.checkpoint import InputFeature, TrainedHead, read_checkpoint, write_checkpoint
-from heads.model import build_head
+from heads.data import FeatureShape
 from heads.normalise import Normaliser
-from heads.predict import predict
+from heads.predict import Predictor
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def written(tmp_path: Path) -> tuple[Path, TrainedHead]:
                 f"{modality}/{place}",
                 "f" * 64,
                 Normaliser("standardise", np.full(width, 2.0, np.float32), np.full(width, 3.0, np.float32)),
-                width,
+                FeatureShape("vector", (width,)),
             )
             for place, width in enumerate(widths)
         )
         for modality, widths in WIDTHS.items()
     }
-    trained = TrainedHead(build_head(experiment(), WIDTHS, 3), LABELS, inputs)
+    trained = TrainedHead(Predictor(experiment(), head_of()), LABELS, inputs)
     path = tmp_path / "head.safetensors"
     write_checkpoint(path, trained)
     return path, trained
@@ -55,7 +55,7 @@ def test_what_is_read_back_is_the_same(written: tuple[Path, TrainedHead]) -> Non
     found = read_checkpoint(path, experiment())
     assert torch.equal(torch.random.get_rng_state(), state)
     batch = batch_of(head_data())
-    assert torch.equal(predict(found.head, batch), predict(trained.head, batch))
+    assert torch.equal(found.predictor.scores(batch), trained.predictor.scores(batch))
     assert not found.head.training
     assert found.labels == LABELS
     assert found.inputs["visual"][1].folder == "visual/1"
@@ -68,9 +68,9 @@ def test_a_file_that_is_not_there_cut_or_of_another_format_is_refused(written: t
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         read_checkpoint(path.with_name("none"), experiment())
     rewrite(path, format="7")
-    with pytest.raises(CheckpointError, match="format '7' is not '1'"):
+    with pytest.raises(CheckpointError, match="format '7' is not '2'"):
         read_checkpoint(path, experiment())
-    rewrite(path, format="1", labels="{")
+    rewrite(path, format="2", labels="{")
     with pytest.raises(CheckpointError, match="metadata is damaged"):
         read_checkpoint(path, experiment())
     path.write_bytes(path.read_bytes()[:100])
@@ -82,7 +82,7 @@ def test_a_checkpoint_of_another_config_is_refused(written: tuple[Path, TrainedH
     path, _ = written
     with pytest.raises(CheckpointError, match=r"is \([0-9, ]+\), but its config asks for \(9"):
         read_checkpoint(path, experiment(feedforward={"sizes": [9]}))
-    with pytest.raises(CheckpointError, match=r"has no fusion.project.text.weight"):
+    with pytest.raises(CheckpointError, match=r"has no head.fusion.project.text.weight"):
         read_checkpoint(path, experiment(fusion={"name": "concat", "dim": 9}))
     with pytest.raises(CheckpointError, match="reads text, audio, visual, but its config names text"):
         read_checkpoint(path, experiment(inputs={"text": ["sentence"]}))
@@ -91,8 +91,8 @@ def test_a_checkpoint_of_another_config_is_refused(written: tuple[Path, TrainedH
 def test_a_lost_or_an_extra_tensor_is_named(written: tuple[Path, TrainedHead]) -> None:
     path, _ = written
     rewrite(path, lambda tensors: tensors.pop("head.classifier.bias"))
-    with pytest.raises(CheckpointError, match=r"has no classifier.bias"):
+    with pytest.raises(CheckpointError, match=r"has no head.classifier.bias"):
         read_checkpoint(path, experiment())
     rewrite(path, lambda tensors: tensors.update({"head.classifier.bias": torch.zeros(3), "head.odd": torch.zeros(1)}))
-    with pytest.raises(CheckpointError, match="holds odd"):
+    with pytest.raises(CheckpointError, match=r"holds head\.odd"):
         read_checkpoint(path, experiment())

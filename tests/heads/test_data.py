@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+import torch
 from small_corpus import HOG, LABELS, LOGMEL, SENTENCE, edited, embeddings, make_manifest, make_store
 
 from features.cards import DatasetCard
 from features.errors import FeatureChoiceError, ManifestError, StaleFeaturesError, StoreError, UsageError
 from features.manifest import Manifest
-from features.store import Store, write_feature
-from heads.data import apply_feature, check_fresh, choose_features, fit_feature, read_rows, read_utterances
+from features.store import Feature, Store, write_feature
+from heads.batch import batch_of
+from heads.data import FeatureShape, HeadData, apply_feature, check_fresh, choose_features, fit_feature, read_rows
+from heads.sequences import Sequences
+from heads.utterances import read_utterances
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def test_a_mapped_file_holds_the_same_values(tmp_path: Path, manifest: Manifest)
     in_memory = fit_feature(feature, utterances, "l2+standardise")
     path = tmp_path / "values.npy"
     mapped = fit_feature(
-        feature, utterances, "l2+standardise", lambda shape: np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        feature, utterances, "l2+standardise", lambda shape, dtype: np.lib.format.open_memmap(path, "w+", dtype, shape)
     )
     assert isinstance(mapped.values, np.memmap)
     assert np.array_equal(mapped.values, in_memory.values)
@@ -89,15 +95,84 @@ def test_a_feature_without_any_train_row_is_refused(tmp_path: Path, manifest: Ma
         fit_feature(feature, read_utterances(manifest, ["train", "dev"]), "none")
 
 
-def test_a_stack_is_laid_end_to_end_and_a_sequence_is_refused(tmp_path: Path, manifest: Manifest) -> None:
+def test_a_stack_is_laid_end_to_end(tmp_path: Path, manifest: Manifest) -> None:
     stack = replace(SENTENCE, kind="stack", shape=(2, 3), alias="layers")
     vectors = {key: np.arange(6, dtype=np.float32).reshape(2, 3) for key in manifest.ids}
     feature = write_feature(tmp_path / "store", stack, manifest, vectors)
     assert read_rows(feature, manifest.ids[:1])[0].tolist() == [[0, 1, 2, 3, 4, 5]]
-    tokens = replace(SENTENCE, kind="sequence", shape=(3,), alias="tokens")
-    write_feature(tmp_path / "store", tokens, manifest, {key: np.ones((2, 3), np.float32) for key in manifest.ids})
-    with pytest.raises(UsageError, match=r"inputs.text: text/tokens-\w+ is a sequence feature"):
-        choose_features(Store(tmp_path / "store"), {"text": ["layers", "tokens"]})
+    rows = fit_feature(feature, read_utterances(manifest, ["train", "dev"]), "none")
+    assert rows.shape == FeatureShape("stack", (2, 3))
+    assert rows.values.shape == (len(rows.present), 6)
+
+
+def sequence_feature(
+    path: Path, manifest: Manifest, shape: tuple[int, ...], dtype: str
+) -> tuple[Feature, dict[str, np.ndarray]]:
+    """Sequences of 0 to 6 elements, the third utterance without one; dev is a hundred times as large."""
+    from features.errors import Reason, UnavailableError
+
+    generator = np.random.default_rng(0)
+    values = {
+        key: (generator.normal(1.0, 2.0, (place % 7, *shape)) * (100 if "/dev/" in key else 1)).astype(dtype)
+        for place, key in enumerate(manifest.ids)
+    }
+    gone = manifest.ids[2]
+    spec = replace(SENTENCE, kind="sequence", shape=shape, stored_dtype=dtype, alias="tokens")
+    feature = write_feature(path, spec, manifest, values, {gone: UnavailableError(Reason.NO_TEXT)})
+    values[gone] = values[gone][:0]
+    return feature, values
+
+
+def test_sequences_stand_end_to_end_standardised_by_train_elements(tmp_path: Path, manifest: Manifest) -> None:
+    feature, values = sequence_feature(tmp_path / "store", manifest, (3,), "float32")
+    utterances = read_utterances(manifest, ["train", "dev"])
+    rows = fit_feature(feature, utterances, "standardise")
+    train = np.concatenate([values[utterances.ids[row]] for row in utterances.rows("train")]).astype(np.float64)
+    assert rows.shape == FeatureShape("sequence", (3,))
+    assert rows.offsets is not None
+    for place, key in enumerate(utterances.ids):
+        mine = rows.values[rows.offsets[place] : rows.offsets[place + 1]]
+        assert np.allclose(mine, (values[key] - train.mean(axis=0)) / train.std(axis=0), rtol=1e-4, atol=1e-5)
+    assert rows.present.tolist() == [place != 2 for place in range(len(utterances))]
+    again = apply_feature(feature, read_utterances(manifest, ["dev"]), rows.normaliser)
+    assert np.array_equal(again.values, rows.values[rows.offsets[60] :])
+
+
+def test_a_waveform_stays_as_stored_and_is_scaled_by_one_train_rms(tmp_path: Path, manifest: Manifest) -> None:
+    feature, values = sequence_feature(tmp_path / "store", manifest, (1,), "float16")
+    utterances = read_utterances(manifest, ["train", "dev"])
+    rows = fit_feature(feature, utterances, "standardise")
+    train = np.concatenate([values[utterances.ids[row]] for row in utterances.rows("train")]).astype(np.float64)
+    assert rows.values.dtype == np.float16
+    assert rows.values.ndim == 1
+    assert rows.scale == pytest.approx(1 / np.sqrt((train**2).mean()), rel=1e-5)
+    assert fit_feature(feature, utterances, "none").scale == 1.0
+    item = batch_of(HeadData(utterances, {"text": (rows,)})).select(torch.tensor([6, 2, 1])).values["text"][0]
+    assert isinstance(item, Sequences)
+    padded, mask = item.padded()
+    assert mask.sum(dim=1).tolist() == [6, 0, 1]
+    assert np.allclose(padded[0].numpy(), values[utterances.ids[6]][:, 0].astype(np.float32) * rows.scale)
+    assert not padded[~mask].any()
+
+
+def test_who_speaks_where(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path / "M.parquet")
+    utterances = read_utterances(manifest, ["train", "dev"])
+    names = dict(zip(utterances.ids, utterances.speakers, strict=True))
+    assert names == dict(manifest.frame.filter(pl.col("split") != "test").select("utterance_id", "speaker").iter_rows())
+    dialogues = manifest.frame.filter(pl.col("split") != "test")["dialogue_id"].to_list()
+    same = [one == other for one, other in pairwise(dialogues)]
+    assert (np.diff(utterances.dialogues) == 0).tolist() == same
+    first = {}
+    for dialogue, slot, name in zip(utterances.dialogues, utterances.slots, utterances.speakers, strict=True):
+        assert first.setdefault((dialogue, name), slot) == slot
+    for dialogue in set(utterances.dialogues):
+        slots = utterances.slots[utterances.dialogues == dialogue].tolist()
+        assert list(dict.fromkeys(slots)) == list(range(len(set(slots))))
+    rows = utterances.rows("train")
+    counts = {name: sum(utterances.speakers[row] == name for row in rows) for name in "AB"}
+    assert utterances.frequent_speakers(min(counts.values())) == tuple(sorted(counts, key=lambda n: (-counts[n], n)))
+    assert utterances.frequent_speakers(max(counts.values()) + 1) == ()
 
 
 def test_choosing_names_what_is_wrong(tmp_path: Path, manifest: Manifest) -> None:

@@ -1,0 +1,17 @@
+"""An experiment's losses as one: their weighted sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from heads.experiment import Component
+from heads.losses import LOSSES, WeightedSum
+from heads.registry import look_up
+from heads.signals import LossTask
+
+
+def build_objective(terms: Sequence[Component], task: LossTask) -> WeightedSum:
+    """New losses, initialised from torch's generator. Raises ConfigError for one that does not fit the task."""
+    return WeightedSum(
+        [(term.common["weight"], look_up(LOSSES, term.name, "loss")(task, **term.settings)) for term in terms]
+    )

@@ -1,0 +1,119 @@
+"""The rows of a manifest that a head sees: who speaks where, and the labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from features.digests import digest_of
+from features.errors import ManifestError, nearest
+from features.manifest import Manifest
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """The rows that a head sees, in the manifest's order: whole dialogues, each in the order of its turns.
+
+    ids:       utterance ids [n]
+    splits:    str array [n]
+    labels:    int64 [n], places in `label_names`; UNLABELLED (-1) where the manifest has none
+    label_names: the dataset card's labels, in its order
+    dialogues: int64 [n], equal for the utterances of one dialogue, ascending
+    slots:     int64 [n], the speaker's slot within the dialogue: 0 for who speaks first, then 1, ...
+    speakers:  names [n]
+    sentiments: int64 [n], places in `sentiment_names` (sorted); -1 where the manifest has none
+    groups:    the manifest's `group` [n]: what must not be split between folds
+    """
+
+    ids: list[str]
+    splits: np.ndarray
+    labels: np.ndarray
+    label_names: tuple[str, ...]
+    dialogues: np.ndarray
+    slots: np.ndarray
+    speakers: list[str]
+    sentiments: np.ndarray
+    sentiment_names: tuple[str, ...]
+    groups: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, split: str) -> np.ndarray:
+        """int64: the positions of a split's utterances."""
+        return np.flatnonzero(self.splits == split)
+
+    def counts(self, split: str) -> np.ndarray:
+        """int64 [labels]: labelled utterances of each class."""
+        labels = self.labels[self.rows(split)]
+        return np.bincount(labels[labels != UNLABELLED], minlength=len(self.label_names))
+
+    def digest(self) -> str:
+        """Over all that a head is trained on and judged by, apart from the features."""
+        return digest_of(
+            "utterances",
+            self.ids,
+            self.splits.tolist(),
+            self.labels.tolist(),
+            list(self.label_names),
+            self.dialogues.tolist(),
+            self.speakers,
+            self.sentiments.tolist(),
+            list(self.sentiment_names),
+        )
+
+    def frequent_speakers(self, min_rows: int) -> tuple[str, ...]:
+        """The speakers with at least so many train utterances, the most frequent first, then by name."""
+        counts = Counter(self.speakers[row] for row in self.rows("train"))
+        frequent = [name for name, count in counts.items() if count >= min_rows]
+        return tuple(sorted(frequent, key=lambda name: (-counts[name], name)))
+
+
+def read_utterances(manifest: Manifest, splits: Sequence[str]) -> Utterances:
+    """The utterances of these splits and of no other. Raises ManifestError for a label that the dataset card lacks."""
+    frame = manifest.select_splits(splits).frame
+    names = manifest.card.labels
+    where, card = manifest.path or "the manifest", manifest.card.dataset
+    if not names:
+        raise ManifestError(f"{where}: its dataset card ({card}) lists no labels: heads need their order")
+    for label in frame["label"].drop_nulls().unique(maintain_order=True):
+        if label not in names:
+            raise ManifestError(
+                f"{where}: label {label!r} is not on its dataset card ({card}): {nearest(label, names)}"
+            )
+    sentiments = tuple(sorted(frame["sentiment"].drop_nulls().unique()))
+    dialogues = frame["dialogue_id"].rle_id().to_numpy().astype(np.int64)
+    return Utterances(
+        ids=frame["utterance_id"].to_list(),
+        splits=np.array(frame["split"].to_list(), dtype=object),
+        labels=_places(frame["label"], names),
+        label_names=names,
+        dialogues=dialogues,
+        slots=_slots(dialogues, frame["speaker"].to_list()),
+        speakers=frame["speaker"].to_list(),
+        sentiments=_places(frame["sentiment"], sentiments),
+        sentiment_names=sentiments,
+        groups=frame["group"].to_list(),
+    )
+
+
+def _places(names: pl.Series, known: Sequence[str]) -> np.ndarray:
+    place = {name: index for index, name in enumerate(known)}
+    return np.array([UNLABELLED if name is None else place[name] for name in names], dtype=np.int64)
+
+
+def _slots(dialogues: np.ndarray, speakers: Sequence[str]) -> np.ndarray:
+    """int64 [n]"""
+    slots = np.zeros(len(speakers), np.int64)
+    seen: dict[str, int] = {}
+    for row, name in enumerate(speakers):
+        if row and dialogues[row] != dialogues[row - 1]:
+            seen = {}
+        slots[row] = seen.setdefault(name, len(seen))
+    return slots
