@@ -45,9 +45,9 @@ class Attention(nn.Module):
         """
         query, key, value = self.query(query), self.key(key), self.value(value)
         if layout is None:
-            return self.out(self._mix(query, key, value, allowed))  # type: ignore[no-any-return]
+            return self.out(self._mix(query, key, value, allowed))
         mixed = self._mix(layout.pad(query), layout.pad(key), layout.pad(value), allowed)
-        return self.out(layout.unpad(mixed))  # type: ignore[no-any-return]
+        return self.out(layout.unpad(mixed))
 
     def _mix(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
         query, key, value = (item.unflatten(-1, (self.heads, -1)).transpose(1, 2) for item in (query, key, value))

@@ -99,4 +99,4 @@ class _Layer(nn.Module):
             attention(fused, states[modality], fused, allowed[modality], layout)
             for modality, attention in self.attention.items()
         ]
-        return self.linear(torch.cat([*attended, fused], dim=1).relu()).relu()  # type: ignore[no-any-return]
+        return self.linear(torch.cat([*attended, fused], dim=1).relu()).relu()

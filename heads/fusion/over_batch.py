@@ -44,7 +44,7 @@ class AttentionOverBatch(nn.Module):
         parts = [project(visible(values[modality], present[modality])) for modality, project in self.project.items()]
         joined = torch.cat(parts, dim=1)  # [b, dim]
         attended, _ = self.attention(joined, joined, joined, need_weights=False)
-        return self.norm(joined + attended)  # type: ignore[no-any-return]
+        return self.norm(joined + attended)
 
 
 def proportional(widths: Mapping[str, int], dim: int) -> dict[str, int]:
