@@ -1,0 +1,21 @@
+"""`none`: every utterance on its own."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from heads.layout import Layout
+
+
+class NoContext(nn.Module):
+    """Passes each utterance's vector on. Causal whatever the setting says; a layout is not needed."""
+
+    needs_dialogues = False
+
+    def __init__(self, width: int, *, causal: bool = False) -> None:
+        super().__init__()
+        self.causal = True
+        self.width = width
+
+    def forward(self, fused: Tensor, layout: Layout | None = None) -> Tensor:
+        return fused

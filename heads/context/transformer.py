@@ -1,0 +1,87 @@
+"""`transformer`: self-attention over the turns of a dialogue, in M2FNet's stacks with a residual."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from heads.attention import Attention, turns_seen
+from heads.context.positions import sinusoidal
+from heads.dropout import Dropout
+from heads.layout import Layout
+
+Size = Annotated[int, Field(ge=1, le=1 << 14)]
+Count = Annotated[int, Field(ge=1, le=64)]
+
+
+class TransformerContext(nn.Module):
+    """H <- H + TransformerEncoder(H), `blocks` times, from a linear projection to `dim` (M2FNet, Chudasama et al. 2022,
+    section 3.2: the dialogue-level stacks of each modality).
+
+    An encoder is `layers` layers as in Vaswani et al. 2017, section 3.1: self-attention and a ReLU network, each with
+    dropout, residual and layer norm after it. Linear parts run over real turns alone.
+
+    causal:    a turn sees itself and earlier ones
+    positions: `sinusoidal` (Vaswani et al. 2017, section 3.5), added after the projection. M2FNet speaks of none, and
+               without them a turn of a full dialogue cannot tell before from after: `none` is its own setting, ours is
+               the default.
+
+    M2FNet's sizes are not published; dim, heads and dropout here are within what the re-implementations try.
+    """
+
+    needs_dialogues = True
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        causal: bool = False,
+        dim: Size = 512,
+        blocks: Count = 2,
+        layers: Count = 1,
+        heads: Annotated[int, Field(ge=1, le=1 << 10)] = 8,
+        feedforward: Size = 1024,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+        positions: Literal["sinusoidal", "none"] = "sinusoidal",
+    ) -> None:
+        super().__init__()
+        self.causal = causal
+        self.width = dim
+        self.positions = positions
+        self.project = nn.Linear(width, dim)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(_Layer(dim, heads, feedforward, dropout) for _ in range(layers)) for _ in range(blocks)
+        )
+
+    def forward(self, fused: Tensor, layout: Layout) -> Tensor:
+        states: Tensor = self.project(fused)
+        if self.positions == "sinusoidal":
+            states = states + sinusoidal(layout, self.width)
+        seen = turns_seen(layout, causal=self.causal)
+        for block in self.blocks:
+            encoded = states
+            for layer in block:  # type: ignore[attr-defined]
+                encoded = layer(encoded, seen, layout)
+            states = states + encoded
+        return states
+
+
+class _Layer(nn.Module):
+    def __init__(self, dim: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(dim, heads, dropout=dropout, what="context.heads")
+        self.attention_norm = nn.LayerNorm(dim)
+        self.widen = nn.Linear(dim, feedforward)
+        self.narrow = nn.Linear(feedforward, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, states: Tensor, seen: Tensor, layout: Layout) -> Tensor:
+        """states: float32 [b, dim]; seen: bool [d, t, t]. Gives float32 [b, dim]."""
+        attended = self.attention(states, states, states, seen, layout)
+        states = self.attention_norm(states + self.dropout(attended))
+        wide = self.dropout(torch.relu(self.widen(states)))
+        return self.norm(states + self.dropout(self.narrow(wide)))

@@ -1,0 +1,47 @@
+"""`attention`: self-attention among the modalities of one utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from heads.attention import Attention
+from heads.dropout import Dropout
+from heads.fusion.inputs import Dim, Heads, Rate, projections, visible
+from heads.fusion.mean import masked_mean
+from heads.layout import Layout
+
+
+class AttentionFusion(nn.Module):
+    """Each modality is one token: projected to `dim`, plus a learned embedding that says which modality it is. The
+    tokens of an utterance attend to each other (Vaswani et al. 2017, section 3.2.2), residual, layer norm, then their
+    mean.
+
+    A missing modality is neither seen nor counted in the mean; where all are missing, the result is zeros. This is what
+    the HLM12ERC report describes; its code attends over the batch instead (`attention-over-batch`).
+
+    dropout: of the attention's result, before it is added
+    """
+
+    over_batch = False
+    over_dialogue = False
+
+    def __init__(self, widths: Mapping[str, int], *, dim: Dim = 512, heads: Heads = 4, dropout: Rate = 0.0) -> None:
+        super().__init__()
+        self.attention = Attention(dim, heads, what="fusion.heads")
+        self.project = projections(widths, dim)
+        self.embedding = nn.Parameter(torch.randn(len(widths), dim) * 0.02)
+        self.dropout = Dropout(dropout)
+        self.norm = nn.LayerNorm(dim)
+        self.width = dim
+
+    def forward(
+        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+    ) -> Tensor:
+        each = [project(visible(values[modality], present[modality])) for modality, project in self.project.items()]
+        tokens = torch.stack(each, dim=1) + self.embedding  # [b, m, dim]
+        there = torch.stack([present[modality] for modality in self.project], dim=1)  # [b, m]
+        attended = self.attention(tokens, tokens, tokens, there.unsqueeze(1))
+        return masked_mean(self.norm(tokens + self.dropout(attended)), there)

@@ -1,0 +1,74 @@
+"""`concat` and `concat+norm`: the modalities side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from heads.fusion.inputs import Dim, learned_vectors, projections, visible
+from heads.layout import Layout
+
+SHORTEST = 1e-3  # vectors below this length are divided by it: the gradient near zero stays in bounds
+
+
+class Concat(nn.Module):
+    """The modalities side by side, each projected to `dim` where that is given, then one bit a modality: 1 where it is
+    missing. In a missing modality's place stands a learned vector."""
+
+    over_batch = False
+    over_dialogue = False
+
+    def __init__(self, widths: Mapping[str, int], *, dim: Dim | None = None) -> None:
+        super().__init__()
+        self.project = projections(widths, dim)
+        self.missing = learned_vectors({modality: dim or width for modality, width in widths.items()})
+        self.width = sum(dim or width for width in widths.values()) + len(widths)
+
+    def forward(
+        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+    ) -> Tensor:
+        parts, bits = [], []
+        for modality, project in self.project.items():
+            there = present[modality]
+            part = project(visible(values[modality], there))
+            if not there.all():  # else no gradient need go back to the features: a fifth of a step's time
+                part = torch.where(there.unsqueeze(1), part, self.missing[modality])
+            parts.append(part)
+            bits.append((~there).to(part.dtype).unsqueeze(1))
+        return torch.cat([*parts, *bits], dim=1)
+
+
+class NormedConcat(nn.Module):
+    """`concat`, and the vector of all modalities together brought to one scale; the bits of what is missing follow as
+    they are.
+
+    norm: `l2` divides by the vector's length, as the HLM12ERC report's concatenation does (its code calls that the L2
+          norm; each of its encoders is brought to length 1 before, which `normalise: l2` does here). `layer` is layer
+          norm with a learned scale and shift (Ba et al. 2016), for comparisons with fusions that end in one: the report
+          compared L2 after concatenation with layer norm after attention.
+
+    The report filled a missing modality with dummy values; here it is `concat`'s learned vector.
+    """
+
+    over_batch = False
+    over_dialogue = False
+
+    def __init__(
+        self, widths: Mapping[str, int], *, dim: Dim | None = None, norm: Literal["l2", "layer"] = "l2"
+    ) -> None:
+        super().__init__()
+        self.concat = Concat(widths, dim=dim)
+        self.width = self.concat.width
+        self.split = (self.width - len(widths), len(widths))
+        self.norm = nn.LayerNorm(self.split[0]) if norm == "layer" else None
+
+    def forward(
+        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+    ) -> Tensor:
+        joined, bits = self.concat(values, present).split(self.split, dim=1)
+        joined = functional.normalize(joined, dim=1, eps=SHORTEST) if self.norm is None else self.norm(joined)
+        return torch.cat([joined, bits], dim=1)

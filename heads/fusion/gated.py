@@ -1,0 +1,53 @@
+"""`gated`: every modality weighted by a gate that looks at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from heads.attention import masked_softmax
+from heads.fusion.inputs import Dim, projections, visible
+from heads.layout import Layout
+
+
+class Gated(nn.Module):
+    """The gated multimodal unit (Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion", section 3.1).
+
+    Each modality gives h_m = tanh(W_m x_m + b_m), float32 [b, dim]; a gate z_m in (0, 1) for each value of it is
+    computed from all modalities side by side; the result is the sum of z_m * h_m.
+
+    gates: `softmax` has the gates of a value sum to 1 over the modalities that are there. With two modalities that is
+           the paper's z * h_1 + (1 - z) * h_2 with the difference of two linear maps for its one. `sigmoid` leaves
+           each gate on its own, as the paper does for more than two.
+
+    Ours beside the paper: biases, and masks. What is missing counts as zeros in the gates' input and has gate 0; where
+    nothing is there, the result is zeros.
+    """
+
+    over_batch = False
+    over_dialogue = False
+
+    def __init__(
+        self, widths: Mapping[str, int], *, dim: Dim = 256, gates: Literal["softmax", "sigmoid"] = "softmax"
+    ) -> None:
+        super().__init__()
+        self.project = projections(widths, dim)
+        self.gate = nn.Linear(sum(widths.values()), dim * len(widths))
+        self.gates = gates
+        self.width = dim
+
+    def forward(
+        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+    ) -> Tensor:
+        shown = {modality: visible(values[modality], present[modality]) for modality in self.project}
+        states = torch.stack([project(shown[modality]) for modality, project in self.project.items()], dim=2).tanh()
+        there = torch.stack([present[modality] for modality in self.project], dim=1).unsqueeze(1)  # [b, 1, m]
+        scores = self.gate(torch.cat(list(shown.values()), dim=1)).unflatten(1, (self.width, -1))  # [b, dim, m]
+        if self.gates == "softmax":
+            weights = masked_softmax(scores, there)
+        else:
+            weights = scores.sigmoid().masked_fill(~there, 0.0)
+        return (weights * states).sum(dim=2)

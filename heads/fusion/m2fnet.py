@@ -1,0 +1,102 @@
+"""`m2fnet`: text attends to the other modalities, over the turns of its dialogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from features.errors import ConfigError, UsageError
+from heads.attention import Attention, turns_seen
+from heads.fusion.inputs import Dim, Heads, Rate, learned_vectors, projections, visible
+from heads.layout import Layout
+
+
+class M2FNetFusion(nn.Module):
+    """The fusion of M2FNet (Chudasama et al. 2022, section 3.2). From F = the projected text, `layers` times
+
+      F <- ReLU(W ReLU([MHA(query F, key A, value F); F]))
+
+    where A is another modality and the attention runs over the turns of the dialogue; the result is [F; A].
+
+    No official code exists; the equation is that of a re-implementation with text and audio. For several other
+    modalities each layer has an attention for each of them, side by side in the brackets, and all of them stand in the
+    result: ours.
+
+    What is missing: the turns that lack a modality are hidden from its attention, as a turn without sound has no key.
+    A learned vector takes the place of missing text, and that of another missing modality in the result. A turn of
+    which no turn's modality can be seen gets zeros from that attention.
+
+    causal:  a turn sees itself and earlier ones alone. The paper's turns see the whole dialogue.
+    dropout: of the attention weights
+    """
+
+    over_batch = False
+    over_dialogue = True
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        *,
+        dim: Dim = 512,
+        layers: Annotated[int, Field(ge=1, le=64)] = 5,
+        heads: Heads = 8,
+        dropout: Rate = 0.2,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        if "text" not in widths or len(widths) < 2:
+            given = ", ".join(widths) or "none"
+            raise ConfigError(
+                f"fusion m2fnet has text attend to other modalities, and the inputs are {given}: "
+                f"add {'another modality' if 'text' in widths else 'text'} to inputs, or take another fusion"
+            )
+        self.others = [modality for modality in widths if modality != "text"]
+        self.project = projections(widths, dim)
+        self.missing = learned_vectors(dict.fromkeys(widths, dim))
+        self.layers = nn.ModuleList(_Layer(dim, heads, self.others, dropout) for _ in range(layers))
+        self.causal = causal
+        self.width = dim * len(widths)
+
+    def forward(
+        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+    ) -> Tensor:
+        """Raises UsageError without a layout."""
+        if layout is None:
+            raise UsageError("fusion m2fnet attends over dialogues: batches must hold whole dialogues and their layout")
+        states = {
+            modality: torch.where(
+                present[modality].unsqueeze(1),
+                project(visible(values[modality], present[modality])),
+                self.missing[modality],
+            )
+            for modality, project in self.project.items()
+        }
+        seen = turns_seen(layout, causal=self.causal)
+        allowed = {modality: seen & layout.pad(present[modality]).unsqueeze(1) for modality in self.others}
+        fused = states["text"]
+        for layer in self.layers:
+            fused = layer(fused, states, allowed, layout)
+        return torch.cat([fused, *(states[modality] for modality in self.others)], dim=1)
+
+
+class _Layer(nn.Module):
+    def __init__(self, dim: int, heads: int, others: list[str], dropout: float) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict(
+            {modality: Attention(dim, heads, dropout=dropout, what="fusion.heads") for modality in others}
+        )
+        self.linear = nn.Linear(dim * (len(others) + 1), dim)
+
+    def forward(
+        self, fused: Tensor, states: Mapping[str, Tensor], allowed: Mapping[str, Tensor], layout: Layout
+    ) -> Tensor:
+        """fused: float32 [b, dim]; allowed: modality -> bool [d, t, t]. Gives float32 [b, dim]."""
+        attended = [
+            attention(fused, states[modality], fused, allowed[modality], layout)
+            for modality, attention in self.attention.items()
+        ]
+        return self.linear(torch.cat([*attended, fused], dim=1).relu()).relu()

@@ -1,0 +1,35 @@
+"""`mean`: the mean of the modalities that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from heads.fusion.inputs import Dim, projections, visible
+from heads.layout import Layout
+
+
+class Mean(nn.Module):
+    """The mean of the modalities that are there, each projected to `dim`. Where none is, zeros."""
+
+    over_batch = False
+    over_dialogue = False
+
+    def __init__(self, widths: Mapping[str, int], *, dim: Dim = 256) -> None:
+        super().__init__()
+        self.project = projections(widths, dim)
+        self.width = dim
+
+    def forward(
+        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+    ) -> Tensor:
+        each = [project(visible(values[modality], present[modality])) for modality, project in self.project.items()]
+        return masked_mean(torch.stack(each, dim=1), torch.stack([present[key] for key in self.project], dim=1))
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """float32 [n, k, w] -> [n, w]: the mean over the k where bool [n, k] is True; zeros where none is."""
+    total = values.masked_fill(~mask.unsqueeze(2), 0.0).sum(dim=1)
+    return total / mask.sum(dim=1, keepdim=True).clamp(min=1)

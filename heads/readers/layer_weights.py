@@ -1,0 +1,38 @@
+"""`layer-weights`: a learned mean of a network's layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from heads.readers.shapes import layers_of
+
+
+class LayerWeights(nn.Module):
+    """scale * sum of s_l h_l over the layers l, with s the softmax of one learned number a layer: ELMo's scalar mix
+    (Peters et al. 2018, equation 1), which SUPERB's probes of speech models use without the scale (Yang et al. 2021,
+    section 3.2).
+
+    At first every layer counts alike and the scale is 1.
+
+    normalise: layer norm without parameters on each layer first, so that layers with large values do not rule the mean
+               (Peters et al. recommend it in some cases)
+    """
+
+    kinds = frozenset({"stack"})
+    over_batch = False
+
+    def __init__(self, shape: tuple[int, ...], *, normalise: bool = False) -> None:
+        super().__init__()
+        self.layers, self.width = layers_of(shape, "layer-weights")
+        self.weights = nn.Parameter(torch.zeros(self.layers))
+        self.scale = nn.Parameter(torch.ones(()))
+        self.normalise = normalise
+
+    def forward(self, values: Tensor) -> Tensor:
+        """float32 [b, layers * d] -> [b, d]."""
+        stack = values.unflatten(1, (self.layers, self.width))
+        if self.normalise:
+            stack = functional.layer_norm(stack, (self.width,))
+        return torch.einsum("l,bld->bd", self.scale * self.weights.softmax(dim=0), stack)

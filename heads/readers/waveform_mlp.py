@@ -1,0 +1,69 @@
+"""`waveform-mlp`: the HLM12ERC report's network over raw samples."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from features.errors import ConfigError
+from heads.attention import check_heads
+from heads.feedforward import feedforward
+from heads.sequences import Sequences
+
+SHORTEST = 1e-3  # vectors below this length are divided by it: the gradient near zero stays in bounds
+
+
+class WaveformMLP(nn.Module):
+    """Three linear layers on the samples themselves, of widths 3h, 2h and h, each with ReLU and dropout; the result is
+    brought to length 1 (HLM12ERC report, figure 10).
+
+    seconds, rate_hz: what is read is round(seconds * rate_hz) samples, cut or filled with zeros. `rate_hz` is the
+    stored
+                      feature's. The report's "200K samples" are 2.27 s of 44.1 kHz stereo
+    hidden:           h (50, 256 or 768 in the report)
+    attention:        `over-batch` is the report's variant 23: self-attention among the utterances of the batch,
+                      residual and layer norm before the length is brought to 1. So an utterance's vector changes with
+                      its batch-mates, and the reader says so in `over_batch`
+
+    The report read interleaved stereo in steps of 16-bit integers; samples here are mono, at the scale that they are
+    stored and normalised in. A missing utterance counts as silence.
+    """
+
+    kinds = frozenset({"sequence"})
+    over_batch = False
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        seconds: Annotated[float, Field(gt=0, le=60)] = 2.27,
+        rate_hz: Annotated[int, Field(ge=1, le=192_000)] = 8000,
+        hidden: Annotated[int, Field(ge=1, le=1 << 14)] = 256,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        attention: Literal["none", "over-batch"] = "none",
+        heads: Annotated[int, Field(ge=1, le=1 << 10)] = 4,
+    ) -> None:
+        super().__init__()
+        if shape:
+            raise ConfigError(f"reader waveform-mlp reads samples, and this feature's elements have shape {shape}")
+        self.samples = max(1, round(seconds * rate_hz))
+        self.layers = feedforward(
+            self.samples, sizes=(3 * hidden, 2 * hidden, hidden), dropout=dropout, activation="relu"
+        )
+        self.over_batch = attention == "over-batch"
+        if self.over_batch:
+            check_heads(heads, hidden, "reader.heads")
+        self.attention = nn.MultiheadAttention(hidden, heads) if self.over_batch else None
+        self.norm = nn.LayerNorm(hidden) if self.over_batch else None
+        self.width = hidden
+
+    def forward(self, values: Sequences) -> Tensor:
+        padded, _ = values.padded(self.samples)
+        states: Tensor = self.layers(padded)
+        if self.attention is not None and self.norm is not None:
+            attended, _ = self.attention(states, states, states, need_weights=False)
+            states = self.norm(states + attended)
+        return functional.normalize(states, dim=1, eps=SHORTEST)
