@@ -1,18 +1,41 @@
-"""Losses over logits, and their table. One class a loss, in a file of its own.
+"""Losses, and their table. One class a loss, in a file of its own.
 
-A loss takes `counts` (int64 [c], training examples of each class) and keyword-only settings; called with logits float32
-[b, c] and labels int64 [b], it gives a scalar.
+A loss is made for a `LossTask`, with keyword-only settings. Called with an `Output` and its `Targets`, whose rows are
+all labelled and none of which is padding, it gives a scalar, float32: 0, with a backward pass, where a batch has nothing
+to teach. Parameters of its own (a projection) are trained beside the head's. The class attribute `decides` says whether
+predictions come from the loss (heads/losses/decision.py) or, as for all others, from the logits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
+from heads.losses.adaptive_triplet import AdaptiveTriplet
 from heads.losses.cross_entropy import CrossEntropy
+from heads.losses.cross_entropy_on_softmax import CrossEntropyOnSoftmax
+from heads.losses.decision import Decision
+from heads.losses.dice import Dice
+from heads.losses.focal import Focal
+from heads.losses.sentiment import Sentiment
+from heads.losses.spcl import Spcl
+from heads.losses.supcon import SupCon
+from heads.losses.triplet import Triplet
+from heads.signals import Output, Targets
 
-LOSSES: dict[str, Callable[..., nn.Module]] = {"cross-entropy": CrossEntropy}
+LOSSES: dict[str, Callable[..., nn.Module]] = {
+    "adaptive-triplet": AdaptiveTriplet,
+    "cross-entropy": CrossEntropy,
+    "cross-entropy-on-softmax": CrossEntropyOnSoftmax,
+    "dice": Dice,
+    "focal": Focal,
+    "sentiment": Sentiment,
+    "spcl": Spcl,
+    "supcon": SupCon,
+    "triplet": Triplet,
+}
 
 
 class WeightedSum(nn.Module):
@@ -23,8 +46,13 @@ class WeightedSum(nn.Module):
         self.weights = [weight for weight, _ in terms]
         self.terms = nn.ModuleList(term for _, term in terms)
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        total = logits.new_zeros(())
+    @property
+    def decision(self) -> Decision | None:
+        """The first loss that predictions come from; None where they come from the logits."""
+        return next((cast(Decision, term) for term in self.terms if term.decides), None)
+
+    def forward(self, output: Output, targets: Targets) -> Tensor:
+        total = output.logits.new_zeros(())
         for weight, term in zip(self.weights, self.terms, strict=True):
-            total = total + weight * term(logits, labels)
+            total = total + weight * term(output, targets)
         return total

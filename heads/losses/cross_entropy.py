@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+
+from heads.losses.class_weights import ClassWeights, class_weights
+from heads.signals import LossTask, Output, Targets
 
 
 class CrossEntropy(nn.Module):
@@ -21,28 +24,24 @@ class CrossEntropy(nn.Module):
     batch-mates' classes; this is the plain batch mean.
     """
 
+    decides: ClassVar[bool] = False
+
     def __init__(
         self,
-        counts: Tensor,
+        task: LossTask,
         *,
-        weights: Literal["none", "inverse", "balanced"] = "none",
+        weights: ClassWeights = "none",
         power: Annotated[float, Field(gt=0, le=1)] = 1.0,
         smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
         self.smoothing = smoothing
         self.class_weights: Tensor | None
-        self.register_buffer("class_weights", None if weights == "none" else _class_weights(counts, weights) ** power)
+        weight = class_weights(task.counts, weights)
+        self.register_buffer("class_weights", None if weight is None else weight**power)
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        each = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing, reduction="none")
+    def forward(self, output: Output, targets: Targets) -> Tensor:
+        each = functional.cross_entropy(output.logits, targets.labels, label_smoothing=self.smoothing, reduction="none")
         if self.class_weights is not None:
-            each = each * self.class_weights[labels]
+            each = each * self.class_weights[targets.labels]
         return each.mean()
-
-
-def _class_weights(counts: Tensor, weights: str) -> Tensor:
-    """float32 [c]"""
-    inverse = counts.sum() / counts.clamp(min=1).float()
-    inverse = inverse.masked_fill(counts == 0, 0.0)
-    return inverse / len(counts) if weights == "balanced" else inverse

@@ -1,0 +1,36 @@
+"""An auxiliary loss: the sentiment, read from what the classifier of emotions is fed with."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from features.errors import ConfigError
+from heads.losses.embeddings import nothing
+from heads.signals import LossTask, Output, Targets
+
+
+class Sentiment(nn.Module):
+    """Mean cross-entropy of a linear layer on hidden, over the rows that have a sentiment; 0 where none has.
+
+    It only shapes hidden: nothing is predicted with it. Raises ConfigError where the manifest has no sentiments.
+    """
+
+    decides: ClassVar[bool] = False
+
+    def __init__(self, task: LossTask) -> None:
+        super().__init__()
+        if not task.num_sentiments:
+            raise ConfigError(
+                "the loss sentiment needs sentiments, of which the manifest has 0: add the column or drop the loss"
+            )
+        self.classifier = nn.Linear(task.hidden_width, task.num_sentiments)
+
+    def forward(self, output: Output, targets: Targets) -> Tensor:
+        logits = self.classifier(output.hidden)
+        known = targets.sentiments >= 0
+        if not known.any():
+            return nothing(logits)
+        return functional.cross_entropy(logits[known], targets.sentiments[known])

@@ -1,0 +1,46 @@
+"""Supervised contrastive learning: examples of a class attract each other, all others repel."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from heads.losses.embeddings import Temperature, Width, nothing, projection_of, unit
+from heads.signals import LossTask, Output, Targets
+
+
+class SupCon(nn.Module):
+    """Mean over anchors i of -1/|P(i)| sum_{p in P(i)} log(exp(z_i . z_p / t) / sum_{a != i} exp(z_i . z_a / t)).
+
+    z are unit vectors, P(i) the other examples of i's class in the batch. Anchors without a positive are left out;
+    where none is left the loss is 0.
+
+    temperature: t
+    projection:  width of a linear layer before z, or null for none
+
+    Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2 (L_out), temperature 0.1 as in their section 4.
+    Deviations: the mean over anchors where eq. 2 has the sum, as their code does; one view an example, since cached
+    features are not augmented; a linear projection where theirs has a hidden layer.
+    """
+
+    decides: ClassVar[bool] = False
+
+    def __init__(self, task: LossTask, *, temperature: Temperature = 0.1, projection: Width | None = 128) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.projection = projection_of(task.hidden_width, projection)
+
+    def forward(self, output: Output, targets: Targets) -> Tensor:
+        vectors = unit(self.projection(output.hidden))
+        labels = targets.labels
+        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        positive = (labels.unsqueeze(1) == labels) & ~itself  # [b, b]
+        anchors = positive.any(dim=1)
+        if not anchors.any():
+            return nothing(vectors)
+        scores = (vectors[anchors] @ vectors.T / self.temperature).masked_fill(itself[anchors], -torch.inf)
+        logs = scores.log_softmax(dim=1)
+        chosen = positive[anchors]
+        return -(logs.masked_fill(~chosen, 0.0).sum(dim=1) / chosen.sum(dim=1)).mean()

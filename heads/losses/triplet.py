@@ -1,0 +1,55 @@
+"""The report's triplet loss: one anchor a class against the rest of the batch."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from heads.losses.embeddings import Width, nothing, projection_of, similarities
+from heads.signals import LossTask, Output, Targets
+
+
+class Triplet(nn.Module):
+    """Mean over anchors of -log(P / (P + N)), with P and N the anchor's similarity to its own class and to the others.
+
+    The anchor is the first example of each class in the batch; its positives are the other examples of its class,
+    without itself, its negatives are all examples of other classes, and sim = (1 + cosine) / 2. There is neither an
+    exponential nor a temperature. A class with one example has no anchor. Where nothing is to be compared the loss is
+    0. On features after a ReLU, whose cosines are not negative, a term lies in [0.41, 1.10] under `mean`.
+
+    reduce:     P and N are mean (as in the report's code) or sum (as printed in the report) of the similarities
+    projection: width of a linear layer between hidden and the comparison; null compares hidden itself, as the report
+
+    From the report "HLM12ERC" and its code. Here a batch of one class gives 0, which its code cannot take. Which
+    example is the anchor depends on the order of the batch, as there; everything else does not.
+    """
+
+    decides: ClassVar[bool] = False
+
+    def __init__(
+        self, task: LossTask, *, reduce: Literal["mean", "sum"] = "mean", projection: Width | None = None
+    ) -> None:
+        super().__init__()
+        self.reduce = reduce
+        self.projection = projection_of(task.hidden_width, projection)
+
+    def forward(self, output: Output, targets: Targets) -> Tensor:
+        embeddings = self.projection(output.hidden)
+        labels = targets.labels
+        same = labels.unsqueeze(1) == labels  # [b, b]
+        positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        first = ~same.tril(-1).any(dim=1)
+        anchors = first & positive.any(dim=1) & ~same.all(dim=1)
+        if not anchors.any():
+            return nothing(embeddings)
+        similarity = similarities(embeddings[anchors], embeddings)  # [anchors, b]
+        near = self._reduced(similarity, positive[anchors])
+        far = self._reduced(similarity, ~same[anchors])
+        return -(near / (near + far)).log().mean()
+
+    def _reduced(self, similarity: Tensor, chosen: Tensor) -> Tensor:
+        """Over the chosen (bool [anchors, b]) of each row: float32 [anchors]."""
+        total = (similarity * chosen).sum(dim=1)
+        return total / chosen.sum(dim=1) if self.reduce == "mean" else total
