@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ def write_checkpoint(path: Path, trained: TrainedHead) -> None:
     """The file appears whole or not at all."""
     tensors = {f"head.{name}": value.contiguous() for name, value in trained.head.state_dict().items()}
     if trained.predictor.decision is not None:
-        decision = trained.predictor.decision.state_dict()
+        decision = cast(nn.Module, trained.predictor.decision).state_dict()
         tensors |= {f"decision.{name}": value.contiguous() for name, value in decision.items()}
     for modality, features in trained.inputs.items():
         for index, feature in enumerate(features):
@@ -131,7 +131,9 @@ def read_checkpoint(path: Path, experiment: Experiment) -> TrainedHead:
         # Of the losses only one that decides is kept, and that depends on no count of examples.
         task = LossTask(torch.ones(len(labels), dtype=torch.int64), head.hidden_width, num_sentiments=1)
         decision = build_objective(experiment.loss, task).decision
-    parts: dict[str, nn.Module] = {"head": head} | ({"decision": decision} if decision is not None else {})
+    parts: dict[str, nn.Module] = {"head": head}
+    if decision is not None:
+        parts["decision"] = cast(nn.Module, decision)
     wanted = {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
     found = {name: value for name, value in tensors.items() if not name.startswith("normalise.")}
     _check_state(path, found, wanted)

@@ -180,7 +180,9 @@ class Experiment:
     @property
     def is_causal(self) -> bool:
         """Whether no later turn of the dialogue can change a prediction."""
-        contexts = [part for part in (self.modality_context, self.context) if part.name != "none"]
+        from heads.context import CONTEXTS
+
+        contexts = [part for part in (self.modality_context, self.context) if not CONTEXTS[part.name].always_causal]
         looks_ahead = any(part.settings.get("causal") is False for part in [self.fusion, *contexts])
         return not self.sees_batch and not looks_ahead
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +20,10 @@ from heads.dropout import Dropout
 from heads.experiment import Component, Experiment
 from heads.feedforward import feedforward
 from heads.fusion import FUSIONS
-from heads.readers import READERS
+from heads.readers import DEFAULT_READERS, READERS
 from heads.registry import look_up
 from heads.sequences import Sequences
 from heads.signals import Output
-
-# The reader of a sequence or stack feature where the experiment names none.
-DEFAULT_READERS = {"stack": "flat", "sequence": "attention-pooling"}
 
 
 @dataclass(frozen=True)
@@ -209,8 +206,7 @@ def _reader(chosen: Component | None, item: FeatureShape, modality: str) -> nn.M
         raise ConfigError(
             f"readers.{modality}: {part.name!r} does not read a {item.kind} feature: choose one of {able}"
         )
-    built: nn.Module = reader(item.shape, **part.settings)
-    return built
+    return cast(nn.Module, cast(Any, reader)(item.shape, **part.settings))
 
 
 def num_parameters(head: nn.Module) -> int:

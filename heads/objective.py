@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from heads.experiment import Component
 from heads.losses import LOSSES, WeightedSum
@@ -12,6 +13,7 @@ from heads.signals import LossTask
 
 def build_objective(terms: Sequence[Component], task: LossTask) -> WeightedSum:
     """New losses, initialised from torch's generator. Raises ConfigError for one that does not fit the task."""
+    table: Mapping[str, Any] = LOSSES
     return WeightedSum(
-        [(term.common["weight"], look_up(LOSSES, term.name, "loss")(task, **term.settings)) for term in terms]
+        [(term.common["weight"], look_up(table, term.name, "loss")(task, **term.settings)) for term in terms]
     )

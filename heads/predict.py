@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from heads.batch import Batch
 from heads.experiment import Experiment
+from heads.losses.decision import Decision
 from heads.model import Head
 from heads.sequences import Sequences
 from heads.signals import Output
@@ -25,7 +26,7 @@ class Predictor:
 
     experiment: Experiment
     head: Head
-    decision: nn.Module | None = None
+    decision: Decision | None = None
 
     def outputs(self, batch: Batch) -> Output:
         """Of every utterance of `batch`, which holds whole dialogues in the manifest's order. Leaves eval mode on."""
@@ -42,8 +43,7 @@ class Predictor:
         if self.decision is None:
             return output.logits
         with torch.inference_mode():
-            scores: Tensor = self.decision.scores(output.hidden)
-        return scores
+            return self.decision.scores(output.hidden)
 
     def _blocks(self, batch: Batch) -> Iterator[Tensor]:
         """Positions to be scored together, int64: whole dialogues where they see each other; where utterances see their

@@ -84,8 +84,8 @@ def spcl_curriculum(draw: Draw) -> Iterator[Tensor]:
     """Easy examples first: in epoch e of E, one of rank r (0 the easiest) is included with a chance that goes evenly
     from 1 - e/E at rank 0 to e/E at rank n - 1.
 
-    Examples are ranked by `draw.difficulty()` once an epoch. A pass includes about half of them, in random order; passes
-    follow until n examples are drawn, so that an epoch is as long as any other sampler's (ours: Song et al. 2022,
+    Examples are ranked by `draw.difficulty()` once an epoch. A pass includes about half of them, in random order;
+    passes follow until n examples are drawn, so that an epoch is as long as any other sampler's (ours: Song et al. 2022,
     "Supervised Prototypical Contrastive Learning", make one pass). Raises ConfigError where nothing ranks examples.
     """
     if draw.difficulty is None:
@@ -110,12 +110,8 @@ SAMPLERS: dict[str, Sampler] = {
     "shuffle": shuffle,
     "spcl-curriculum": spcl_curriculum,
 }
-
-
-def num_batches(sampler: Sampler, labels: Tensor, size: int) -> int:
-    """Batches of one epoch of a sampler. labels: int64 [n]."""
-    total = _published_total(labels) if sampler is class_balanced_as_published else len(labels)
-    return math.ceil(total / size)
+# Those that rank examples, and so need a loss that decides.
+NEEDS_DIFFICULTY = frozenset({"spcl-curriculum"})
 
 
 def inclusion_chances(count: int, epoch: int, epochs: int) -> Tensor:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from heads.data import HeadData
 from heads.examples import Examples
 from heads.experiment import Experiment
 from heads.losses import WeightedSum
+from heads.losses.decision import Decision
 from heads.metrics import weighted_f1
 from heads.model import Head, HeadShape, build_head
 from heads.objective import build_objective
@@ -149,7 +151,7 @@ class _Scored:
         decay = experiment.optim.ema
         self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
         self.trained = model
-        self.model: Model = model if self._average is None else self._average.module
+        self.model = model if self._average is None else cast(Model, self._average.module)
         self.predictor = Predictor(experiment, self.model.head, self.model.objective.decision)
 
     def after_step(self) -> None:
@@ -166,9 +168,9 @@ class _Scored:
 
     def difficulty(self, examples: Examples) -> Tensor:
         """float32 [n] of the training examples, on the CPU. Expects a loss that decides."""
+        decision = cast(Decision, self.model.objective.decision)
         hidden = self.predictor.outputs(examples.table.select(examples.train)).hidden
-        found: Tensor = self.model.objective.decision.difficulty(hidden, examples.targets.labels[examples.train])
-        return found.cpu()
+        return decision.difficulty(hidden, examples.targets.labels[examples.train]).cpu()
 
 
 def _epochs(

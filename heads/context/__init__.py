@@ -7,15 +7,14 @@ A context takes `width` and keyword-only settings, `causal` among them, and is c
 
 It gives float32 [b, context.width]. A turn's vector depends on its own dialogue alone. If `context.causal`, no later
 turn has a say in it; what the setting `causal` says is what `context.causal` is, save for those that are causal
-always. Where `needs_dialogues` is False, a batch need not hold whole dialogues.
+always (`always_causal`). Where `needs_dialogues` is False, a batch need not hold whole dialogues.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from heads.context.bclstm import BiLSTM
 from heads.context.dialogue_rnn import DialogueRNN
@@ -30,13 +29,14 @@ class Context(Protocol):
     """What a head may rely on; every context is an nn.Module besides."""
 
     needs_dialogues: bool
+    always_causal: bool
     causal: bool
     width: int
 
     def __call__(self, fused: Tensor, layout: Layout) -> Tensor: ...
 
 
-CONTEXTS: dict[str, Callable[..., nn.Module]] = {
+CONTEXTS: dict[str, type[Context]] = {
     "none": NoContext,
     "bclstm": BiLSTM,
     "dialogue-rnn": DialogueRNN,

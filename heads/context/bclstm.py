@@ -34,6 +34,7 @@ class BiLSTM(nn.Module):
     """
 
     needs_dialogues = True
+    always_causal = False
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class DialogueRNN(nn.Module):
     """
 
     needs_dialogues = True
+    always_causal = False
 
     def __init__(
         self,

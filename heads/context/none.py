@@ -11,6 +11,7 @@ class NoContext(nn.Module):
     """Passes each utterance's vector on. Causal whatever the setting says; a layout is not needed."""
 
     needs_dialogues = False
+    always_causal = True
 
     def __init__(self, width: int, *, causal: bool = False) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ class PreviousTurns(nn.Module):
     """
 
     needs_dialogues = True
+    always_causal = True
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ class SpeakerAttention(nn.Module):
     """
 
     needs_dialogues = True
+    always_causal = False
 
     def __init__(
         self,

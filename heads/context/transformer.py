@@ -33,6 +33,7 @@ class TransformerContext(nn.Module):
     """
 
     needs_dialogues = True
+    always_causal = False
 
     def __init__(
         self,

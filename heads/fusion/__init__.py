@@ -16,10 +16,10 @@ depends on that utterance alone, but for two kinds that say so:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from heads.fusion.attention import AttentionFusion
 from heads.fusion.concat import Concat, NormedConcat
@@ -42,7 +42,7 @@ class Fusion(Protocol):
     ) -> Tensor: ...
 
 
-FUSIONS: dict[str, Callable[..., nn.Module]] = {
+FUSIONS: dict[str, type[Fusion]] = {
     "concat": Concat,
     "concat+norm": NormedConcat,
     "mean": Mean,

@@ -8,8 +8,8 @@ predictions come from the loss (heads/losses/decision.py) or, as for all others,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Sequence
+from typing import ClassVar, Protocol, cast
 
 from torch import Tensor, nn
 
@@ -25,7 +25,16 @@ from heads.losses.supcon import SupCon
 from heads.losses.triplet import Triplet
 from heads.signals import Output, Targets
 
-LOSSES: dict[str, Callable[..., nn.Module]] = {
+
+class Loss(Protocol):
+    """What a head may rely on; every loss is an nn.Module besides."""
+
+    decides: ClassVar[bool]
+
+    def __call__(self, output: Output, targets: Targets) -> Tensor: ...
+
+
+LOSSES: dict[str, type[Loss]] = {
     "adaptive-triplet": AdaptiveTriplet,
     "cross-entropy": CrossEntropy,
     "cross-entropy-on-softmax": CrossEntropyOnSoftmax,

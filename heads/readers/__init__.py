@@ -14,10 +14,9 @@ utterance alone, whatever the longest of the batch is, unless `over_batch`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from heads.readers.attention_pooling import AttentionPooling
 from heads.readers.flat import Flat
@@ -37,7 +36,7 @@ class Reader(Protocol):
     def __call__(self, values: Any) -> Tensor: ...
 
 
-READERS: dict[str, Callable[..., nn.Module]] = {
+READERS: dict[str, type[Reader]] = {
     "flat": Flat,
     "layer-weights": LayerWeights,
     "mean": MeanReader,
