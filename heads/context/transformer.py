@@ -18,18 +18,17 @@ Count = Annotated[int, Field(ge=1, le=64)]
 
 
 class TransformerContext(nn.Module):
-    """H <- H + TransformerEncoder(H), `blocks` times, from a linear projection to `dim` (M2FNet, Chudasama et al. 2022,
-    section 3.2: the dialogue-level stacks of each modality).
+    """H <- H + TransformerEncoder(H), `blocks` times, from a linear projection to `dim` (M2FNet, Chudasama et al.
+    2022: the dialogue-level stacks of each modality).
 
     An encoder is `layers` layers as in Vaswani et al. 2017, section 3.1: self-attention and a ReLU network, each with
     dropout, residual and layer norm after it. Linear parts run over real turns alone.
 
     causal:    a turn sees itself and earlier ones
-    positions: `sinusoidal` (Vaswani et al. 2017, section 3.5), added after the projection. M2FNet speaks of none, and
-               without them a turn of a full dialogue cannot tell before from after: `none` is its own setting, ours is
-               the default.
+    positions: `sinusoidal` (Vaswani et al. 2017, section 3.5) are added after the projection; without them a turn of a
+               full dialogue cannot tell before from after. Whether M2FNet adds any could not be verified
 
-    M2FNet's sizes are not published; dim, heads and dropout here are within what the re-implementations try.
+    M2FNet's sizes could not be verified either; those here are ours.
     """
 
     needs_dialogues = True

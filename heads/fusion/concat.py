@@ -7,12 +7,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from heads.fusion.inputs import Dim, learned_vectors, projections, visible
 from heads.layout import Layout
-
-SHORTEST = 1e-3  # vectors below this length are divided by it: the gradient near zero stays in bounds
+from heads.unit_length import unit_length
 
 
 class Concat(nn.Module):
@@ -70,5 +68,5 @@ class NormedConcat(nn.Module):
         self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
     ) -> Tensor:
         joined, bits = self.concat(values, present).split(self.split, dim=1)
-        joined = functional.normalize(joined, dim=1, eps=SHORTEST) if self.norm is None else self.norm(joined)
+        joined = unit_length(joined) if self.norm is None else self.norm(joined)
         return torch.cat([joined, bits], dim=1)

@@ -14,7 +14,7 @@ from heads.layout import Layout
 
 
 class Gated(nn.Module):
-    """The gated multimodal unit (Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion", section 3.1).
+    """The gated multimodal unit (Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion").
 
     Each modality gives h_m = tanh(W_m x_m + b_m), float32 [b, dim]; a gate z_m in (0, 1) for each value of it is
     computed from all modalities side by side; the result is the sum of z_m * h_m.

@@ -16,7 +16,7 @@ from heads.layout import Layout
 
 
 class M2FNetFusion(nn.Module):
-    """The fusion of M2FNet (Chudasama et al. 2022, section 3.2). From F = the projected text, `layers` times
+    """The fusion of M2FNet (Chudasama et al. 2022). From F = the projected text, `layers` times
 
       F <- ReLU(W ReLU([MHA(query F, key A, value F); F]))
 
@@ -27,8 +27,8 @@ class M2FNetFusion(nn.Module):
     result: ours.
 
     What is missing: the turns that lack a modality are hidden from its attention, as a turn without sound has no key.
-    A learned vector takes the place of missing text, and that of another missing modality in the result. A turn of
-    which no turn's modality can be seen gets zeros from that attention.
+    A learned vector takes the place of missing text, and that of another missing modality in the result. A turn
+    that sees no turn with a modality gets zeros from that attention.
 
     causal:  a turn sees itself and earlier ones alone. The paper's turns see the whole dialogue.
     dropout: of the attention weights

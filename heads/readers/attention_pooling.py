@@ -15,10 +15,10 @@ from heads.sequences import Sequences
 
 
 class AttentionPooling(nn.Module):
-    """Self multi-head attention pooling (India et al. 2019, "Self Multi-Head Attention for Speaker Recognition",
-    equations 4 to 6): an element's values are cut into `heads` parts; each part has a learned query u, weights that
-    are the softmax over the elements of u . h / sqrt(values of a part), and its own weighted mean. With one head it is
-    pooling by one learned query.
+    """Self multi-head attention pooling (India et al. 2019, "Self Multi-Head Attention for Speaker Recognition"): an
+    element's values are cut into `heads` parts; each part has a learned query u, weights that are the softmax over the
+    elements of u . h / sqrt(values of a part), and its own weighted mean. With one head it is pooling by one learned
+    query.
 
     Queries start at zero, so that the reader starts as the mean. Padding has no weight; without elements there are
     zeros.

@@ -11,8 +11,7 @@ from heads.readers.shapes import layers_of
 
 class LayerWeights(nn.Module):
     """scale * sum of s_l h_l over the layers l, with s the softmax of one learned number a layer: ELMo's scalar mix
-    (Peters et al. 2018, equation 1), which SUPERB's probes of speech models use without the scale (Yang et al. 2021,
-    section 3.2).
+    (Peters et al. 2018, equation 1), which SUPERB's probes of speech models use without the scale (Yang et al. 2021).
 
     At first every layer counts alike and the scale is 1.
 

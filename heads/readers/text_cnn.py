@@ -27,8 +27,7 @@ class TextCNN(nn.Module):
     padding altogether, where a filter answers with its bias, so that the padded length has a say; here it has none.
     Without tokens every maximum is 0.
 
-    Texts are convolved as one long sequence with gaps of zeros between them, and not as a padded batch: MELD's texts
-    have a fifth of the tokens of a batch padded to the longest.
+    Texts are convolved as one long sequence with gaps of zeros between them, and not as a batch padded to the longest.
     """
 
     kinds = frozenset({"sequence"})

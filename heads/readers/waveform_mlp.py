@@ -6,14 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from features.errors import ConfigError
 from heads.attention import check_heads
 from heads.feedforward import feedforward
 from heads.sequences import Sequences
-
-SHORTEST = 1e-3  # vectors below this length are divided by it: the gradient near zero stays in bounds
+from heads.unit_length import unit_length
 
 
 class WaveformMLP(nn.Module):
@@ -66,4 +64,4 @@ class WaveformMLP(nn.Module):
         if self.attention is not None and self.norm is not None:
             attended, _ = self.attention(states, states, states, need_weights=False)
             states = self.norm(states + attended)
-        return functional.normalize(states, dim=1, eps=SHORTEST)
+        return unit_length(states)

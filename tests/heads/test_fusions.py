@@ -151,6 +151,30 @@ def test_which_turns_change_when_one_turn_does(case: Case) -> None:
 
 
 @pytest.mark.parametrize("dim", [None, 8])
+def test_concat_is_what_is_there_or_a_learned_vector_then_the_bits(dim: int | None) -> None:
+    fusion = make(FUSIONS, ("concat", {"dim": dim}), WIDTHS)
+    with torch.no_grad():
+        for vector in fusion.missing.values():
+            vector.normal_()
+    values, present = inputs()
+    out = fusion(values, present)
+    for row in range(COUNT):
+        parts = [fusion.project[key](values[key][row]) if present[key][row] else fusion.missing[key] for key in WIDTHS]
+        bits = torch.tensor([0.0 if present[key][row] else 1.0 for key in WIDTHS])
+        assert torch.allclose(out[row], torch.cat([*parts, bits]), atol=1e-6)
+
+
+def test_mean_is_the_mean_of_what_is_there() -> None:
+    fusion = make(FUSIONS, ("mean", {"dim": 8}), WIDTHS)
+    values, present = inputs()
+    out = fusion(values, present)
+    for row in range(COUNT):
+        there = [fusion.project[key](values[key][row]) for key in WIDTHS if present[key][row]]
+        expected = torch.stack(there).mean(dim=0) if there else torch.zeros(8)
+        assert torch.allclose(out[row], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [None, 8])
 def test_concat_norm_is_concat_over_its_length(dim: int | None) -> None:
     plain = make(FUSIONS, ("concat", {"dim": dim}), WIDTHS)
     fusion = make(FUSIONS, ("concat+norm", {"dim": dim}), WIDTHS)
