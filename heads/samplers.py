@@ -84,9 +84,9 @@ def spcl_curriculum(draw: Draw) -> Iterator[Tensor]:
     """Easy examples first: in epoch e of E, one of rank r (0 the easiest) is included with a chance that goes evenly
     from 1 - e/E at rank 0 to e/E at rank n - 1.
 
-    Examples are ranked by `draw.difficulty()` once an epoch. A pass includes about half of them, in random order; passes
-    follow until n examples are drawn, so that an epoch is as long as any other sampler's (ours: Song et al. 2022,
-    "Supervised Prototypical Contrastive Learning", make one pass). Raises ConfigError where nothing ranks examples.
+    Examples are ranked by `draw.difficulty()` once an epoch. A pass includes about half of them, in random order, and
+    passes follow until n examples are drawn, so that an epoch is as long as any other sampler's (ours: Song et al.
+    2022, "Supervised Prototypical Contrastive Learning", make one). Raises ConfigError where nothing ranks examples.
     """
     if draw.difficulty is None:
         raise ConfigError(
