@@ -71,7 +71,7 @@ def class_balanced_as_published(draw: Draw) -> Iterator[Tensor]:
     """
     members = _members(draw.labels)
     each = max(2, math.ceil(draw.size / len(members)))
-    total = _published_total(draw.labels)
+    total = len(members) * max(map(len, members))
     turns = math.ceil(total / (len(members) * each))
     places = torch.arange(turns * each)
     table = torch.stack([own[places % len(own)] for own in members]).view(len(members), turns, each)
@@ -84,9 +84,9 @@ def spcl_curriculum(draw: Draw) -> Iterator[Tensor]:
     """Easy examples first: in epoch e of E, one of rank r (0 the easiest) is included with a chance that goes evenly
     from 1 - e/E at rank 0 to e/E at rank n - 1.
 
-    Examples are ranked by `draw.difficulty()` once an epoch. A pass includes about half of them, in random order;
-    passes follow until n examples are drawn, so that an epoch is as long as any other sampler's (ours: Song et al. 2022,
-    "Supervised Prototypical Contrastive Learning", make one pass). Raises ConfigError where nothing ranks examples.
+    Examples are ranked by `draw.difficulty()` once an epoch. A pass includes about half of them, in random order, and
+    passes follow until n examples are drawn, so that an epoch is as long as any other sampler's (ours: Song et al.
+    2022, "Supervised Prototypical Contrastive Learning", make one). Raises ConfigError where nothing ranks examples.
     """
     if draw.difficulty is None:
         raise ConfigError(
@@ -125,11 +125,6 @@ def inclusion_chances(count: int, epoch: int, epochs: int) -> Tensor:
 def _members(labels: Tensor) -> list[Tensor]:
     """Of each class that has examples, their positions in order: int64 [n_y]."""
     return [(labels == label).nonzero().flatten() for label in labels.unique()]
-
-
-def _published_total(labels: Tensor) -> int:
-    _, counts = labels.unique(return_counts=True)
-    return len(counts) * int(counts.max())
 
 
 def _shuffled(positions: Tensor, generator: torch.Generator) -> Tensor:

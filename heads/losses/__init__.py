@@ -1,9 +1,9 @@
 """Losses, and their table. One class a loss, in a file of its own.
 
 A loss is made for a `LossTask`, with keyword-only settings. Called with an `Output` and its `Targets`, whose rows are
-all labelled and none of which is padding, it gives a scalar, float32: 0, with a backward pass, where a batch has nothing
-to teach. Parameters of its own (a projection) are trained beside the head's. The class attribute `decides` says whether
-predictions come from the loss (heads/losses/decision.py) or, as for all others, from the logits.
+all labelled and none of which is padding, it gives a scalar, float32. Where a batch has nothing to learn from it is 0,
+with a backward pass. Parameters of its own, as of a projection, are trained beside the head's. The class attribute
+`decides` says whether predictions come from the loss (heads/losses/decision.py) or, as for all others, from the logits.
 """
 
 from __future__ import annotations

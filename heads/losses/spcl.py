@@ -155,7 +155,7 @@ class Spcl(nn.Module):
         members = functional.one_hot(labels, num_classes)
         counts = members.sum(dim=0)
         rank = (members.cumsum(dim=0) * members).sum(dim=1) - 1  # the how-manieth of its class in the batch
-        last = rank >= counts[labels] - size  # the others would be overwritten at once
+        last = rank >= counts[labels] - size  # so that no place is written twice: a GPU would take either
         places = (self.pushed[labels] + rank) % size
         self.queues[labels[last], places[last]] = embeddings[last]
         self.pushed += counts

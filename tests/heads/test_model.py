@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from features.errors import ConfigError
 from heads.batch import Batch, batch_of
-from heads.fusion import FUSIONS, Concat, Mean
+from heads.fusion import FUSIONS
 from heads.model import Join, SpeakerEmbedding, hide_modalities, num_parameters
 from heads.predict import Predictor
 from heads.registry import look_up
@@ -135,37 +135,6 @@ def test_dropout_left_on_in_evaluation_changes_scores_and_repeats() -> None:
     assert not torch.allclose(right.scores(batch), slip.scores(batch))
     assert torch.equal(slip.scores(batch), slip.scores(batch))
     assert not slip.head.training
-
-
-def fused(fusion: torch.nn.Module, values: dict[str, Any], present: dict[str, list[bool]]) -> torch.Tensor:
-    result: torch.Tensor = fusion(
-        {key: torch.tensor(value) for key, value in values.items()},
-        {key: torch.tensor(value) for key, value in present.items()},
-    )
-    return result
-
-
-def test_concat_puts_the_learned_vector_in_a_missing_place_and_sets_its_bit() -> None:
-    fusion = Concat({"text": 2, "audio": 1})
-    with torch.no_grad():
-        fusion.missing["text"].copy_(torch.tensor([7.0, 8.0]))
-    out = fused(
-        fusion,
-        {"text": [[1.0, 2.0], [0.0, 0.0]], "audio": [[3.0], [4.0]]},
-        {"text": [True, False], "audio": [True] * 2},
-    )
-    assert out.tolist() == [[1.0, 2.0, 3.0, 0.0, 0.0], [7.0, 8.0, 4.0, 1.0, 0.0]]
-    assert fusion.width == 5
-
-
-def test_mean_leaves_a_missing_modality_out() -> None:
-    fusion = Mean({"text": 2, "audio": 2}, dim=2)
-    for project in fusion.project.values():
-        torch.nn.init.eye_(project.weight)
-        torch.nn.init.zeros_(project.bias)
-    values = {"text": [[2.0, 4.0]] * 3, "audio": [[4.0, 8.0]] * 3}
-    out = fused(fusion, values, {"text": [True, True, False], "audio": [True, False, False]})
-    assert out.tolist() == [[3.0, 6.0], [2.0, 4.0], [0.0, 0.0]]
 
 
 def test_joining_several_features_fills_the_missing_one() -> None:
