@@ -117,6 +117,7 @@ def describe_features(planned: Planned, source: Source, command: str) -> dict[st
             "neutral": card.neutral,
             "train_label_counts": {name: int(count) for name, count in zip(names, counts, strict=True)},
         },
+        "looks_at": _looks_at(planned),
         "store": str(source.store.path.resolve()),
         "features": [
             _describe_feature(feature, source.utterances) for items in planned.features.values() for feature in items
@@ -127,6 +128,21 @@ def describe_features(planned: Planned, source: Source, command: str) -> dict[st
             "erc-feature-store": version("erc-feature-store"),
         },
         "command": command,
+    }
+
+
+def _looks_at(planned: Planned) -> dict[str, Any]:
+    """What a prediction may depend on beside the utterance itself.
+
+    speaker_names: the head embeds them, or an encoder is given them (those whose rows depend on the dialogue)
+    """
+    experiment = planned.experiment
+    features = [feature for items in planned.features.values() for feature in items]
+    return {
+        "dialogue": experiment.sees_dialogues,
+        "later_turns": not experiment.is_causal,
+        "batch": experiment.sees_batch,
+        "speaker_names": bool(experiment.speakers) or any(item.spec.depends == "dialogue" for item in features),
     }
 
 

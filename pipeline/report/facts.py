@@ -68,6 +68,8 @@ def badges(corpus: Corpus) -> list[Badge]:
     run = corpus.selected
     if run is not None:
         found.append(Badge("Context", context_of(run)))
+        if run.record.looks_at and run.record.looks_at.speaker_names:
+            found.append(Badge("", "uses speaker names"))
     found.append(Badge("Tried", plural(len(corpus.runs), "configuration")))
     found.append(Badge("Selected by", "dev weighted F1"))
     reads = len(corpus.test_reads)

@@ -164,9 +164,19 @@ class ManifestFacts(_Part):
     train_label_counts: dict[str, Count] = {}
 
 
+class LooksAt(_Part):
+    """What a prediction may depend on beside its utterance. batch: whatever else is scored with it, a slip."""
+
+    dialogue: bool
+    later_turns: bool
+    batch: bool = False
+    speaker_names: bool = False
+
+
 class FeaturesFile(_Part):
     """features.json."""
 
+    looks_at: LooksAt | None = None
     manifest: ManifestFacts
     features: tuple[FeatureUse, ...]
     versions: dict[str, str | None] = {}

@@ -63,13 +63,15 @@ def modality_coverage(run: Run) -> list[tuple[str, Coverage]]:
 
 
 def context_of(run: Run) -> str:
-    """Which other turns of the dialogue a prediction may see through the head."""
-    context = run.config.get("context")
-    name = context.get("name") if isinstance(context, dict) else context
-    if name in (None, "none"):
+    """Which other utterances a prediction may see through the head."""
+    looks_at = run.record.looks_at
+    if looks_at is None:
+        return "not recorded"
+    if looks_at.batch:
+        return "whatever else is in the batch"
+    if not looks_at.dialogue:
         return "no dialogue context in the head"
-    causal = not isinstance(context, dict) or context.get("causal", True)
-    return f"{name} context, {'causal: past turns only' if causal else 'full dialogue: future turns too'}"
+    return "full dialogue: future turns too" if looks_at.later_turns else "causal: past turns only"
 
 
 def settings_of(corpus: Corpus) -> list[Setting]:

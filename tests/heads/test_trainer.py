@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from head_factory import experiment, head_data
+from head_factory import LABELS, experiment, head_data
 
 from features.errors import ManifestError, TrainingError
+from heads.checkpoint import InputFeature, TrainedHead, read_checkpoint, write_checkpoint
 from heads.data import HeadData
-from heads.trainer import Trained, learning_rate_factor, train_head
+from heads.examples import Examples
+from heads.experiment import Experiment
+from heads.metrics import weighted_f1
+from heads.trainer import Trained, _Scored, learning_rate_factor, train_head
 
 QUICK: dict[str, Any] = {
     "feedforward": {"sizes": [8], "dropout": 0.3},
@@ -39,11 +44,45 @@ def changed(data: HeadData, rows: np.ndarray, value: float) -> HeadData:
     return HeadData(data.utterances, inputs)
 
 
-def test_a_head_learns_what_is_there_to_learn() -> None:
+LEARNERS: dict[str, dict[str, Any]] = {
+    "plain": {"batch": {"size": 32}},
+    "bclstm": {
+        "context": {"name": "bclstm", "units": 8},
+        "batch": {"unit": "dialogues", "size": 4},
+        "stop": {"epochs": 30},
+    },
+    "dialogue-rnn": {
+        "context": {"name": "dialogue-rnn", "state": 8, "emotion": 8, "hidden": 8}
+        | dict.fromkeys(("dropout", "state_dropout", "emotion_dropout"), 0.0),
+        "batch": {"unit": "dialogues", "size": 4},
+        "stop": {"epochs": 30},
+    },
+    "previous-turns": {
+        "context": {"name": "previous-turns", "same_speaker": True},
+        "batch": {"unit": "dialogues", "size": 8},
+    },
+    "speakers": {"speakers": {"dim": 4, "min_rows": 10}, "batch": {"size": 32}},
+    "moving average": {"optim": {"lr": 0.02, "ema": 0.9}, "batch": {"size": 32}},
+    "sentiment": {"loss": ["cross-entropy", {"name": "sentiment", "weight": 0.3}], "batch": {"size": 32}},
+    "class-balanced": {"batch": {"size": 30, "sampler": "class-balanced"}},
+    "nearest centre": {
+        "loss": [{"name": "spcl", "dim": 8}, "cross-entropy"],
+        "batch": {"size": 32, "sampler": "spcl-curriculum"},
+    },
+    "over the batch": {"fusion": {"name": "attention-over-batch", "dim": 12}, "batch": {"size": 32}},
+}
+
+
+def learner(name: str, **more: Any) -> Experiment:
+    parts = QUICK | {"stop": {"epochs": 20}, "optim": {"lr": 0.02}} | LEARNERS[name] | more
+    losses = [{"name": term} if isinstance(term, str) else term for term in parts.get("loss", ["cross-entropy"])]
+    return experiment(**parts | {"loss": losses})
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_head_learns_what_is_there_to_learn(name: str) -> None:
     data = head_data(train=300, dev=100, missing=0.1)
-    trained = train_head(
-        experiment(**QUICK | {"stop": {"epochs": 20}, "optim": {"lr": 0.02}, "batch": {"size": 32}}), data, seed=0
-    )
+    trained = train_head(learner(name), data, seed=0)
     assert trained.dev_weighted_f1 > 0.6  # always the most frequent of three classes: below 0.25
     assert trained.history[-1].train_loss < trained.history[0].train_loss
     assert trained.dev_weighted_f1 == max(epoch.dev_weighted_f1 for epoch in trained.history)
@@ -59,6 +98,91 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_callers_generator_and_
     second = train_head(experiment(**QUICK), data, seed=3)
     assert torch.equal(weights(first), weights(second))
     assert not torch.equal(weights(first), weights(train_head(experiment(**QUICK), data, seed=4)))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_what_is_kept_predicts_what_was_scored_best(name: str, tmp_path: Path) -> None:
+    """Weights, speakers, class centres and moving averages all pass through the checkpoint."""
+    data = head_data(train=60, dev=40)
+    chosen = learner(name, stop={"epochs": 3})
+    trained = train_head(chosen, data, seed=0)
+    inputs = {
+        modality: tuple(InputFeature(item.folder, "f" * 64, item.normaliser, item.shape) for item in items)
+        for modality, items in data.inputs.items()
+    }
+    write_checkpoint(tmp_path / "head", TrainedHead(trained.predictor, LABELS, inputs, trained.speakers))
+    head = read_checkpoint(tmp_path / "head", chosen)
+    dev = data.utterances.rows("dev")
+    predicted = head.probabilities(data, dev).argmax(axis=1)
+    assert weighted_f1(data.utterances.labels[dev], predicted, len(LABELS)) == trained.dev_weighted_f1
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_kind_of_head_repeats_bit_for_bit(name: str) -> None:
+    data = head_data(train=60, dev=40)
+    chosen = learner(name, stop={"epochs": 2})
+    first, second = (train_head(chosen, data, seed=5) for _ in range(2))
+    assert torch.equal(weights(first), weights(second))
+    assert [epoch.dev_loss for epoch in first.history] == [epoch.dev_loss for epoch in second.history]
+
+
+def test_the_moving_average_is_what_is_scored_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the average worked out step by step: it begins as the weights after the first step."""
+    seen: list[torch.Tensor] = []
+    after_step = _Scored.after_step
+
+    def note(scored: _Scored) -> None:
+        seen.append(torch.cat([value.flatten() for value in scored.trained.head.state_dict().values()]))
+        after_step(scored)
+
+    monkeypatch.setattr(_Scored, "after_step", note)
+    optim = {"lr": 0.05, "ema": 0.7}
+    kept = train_head(experiment(**QUICK | {"optim": optim, "stop": {"epochs": 1}}), head_data(), seed=0)
+    assert len(seen) == 5
+    average = seen[0]
+    for step in seen[1:]:
+        average = 0.7 * average + 0.3 * step
+    assert torch.allclose(weights(kept), average, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(average, seen[-1], rtol=1e-2)
+
+
+def test_turns_without_a_label_are_context_but_teach_nothing() -> None:
+    data = head_data(train=60, dev=40, missing=0.0)
+    labels = data.utterances.labels.copy()
+    labels[1:60:4] = -1
+    data = HeadData(replace(data.utterances, labels=labels), data.inputs)
+    chosen = learner("bclstm", stop={"epochs": 1})
+    trained = train_head(chosen, data, seed=0)
+    moved = train_head(chosen, changed(data, np.arange(1, 60, 4), 3.0), seed=0)
+    assert not torch.equal(weights(trained), weights(moved))
+    unlabelled = HeadData(replace(data.utterances, labels=np.where(np.arange(100) < 4, -1, labels)), data.inputs)
+    fewer = Examples.of(unlabelled, (), "cpu")
+    assert len(fewer.train) == 60 - 15 - 3
+    assert sorted(torch.cat(fewer.batches(chosen, 1, torch.Generator())).tolist()) == list(range(60))
+    assert fewer.trainable()[:4].tolist() == [False] * 4
+
+
+def test_dialogue_batches_hold_whole_dialogues_in_order() -> None:
+    examples = Examples.of(head_data(train=43, dev=16), (), "cpu")
+    batches = examples.batches(learner("bclstm"), 1, torch.Generator().manual_seed(0))
+    assert [len(examples.table.dialogues[batch].unique()) for batch in batches] == [4, 4, 3]
+    assert sorted(torch.cat(batches).tolist()) == list(range(43))
+    for batch in batches:
+        for number in examples.table.dialogues[batch].unique():
+            mine = batch[examples.table.dialogues[batch] == number].tolist()
+            assert mine == (examples.table.dialogues == number).nonzero().squeeze(1).tolist()
+
+
+def test_features_that_exceed_memory_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = head_data(train=400, dev=16, missing=0.0)
+    chosen = experiment(**QUICK)
+    spread = torch.cat(Examples.of(data, (), "cpu").batches(chosen, 1, torch.Generator().manual_seed(0)))
+    monkeypatch.setattr("heads.examples.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("heads.examples._BLOCK_BYTES_EACH", 60)
+    examples = Examples.of(data, (), "cpu")
+    blocked = torch.cat(examples.batches(chosen, 1, torch.Generator().manual_seed(0)))
+    assert sorted(blocked.tolist()) == sorted(spread.tolist()) == list(range(400))
+    assert not torch.equal(blocked, spread)
 
 
 def test_rows_of_other_splits_are_never_looked_at() -> None:
