@@ -179,7 +179,7 @@ def _epochs(
     """Train one epoch after another and score dev after each."""
     optim = experiment.optim
     optimizer = _adamw(model, optim.lr, optim.weight_decay)
-    trainable = examples.trainable()
+    trainable = examples.trainable() if experiment.batch.unit == "dialogues" else None
     dev = examples.table.select(examples.dev)
     schedule: LambdaLR | None = None
     scored.refresh(examples)
@@ -191,8 +191,9 @@ def _epochs(
         model.train()
         total, seen = torch.zeros((), device=examples.table.device), 0
         for places in batches:
-            learnt = trainable[places]
-            if not learnt.any():  # a batch of dialogues without any label or input
+            learnt = None if trainable is None else trainable[places]
+            count = len(places) if learnt is None else int(learnt.sum())
+            if not count:  # dialogues without any label or input
                 continue
             value = _loss(model, examples, places, learnt)
             optimizer.zero_grad(set_to_none=True)
@@ -203,7 +204,6 @@ def _epochs(
             optimizer.step()
             schedule.step()
             scored.after_step()
-            count = int(learnt.sum())
             total += value.detach() * count
             seen += count
         train_loss = float(total) / seen
@@ -216,10 +216,10 @@ def _epochs(
         yield Epoch(number, train_loss, dev_loss, dev_f1, rate, time.perf_counter() - started)
 
 
-def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor) -> Tensor:
-    """The loss of one batch over its trainable utterances."""
+def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor | None) -> Tensor:
+    """The loss of one batch over its trainable utterances: those where `learnt`, bool [b], is True; None: all."""
     output, targets = model.head(examples.table.select(places)), examples.targets.select(places)
-    if not learnt.all():
+    if learnt is not None:
         output, targets = output.select(learnt), targets.select(learnt)
     value: Tensor = model.objective(output, targets)
     return value

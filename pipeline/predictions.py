@@ -76,11 +76,24 @@ def split_metrics(
         "labels": list(labels),
         "support": {label: int(support[index]) for index, label in enumerate(labels)},
         **metrics.summarise(scores, labels),
+        "seed_average": _seed_average(frames, gold, labelled, labels),
         "baselines": metrics.baselines(gold, labels, manifest["neutral"], manifest["train_label_counts"]),
         "coverage": dict(coverage),
         "no_input": int(first["no_input"].sum()),
         "unlabelled": first.height - int(labelled.sum()),
     }
+
+
+def _seed_average(
+    frames: Mapping[int, pl.DataFrame], gold: np.ndarray, labelled: pl.Series, labels: Sequence[str]
+) -> dict[str, float] | None:
+    """Scores of the probabilities averaged over the seeds: one prediction of several heads. None for one seed."""
+    if len(frames) < 2:
+        return None
+    columns = [f"p_{label}" for label in labels]
+    mean = np.mean([frame.filter(labelled).select(columns).to_numpy() for frame in frames.values()], axis=0)
+    scores = metrics.score(gold, mean.argmax(axis=1), labels)
+    return {"weighted_f1": scores.weighted_f1, "macro_f1": scores.macro_f1, "accuracy": scores.accuracy}
 
 
 def _places(names: pl.Series, place: Mapping[str, int]) -> np.ndarray:
