@@ -19,12 +19,12 @@ class WaveformMLP(nn.Module):
     brought to length 1 (HLM12ERC report, figure 10).
 
     seconds, rate_hz: what is read is round(seconds * rate_hz) samples, cut or filled with zeros. `rate_hz` is the
-    stored
-                      feature's. The report's "200K samples" are 2.27 s of 44.1 kHz stereo
+                      stored feature's. The report's "200K samples" are 2.27 s of 44.1 kHz stereo
     hidden:           h (50, 256 or 768 in the report)
     attention:        `over-batch` is the report's variant 23: self-attention among the utterances of the batch,
                       residual and layer norm before the length is brought to 1. So an utterance's vector changes with
-                      its batch-mates, and the reader says so in `over_batch`
+                      its batch-mates, and the reader says so in `over_batch`. `itself` has the same weights, and
+                      each utterance attends to itself alone: what is left of that variant without the slip
 
     The report read interleaved stereo in steps of 16-bit integers; samples here are mono, at the scale that they are
     stored and normalised in. A missing utterance counts as silence.
@@ -41,7 +41,7 @@ class WaveformMLP(nn.Module):
         rate_hz: Annotated[int, Field(ge=1, le=192_000)] = 8000,
         hidden: Annotated[int, Field(ge=1, le=1 << 14)] = 256,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
-        attention: Literal["none", "over-batch"] = "none",
+        attention: Literal["none", "over-batch", "itself"] = "none",
         heads: Annotated[int, Field(ge=1, le=1 << 10)] = 4,
     ) -> None:
         super().__init__()
@@ -52,16 +52,18 @@ class WaveformMLP(nn.Module):
             self.samples, sizes=(3 * hidden, 2 * hidden, hidden), dropout=dropout, activation="relu"
         )
         self.over_batch = attention == "over-batch"
-        if self.over_batch:
+        attends = attention != "none"
+        if attends:
             check_heads(heads, hidden, "reader.heads")
-        self.attention = nn.MultiheadAttention(hidden, heads) if self.over_batch else None
-        self.norm = nn.LayerNorm(hidden) if self.over_batch else None
+        self.attention = nn.MultiheadAttention(hidden, heads) if attends else None
+        self.norm = nn.LayerNorm(hidden) if attends else None
         self.width = hidden
 
     def forward(self, values: Sequences) -> Tensor:
         padded, _ = values.padded(self.samples)
         states: Tensor = self.layers(padded)
         if self.attention is not None and self.norm is not None:
-            attended, _ = self.attention(states, states, states, need_weights=False)
-            states = self.norm(states + attended)
+            seen = states if self.over_batch else states.unsqueeze(0)  # one sequence of b, or b sequences of one
+            attended, _ = self.attention(seen, seen, seen, need_weights=False)
+            states = self.norm(states + attended.view_as(states))
         return unit_length(states)

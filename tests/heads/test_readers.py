@@ -28,6 +28,7 @@ SEQUENCE_CASES: list[Case] = [
     ("text-cnn", {"filters": 16, "size": 5, "windows": [1]}),
     ("waveform-mlp", SAMPLES),
     ("waveform-mlp", SAMPLES | {"attention": "over-batch", "heads": 2}),
+    ("waveform-mlp", SAMPLES | {"attention": "itself", "heads": 2}),
 ]
 STACK_CASES: list[Case] = [("flat", {}), ("layer-weights", {}), ("layer-weights", {"normalise": True})]
 CASES = SEQUENCE_CASES + STACK_CASES
@@ -205,7 +206,7 @@ def test_flat_passes_a_stack_on() -> None:
     assert torch.equal(reader_of(("flat", {}))(values), values)
 
 
-@pytest.mark.parametrize("attention", ["none", "over-batch"])
+@pytest.mark.parametrize("attention", ["none", "over-batch", "itself"])
 def test_waveform_mlp_is_three_layers_then_length_one(attention: str) -> None:
     reader = reader_of(("waveform-mlp", SAMPLES | {"attention": attention, "heads": 2}))
     values = sequences(WAVE_LENGTHS, ())
@@ -228,6 +229,9 @@ def test_waveform_mlp_is_three_layers_then_length_one(attention: str) -> None:
             for part in (slice(0, 4), slice(4, 8))
         ]
         states = functional.layer_norm(states + reader.attention.out_proj(torch.cat(heads, dim=1)), (8,))
+    if attention == "itself":  # the softmax over one is 1
+        value = functional.linear(states, reader.attention.in_proj_weight[16:], reader.attention.in_proj_bias[16:])
+        states = functional.layer_norm(states + reader.attention.out_proj(value), (8,))
     expected = states / states.norm(dim=1, keepdim=True)
     assert torch.allclose(reader(values), expected, atol=1e-5)
     assert torch.allclose(reader(values).norm(dim=1), torch.ones(len(WAVE_LENGTHS)), atol=1e-5)
