@@ -65,18 +65,19 @@ def _row_problems(frame: pl.DataFrame) -> Iterator[Problem]:
         "has a source_digest that is not a sha256": ~pl.col("source_digest").str.contains(_SHA256).fill_null(False),
         "has a time or size below zero": pl.any_horizontal(*(time < 0 for time in times), pl.col("media_size") < 0),
     }
-    for text, wrong in checks.items():
-        found = frame.filter(wrong.fill_null(False))
-        if found.height:
-            yield FaultKind.LEDGER, f"{_shown(found['utterance_id'])} {text}"
-    duplicated = frame.filter(pl.col("utterance_id").is_duplicated())["utterance_id"].unique(maintain_order=True)
-    if len(duplicated):
+    wrong = {text: check.fill_null(False) for text, check in checks.items()}
+    found = {str(number): check.any() for number, check in enumerate(wrong.values())}
+    for text, is_wrong in zip(wrong, frame.select(**found).row(0), strict=True):
+        if is_wrong:
+            yield FaultKind.LEDGER, f"{_shown(frame.filter(wrong[text])['utterance_id'])} {text}"
+    if frame["utterance_id"].n_unique() < frame.height:
+        duplicated = frame.filter(pl.col("utterance_id").is_duplicated())["utterance_id"].unique(maintain_order=True)
         yield FaultKind.DUPLICATE, f"{_shown(duplicated)} stands in it more than once"
 
 
 def row_problems(frame: pl.DataFrame, num_rows: int) -> Iterator[Problem]:
-    """Where the ledger's ok rows are not the shard's rows 0 to num_rows - 1, each once."""
-    rows = frame.filter(pl.col("status") == "ok")["row"].sort()
+    """Where the ledger's rows (of those that are ok: the others have none) are not 0 to num_rows - 1, each once."""
+    rows = frame["row"].drop_nulls().sort()
     if rows.to_list() != list(range(num_rows)):
         beyond = rows.filter((rows < 0) | (rows >= num_rows))
         what = f"row {beyond[0]} is beyond them" if len(beyond) else f"{len(rows)} of them are used, or one twice"
