@@ -118,6 +118,10 @@ class Feature:
             self._shards[name] = open_shard(self.path / f"{name.stem}.h5", self.spec, record.sizes["h5"])
         return self._shards[name]
 
+    def close_shards(self) -> None:
+        """Let go of the shards that are open: pages of a mapped file count as memory until then."""
+        self._shards.clear()
+
     def _located(self, ids: Sequence[str]) -> pl.DataFrame:
         """One row per id, in that order: status (or `absent`), reason, row, crc32, generation, chunk."""
         wanted = pl.DataFrame({"utterance_id": list(ids)}, schema={"utterance_id": pl.String})
