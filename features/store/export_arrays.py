@@ -52,8 +52,8 @@ def write_hdf5(stream: RowStream, path: Path, advance: Advance) -> None:
         layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # its place is known at once,
         layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)  # and nothing but the rows is written there
         space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(dtype)
-        name = b"embedding" if offsets is None else b"values"
-        start = h5py.h5d.create(file.id, name, kind, space, dcpl=layout).get_offset()
+        dataset = b"embedding" if offsets is None else b"values"
+        start = h5py.h5d.create(file.id, dataset, kind, space, dcpl=layout).get_offset()
     if start is not None:
         with path.open("r+b") as plain:
             plain.seek(start)

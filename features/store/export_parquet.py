@@ -22,9 +22,7 @@ def write_parquet(stream: RowStream, path: Path, advance: Callable[[int], object
 
     spec = stream.feature.spec
     text = {pa.string_view(): pa.string(), pa.large_string(): pa.string()}
-    fields = [
-        pa.field(item.name, text.get(item.type, item.type)) for item in stream.table.head(0).to_arrow().schema
-    ]
+    fields = [pa.field(item.name, text.get(item.type, item.type)) for item in stream.table.head(0).to_arrow().schema]
     schema = pa.schema(
         [*fields, pa.field("embedding", _embedding_type(spec.kind, spec.shape, spec.stored_dtype))],
         metadata={"erc.spec": spec.to_json(), "erc.fingerprint": spec.fingerprint},

@@ -61,7 +61,7 @@ class Feature:
     """A feature of a store. Opening reads spec.json only; ledgers and tensors are read when they are asked for."""
 
     def __init__(self, root: Path, folder: str, spec: EncoderSpec | None = None) -> None:
-        """`spec` stands in for a spec.json that is not there. Raises StoreError where spec.json is absent or damaged."""
+        """`spec` stands in for a spec.json that is gone. Raises StoreError where spec.json is absent or damaged."""
         self.root = root
         self.folder = folder
         self.path = root / folder

@@ -18,7 +18,9 @@ Advance = Callable[[int], object]
 
 
 def repair_store(root: Path, advance: Advance = lambda number: None) -> tuple[StoreReport, list[str]]:
-    """Verify every feature under its lock and remove what is damaged. Returns what is left, and a line for each removal.
+    """Verify every feature under its lock and remove what is damaged.
+
+    Returns what is left, and a line for each removal.
 
     Raises StoreBusyError where another run holds a feature, and StoreError where its folder cannot be written.
     """
@@ -27,7 +29,9 @@ def repair_store(root: Path, advance: Advance = lambda number: None) -> tuple[St
         report, lines = _repair_feature(root, folder, advance)
         reports.append(report)
         removed += lines
-    return StoreReport(reports, [*stray_files(root), *(fault for report in reports for fault in report.faults)]), removed
+    return StoreReport(
+        reports, [*stray_files(root), *(fault for report in reports for fault in report.faults)]
+    ), removed
 
 
 def _repair_feature(root: Path, folder: str, advance: Advance) -> tuple[FeatureReport, list[str]]:
@@ -67,7 +71,7 @@ def _reasons(faults: list[Fault], stem: str) -> str:
 
 
 def _older(stem: str) -> str:
-    """Rows of an older generation hold again. Those of changed input are stale; `failed` ones are not tried by itself."""
+    """Older rows hold again: those of other input are stale and are redone, but `failed` ones only when asked for."""
     if "." not in stem:
         return ""
     return "; older rows of its utterances hold again: what had failed before is tried again with --retry-failed"

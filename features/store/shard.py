@@ -89,9 +89,7 @@ def open_shard(path: Path, spec: EncoderSpec, size: int | None = None) -> Shard:
     """
     try:
         if size is not None and path.stat().st_size != size:
-            raise ShardError(
-                f"{path}: is {path.stat().st_size} bytes, its commit record says {size}: {REPAIR}"
-            )
+            raise ShardError(f"{path}: is {path.stat().st_size} bytes, its commit record says {size}: {REPAIR}")
         with h5py.File(path, "r") as file:
             if file.attrs.get("fingerprint") != spec.fingerprint:
                 raise ShardError(

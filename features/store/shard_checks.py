@@ -177,7 +177,7 @@ class _ShardCheck:
 def _rows(shard: Shard) -> Iterator[memoryview]:
     """The bytes of each row. They come from the system's cache: the checksum of the file has just read them."""
     for row in range(len(shard)):
-        yield memoryview(np.ascontiguousarray(shard.row(row)).reshape(-1).view(np.uint8))
+        yield np.ascontiguousarray(shard.row(row)).reshape(-1).view(np.uint8).data
 
 
 def _finite(shard: Shard) -> Iterator[bool]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from features.spec import MODALITIES
 from pipeline.options import json_option, store_argument
 
+# As features.spec and features.store.export name them: importing these takes longer than --help may.
+_MODALITIES = ["text", "audio", "visual"]
 _FORMATS = ["parquet", "hdf5", "npy"]
 _EPILOG = """\b
 Examples:
@@ -27,12 +28,12 @@ was never extracted has the status `absent`.
 @store_argument
 @click.option("--to", "out", type=click.Path(path_type=Path), required=True, help="The file (npy: folder) to write.")
 @click.option("--format", "file_format", type=click.Choice(_FORMATS), default="parquet", help="What to write.")
-@click.option("--modality", type=click.Choice(MODALITIES), required=True, help="The feature's modality.")
+@click.option("--modality", type=click.Choice(_MODALITIES), required=True, help="The feature's modality.")
 @click.option("--feature", "selector", required=True, metavar="NAME[@FINGERPRINT]", help="Which feature.")
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
-    help="Its utterances in its order, with split, dialogue_id, turn, speaker and label.  [default: all that is stored]",
+    help="Its utterances in its order, with split, dialogue_id, turn, speaker and label.  [default: all stored]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at --to.")
 @click.option("--allow-stale", is_flag=True, help="Export rows that were made from other input than the manifest's.")

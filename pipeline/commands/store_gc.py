@@ -76,6 +76,9 @@ def command(store: Path, runs: Path | None, dry_run: bool, yes: bool, as_json: b
         click.echo(json.dumps(document, ensure_ascii=False, indent=1))
 
 
+_ENDING = {"superseded": ".*", "unused": "/"}
+
+
 def _print(store: Path, plan: GarbagePlan) -> None:
     from pipeline.tables import bytes_text, text_table
 
@@ -83,8 +86,7 @@ def _print(store: Path, plan: GarbagePlan) -> None:
         click.echo(f"{store}: nothing to remove")
         return
     rows = [
-        [str(Path(item.folder) / item.name) + (".*" if item.kind == "superseded" else ""), item.kind]
-        + [bytes_text(item.num_bytes)]
+        [str(Path(item.folder, item.name)) + _ENDING.get(item.kind, ""), item.kind, bytes_text(item.num_bytes)]
         for item in plan.items
     ]
     click.echo(text_table(["file", "why", "size"], rows))
@@ -92,7 +94,7 @@ def _print(store: Path, plan: GarbagePlan) -> None:
 
 
 def used_fingerprints(runs: Path) -> set[str]:
-    """The fingerprints in the features.json of every run below a folder. Raises RunError where there is none to read."""
+    """The fingerprints that the features.json of every run below a folder names. Raises RunError where there is none."""
     if not runs.is_dir():
         raise RunError(f"no folder of runs at {runs}: give the folder that `erc ablate --out` wrote")
     used: set[str] = set()
@@ -103,5 +105,7 @@ def used_fingerprints(runs: Path) -> set[str]:
         try:
             used |= {item["fingerprint"] for item in json.loads(path.read_text(encoding="utf-8"))["features"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path}: cannot be read ({type(error).__name__}: {error}): mend or remove its run") from error
+            raise RunError(
+                f"{path}: cannot be read ({type(error).__name__}: {error}): mend or remove its run"
+            ) from error
     return used

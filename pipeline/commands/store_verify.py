@@ -73,9 +73,7 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
         click.echo(_faults_line(store, report, repair))
         return 1
     num_bytes = sum(feature.num_bytes for feature in report.features)
-    shards, rows, ok = (
-        sum(getattr(feature, name) for feature in report.features) for name in ("shards", "rows", "ok")
-    )
+    shards, rows, ok = (sum(getattr(feature, name) for feature in report.features) for name in ("shards", "rows", "ok"))
     seconds = time.perf_counter() - started
     click.echo(
         f"{store}: sound: {len(report.features)} features, {shards:,} shards, {rows:,} rows ({ok:,} ok),"

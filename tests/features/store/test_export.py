@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_one_hdf5_file(tmp_path: Path, kind: str) -> None:
         if spec.kind == "sequence":
             assert file["values"].dtype == spec.stored_dtype
             values, offsets = file["values"][:], file["offsets"][:]
-            rows = [values[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
+            rows = [values[start:stop] for start, stop in pairwise(offsets)]
         else:
             assert file["embedding"].dtype == spec.stored_dtype
             rows = list(file["embedding"][:])
@@ -148,7 +149,7 @@ def test_npy(tmp_path: Path, kind: str) -> None:
     ids = (out / "ids.txt").read_text().splitlines()
     if spec.kind == "sequence":
         values, offsets = np.load(out / "values.npy", mmap_mode="r"), np.load(out / "offsets.npy")
-        rows = [values[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
+        rows = [values[start:stop] for start, stop in pairwise(offsets)]
     else:
         rows = list(np.load(out / "embedding.npy", mmap_mode="r"))
     assert rows[0].dtype == spec.stored_dtype
@@ -296,6 +297,7 @@ class TestTargets:
 
 _MEMORY = """
 import sys
+from itertools import pairwise
 from pathlib import Path
 from features.store import Store
 from features.store.export import export_feature

@@ -94,7 +94,11 @@ def test_orphans_go(tmp_path: Path) -> None:
     plan = plan_garbage(tmp_path)
     assert names(plan) == {f".tmp-{'0' * 32}-12345678": "orphan", "00007.h5": "orphan"}
     assert remove_garbage(tmp_path, plan.items) == 9
-    assert sorted(path.name for path in folder.iterdir() if "0000" not in path.name) == [".lock", "mine.txt", "spec.json"]
+    assert sorted(path.name for path in folder.iterdir() if "0000" not in path.name) == [
+        ".lock",
+        "mine.txt",
+        "spec.json",
+    ]
 
 
 def test_a_run_that_writes_is_left_alone(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_feature_without_shards(tmp_path: Path) -> None:
 
 
 def test_nothing_to_list(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no store at .*nowhere"):
+    with pytest.raises(StoreError, match=r"no store at .*nowhere"):
         list_store(tmp_path / "nowhere")
     with pytest.raises(StoreError, match="holds no feature: fill it with `erc extract"):
         list_store(tmp_path)

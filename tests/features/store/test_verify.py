@@ -180,7 +180,11 @@ def test_swapped_specs_and_renamed_folders_are_found(store: Path) -> None:
 
 
 def rewritten(
-    feature: Feature, stem: str, frame: pl.DataFrame | None = None, metadata: dict[str, str] | None = None, **record: Any
+    feature: Feature,
+    stem: str,
+    frame: pl.DataFrame | None = None,
+    metadata: dict[str, str] | None = None,
+    **record: Any,
 ) -> None:
     """Replace a shard's ledger, or its tensors as they lie there, and commit them as if they were right."""
     name = next(name for name in feature.names if name.stem == stem)
@@ -235,7 +239,7 @@ def test_a_ledger_that_contradicts_itself_or_its_shard(
     feature = Feature(store, VECTOR.folder)
     rewritten(feature, "00000", change(pl.read_parquet(feature.path / "00000.parquet")))
     faults = verify_store(store).faults
-    assert [str(fault.kind) for fault in faults][0] == kind
+    assert faults[0].kind == kind
     assert any(detail in fault.detail for fault in faults), [fault.detail for fault in faults]
     assert {fault.shard for fault in faults} == {"00000"}
 
@@ -317,7 +321,10 @@ def test_files_that_belong_to_nothing(store: Path) -> None:
     report, removed = repair_store(store)
     assert {fault.path.name for fault in report.faults} == {"notes.txt", "stray.txt"}
     assert len(removed) == 3
-    assert named(verify_store(store)) == {str(store / "text" / "stray.txt"): "unknown", str(folder / "notes.txt"): "unknown"}
+    assert named(verify_store(store)) == {
+        str(store / "text" / "stray.txt"): "unknown",
+        str(folder / "notes.txt"): "unknown",
+    }
 
 
 def test_superseded_generations_are_no_fault(store: Path) -> None:
