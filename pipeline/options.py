@@ -40,6 +40,18 @@ def store_option(command: Command) -> Command:
     )(command)
 
 
+def store_argument(command: Command) -> Command:
+    """[STORE], or $ERC_STORE, or store."""
+    return click.argument(
+        "store",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="ERC_STORE",
+        default=DEFAULT_STORE,
+        required=False,
+        metavar="[STORE]",
+    )(command)
+
+
 def json_option(command: Command) -> Command:
     """--json: one JSON document on stdout and nothing else there."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)

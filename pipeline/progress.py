@@ -8,6 +8,14 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress_bar(total: int, unit: str, description: str) -> tqdm[Any]:
-    """A tqdm bar; use it in a `with` and call update(n)."""
-    return tqdm(total=total, unit=f" {unit}", desc=description, file=sys.stderr, disable=None, dynamic_ncols=True)
+def progress_bar(total: int, unit: str, description: str, scaled: bool = False) -> tqdm[Any]:
+    """A tqdm bar; use it in a `with` and call update(n). `scaled` shows thousands and millions as k and M."""
+    return tqdm(
+        total=total,
+        unit=unit if scaled else f" {unit}",
+        unit_scale=scaled,
+        desc=description,
+        file=sys.stderr,
+        disable=None,
+        dynamic_ncols=True,
+    )

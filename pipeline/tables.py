@@ -23,3 +23,26 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def mean_and_deviation(value: dict[str, Any]) -> str:
     """`0.5653 ± 0.0012`, or the mean alone where there is one seed."""
     return f"{value['mean']:.4f}" + (f" ± {value['std']:.4f}" if value["std"] is not None else "")
+
+
+def bytes_text(number: int) -> str:
+    """A size on disk: `712 B`, `1.5 MB`; thousands, not 1024."""
+    if number < 1000:
+        return f"{number} B"
+    value = float(number)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.5 or unit == "TB":
+            break
+    return f"{value:.{1 if value < 99.5 else 0}f} {unit}"
+
+
+def seconds_text(seconds: float) -> str:
+    """A time that work took: `4.2 s`, `3 min 20 s`, `5 h 03 min`."""
+    if seconds < 99.5:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 100:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"

@@ -36,7 +36,9 @@ def run_local(
     """
     with ExitStack() as stack:
         writers = {
-            job.key: stack.enter_context(open_writer(root, job.plan.spec, shard)) for job in jobs if job.plan.chunks
+            job.key: stack.enter_context(open_writer(root, job.plan.spec, shard))
+            for job in jobs
+            if job.plan.chunks or job.plan.lacks_spec
         }
         run_chunks(manifest, root, jobs, writers, decoding, advance)
 

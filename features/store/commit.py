@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from features.digests import digest_of
 from features.errors import ShardError, StoreError
@@ -24,6 +25,9 @@ from features.errors import ShardError, StoreError
 _RECORD = re.compile(r"(?P<chunk>\d{5,})(\.(?P<generation>\d+))?\.json")
 _MEMBER = re.compile(r"(\d{5,})(\.\d+)?\.(h5|parquet)")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.*")
+_LOCK = re.compile(r"\.lock(-\d+-of-\d+)?")
+# The mend of every damaged shard.
+REPAIR = "`erc store verify STORE --repair` drops its shard, and `erc extract` makes it again"
 # Where a commit can be interrupted with something new on the disk.
 POINTS = tuple(
     f"{member} {step}"
@@ -94,12 +98,13 @@ def read_record(path: Path) -> CommitRecord:
             values["utterances"],
             values["ok"],
         )
+        fits = digest == digest_of("commit", values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ShardError(f"{path}: is not a commit record ({type(error).__name__}: {error})") from error
-    if digest != digest_of("commit", values):
-        raise ShardError(f"{path}: its digest does not fit its content: the file was changed or damaged")
+        raise ShardError(f"{path}: is not a commit record ({type(error).__name__}: {error}): {REPAIR}") from error
+    if not fits:
+        raise ShardError(f"{path}: its digest does not fit its content: the file was changed or damaged: {REPAIR}")
     if path.name != f"{record.name.stem}.json":
-        raise ShardError(f"{path}: is the record of {record.name.stem}.json: the file was renamed")
+        raise ShardError(f"{path}: is the record of {record.name.stem}.json: the file was renamed: {REPAIR}")
     return record
 
 
@@ -111,6 +116,19 @@ def committed_names(folder: Path) -> list[ShardName]:
         if match:
             names.append(ShardName(int(match["generation"] or 0), int(match["chunk"])))
     return sorted(names)
+
+
+def file_role(name: str) -> Literal["spec", "record", "member", "temporary", "lock", "unknown"]:
+    """What a file of a feature's folder is, by its name alone."""
+    if name == "spec.json":
+        return "spec"
+    if _RECORD.fullmatch(name):
+        return "record"
+    if _MEMBER.fullmatch(name):
+        return "member"
+    if _TEMPORARY.fullmatch(name):
+        return "temporary"
+    return "lock" if _LOCK.fullmatch(name) else "unknown"
 
 
 def orphans(folder: Path) -> Iterator[Path]:
@@ -231,7 +249,7 @@ def _place(temporary: Path, final: Path, member: str, placed: list[Path]) -> boo
     placed.append(final)
     at_point(f"{member} named")
     temporary.unlink(missing_ok=True)
-    _sync_folder(final.parent)
+    sync_folder(final.parent)
     at_point(f"{member} durable")
     return True
 
@@ -250,7 +268,8 @@ def _check_still_there(record: Path, members: Sequence[Path]) -> None:
         raise ShardError(f"{gone[0]}: vanished while its shard was written: another run is writing without the lock")
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Make names that were made or removed in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

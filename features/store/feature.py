@@ -20,6 +20,9 @@ from features.store.shard import Shard, open_shard
 
 ABSENT = "absent"
 
+# Nothing in a store says what spec.json said, but the command that made it can: a spec is written the same each time.
+SPEC_MEND = "move it away and run the `erc extract` that made it, or move the folder away"
+
 _SHARDS_OPEN = 64  # at once: each mapped file takes one of the few that a process may hold open
 
 
@@ -39,22 +42,30 @@ class Rows:
     reason: list[str | None]
 
 
+def read_spec(path: Path, folder: str) -> EncoderSpec:
+    """The spec of the feature in `path`. Raises StoreError where spec.json is absent, damaged, or another folder's."""
+    where = path / "spec.json"
+    try:
+        text = where.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise StoreError(f"{where}: cannot be read: {error.strerror}: {SPEC_MEND}") from error
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{where}: is not text ({error}): {SPEC_MEND}") from error
+    spec = EncoderSpec.from_json(text, str(where))
+    if spec.folder != folder:
+        raise StoreError(f"{where}: belongs to {spec.folder}: the folder was renamed")
+    return spec
+
+
 class Feature:
     """A feature of a store. Opening reads spec.json only; ledgers and tensors are read when they are asked for."""
 
-    def __init__(self, root: Path, folder: str) -> None:
-        """Raises StoreError where spec.json is absent or damaged."""
+    def __init__(self, root: Path, folder: str, spec: EncoderSpec | None = None) -> None:
+        """`spec` stands in for a spec.json that is gone. Raises StoreError where spec.json is absent or damaged."""
         self.root = root
         self.folder = folder
         self.path = root / folder
-        spec_path = self.path / "spec.json"
-        try:
-            text = spec_path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"{spec_path}: cannot be read: {error.strerror}") from error
-        self.spec = EncoderSpec.from_json(text, str(spec_path))
-        if self.spec.folder != folder:
-            raise StoreError(f"{spec_path}: belongs to {self.spec.folder}: the folder was renamed")
+        self.spec = spec or read_spec(self.path, folder)
         self._shards: dict[ShardName, Shard] = {}
 
     @property
@@ -106,6 +117,10 @@ class Feature:
                 del self._shards[next(iter(self._shards))]
             self._shards[name] = open_shard(self.path / f"{name.stem}.h5", self.spec, record.sizes["h5"])
         return self._shards[name]
+
+    def close_shards(self) -> None:
+        """Let go of the shards that are open: pages of a mapped file count as memory until then."""
+        self._shards.clear()
 
     def _located(self, ids: Sequence[str]) -> pl.DataFrame:
         """One row per id, in that order: status (or `absent`), reason, row, crc32, generation, chunk."""

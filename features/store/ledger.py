@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from features.errors import Reason, ShardError, status_of
+from features.store.commit import REPAIR
 
 COLUMNS: dict[str, pl.DataType] = {
     "utterance_id": pl.String(),
@@ -73,6 +74,6 @@ def read_ledgers(paths: Sequence[Path], columns: Sequence[str] | None = None) ->
         try:
             frame = pl.read_parquet(path, columns=list(columns) if columns else None)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise ShardError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+            raise ShardError(f"{path}: cannot be read: {str(error).splitlines()[0]}: {REPAIR}") from error
         frames.append(frame)
     return frames

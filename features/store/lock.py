@@ -42,6 +42,39 @@ def writer_lock(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[
         os.close(whole)
 
 
+@contextmanager
+def no_writer(folder: Path) -> Iterator[bool]:
+    """Keep writers out for a moment; gives False where that cannot be: one is at work, or there are no locks.
+
+    Writes nothing, so that it serves a store that is read-only.
+    """
+    try:
+        descriptor = _open_for_lock(folder / ".lock")
+    except FileNotFoundError:  # whoever writes makes it first
+        yield True
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _open_for_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR)  # network file systems lock exclusively only what is open for writing
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY)
+
+
 def _acquire(path: Path, mode: int, folder: Path) -> tuple[int, bool]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

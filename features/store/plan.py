@@ -15,6 +15,7 @@ from features.digests import sha256_file
 from features.errors import Reason
 from features.manifest import Manifest
 from features.spec import EncoderSpec
+from features.store.commit import committed_names
 from features.store.feature import Feature
 
 KNOWN_BAD_POLICIES = ("mask", "use")
@@ -48,7 +49,8 @@ class Plan:
     digests:  today's source digest of every row of the manifest
     masked:   ids whose clip the dataset card calls known-bad, where those are masked
     done:     rows that hold; failed: those of them that are `failed` and are not tried again
-    stale:    rows made from other input, which are redone
+    stale:    rows made from other input, which are redone; retried: `failed` rows that are tried again
+    lacks_spec: shards are there, but spec.json is gone: opening a writer makes it again
     """
 
     spec: EncoderSpec
@@ -59,6 +61,7 @@ class Plan:
     failed: int
     stale: int
     retried: int = field(default=0)
+    lacks_spec: bool = False
 
     @property
     def left(self) -> int:
@@ -98,8 +101,10 @@ def make_plan(
     columns = ["status", "reason", "source_digest"]
     if reads_media:
         columns += ["media_size", "media_mtime_ns", "input_digest"]
-    exists = (root / spec.folder / "spec.json").is_file()
-    rows = Feature(root, spec.folder).ledger(columns) if exists else None
+    path = root / spec.folder
+    has_spec = (path / "spec.json").is_file()
+    lacks_spec = not has_spec and path.is_dir() and bool(committed_names(path))
+    rows = Feature(root, spec.folder, spec if lacks_spec else None).ledger(columns) if has_spec or lacks_spec else None
     if rows is None or rows.is_empty():
         fresh = today.select("position", pl.lit("new").alias("state"))
     else:
@@ -150,6 +155,7 @@ def make_plan(
         counts["failed"],
         counts["stale"],
         counts["retried"],
+        lacks_spec,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from features.errors import ShardError
 from features.spec import EncoderSpec
+from features.store.commit import REPAIR
 
 _ALIGNMENT = 64
 
@@ -88,9 +89,7 @@ def open_shard(path: Path, spec: EncoderSpec, size: int | None = None) -> Shard:
     """
     try:
         if size is not None and path.stat().st_size != size:
-            raise ShardError(
-                f"{path}: is {path.stat().st_size} bytes, its commit record says {size}: run `erc extract` on a copy"
-            )
+            raise ShardError(f"{path}: is {path.stat().st_size} bytes, its commit record says {size}: {REPAIR}")
         with h5py.File(path, "r") as file:
             if file.attrs.get("fingerprint") != spec.fingerprint:
                 raise ShardError(
@@ -108,7 +107,7 @@ def open_shard(path: Path, spec: EncoderSpec, size: int | None = None) -> Shard:
             raise ShardError(f"{path}: /offsets do not fit /values")
         return Shard(path, values, offsets)
     except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise ShardError(f"{path}: cannot be opened: {error}") from error
+        raise ShardError(f"{path}: cannot be opened: {error}: {REPAIR}") from error
 
 
 def _map(path: Path, file: h5py.File, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:

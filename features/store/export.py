@@ -1,0 +1,115 @@
+"""Exporting one feature as a file that other tools read: Parquet, one HDF5 file, or .npy beside its ids.
+
+Parquet keeps a row for every utterance, with a null embedding and its reason where there is none. Arrays have no null,
+and zeros would look like embeddings: HDF5 and .npy hold the ok rows alone, and beside them a table of all utterances.
+What is written appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import StaleFeaturesError, StoreError, UsageError
+from features.files import write_whole
+from features.manifest import Manifest
+from features.store.commit import clear_write_errors
+from features.store.feature import Feature
+from features.store.stream import RowStream
+
+FORMATS = ("parquet", "hdf5", "npy")
+
+Advance = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: how many utterances, how many of them have an embedding, and how many bytes."""
+
+    path: Path
+    utterances: int
+    ok: int
+    num_bytes: int
+
+
+def export_feature(
+    feature: Feature,
+    out: Path,
+    file_format: str,
+    *,
+    manifest: Manifest | None = None,
+    overwrite: bool = False,
+    allow_stale: bool = False,
+    advance: Advance = lambda number: None,
+) -> Exported:
+    """Write a feature to `out`: a file for `parquet` and `hdf5`, a folder for `npy`.
+
+    manifest: its utterances, in its order, with split, dialogue_id, turn, speaker and label; else all of the feature's
+    advance:  is called with the number of utterances written
+    Raises UsageError where `out` exists and `overwrite` is not set, StaleFeaturesError where rows were made from other
+    input than the manifest's, and StoreError where nothing can be written.
+    """
+    check_target(out, file_format, overwrite)
+    if manifest is not None and not allow_stale and (stale := feature.stale(manifest)):
+        raise StaleFeaturesError(
+            f"{feature.path}: {len(stale)} rows were made from other input than the manifest's, first {stale[0]}: run"
+            " `erc extract` again, or give --allow-stale"
+        )
+    stream = RowStream(feature, manifest)
+    with clear_write_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if file_format == "parquet":
+            from features.store.export_parquet import write_parquet
+
+            write_whole(out, lambda temporary: write_parquet(stream, temporary, advance))
+        elif file_format == "hdf5":
+            from features.store.export_arrays import write_hdf5
+
+            write_whole(out, lambda temporary: write_hdf5(stream, temporary, advance))
+        else:
+            from features.store.export_arrays import write_npy
+
+            _write_folder_whole(out, lambda temporary: write_npy(stream, temporary, advance))
+    files = [out] if out.is_file() else list(out.iterdir())
+    return Exported(out, len(stream), int(stream.present.sum()), sum(path.stat().st_size for path in files))
+
+
+def check_target(out: Path, file_format: str, overwrite: bool) -> None:
+    """Raises UsageError for an unknown format, and for a target that must not be replaced."""
+    if file_format not in FORMATS:
+        raise UsageError(f"no format {file_format!r}: choose one of {', '.join(FORMATS)}")
+    if not out.exists():
+        return
+    if not overwrite:
+        raise UsageError(f"{out} exists: give --overwrite, or another --to")
+    if out.is_dir() != (file_format == "npy"):
+        wanted, there = ("folder", "file") if file_format == "npy" else ("file", "folder")
+        raise UsageError(f"{out} is a {there}, and {file_format} writes a {wanted}: give another --to")
+    if out.is_dir() and (others := [path.name for path in out.iterdir() if path.name not in NPY_FILES]):
+        raise UsageError(f"{out} holds {sorted(others)[0]!r}, which is not of an export: give another --to")
+
+
+NPY_FILES = ("embedding.npy", "values.npy", "offsets.npy", "ids.txt", "utterances.parquet", "spec.json")
+
+
+def _write_folder_whole(out: Path, write: Callable[[Path], object]) -> None:
+    """`write` a temporary folder beside `out` and rename it; an older one is removed only when the new one is whole."""
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    older = out.with_name(f".{out.name}.{os.getpid()}.old")
+    try:
+        temporary.mkdir()
+        write(temporary)
+        if out.exists():
+            out.rename(older)
+        try:
+            temporary.rename(out)
+        except OSError as error:
+            if older.exists():
+                older.rename(out)
+            raise StoreError(f"{out}: cannot be put in its place: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(older, ignore_errors=True)

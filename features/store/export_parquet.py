@@ -1,0 +1,82 @@
+"""One feature as Parquet: a fixed-size list an utterance, which polars, DuckDB, pandas and datasets read as such."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.store.stream import Block, RowStream
+
+
+def write_parquet(stream: RowStream, path: Path, advance: Callable[[int], object]) -> None:
+    """Columns utterance_id, status, reason, the manifest's, and embedding; one row group a block.
+
+    embedding: fixed-size list [d], nested [layers, d] for a stack, and for a sequence a list of fixed-size lists [d];
+               null where there is none. The spec is in the file's metadata, as `erc.spec`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    spec = stream.feature.spec
+    text = {pa.string_view(): pa.string(), pa.large_string(): pa.string()}
+    fields = [pa.field(item.name, text.get(item.type, item.type)) for item in stream.table.head(0).to_arrow().schema]
+    schema = pa.schema(
+        [*fields, pa.field("embedding", _embedding_type(spec.kind, spec.shape, spec.stored_dtype))],
+        metadata={"erc.spec": spec.to_json(), "erc.fingerprint": spec.fingerprint},
+    )
+    options: dict[str, Any] = {
+        "compression": {item.name: "zstd" for item in fields} | {_leaf(spec.kind, len(spec.shape)): "none"},
+        "use_dictionary": [item.name for item in fields if item.type == pa.string()],
+        "write_statistics": [item.name for item in fields],
+    }
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for block in stream.blocks():
+            columns = block.table.to_arrow().cast(pa.schema(fields)).columns
+            embedding = _embedding_array(block, spec.kind, spec.shape, np.dtype(spec.stored_dtype))
+            writer.write_table(pa.Table.from_arrays([*columns, embedding], schema=schema))
+            advance(len(block.values))
+
+
+def _embedding_type(kind: str, shape: tuple[int, ...], dtype: str) -> Any:
+    import pyarrow as pa
+
+    result = pa.from_numpy_dtype(np.dtype(dtype))
+    for size in reversed(shape):
+        result = pa.list_(result, size)
+    return pa.list_(result) if kind == "sequence" else result
+
+
+def _leaf(kind: str, dimensions: int) -> str:
+    """The Parquet column that holds the numbers."""
+    return "embedding" + ".list.element" * (dimensions + (kind == "sequence"))
+
+
+def _embedding_array(block: Block, kind: str, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    import pyarrow as pa
+
+    is_null = np.array([value is None for value in block.values])
+    if kind == "sequence":
+        lengths = [0 if value is None else len(value) for value in block.values]
+        offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
+        parts = [value for value in block.values if value is not None]
+        flat = np.concatenate(parts) if parts else np.zeros((0, *shape), dtype)
+        return pa.ListArray.from_arrays(pa.array(offsets), _nested(flat, shape), mask=pa.array(is_null))
+    dense = np.zeros((len(block.values), *shape), dtype)
+    for row, value in enumerate(block.values):
+        if value is not None:
+            dense[row] = value
+    return _nested(dense, shape, is_null)
+
+
+def _nested(values: np.ndarray, shape: tuple[int, ...], is_null: np.ndarray | None = None) -> Any:
+    """[n, *shape] as n (nested) fixed-size lists; the outermost is null where `is_null`."""
+    import pyarrow as pa
+
+    result = pa.array(values.reshape(-1))
+    for depth, size in reversed(list(enumerate(shape))):
+        mask = pa.array(is_null) if depth == 0 and is_null is not None else None
+        result = pa.FixedSizeListArray.from_arrays(result, size, mask=mask)
+    return result

@@ -1,0 +1,52 @@
+"""What can be wrong with a store: a closed list of kinds, and one fault of one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class FaultKind(StrEnum):
+    """What is wrong with a file."""
+
+    SPEC = "spec"  # spec.json is absent, damaged, or that of another folder
+    RECORD = "record"  # a commit record is damaged, renamed, or that of another feature
+    ABSENT = "absent"  # a file that a commit record names is not there
+    SIZE = "size"  # a file has another size than its commit record says
+    CHECKSUM = "checksum"  # a file's sha256 is not its commit record's
+    TENSORS = "tensors"  # the HDF5 file is not of the form that the spec says
+    CRC32 = "crc32"  # a row's bytes are not those that the ledger describes
+    NON_FINITE = "non-finite"  # a row holds NaN or infinity
+    LEDGER = "ledger"  # the ledger contradicts itself, its tensors, or its commit record
+    DUPLICATE = "duplicate"  # an utterance has two rows of one generation
+    ORPHAN = "orphan"  # what an interrupted commit left, or a shard that lost its commit record
+    UNKNOWN = "unknown"  # a file that no part of a store is called
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    feature: modality/name-XXXXXXXX, the folder within the store
+    path:    the file that is wrong
+    shard:   the stem of the shard's files, for a fault that dropping that shard mends; else None
+    """
+
+    feature: str
+    path: Path
+    kind: FaultKind
+    detail: str
+    shard: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.kind}: {self.detail}"
+
+    def to_dict(self) -> dict[str, str | None]:
+        return {
+            "feature": self.feature,
+            "path": str(self.path),
+            "kind": str(self.kind),
+            "detail": self.detail,
+            "shard": self.shard,
+        }

@@ -1,0 +1,113 @@
+"""What a store holds, one summary a feature: only the ledgers' columns that are counted are read, no tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from features.errors import ShardError, StoreError
+from features.store.commit import REPAIR, ShardName
+from features.store.feature import Feature
+from features.store.store import Store
+
+_COUNTED = ("status", "seconds_decode", "seconds_encode")
+
+
+@dataclass(frozen=True)
+class FeatureSummary:
+    """One feature at a glance.
+
+    ok, missing, failed: utterances, by the row that holds for each
+    seconds:      decoding and encoding, over all rows that were ever made
+    num_bytes:    of all files of its folder
+    written_at:   when the latest shard was committed, or None where there is none
+    shards:       all that are committed; superseded: those none of whose rows hold
+    generation:   the highest number
+    """
+
+    feature: Feature
+    ok: int
+    missing: int
+    failed: int
+    seconds: float
+    num_bytes: int
+    written_at: datetime | None
+    shards: int
+    superseded: int
+    generation: int
+
+
+def list_store(root: Path) -> list[FeatureSummary]:
+    """A summary of each feature. Raises StoreError where there is none, and ShardError for a ledger that is damaged."""
+    features = Store(root).features()
+    if not features:
+        raise StoreError(f"{root} holds no feature: fill it with `erc extract --modality text --store {root}`")
+    return [summarise(feature) for feature in features]
+
+
+def summarise(feature: Feature) -> FeatureSummary:
+    """Raises ShardError where a ledger is damaged."""
+    try:
+        rows = _holding_counts(feature)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ShardError(f"{feature.path}: a ledger cannot be read: {first_line}: {REPAIR}") from error
+    statuses, seconds, superseded = rows
+    num_bytes, written_ns = 0, 0
+    for entry in os.scandir(feature.path):
+        status = entry.stat()
+        num_bytes += status.st_size
+        if entry.name.endswith(".json") and entry.name != "spec.json":
+            written_ns = max(written_ns, status.st_mtime_ns)
+    return FeatureSummary(
+        feature,
+        statuses.get("ok", 0),
+        statuses.get("missing", 0),
+        statuses.get("failed", 0),
+        seconds,
+        num_bytes,
+        datetime.fromtimestamp(written_ns / 1e9, UTC).replace(microsecond=0) if written_ns else None,
+        len(feature.names),
+        len(superseded),
+        max((name.generation for name in feature.names), default=0),
+    )
+
+
+def _holding_counts(feature: Feature) -> tuple[dict[str, int], float, list[ShardName]]:
+    """How many rows that hold have each status; the seconds of all rows; the shards none of whose rows hold."""
+    if not feature.names:
+        return {}, 0.0, []
+    columns = [pl.col(name) for name in _COUNTED]
+    spent = pl.sum_horizontal("seconds_decode", "seconds_encode").fill_null(0.0)
+    if not feature.names[-1].generation:
+        rows = scan_ledgers(feature, feature.names).select(columns)
+        counted = rows.group_by("status").agg(pl.len(), spent.sum().alias("seconds")).collect(engine="streaming")
+        statuses = dict(counted.select("status", "len").iter_rows())
+        return statuses, float(counted["seconds"].sum()), []
+    all_rows = scan_ledgers(feature, feature.names).select("utterance_id", "shard", "status", spent.alias("seconds"))
+    frame = all_rows.collect(engine="streaming")
+    holding = frame.select(pl.exclude("seconds")).sort("shard").unique("utterance_id", keep="last", maintain_order=True)
+    statuses = dict(holding.group_by("status").len().iter_rows())
+    held = set(holding["shard"].unique().to_list())
+    superseded = [name for number, name in enumerate(feature.names) if number not in held]
+    return statuses, float(frame["seconds"].sum()), superseded
+
+
+def scan_ledgers(feature: Feature, names: Iterable[ShardName]) -> pl.LazyFrame:
+    """The ledgers' common columns, and `shard`: the place of each row's shard among `names`, later ones holding."""
+    paths = [str(feature.path / f"{name.stem}.parquet") for name in names]
+    scanned = pl.scan_parquet(
+        paths,
+        glob=False,
+        hive_partitioning=False,
+        include_file_paths="path",
+        extra_columns="ignore",
+        missing_columns="insert",
+    )
+    places = {path: number for number, path in enumerate(paths)}
+    return scanned.with_columns(shard=pl.col("path").replace_strict(places, return_dtype=pl.Int32())).drop("path")

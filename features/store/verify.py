@@ -1,0 +1,217 @@
+"""Verifying a store: every file of every feature is what a commit record says, or is named as a fault.
+
+Nothing is written, and no lock is held while files are read: an extraction may run at the same time. What it has in
+hand is not a fault, and a shard that is removed meanwhile is passed over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from features.errors import StoreError
+from features.manifest import Manifest
+from features.spec import MODALITIES, EncoderSpec
+from features.store.commit import file_role, orphans
+from features.store.faults import Fault, FaultKind
+from features.store.feature import SPEC_MEND, read_spec
+from features.store.lock import no_writer
+from features.store.shard_checks import check_shard
+
+Advance = Callable[[int], object]
+
+
+@dataclass
+class FeatureReport:
+    """What was found of one feature.
+
+    faults: what is wrong
+    notes:  what a reader should know and is no fault: a run is writing, rows that the manifest does not fit
+    rows:   of all generations; ok: those of them with an embedding
+    """
+
+    folder: str
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    shards: int = 0
+    rows: int = 0
+    ok: int = 0
+    num_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class StoreReport:
+    """What was found of a store."""
+
+    features: list[FeatureReport]
+    faults: list[Fault]
+
+    @property
+    def notes(self) -> list[str]:
+        return [note for report in self.features for note in report.notes]
+
+
+def feature_folders(root: Path) -> list[str]:
+    """Every folder MODALITY/NAME of a store, with or without a spec. Raises StoreError where there is none."""
+    if not root.is_dir():
+        raise StoreError(f"no store at {root}: make one with `erc extract --modality text --store {root}`")
+    folders = [
+        f"{modality}/{entry.name}"
+        for modality in MODALITIES
+        if (root / modality).is_dir()
+        for entry in sorted((root / modality).iterdir())
+        if entry.is_dir()
+    ]
+    if not folders:
+        raise StoreError(f"{root} holds no feature: fill it with `erc extract --modality text --store {root}`")
+    return folders
+
+
+def total_bytes(root: Path, folders: list[str]) -> int:
+    """How much there is to read in these features."""
+    total = 0
+    for folder in folders:
+        for entry in os.scandir(root / folder):
+            if file_role(entry.name) in ("record", "member"):
+                try:
+                    total += entry.stat().st_size
+                except FileNotFoundError:
+                    continue
+    return total
+
+
+def verify_store(root: Path, manifest: Manifest | None = None, advance: Advance = lambda number: None) -> StoreReport:
+    """Verify every feature. `advance` is called with the bytes read. Raises StoreError where there is no feature."""
+    reports = [verify_feature(root, folder, manifest, advance=advance) for folder in feature_folders(root)]
+    faults = [*stray_files(root), *(fault for report in reports for fault in report.faults)]
+    return StoreReport(reports, faults)
+
+
+def stray_files(root: Path) -> Iterator[Fault]:
+    """Files in a modality's folder, where only features' folders are. The store's own folder may hold anything else."""
+    for modality in MODALITIES:
+        if (root / modality).is_dir():
+            for entry in sorted((root / modality).iterdir()):
+                if not entry.is_dir():
+                    yield Fault(modality, entry, FaultKind.UNKNOWN, "is not a feature's folder: move it away")
+
+
+def verify_feature(
+    root: Path,
+    folder: str,
+    manifest: Manifest | None = None,
+    *,
+    alone: bool = False,
+    advance: Advance = lambda number: None,
+) -> FeatureReport:
+    """Verify one feature. `alone`: the caller holds its lock, so that no other run has anything in hand."""
+    report = FeatureReport(folder)
+    path = root / folder
+    names = sorted(os.listdir(path))  # noqa: PTH208  # names are all that is wanted
+    stems = [name.removesuffix(".json") for name in names if file_role(name) == "record"]
+    spec = _spec(root, folder, report, has_shards=any(file_role(name) in ("record", "member") for name in names))
+    frames = []
+    for stem in stems:
+        found = check_shard(root, folder, stem, spec, advance)
+        report.faults += found.faults
+        report.num_bytes += found.num_bytes
+        if found.gone:
+            continue
+        report.shards += 1
+        if found.rows is not None:
+            report.rows += found.rows.height
+            report.ok += int((found.rows["status"] == "ok").sum())
+            frames.append(_placed(found.rows if manifest else found.rows.drop("source_digest"), stem))
+    rows = pl.concat(frames) if frames else None
+    if rows is not None:
+        report.faults += _doubled(path, folder, rows)
+    report.faults += _orphan_faults(path, folder, alone, report)
+    report.faults += _unknown(path, folder, names)
+    if manifest is not None and spec is not None:
+        report.notes += _manifest_notes(folder, spec, rows, manifest)
+    return report
+
+
+def _spec(root: Path, folder: str, report: FeatureReport, has_shards: bool) -> EncoderSpec | None:
+    where = root / folder / "spec.json"
+    if not where.exists() and not has_shards:
+        return None  # an extraction that was stopped before anything was there to describe
+    try:
+        spec = read_spec(root / folder, folder)
+        detail = "is not written as this package writes it: the file was changed"
+        if spec.to_json().encode() == where.read_bytes():
+            return spec
+    except (StoreError, OSError) as error:
+        spec, detail = None, str(error).removeprefix(f"{where}: ").removesuffix(f": {SPEC_MEND}")
+    report.faults.append(Fault(folder, where, FaultKind.SPEC, f"{detail}: {SPEC_MEND}"))
+    return spec
+
+
+def _placed(rows: pl.DataFrame, stem: str) -> pl.DataFrame:
+    chunk, _, generation = stem.partition(".")
+    return rows.with_columns(
+        generation=pl.lit(int(generation or 0), pl.Int64), chunk=pl.lit(int(chunk), pl.Int64), stem=pl.lit(stem)
+    )
+
+
+def _doubled(path: Path, folder: str, rows: pl.DataFrame) -> Iterator[Fault]:
+    """Utterances that two shards of one generation hold: the later shard is at fault."""
+    if rows["utterance_id"].n_unique() == rows.height:
+        return
+    ordered = rows.sort("generation", "chunk", maintain_order=True)
+    later = ordered.filter(~pl.struct("generation", "utterance_id").is_first_distinct())
+    for (stem,), group in later.group_by("stem", maintain_order=True):
+        ids = group["utterance_id"]
+        more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+        detail = f"{ids[0]}{more}: another shard of the same generation has it too"
+        yield Fault(folder, path / f"{stem}.parquet", FaultKind.DUPLICATE, detail, str(stem))
+
+
+def _orphan_faults(path: Path, folder: str, alone: bool, report: FeatureReport) -> list[Fault]:
+    """Orphans, judged while nobody writes: else they may be a commit in hand."""
+    if not any(orphans(path)):
+        return []
+    found: list[Path] | None = list(orphans(path)) if alone else None
+    if found is None:
+        with no_writer(path) as is_quiet:
+            found = list(orphans(path)) if is_quiet else None
+    if found is None:
+        report.notes.append(f"{path}: a run may be writing it: files of a commit in hand were not judged")
+        return []
+    return [Fault(folder, orphan, FaultKind.ORPHAN, _orphan_text(orphan)) for orphan in found]
+
+
+def _orphan_text(path: Path) -> str:
+    if file_role(path.name) == "temporary":
+        return "is what an interrupted commit left"
+    return "has no commit record: an interrupted commit, or the record was deleted"
+
+
+def _unknown(path: Path, folder: str, names: list[str]) -> Iterator[Fault]:
+    for name in names:
+        here = path / name
+        if file_role(name) == "unknown" or here.is_dir():
+            yield Fault(folder, here, FaultKind.UNKNOWN, "no file of a store is called so: move it away")
+
+
+def _manifest_notes(folder: str, spec: EncoderSpec, rows: pl.DataFrame | None, manifest: Manifest) -> Iterator[str]:
+    """How the rows that hold fit a manifest. None of it is a fault of the store: extraction mends it."""
+    today = pl.DataFrame({"utterance_id": manifest.ids, "today": manifest.source_digests(spec.depends)})
+    if rows is None:
+        yield f"{folder}: no row for {len(manifest)} utterances of the manifest: `erc extract` makes them"
+        return
+    holding = rows.sort("generation", "chunk", maintain_order=True).unique("utterance_id", keep="last")
+    absent = today.join(holding, on="utterance_id", how="anti")
+    if absent.height:
+        yield f"{folder}: no row for {absent.height} utterances of the manifest: `erc extract` makes them"
+    joined = today.join(holding, on="utterance_id", how="inner")
+    stale = joined.filter(pl.col("today") != pl.col("source_digest")).height
+    if stale:
+        yield f"{folder}: {stale} rows were made from other input than the manifest's: `erc extract` redoes them"
+    other = holding.height - joined.height
+    if other:
+        yield f"{folder}: {other} rows are of utterances that the manifest does not have"

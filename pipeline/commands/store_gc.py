@@ -1,0 +1,111 @@
+"""`erc store gc`: remove what a store no longer needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from features.errors import RunError, UsageError
+from pipeline.options import json_option, store_argument
+
+if TYPE_CHECKING:
+    from features.store.garbage import GarbagePlan
+
+_EPILOG = """\b
+Examples:
+  erc store gc store --dry-run
+  erc store gc store --yes
+  erc store gc store --unused runs
+
+--unused removes whole features. A feature is used if the features.json of a run anywhere below RUNS
+names its fingerprint, or if a used one is derived from it.
+"""
+
+
+@click.command("gc", epilog=_EPILOG)
+@store_argument
+@click.option(
+    "--unused",
+    "runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="RUNS",
+    help="Remove also every feature that no run below this folder uses.",
+)
+@click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def command(store: Path, runs: Path | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove superseded generations whose rows are all replaced by later ones, and what interrupted commits left.
+
+    What would be removed is listed first, with its size, and then asked for. A shard that still holds for a single
+    utterance stays.
+    """
+    from features.store.garbage import plan_garbage, remove_garbage
+    from pipeline.tables import bytes_text
+
+    plan = plan_garbage(store, used_fingerprints(runs) if runs else None)
+    for note in plan.notes:
+        click.echo(f"note: {note}", err=True)
+    if not as_json:
+        _print(store, plan)
+    removed = 0
+    if plan.items and not dry_run:
+        if not yes:
+            if as_json or not sys.stdin.isatty():
+                raise UsageError("gc asks before it removes anything, and here it cannot: give --yes, or --dry-run")
+            click.confirm("Remove them?", abort=True)
+        removed = remove_garbage(store, plan.items)
+        if not as_json:
+            click.echo(f"{store}: {bytes_text(removed)} freed")
+    if as_json:
+        document = {
+            "store": str(store),
+            "dry_run": dry_run,
+            "garbage": [
+                {"feature": item.folder, "kind": item.kind, "name": item.name or None, "bytes": item.num_bytes}
+                for item in plan.items
+            ],
+            "bytes": plan.num_bytes,
+            "removed_bytes": removed,
+            "notes": plan.notes,
+        }
+        click.echo(json.dumps(document, ensure_ascii=False, indent=1))
+
+
+_ENDING = {"superseded": ".*", "unused": "/"}
+
+
+def _print(store: Path, plan: GarbagePlan) -> None:
+    from pipeline.tables import bytes_text, text_table
+
+    if not plan.items:
+        click.echo(f"{store}: nothing to remove")
+        return
+    rows = [
+        [str(Path(item.folder, item.name)) + _ENDING.get(item.kind, ""), item.kind, bytes_text(item.num_bytes)]
+        for item in plan.items
+    ]
+    click.echo(text_table(["file", "why", "size"], rows))
+    click.echo(f"{len(rows)} to remove, {bytes_text(plan.num_bytes)}")
+
+
+def used_fingerprints(runs: Path) -> set[str]:
+    """The fingerprints that the features.json of every run below a folder names. Raises RunError where there is none."""
+    if not runs.is_dir():
+        raise RunError(f"no folder of runs at {runs}: give the folder that `erc ablate --out` wrote")
+    used: set[str] = set()
+    paths = sorted(runs.rglob("features.json"))
+    if not paths:
+        raise RunError(f"{runs} holds no run: every feature would be unused; give the folder that `erc ablate` wrote")
+    for path in paths:
+        try:
+            used |= {item["fingerprint"] for item in json.loads(path.read_text(encoding="utf-8"))["features"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{path}: cannot be read ({type(error).__name__}: {error}): mend or remove its run"
+            ) from error
+    return used

@@ -1,0 +1,117 @@
+"""`erc store ls`: what a store holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.options import json_option, store_argument
+
+if TYPE_CHECKING:
+    from features.store.listing import FeatureSummary
+
+_EPILOG = """\b
+Example:
+  erc store ls store
+
+`shards` counts what is committed; `superseded` are those of them that later generations replace
+whole: `erc store gc` removes them. `took` is decoding and encoding, over all rows ever made.
+"""
+
+
+@click.command("ls", epilog=_EPILOG)
+@store_argument
+@json_option
+def command(store: Path, as_json: bool) -> None:
+    """What a store holds: one line a feature, with the state of its utterances, its size and its weights.
+
+    Utterances are counted by the row that holds for each: ok, missing (there is no input) or failed.
+    """
+    from features.store.listing import list_store
+
+    summaries = list_store(store)
+    if as_json:
+        document = {"store": str(store), "features": [_document(summary) for summary in summaries]}
+        click.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        return
+    from pipeline.tables import text_table
+
+    click.echo(text_table(_HEADER, [_cells(summary) for summary in summaries]))
+    random = [_name(summary) for summary in summaries if summary.feature.spec.weights == "random"]
+    if random:
+        click.echo(f"RANDOM WEIGHTS, for tests and benchmarks only: {', '.join(random)}")
+
+
+_HEADER = [
+    "feature",
+    "encoder",
+    "weights",
+    "dtype",
+    "shape",
+    "ok",
+    "missing",
+    "failed",
+    "size",
+    "written",
+    "took",
+    "shards",
+    "superseded",
+]
+
+
+def _name(summary: FeatureSummary) -> str:
+    """modality/name@fingerprint, as `--feature` and suites choose it."""
+    feature = summary.feature
+    return f"{feature.spec.modality}/{feature.name}@{feature.fingerprint[:8]}"
+
+
+def _cells(summary: FeatureSummary) -> list[str]:
+    from pipeline.tables import bytes_text, seconds_text
+
+    spec = summary.feature.spec
+    return [
+        _name(summary),
+        spec.encoder,
+        "RANDOM" if spec.weights == "random" else spec.weights,
+        spec.compute_dtype,
+        "x".join(map(str, ("n", *spec.shape) if spec.kind == "sequence" else spec.shape)),
+        f"{summary.ok:,}",
+        f"{summary.missing:,}",
+        f"{summary.failed:,}",
+        bytes_text(summary.num_bytes),
+        summary.written_at.astimezone().strftime("%Y-%m-%d %H:%M") if summary.written_at else "never",
+        seconds_text(summary.seconds),
+        f"{summary.shards:,}",
+        f"{summary.superseded:,}",
+    ]
+
+
+def _document(summary: FeatureSummary) -> dict[str, Any]:
+    spec = summary.feature.spec
+    return {
+        "feature": summary.feature.folder,
+        "modality": spec.modality,
+        "name": spec.name,
+        "encoder": spec.encoder,
+        "alias": spec.alias,
+        "model": spec.model,
+        "fingerprint": spec.fingerprint,
+        "derives_from": spec.derives_from,
+        "weights": spec.weights,
+        "kind": spec.kind,
+        "shape": list(spec.shape),
+        "compute_dtype": spec.compute_dtype,
+        "stored_dtype": spec.stored_dtype,
+        "ok": summary.ok,
+        "missing": summary.missing,
+        "failed": summary.failed,
+        "bytes": summary.num_bytes,
+        "written_at": summary.written_at.isoformat() if summary.written_at else None,
+        "seconds": summary.seconds,
+        "shards": summary.shards,
+        "superseded": summary.superseded,
+        "generation": summary.generation,
+    }

@@ -1,0 +1,340 @@
+"""`erc store`: what the commands print, what they exit with, and that they refuse in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from store_factory import make_manifest, make_spec
+
+from features.errors import Reason, UnavailableError
+from features.manifest import Manifest, write_manifest
+from features.spec import EncoderSpec
+from features.store import Feature, write_feature
+from features.store.lock import writer_lock
+from pipeline.cli import erc, run
+from pipeline.commands.store_gc import used_fingerprints
+
+RUN = "from pipeline.cli import main; main()"
+SPEC = make_spec()
+RANDOM = make_spec(modality="audio", encoder="wav2vec2", weights="random", alias="loud", compute_dtype="bf16")
+
+
+def write(store: Path, spec: EncoderSpec = SPEC, text: str = "text", value: float = 0.0) -> Manifest:
+    manifest = make_manifest(70, text=lambda number: f"{text} {number}")
+    gone = {manifest.ids[0]: UnavailableError(Reason.NO_TEXT), manifest.ids[1]: UnavailableError(Reason.TIMED_OUT)}
+    write_feature(store, spec, manifest, {key: np.full(3, value, np.float32) for key in manifest.ids}, gone)
+    return manifest
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    write(tmp_path / "store")
+    write(tmp_path / "store", RANDOM)
+    return tmp_path / "store"
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of `erc store ARGUMENTS`."""
+    status = run(erc, ["store", *map(str, arguments)], "erc")
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, Any]:
+    status, out, _ = ask(capsys, *arguments, "--json")
+    return status, json.loads(out)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+class TestVerify:
+    def test_sound(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, err = ask(capsys, "verify", store)
+        assert (status, err) == (0, "")
+        assert out.startswith(f"{store}: sound: 2 features, 4 shards, 140 rows (136 ok), ")
+        assert out.count("\n") == 1
+        status, found = document(capsys, "verify", store)
+        assert status == 0
+        assert found["ok"] is True
+        assert found["faults"] == found["notes"] == found["removed"] == []
+        assert {item["feature"]: (item["shards"], item["rows"]) for item in found["features"]} == {
+            SPEC.folder: (2, 70),
+            RANDOM.folder: (2, 70),
+        }
+
+    def test_each_fault_is_a_line(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        flip(store / SPEC.folder / "00001.h5")
+        (store / RANDOM.folder / "00000.parquet").unlink()
+        status, out, _ = ask(capsys, "verify", store)
+        assert status == 1
+        lines = out.splitlines()
+        assert lines[0].startswith(f"{store / SPEC.folder / '00001.h5'}: checksum: its sha256 begins ")
+        assert lines[1].startswith(f"{store / RANDOM.folder / '00000.parquet'}: absent: ")
+        assert lines[2] == (
+            f"{store}: 2 faults in 2 features: `erc store verify {store} --repair` removes damaged shards, then"
+            " `erc extract` makes them again"
+        )
+        status, found = document(capsys, "verify", store)
+        assert status == 1
+        assert found["ok"] is False
+        assert [(fault["feature"], Path(fault["path"]).name, fault["kind"]) for fault in found["faults"]] == [
+            (SPEC.folder, "00001.h5", "checksum"),
+            (RANDOM.folder, "00000.parquet", "absent"),
+        ]
+        assert all(fault["detail"] for fault in found["faults"])
+
+    def test_repair(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        flip(store / SPEC.folder / "00001.h5")
+        (store / RANDOM.folder / f".tmp-{'0' * 32}-00000000").write_bytes(b"half")
+        status, out, _ = ask(capsys, "verify", store, "--repair")
+        assert status == 0
+        lines = out.splitlines()
+        assert lines[0] == f"{store / SPEC.folder / '00001'}.*: removed (checksum)"
+        assert lines[1].endswith("00000000: removed (orphan)")
+        assert lines[2] == f"{store}: 2 removed: run `erc extract` again to make what is gone"
+        assert lines[3].startswith(f"{store}: sound: 2 features, 3 shards, ")
+        assert ask(capsys, "verify", store)[0] == 0
+        flip(store / SPEC.folder / "00000.json")
+        status, found = document(capsys, "verify", store, "--repair")
+        assert (status, found["ok"], len(found["removed"])) == (0, True, 1)
+
+    def test_what_repair_cannot_mend_fails(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        flip(store / SPEC.folder / "spec.json")
+        status, out, err = ask(capsys, "verify", store, "--repair")
+        assert status == 1
+        assert "spec.json: spec: " in out
+        assert "1 faults in 1 features are left, which no extraction mends" in out
+        assert "nothing was removed: first its spec.json must be mended" in err
+
+    def test_a_run_at_work(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (store / SPEC.folder / "00002.h5").write_bytes(b"in hand")
+        with writer_lock(store / SPEC.folder):
+            status, out, err = ask(capsys, "verify", store)
+            assert status == 0
+            assert "note:" in err
+            assert "a run may be writing it" in err
+            status, _, err = ask(capsys, "verify", store, "--repair")
+            assert status == 1
+            assert "another run is writing it (host" in err
+            assert err.count("\n") == 1
+        assert ask(capsys, "verify", store)[0] == 1
+
+    def test_manifest(self, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        edited = make_manifest(77, text=lambda number: "new" if number == 3 else f"text {number}")
+        path = write_manifest(edited, tmp_path / "manifest.parquet")
+        status, _, err = ask(capsys, "verify", store, "--manifest", path)
+        assert status == 0
+        assert err.count("no row for 7 utterances of the manifest") == 2
+        assert err.count("1 rows were made from other input") == 2
+        status, _, err = ask(capsys, "verify", store, "--manifest", path, "--repair")
+        assert (status, "do not go together" in err) == (2, True)
+
+    def test_no_store(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for place, match in (("nowhere", "no store at "), (".", "holds no feature")):
+            status, out, err = ask(capsys, "verify", tmp_path / place)
+            assert (status, out) == (1, "")
+            assert match in err
+            assert err.count("\n") == 1
+
+
+class TestList:
+    def test_table(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, _ = ask(capsys, "ls", store)
+        assert status == 0
+        header, text, audio, banner = out.splitlines()
+        assert header.split()[0] == "feature"
+        assert text.split()[:9] == [
+            f"text/surface@{SPEC.fingerprint[:8]}", "surface", "none", "fp32", "3", "68", "1", "1",
+            text.split()[8],
+        ]  # fmt: skip
+        assert f"audio/loud@{RANDOM.fingerprint[:8]}" in audio
+        assert "RANDOM" in audio
+        assert "bf16" in audio
+        assert banner == f"RANDOM WEIGHTS, for tests and benchmarks only: audio/loud@{RANDOM.fingerprint[:8]}"
+
+    def test_json(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write(store, text="new")
+        status, found = document(capsys, "ls", store)
+        assert status == 0
+        text, audio = found["features"]
+        assert (text["fingerprint"], text["weights"], text["alias"]) == (SPEC.fingerprint, "none", None)
+        assert (audio["encoder"], audio["alias"], audio["weights"]) == ("wav2vec2", "loud", "random")
+        assert [text[key] for key in ("ok", "missing", "failed", "shards", "superseded")] == [68, 1, 1, 4, 2]
+        size = sum(path.stat().st_size for path in (store / SPEC.folder).iterdir())
+        assert text["bytes"] == size
+        assert text["written_at"] is not None
+
+    def test_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for place, match in (("nowhere", "no store at "), (".", "holds no feature")):
+            status, out, err = ask(capsys, "ls", tmp_path / place)
+            assert (status, out) == (1, "")
+            assert match in err
+            assert "erc extract" in err
+            assert err.count("\n") == 1
+
+    def test_the_default_store(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ERC_STORE", str(store))
+            assert document(capsys, "ls")[1]["store"] == str(store)
+
+
+class TestGarbage:
+    @pytest.fixture
+    def full(self, store: Path) -> Path:
+        """Two superseded shards and an orphan."""
+        write(store, text="new")
+        (store / RANDOM.folder / "00009.h5").write_bytes(b"orphan")
+        return store
+
+    def test_dry_run(self, full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        before = sorted(full.rglob("*"))
+        status, out, _ = ask(capsys, "gc", full, "--dry-run")
+        assert status == 0
+        assert "3 to remove, " in out
+        assert f"{RANDOM.folder}/00009.h5" in out
+        assert f"{SPEC.folder}/00001.*" in out
+        assert sorted(full.rglob("*")) == before
+        status, found = document(capsys, "gc", full, "--dry-run")
+        assert [item["kind"] for item in found["garbage"]] == ["superseded", "superseded", "orphan"]
+        assert (found["dry_run"], found["removed_bytes"]) == (True, 0)
+
+    def test_yes(self, full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        before = Feature(full, SPEC.folder).ledger().sort("utterance_id")
+        size = sum(path.stat().st_size for path in full.rglob("*") if path.is_file())
+        status, found = document(capsys, "gc", full, "--yes")
+        assert status == 0
+        assert found["removed_bytes"] == found["bytes"]
+        assert sum(path.stat().st_size for path in full.rglob("*") if path.is_file()) == size - found["bytes"]
+        assert Feature(full, SPEC.folder).ledger().sort("utterance_id").equals(before)
+        assert ask(capsys, "gc", full, "--yes")[1] == f"{full}: nothing to remove\n"
+        assert ask(capsys, "verify", full)[0] == 0
+
+    @pytest.mark.parametrize(("answer", "status", "left"), [("y\n", 0, 2), ("n\n", 130, 4)])
+    def test_it_asks(
+        self, full: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        answer: str, status: int, left: int,
+    ) -> None:  # fmt: skip
+        import io
+
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        assert ask(capsys, "gc", full)[0] == status
+        assert len(Feature(full, SPEC.folder).names) == left
+
+    def test_it_refuses_where_it_cannot_ask(self, full: Path) -> None:
+        before = sorted(full.rglob("*"))
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "store", "gc", str(full)], capture_output=True, text=True, input="y\n"
+        )
+        assert done.returncode == 2
+        assert done.stderr == "erc: gc asks before it removes anything, and here it cannot: give --yes, or --dry-run\n"
+        assert sorted(full.rglob("*")) == before
+
+    def test_features_that_no_run_uses(self, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        runs = tmp_path / "runs"
+        status, _, err = ask(capsys, "gc", store, "--unused", runs, "--yes")
+        assert (status, "no folder of runs at" in err) == (1, True)
+        (runs / "deep" / "mine-12345678").mkdir(parents=True)
+        status, _, err = ask(capsys, "gc", store, "--unused", runs, "--yes")
+        assert (status, "holds no run: every feature would be unused" in err) == (1, True)
+        (runs / "deep" / "mine-12345678" / "features.json").write_text('{"features": [{}]}')
+        status, _, err = ask(capsys, "gc", store, "--unused", runs, "--yes")
+        assert (status, "features.json: cannot be read (KeyError" in err) == (1, True)
+        named = {"features": [{"fingerprint": SPEC.fingerprint}]}
+        (runs / "deep" / "mine-12345678" / "features.json").write_text(json.dumps(named))
+        status, out, _ = ask(capsys, "gc", store, "--unused", runs, "--yes")
+        assert status == 0
+        assert f"{RANDOM.folder}" in out
+        assert "unused" in out
+        assert not (store / RANDOM.folder).exists()
+        assert (store / SPEC.folder / "spec.json").exists()
+
+    def test_runs_that_were_trained_name_their_features(self, tmp_path: Path) -> None:
+        """features.json as `erc train` writes it."""
+        import small_corpus
+
+        from heads.config import read_suite
+        from pipeline.runs import write_json
+        from pipeline.suite_plan import Source, describe_features, make_plan
+
+        manifest = small_corpus.make_manifest(tmp_path / "M.parquet")
+        root = small_corpus.make_store(tmp_path / "store", manifest)
+        (tmp_path / "s.yaml").write_text("experiments:\n  both: {inputs: {text: [sentence], audio: [logmel]}}\n")
+        source = Source.open(root, manifest)
+        (planned,) = make_plan(read_suite(str(tmp_path / "s.yaml")).experiments, source).planned
+        (tmp_path / "runs" / "both").mkdir(parents=True)
+        write_json(tmp_path / "runs" / "both" / "features.json", describe_features(planned, source, "erc train"))
+        used = {small_corpus.SENTENCE.fingerprint, small_corpus.LOGMEL.fingerprint}
+        assert used_fingerprints(tmp_path / "runs") == used
+
+
+class TestExport:
+    def test_parquet(self, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        out = tmp_path / "out.parquet"
+        flags = ["export", store, "--modality", "audio", "--feature", f"loud@{RANDOM.fingerprint[:4]}", "--to", out]
+        status, text, _ = ask(capsys, *flags)
+        assert status == 0
+        assert text.startswith(
+            f"wrote {out}: {RANDOM.folder}, RANDOM WEIGHTS, 68 embeddings, 2 utterances without one, "
+        )
+        assert pl.read_parquet(out).height == 70
+        status, _, err = ask(capsys, *flags)
+        assert status == 2
+        assert err == f"erc: {out} exists: give --overwrite, or another --to\n"
+        status, found = document(capsys, *flags, "--overwrite")
+        assert (status, found["utterances"], found["ok"], found["weights"]) == (0, 70, 68, "random")
+
+    @pytest.mark.parametrize("file_format", ["parquet", "hdf5", "npy"])
+    def test_manifest(self, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], file_format: str) -> None:
+        path = write_manifest(make_manifest(7), tmp_path / "manifest.parquet")
+        flags = ["--modality", "text", "--feature", "surface", "--format", file_format, "--manifest", path]
+        status, found = document(capsys, "export", store, "--to", tmp_path / "new" / "out", *flags)
+        assert (status, found["utterances"], found["ok"]) == (0, 7, 5)
+
+    def test_an_unknown_feature(self, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        flags = ["--modality", "text", "--feature", "surfaces", "--to", tmp_path / "out"]
+        status, _, err = ask(capsys, "export", store, *flags)
+        assert status == 1
+        assert "did you mean 'surface'?" in err
+
+
+def test_the_choices_are_those_of_the_store() -> None:
+    from features.spec import MODALITIES
+    from features.store.export import FORMATS
+    from pipeline.commands.store_export import command
+
+    choices = {option.name: getattr(option.type, "choices", None) for option in command.params}
+    assert choices["modality"] == MODALITIES
+    assert choices["file_format"] == FORMATS
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = ask(capsys, "verfy")
+    assert status == 2
+    assert "no command 'verfy': did you mean 'verify'?" in err
+
+
+@pytest.mark.parametrize("name", ["ls", "verify", "gc", "export"])
+def test_help_has_an_example_and_loads_nothing(name: str) -> None:
+    code = (
+        "from pipeline.cli import erc, run; import sys; "
+        f"run(erc, ['store', {name!r}, '--help'], 'erc'); "
+        "print([name for name in ('torch', 'polars', 'h5py', 'numpy', 'tqdm') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"erc store {name} store" in done.stdout.partition("\n")[2]
+    assert done.stdout.rstrip().endswith("[]")
