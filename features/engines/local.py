@@ -106,7 +106,8 @@ def _encode_clips(
 
     @lru_cache(maxsize=_CHUNKS_KEPT)
     def tasks_of(number: int) -> dict[int, ClipTask]:
-        return _clip_tasks(manifest, [(job, chunks[job.key, number]) for job in jobs if (job.key, number) in chunks])
+        work = [(job, chunks[job.key, number]) for job in jobs if (job.key, number) in chunks]
+        return _clip_tasks(manifest, work, decoding.follow_symlinks)
 
     with DecodePool(readers, count, decoding.clip_timeout_s) as pool, EncodeQueue(threaded=count > 0) as queue:
         results = pool.map(task for number in numbers for task in tasks_of(number).values())
@@ -136,7 +137,9 @@ def _needs(job: Job) -> ClipNeeds:
     return needs
 
 
-def _clip_tasks(manifest: Manifest, work: Sequence[tuple[Job, Chunk]]) -> dict[int, ClipTask]:
+def _clip_tasks(
+    manifest: Manifest, work: Sequence[tuple[Job, Chunk]], follow_symlinks: bool = False
+) -> dict[int, ClipTask]:
     """Row of the manifest -> task, for each clip of a chunk that some encoder lacks, in the manifest's order."""
     wanted: dict[int, list[str]] = {}
     for job, chunk in work:
@@ -145,8 +148,9 @@ def _clip_tasks(manifest: Manifest, work: Sequence[tuple[Job, Chunk]]) -> dict[i
                 wanted.setdefault(position, []).append(job.key)
     start, stop = work[0][1].start, work[0][1].stop
     utterances = manifest.utterances(start, stop)
+    root = None if follow_symlinks else manifest.media_root
     return {
-        position: ClipTask(utterance, manifest.media_path(utterance.media), tuple(wanted[position]))
+        position: ClipTask(utterance, manifest.media_path(utterance.media), tuple(wanted[position]), root)
         for position, utterance in zip(range(start, stop), utterances, strict=True)
         if position in wanted and utterance.media is not None
     }
