@@ -6,10 +6,12 @@ queue, one that dies while it sends a result takes the queue's lock with it (doc
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +24,7 @@ from features.errors import WorkerError
 _START_LIMIT_S = 300.0
 _STARTS = 3  # a start may be killed by chance, where memory is scarce
 _END_LIMIT_S = 5.0  # a killed process that is still there after this long waits for a disk: it is left behind
+_PR_SET_PDEATHSIG = 1  # of prctl
 
 _starting = threading.Lock()
 
@@ -39,7 +42,9 @@ class TaskFaultError(Exception):
 
 
 class Worker:
-    """One process, started when it is first needed and again after it died. All but `end` is for one thread at a time.
+    """One process, started when it is first needed and again after it died. It ends with the thread that started it.
+
+    All but `end` is for one thread at a time.
 
     work:      called with each task, in the process
     start:     called there once, with `arguments`, before the first task
@@ -152,7 +157,7 @@ def _serve(
 ) -> None:
     """The process: do what comes until nothing more does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
     start(*arguments)
     with suppress(EOFError, OSError):
         connection.send("ready")
@@ -165,7 +170,16 @@ def _serve(
 
 
 def _end_with_parent() -> None:
-    """However the parent ends, this process ends with it, in the middle of a clip too."""
+    """However the parent ends, this process ends with it, in the middle of a clip too.
+
+    Linux kills it, stopped or not, when the thread that started it ends; elsewhere a thread of its own sees to it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
