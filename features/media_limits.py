@@ -1,7 +1,7 @@
 """What one clip may cost: limits that hold before memory is allocated or time is spent. Above them it is `too-large`.
 
 All are far above what a clip of a conversation needs; a small file can ask for any amount of memory. What FFmpeg
-allocates while it reads a file's index is beyond them (2 KB of mp4 can ask for 12 GB): that is bounded in worker
+allocates while it reads a file's index is beyond them (2 KB of mp4 can ask for 4 GB): that is bounded in worker
 processes alone, by `limit_memory`.
 """
 
