@@ -135,15 +135,10 @@ def decode_clip(path: Path, utterance: Utterance, needs: Iterable[ClipNeeds]) ->
 
 def check_inside(path: Path, root: Path) -> None:
     """Raises UnavailableError (outside-root) where symbolic links lead from below `root` out of it."""
-    real, real_root = os.path.realpath(path), _real(root)
+    real, real_root = os.path.realpath(path), os.path.realpath(root)
     if os.path.commonpath([real, real_root]) != real_root:
         detail = f"{path} leads to {real}, outside {real_root}: allow it with --follow-symlinks --retry-failed"
         raise UnavailableError(Reason.OUTSIDE_ROOT, detail)
-
-
-@lru_cache(maxsize=16)
-def _real(folder: Path) -> str:
-    return os.path.realpath(folder)
 
 
 def _state(path: Path) -> tuple[int, int, int]:

@@ -180,7 +180,7 @@ def test_a_url_is_a_file_that_is_not_there(tmp_path: Path, media: str, monkeypat
 
 
 def test_no_protocol_but_files_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A playlist that holds its clip by another protocol: FFmpeg would read it, were it not told to read files alone."""
+    """A playlist that holds its clip by another protocol: FFmpeg would read it, if it were let."""
     monkeypatch.setattr(media_container, "_PLAYLISTS", frozenset())
     clip = write_clip(tmp_path / "a.ts", times_ms=every(40, 5))
     held = base64.b64encode(clip.read_bytes()).decode()
@@ -190,7 +190,7 @@ def test_no_protocol_but_files_is_opened(tmp_path: Path, monkeypatch: pytest.Mon
         if is_file:
             assert len(decode_clip(path, utterance(), [ClipNeeds(frames=FRAMES)]).frames(FRAMES).pixels) == 5
             continue
-        with pytest.raises(UnavailableError, match="undecodable: .*Invalid data"):
+        with pytest.raises(UnavailableError, match=r"undecodable: .*Invalid data"):
             decode_clip(path, utterance(), [ClipNeeds(frames=FRAMES)])
 
 
