@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import lru_cache
@@ -59,7 +59,7 @@ def run_chunks(
         with lock:
             advance(number)
 
-    with ThreadPoolExecutor(1, "write") as background:
+    with ThreadPoolExecutor(1, "write") as background, ExitStack() as stack:
         at_work = [job for job in jobs if job.plan.chunks]
         texts = [job for job in at_work if job.encoder.reads != "clip"]
         clips = [job for job in at_work if job.encoder.reads == "clip"]
@@ -68,6 +68,7 @@ def run_chunks(
             _encode_texts(manifest, texts, counted),
             _encode_clips(manifest, root, jobs, clips, decoding, counted),
         ):
+            stack.callback(finished.close)  # what stops the run here stops decoding and encoding, too
             waiting: list[Future[None]] = []
             for work in finished:
                 while len(waiting) >= _SHARDS_WAITING:
@@ -77,7 +78,7 @@ def run_chunks(
                 future.result()
 
 
-def _encode_texts(manifest: Manifest, jobs: Sequence[Job], advance: Advance) -> Iterator[ChunkWork]:
+def _encode_texts(manifest: Manifest, jobs: Sequence[Job], advance: Advance) -> Generator[ChunkWork, None, None]:
     for job in jobs:
         for chunk in job.plan.chunks:
             work = ChunkWork(manifest, job, chunk, EncodeQueue(threaded=False), advance)
@@ -93,7 +94,7 @@ def _encode_clips(
     jobs: Sequence[Job],
     decoding: DecodeOptions,
     advance: Advance,
-) -> Iterator[ChunkWork]:
+) -> Generator[ChunkWork, None, None]:
     """Walk the chunks: decode once what any of the jobs lacks, and encode it for each of them."""
     jobs = sorted(jobs, key=lambda job: job.plan.spec.derives_from is not None)
     sources = {job.plan.spec.fingerprint: job for job in all_jobs}

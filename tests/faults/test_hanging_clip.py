@@ -28,7 +28,7 @@ from features.encoders import Input
 from features.engines import worker as worker_module
 from features.engines.decode import ClipReader, ClipResult, ClipTask, DecodeOptions, DecodePool
 from features.engines.worker import TaskTimedOutError, Worker
-from features.errors import UnavailableError, WorkerError
+from features.errors import StoreError, UnavailableError, WorkerError
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest
 from features.media import ClipNeeds, FramesNeed
@@ -158,6 +158,26 @@ def test_a_time_limit_has_workers_decode_even_a_few_clips() -> None:
     assert DecodeOptions(clip_timeout_s=5.0).workers_for(1) == 1
     assert DecodeOptions(0, 5.0).workers_for(100) == 0
     assert 1 <= DecodeOptions().workers_for(9) <= 9
+
+
+def test_an_error_elsewhere_ends_the_workers_at_once(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard that cannot be written, while a clip hangs: whoever holds the error holds no process."""
+    texts = [""] * 70 + ["sleep"] * 35  # two chunks, and a third
+    manifest = make_manifest(105, media=clip.name, text=lambda number: texts[number])
+    manifest = replace(manifest, media_root=clip.parent)
+    jobs = plan_extraction(manifest, tmp_path, [ClipEncoder()], PlanOptions())
+
+    def fail(*arguments: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr("features.engines.local._commit", fail)
+    monkeypatch.setattr("features.engines.local._SHARDS_WAITING", 1)
+    with pytest.raises(StoreError, match="the disk is full") as caught:
+        run_extraction(manifest, tmp_path, jobs, decoding=DecodeOptions(2))
+    assert multiprocessing.active_children() == []
+    assert caught.value is not None
 
 
 # What a worker itself promises.
