@@ -55,6 +55,14 @@ class StoreBusyError(StoreError):
     """Another run holds the store's lock."""
 
 
+class WorkerError(ErcError):
+    """The processes that decode clips cannot be started."""
+
+
+class EncoderError(ErcError):
+    """An encoder failed on a batch for another reason than memory. After an error of CUDA nothing more can be done."""
+
+
 class TrainingError(ErcError):
     """Training that cannot go on: the loss is no longer finite, or a worker died."""
 
@@ -80,13 +88,14 @@ class Reason(StrEnum):
     TOO_SHORT = "too-short"  # shorter than the encoder's smallest input
     KNOWN_BAD = "known-bad"  # the dataset card lists the clip as wrong
 
+    OUTSIDE_ROOT = "outside-root"  # a symbolic link leads to the clip out of media_root
     UNDECODABLE = "undecodable"  # the clip exists but cannot be decoded
     TOO_LARGE = "too-large"  # more pixels, frames or seconds than the limits allow
     TIMED_OUT = "timed-out"  # decoding took longer than the limit
     CHANGED = "changed"  # the clip was replaced while it was read
     NON_FINITE = "non-finite"  # the encoder gave NaN or infinity
     WORKER_DIED = "worker-died"  # the process that decoded the clip died
-    OUT_OF_MEMORY = "out-of-memory"  # the device has no room even for this input alone
+    OUT_OF_MEMORY = "out-of-memory"  # no room, on the device or in a worker, even for this input alone
     UNPREPARED = "unprepared"  # the encoder could not make an input of it (a fault of the encoder)
 
 

@@ -5,6 +5,7 @@ The types here are what encoders see. PyAV is imported by `features.media_decode
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -132,14 +133,22 @@ def decode_clip(path: Path, utterance: Utterance, needs: Iterable[ClipNeeds]) ->
     return Clip(utterance, digest, size, mtime_ns, heard, seen)
 
 
+def check_inside(path: Path, root: Path) -> None:
+    """Raises UnavailableError (outside-root) where symbolic links lead from below `root` out of it."""
+    real, real_root = os.path.realpath(path), os.path.realpath(root)
+    if os.path.commonpath([real, real_root]) != real_root:
+        detail = f"{path} leads to {real}, outside {real_root}: allow it with --follow-symlinks --retry-failed"
+        raise UnavailableError(Reason.OUTSIDE_ROOT, detail)
+
+
 def _state(path: Path) -> tuple[int, int, int]:
     """(size, mtime_ns, inode) of a file. Raises UnavailableError: no-file, or undecodable for what is not a file."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise UnavailableError(Reason.NO_FILE, str(path)) from None
-    except OSError as error:
-        raise UnavailableError(Reason.UNDECODABLE, f"{path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: no file system has such a name
+        raise UnavailableError(Reason.UNDECODABLE, f"{path}: {getattr(error, 'strerror', error)}") from None
     if not stat.S_ISREG(status.st_mode):
         raise UnavailableError(Reason.UNDECODABLE, f"{path} is not a regular file")
     if not status.st_size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,30 +16,39 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
+from features import media_limits
 from features.errors import Reason, UnavailableError
-
-MAX_PIXELS = 8192 * 8192
+from features.media_limits import check_count, check_picture_size, check_sound_form
 
 _MICROSECONDS = 1_000_000
 _PREROLL_S = (1, 10, None)  # how far before a cut to seek; None: to the file's beginning
 _INTERLEAVING_S = 10  # packets of a cut's end are looked for this long after its end
-_PLAYLISTS = {"hls", "concat", "dash", "imf"}
+# Demuxers that open other files than the one they are given: what they give is not what was hashed.
+_PLAYLISTS = frozenset(
+    ("concat", "dash", "hls", "image2", "imf", "lavfi", "mlv", "rtsp", "sap", "sdp", "vobsub", "webm_dash_manifest")
+)
 
 
 @contextmanager
 def open_container(path: Path) -> Iterator[InputContainer]:
     """Open a media file and nothing else: no protocol but files, and no playlist that names other files.
 
-    Raises UnavailableError (undecodable) for what FFmpeg does not recognise as media.
+    Raises UnavailableError: undecodable for what FFmpeg does not recognise as media, too-large for too many streams,
+    out-of-memory where its index alone takes more than there is.
     """
     av.logging.set_libav_level(av.logging.PANIC)  # damaged clips are reported by reason, not on stderr
+    # FFmpeg decodes a few frames to see what they are: with the same limit on their size.
+    options = {"protocol_whitelist": "file", "max_pixels": str(media_limits.MAX_PIXELS)}
     try:
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except MemoryError:
+        raise UnavailableError(Reason.OUT_OF_MEMORY, f"{path}: no memory for what it asks for") from None
     except (FFmpegError, ValueError) as error:
         raise UnavailableError(Reason.UNDECODABLE, f"{path}: {describe(error)}") from None
     with container:
         if _PLAYLISTS & set(container.format.name.split(",")):
             raise UnavailableError(Reason.UNDECODABLE, f"{path} is a playlist ({container.format.name}), not a clip")
+        check_count(len(container.streams), media_limits.MAX_STREAMS, "streams")
         yield container
 
 
@@ -68,21 +78,17 @@ def choose_stream(container: InputContainer, kind: str) -> Stream:
 
 
 def prepare_decoder(stream: Stream) -> None:
-    """One thread (worker processes are the parallelism), and no picture above MAX_PIXELS is ever allocated.
+    """One thread (worker processes are the parallelism), and nothing above the limits is ever allocated.
 
     Raises UnavailableError (too-large).
     """
     context = stream.codec_context
     context.thread_count = 1
     if stream.type == "video":
-        context.options = {"max_pixels": str(MAX_PIXELS)}
+        context.options = {"max_pixels": str(media_limits.MAX_PIXELS)}
         check_picture_size(context.width, context.height)
-
-
-def check_picture_size(width: int, height: int) -> None:
-    """Raises UnavailableError (too-large) above MAX_PIXELS."""
-    if width * height > MAX_PIXELS:
-        raise UnavailableError(Reason.TOO_LARGE, f"{width}x{height} pixels (at most {MAX_PIXELS:,})")
+    elif context.sample_rate:
+        check_sound_form(context.sample_rate, context.channels)
 
 
 def read_packets(container: InputContainer, streams: Sequence[Stream], seek_to: int | None) -> Iterator[Packet]:
@@ -131,7 +137,7 @@ class Timeline:
     """
 
     time_base: Fraction
-    ticks: list[int]
+    ticks: Sequence[int]
     last: int
     has_times: bool = True
 
@@ -180,7 +186,8 @@ class Survey:
 def survey(path: Path, stream_indices: Sequence[int], window: Window) -> Survey:
     """Read the packets' times within a window; of a long file, only those near it.
 
-    Where the file's index leads past the start of the cut, it is looked for further back.
+    Where the file's index leads past the start of the cut, it is looked for further back. Raises UnavailableError
+    (too-large) above MAX_PACKETS.
     """
     cut = window.start is not None
     if not stream_indices:  # asked for packets of no stream, PyAV gives those of all
@@ -204,35 +211,53 @@ def survey(path: Path, stream_indices: Sequence[int], window: Window) -> Survey:
 def _timelines(
     container: InputContainer, streams: Sequence[Stream], seek_to: int | None, window: Window
 ) -> dict[int, Timeline]:
-    times: dict[int, list[tuple[int, int]]] = {stream.index: [] for stream in streams}
-    timeless: set[int] = set()
+    times = {stream.index: _Times() for stream in streams}
     finished: set[int] = set()
-    for packet in read_packets(container, streams, seek_to):
+    for count, packet in enumerate(read_packets(container, streams, seek_to), start=1):
+        check_count(count, media_limits.MAX_PACKETS, "packets", ": give start and end, or cut the file")
         if packet.is_discard:
             continue
         index, tick = packet.stream_index, packet.pts
         if tick is None:
-            timeless.add(index)
-            tick = packet.dts if packet.dts is not None else _counted_tick(packet.stream, len(times[index]))
+            times[index].timeless = True
+            tick = packet.dts if packet.dts is not None else _counted_tick(packet.stream, len(times[index].ticks))
         decoded_at = (packet.dts if packet.dts is not None else tick) * _time_base(packet.stream)
         if window.end is not None and decoded_at >= window.end:
             finished.add(index)
             if len(finished) == len(streams) or decoded_at > window.end + _INTERLEAVING_S:
                 break
-        times[index].append((tick, packet.duration or 0))
-    return {
-        stream.index: _timeline(stream, times[stream.index], stream.index not in timeless)
-        for stream in streams
-        if times[stream.index]
-    }
+        times[index].add(tick, packet.duration or 0)
+    return {stream.index: _timeline(stream, times[stream.index]) for stream in streams if times[stream.index].ticks}
 
 
-def _timeline(stream: Stream, times: list[tuple[int, int]], has_times: bool) -> Timeline:
-    ordered = sorted(times)
+class _Times:
+    """The times of one stream's packets, in the file's order: 8 bytes a packet.
+
+    sorted:   each is at or after the one before it
+    last:     (tick, duration) of the packet with the latest time
+    timeless: some packet had no time of its own
+    """
+
+    def __init__(self) -> None:
+        self.ticks = array("q")
+        self.sorted = True
+        self.last = (0, 0)
+        self.timeless = False
+
+    def add(self, tick: int, duration: int) -> None:
+        if not self.ticks or (tick, duration) >= self.last:
+            self.last = (tick, duration)
+        else:
+            self.sorted = False
+        self.ticks.append(tick)
+
+
+def _timeline(stream: Stream, times: _Times) -> Timeline:
+    has_times = not times.timeless
     if stream.container.format.name == "avi" and getattr(stream.codec_context, "has_b_frames", False):
-        has_times = has_times and ordered != times  # AVI stores decoding times; for some codecs FFmpeg can do no better
-    ticks = [tick for tick, _ in ordered]
-    last = ordered[-1][1]
+        has_times = has_times and not times.sorted  # AVI stores decoding times; for some codecs FFmpeg can do no better
+    ticks = times.ticks if times.sorted else array("q", sorted(times.ticks))
+    last = times.last[1]
     if last <= 0 and len(ticks) > 1:
         last = ticks[-1] - ticks[-2]
     return Timeline(_time_base(stream), ticks, max(last, 0), has_times)

@@ -12,6 +12,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 
+from features import media_limits
 from features.errors import Reason, UnavailableError
 from features.media import AudioNeed, Frames, FramesNeed, Sound
 from features.media_container import (
@@ -129,8 +130,11 @@ def _push(reader: Reader, stream: Stream, packet: Packet | None) -> None:
         stream.codec_context.skip_frame = "DEFAULT" if reader.wants(packet.pts) else "NONREF"
     try:
         frames = stream.codec_context.decode(packet)
+    except MemoryError:
+        reader.refuse(UnavailableError(Reason.OUT_OF_MEMORY, "no memory for a decoded frame"))
+        return
     except FFmpegError as error:
-        reader.damage = reader.damage or describe(error)
+        reader.damage = reader.damage or describe(error) + _unknown_size(stream)
         return
     try:
         for frame in frames:
@@ -140,3 +144,10 @@ def _push(reader: Reader, stream: Stream, packet: Packet | None) -> None:
         reader.refuse(error)
     except (FFmpegError, ValueError) as error:
         reader.refuse(UnavailableError(Reason.UNDECODABLE, describe(error)))
+
+
+def _unknown_size(stream: Stream) -> str:
+    """Said of pictures whose size FFmpeg did not get to know, since they are damaged or above the limit."""
+    if stream.type == "video" and not stream.codec_context.width:
+        return f"; of unknown size, perhaps above {media_limits.MAX_PIXELS:,} pixels"
+    return ""

@@ -12,9 +12,8 @@ import numpy as np
 
 from features.errors import Reason, UnavailableError
 from features.media import AudioNeed, Frames, FramesNeed, Sound
-from features.media_container import Timeline, Window, check_picture_size
-
-MAX_KEPT_BYTES = 1 << 30  # of decoded samples, and of pictures, per clip
+from features.media_container import Timeline, Window
+from features.media_limits import check_kept, check_picture_size, check_sound_form
 
 # swresample lowers the sum of a down-mix's weights to 1 only for integer samples: without this, two equal channels
 # would come out 3 dB above either and clip. The centre of 5.1 keeps its share (0.29; left and right 0.21 each).
@@ -94,6 +93,7 @@ class _Track:
             self._place(begin)
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         if form != self._format:  # a stream may change its form; the tail of the old one is not lost
+            check_sound_form(frame.sample_rate, frame.layout.nb_channels)
             self._flush()
             self._format = form
             self._resampler = av.AudioResampler("fltp", self.need.layout, self.need.rate_hz, options=_RESAMPLER)
@@ -138,8 +138,7 @@ class _Track:
             chunk = resampled.to_ndarray()
             self._chunks.append(chunk)
             self._count += chunk.shape[1]
-            if self._count * chunk.shape[0] * chunk.itemsize > MAX_KEPT_BYTES:
-                raise UnavailableError(Reason.TOO_LARGE, f"sound above {MAX_KEPT_BYTES:,} bytes: lower max_seconds")
+            check_kept(self._count * chunk.shape[0] * chunk.itemsize, "sound", "lower max_seconds")
         self.full = self._count - self._skip > self._limit
 
 
@@ -227,9 +226,9 @@ class FrameReader:
         """This picture is on screen at the earliest of the pending times."""
         if picture not in self._shown.values():
             check_picture_size(picture.frame.width, picture.frame.height)
-            self._kept_bytes += 3 * picture.frame.width * picture.frame.height
-            if self._kept_bytes > MAX_KEPT_BYTES:
-                raise UnavailableError(Reason.TOO_LARGE, f"pictures above {MAX_KEPT_BYTES:,} bytes: take fewer frames")
+            decoded = sum(plane.buffer_size for plane in picture.frame.planes)
+            self._kept_bytes += decoded + 3 * picture.frame.width * picture.frame.height  # as decoded, and as RGB
+            check_kept(self._kept_bytes, "pictures", "take fewer frames")
         self._shown[self._pending.pop()] = picture
 
     def refuse(self, error: UnavailableError) -> None:

@@ -13,6 +13,7 @@ import polars as pl
 from features.encoders import EncoderRequest
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions
+from features.errors import Reason
 from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
 from features.manifest import Manifest
 from features.store import Feature
@@ -65,6 +66,8 @@ def extract(
     elif failed:
         for failures in failed:
             click.echo(f"{failures['count']} utterances failed: {failures['ledger']} (after mending: --retry-failed)")
+        if any(Reason.OUTSIDE_ROOT in job.reasons for job in jobs):
+            click.echo(f"{Reason.OUTSIDE_ROOT}: symbolic links lead to these clips: --follow-symlinks --retry-failed")
     return 3 if failed else 0
 
 

@@ -21,7 +21,17 @@ HEADS_MAY_USE = {"cards", "digests", "errors", "files", "manifest", "spec", "sto
 LAYERS = [
     {"errors", "digests", "files"},
     {"cards", "schema", "sources", "manifest", "spec"},
-    {"store", "media", "media_audio", "media_container", "media_decode", "media_readers", "pooling", "prompts"},
+    {
+        "store",
+        "media",
+        "media_audio",
+        "media_container",
+        "media_decode",
+        "media_limits",
+        "media_readers",
+        "pooling",
+        "prompts",
+    },
     {"encoders"},
     {"extract", "engines"},
 ]

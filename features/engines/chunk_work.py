@@ -18,7 +18,7 @@ import numpy as np
 from features.encoders import DerivedEncoder, Encoder, Input, Turn
 from features.engines.decode import ClipResult, as_unavailable
 from features.engines.encode_queue import EncodeQueue
-from features.errors import Reason, UnavailableError
+from features.errors import EncoderError, ErcError, Reason, UnavailableError
 from features.manifest import Dialogue, Manifest
 from features.store.feature import Feature
 from features.store.ledger import LedgerRow
@@ -28,6 +28,7 @@ from features.store.plan import Chunk, Plan
 # enough to hold their frames in memory and to encode while others are decoded.
 _BATCHES_WAITING = 8
 _CLIPS_WAITING = 64
+_IDS_SHOWN = 8
 
 Advance = Callable[[int], object]
 
@@ -176,15 +177,17 @@ class ChunkWork:
         return found
 
     def _encode(self, batch: list[_Waiting]) -> bool:
-        """Encode one batch; False where memory ran out."""
+        """Encode one batch; False where memory ran out. Raises EncoderError for any other fault of the encoder."""
         from features.encoders.devices import is_out_of_memory, release_memory
 
         started = time.perf_counter()
         try:
             arrays = self.job.encoder.encode([entry.item for entry in batch])
-        except (RuntimeError, MemoryError) as error:
+        except ErcError:
+            raise
+        except Exception as error:
             if not is_out_of_memory(error):
-                raise
+                raise self._encoder_error(batch, error) from error
             arrays = None
         if arrays is None:
             release_memory()
@@ -197,6 +200,14 @@ class ChunkWork:
                 if position in self.wanted and position not in self.rows:
                     self._keep(entry, index, array[index] if self.job.encoder.reads == "dialogue" else array, share)
         return True
+
+    def _encoder_error(self, batch: list[_Waiting], error: Exception) -> EncoderError:
+        ids = [self._manifest.ids[position] for entry in batch for position in entry.positions]
+        shown = ", ".join(ids[:_IDS_SHOWN]) + (f" and {len(ids) - _IDS_SHOWN} more" if len(ids) > _IDS_SHOWN else "")
+        said = " ".join(str(error).split())
+        return EncoderError(
+            f"{self.job.key}: its encoder failed on {shown}: {type(error).__name__}: {said}; what is committed is kept"
+        )
 
     def _refuse_for_memory(self, entry: _Waiting) -> None:
         detail = f"no room on the device for an input of length {entry.item.length}"

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import LifoQueue
 from types import TracebackType
 from typing import Self
 
 from threadpoolctl import threadpool_limits
 
 from features.encoders import Input, Preparer
+from features.engines.worker import TaskDiedError, TaskFaultError, TaskTimedOutError, Worker
 from features.errors import Reason, UnavailableError
 from features.manifest import Utterance
-from features.media import ClipNeeds, decode_clip
+from features.media import ClipNeeds, check_inside, decode_clip
+from features.media_limits import limit_memory
 from features.store.plan import media_stat
 
 _AHEAD_PER_WORKER = 8
 _FEW_CLIPS = 8
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+DEFAULT_CLIP_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
 class DecodeOptions:
     """How clips are decoded.
 
-    workers:        processes that decode; None: as many as help, 0: the calling process, which cannot limit the time
-    clip_timeout_s: a clip that takes longer is given up
+    workers:         processes that decode; None: as many as help, 0: the calling process, which cannot limit the time
+    clip_timeout_s:  a clip that takes longer is given up; None: after DEFAULT_CLIP_TIMEOUT_S, where workers decode
+    follow_symlinks: read clips, too, that symbolic links lead to out of media_root
     """
 
     workers: int | None = None
-    clip_timeout_s: float = 300.0
+    clip_timeout_s: float | None = None
+    follow_symlinks: bool = False
 
     def workers_for(self, num_clips: int) -> int:
-        """Processes for so many clips: none for a few (starting them takes longer), else one a core."""
+        """Processes for so many clips: none for a few, unless their time is to be limited; else one a core."""
         if self.workers is not None:
             return self.workers
-        return 0 if num_clips <= _FEW_CLIPS else len(os.sched_getaffinity(0))
+        if num_clips <= _FEW_CLIPS and self.clip_timeout_s is None:
+            return 0  # to start a process takes longer
+        return min(num_clips, len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,15 @@ class ClipReader:
 
 @dataclass(frozen=True)
 class ClipTask:
-    """One clip to decode, for the encoders whose keys are in `readers`."""
+    """One clip to decode, for the encoders whose keys are in `readers`.
+
+    root: the folder that it must lie in when links are followed; None: it may lie anywhere
+    """
 
     utterance: Utterance
     path: Path
     readers: tuple[str, ...]
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,8 @@ def as_unavailable(error: Exception) -> UnavailableError:
     """Why there is no input, where `prepare` raised this: its own reason, or `unprepared` for any other error."""
     if isinstance(error, UnavailableError):
         return error
+    if isinstance(error, MemoryError):
+        return UnavailableError(Reason.OUT_OF_MEMORY, f"no memory to prepare it ({error or 'MemoryError'})")
     return UnavailableError(Reason.UNPREPARED, f"{type(error).__name__}: {error}")
 
 
@@ -92,6 +105,8 @@ def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResul
     outcomes: dict[str, Input | UnavailableError] = {}
     digest = None
     try:
+        if task.root is not None:
+            check_inside(task.path, task.root)
         clip = decode_clip(task.path, task.utterance, [readers[key].needs for key in task.readers])
         digest = clip.digest
         for key in task.readers:
@@ -101,6 +116,9 @@ def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResul
                 outcomes[key] = as_unavailable(error)
     except UnavailableError as error:
         outcomes = dict.fromkeys(task.readers, error)
+    except MemoryError as error:
+        none_left = UnavailableError(Reason.OUT_OF_MEMORY, f"no memory to decode it ({error or 'MemoryError'})")
+        outcomes = dict.fromkeys(task.readers, none_left)
     except Exception as error:
         odd = UnavailableError(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
         outcomes = dict.fromkeys(task.readers, odd)
@@ -111,8 +129,13 @@ _readers: dict[str, ClipReader] = {}
 
 
 def _start_worker(readers: dict[str, ClipReader]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threadpool_limits(1)  # one thread a worker: more compete with each other, and may round otherwise
+    """One thread a worker: more compete with each other, and may round otherwise. And no more memory than a clip needs.
+
+    The limit is on memory (RLIMIT_DATA), not on addresses (RLIMIT_AS), of which libraries reserve many gigabytes.
+    """
+    os.environ.update(dict.fromkeys(_THREAD_COUNTS, "1"))  # for libraries that are loaded later
+    threadpool_limits(1)
+    limit_memory()
     _readers.update(readers)
 
 
@@ -122,12 +145,18 @@ def _work(task: ClipTask) -> ClipResult:
 
 @dataclass
 class DecodePool:
-    """Worker processes that decode clips. With 0 workers the calling process decodes."""
+    """Worker processes that decode clips. With 0 workers the calling process decodes, and no time is limited.
+
+    clip_timeout_s: a clip that takes longer is `timed-out`: its worker is killed, and another one started. Neither the
+                    wait for a worker nor a worker's start counts.
+    """
 
     readers: dict[str, ClipReader]
     workers: int
-    clip_timeout_s: float = DecodeOptions.clip_timeout_s
-    _pool: ProcessPoolExecutor | None = field(default=None, init=False)
+    clip_timeout_s: float | None = None
+    _crew: list[Worker] = field(default_factory=list, init=False)
+    _idle: LifoQueue[Worker] = field(default_factory=LifoQueue, init=False)
+    _threads: ThreadPoolExecutor | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
         return self
@@ -135,12 +164,18 @@ class DecodePool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        for worker in self._crew:
+            worker.end()
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+        for worker in self._crew:
+            worker.close()
 
     def map(self, tasks: Iterable[ClipTask]) -> Iterator[ClipResult]:
         """The results in the tasks' order; at most a few tasks per worker are ahead of the one that is taken.
 
-        A clip whose worker dies, alone in a fresh one as well, becomes `failed`; the others go on.
+        A clip whose worker dies, and dies again when nothing else is decoded, becomes `failed`; the others go on.
+        Raises WorkerError where no worker can be started.
         """
         if not self.workers:
             for task in tasks:
@@ -148,44 +183,54 @@ class DecodePool:
                     result = process_clip(task, self.readers)
                 yield result
             return
-        pending: deque[tuple[ClipTask, Future[ClipResult]]] = deque()
+        threads = self._start()
+        pending: deque[tuple[ClipTask, Future[ClipResult | None]]] = deque()
         for task in tasks:
-            pending.append((task, self._submit(task)))
+            pending.append((task, threads.submit(self._decode, task)))
             if len(pending) > _AHEAD_PER_WORKER * self.workers:
                 yield self._next(pending)
         while pending:
             yield self._next(pending)
 
-    def _next(self, pending: deque[tuple[ClipTask, Future[ClipResult]]]) -> ClipResult:
+    def _start(self) -> ThreadPoolExecutor:
+        """A thread for each worker: it waits for it, and starts the process once there is a task for it."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self.workers, "decode")
+            self._crew = [Worker(_work, _start_worker, (self.readers,)) for _ in range(self.workers)]
+            for worker in self._crew:
+                self._idle.put(worker)
+        return self._threads
+
+    def _next(self, pending: deque[tuple[ClipTask, Future[ClipResult | None]]]) -> ClipResult:
         task, future = pending.popleft()
-        try:
-            return future.result()
-        except BrokenProcessPool:
-            self._stop()
-        try:
-            result = self._submit(task).result()
-        except BrokenProcessPool:
-            self._stop()
-            error = UnavailableError(Reason.WORKER_DIED, "the process that decoded the clip died, twice")
-            size, mtime_ns = media_stat(task.path)
-            result = ClipResult(task, dict.fromkeys(task.readers, error), size, mtime_ns)
-        again = [(other, self._submit(other)) for other, _ in pending]
-        pending.clear()
-        pending.extend(again)
-        return result
+        result = future.result()
+        if result is None:
+            wait([other for _, other in pending])
+            result = self._decode(task)
+        return result or _lost(task, Reason.WORKER_DIED, "the process that decoded the clip died, twice")
 
-    def _submit(self, task: ClipTask) -> Future[ClipResult]:
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (self.readers,))
+    def _decode(self, task: ClipTask) -> ClipResult | None:
+        """The result of a clip; None where its worker died."""
+        limit_s = DEFAULT_CLIP_TIMEOUT_S if self.clip_timeout_s is None else self.clip_timeout_s
+        state = media_stat(task.path)
+        worker = self._idle.get()
         try:
-            return self._pool.submit(_work, task)
-        except BrokenProcessPool as error:
-            broken: Future[ClipResult] = Future()
-            broken.set_exception(error)
-            return broken
+            result: ClipResult = worker.do(task, limit_s)
+            return result
+        except TaskTimedOutError:
+            detail = f"not decoded within {limit_s:g} s: raise --clip-timeout if it only takes long"
+            return replace(_lost(task, Reason.TIMED_OUT, detail, state), seconds=limit_s)
+        except TaskFaultError as error:
+            return _lost(task, Reason.UNPREPARED, str(error), state)
+        except TaskDiedError:
+            return None
+        finally:
+            self._idle.put(worker)
 
-    def _stop(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+
+def _lost(
+    task: ClipTask, reason: Reason, detail: str, state: tuple[int | None, int | None] | None = None
+) -> ClipResult:
+    """The result of a clip that no worker could tell of."""
+    size, mtime_ns = media_stat(task.path) if state is None else state
+    return ClipResult(task, dict.fromkeys(task.readers, UnavailableError(reason, detail)), size, mtime_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import lru_cache
@@ -61,7 +61,7 @@ def run_chunks(
         with lock:
             advance(number)
 
-    with ThreadPoolExecutor(1, "write") as background:
+    with ThreadPoolExecutor(1, "write") as background, ExitStack() as stack:
         at_work = [job for job in jobs if job.plan.chunks]
         texts = [job for job in at_work if job.encoder.reads != "clip"]
         clips = [job for job in at_work if job.encoder.reads == "clip"]
@@ -70,6 +70,7 @@ def run_chunks(
             _encode_texts(manifest, texts, counted),
             _encode_clips(manifest, root, jobs, clips, decoding, counted),
         ):
+            stack.callback(finished.close)  # what stops the run here stops decoding and encoding, too
             waiting: list[Future[None]] = []
             for work in finished:
                 while len(waiting) >= _SHARDS_WAITING:
@@ -79,7 +80,7 @@ def run_chunks(
                 future.result()
 
 
-def _encode_texts(manifest: Manifest, jobs: Sequence[Job], advance: Advance) -> Iterator[ChunkWork]:
+def _encode_texts(manifest: Manifest, jobs: Sequence[Job], advance: Advance) -> Generator[ChunkWork, None, None]:
     for job in jobs:
         for chunk in job.plan.chunks:
             work = ChunkWork(manifest, job, chunk, EncodeQueue(threaded=False), advance)
@@ -95,7 +96,7 @@ def _encode_clips(
     jobs: Sequence[Job],
     decoding: DecodeOptions,
     advance: Advance,
-) -> Iterator[ChunkWork]:
+) -> Generator[ChunkWork, None, None]:
     """Walk the chunks: decode once what any of the jobs lacks, and encode it for each of them."""
     jobs = sorted(jobs, key=lambda job: job.plan.spec.derives_from is not None)
     sources = {job.plan.spec.fingerprint: job for job in all_jobs}
@@ -108,7 +109,8 @@ def _encode_clips(
 
     @lru_cache(maxsize=_CHUNKS_KEPT)
     def tasks_of(number: int) -> dict[int, ClipTask]:
-        return _clip_tasks(manifest, [(job, chunks[job.key, number]) for job in jobs if (job.key, number) in chunks])
+        work = [(job, chunks[job.key, number]) for job in jobs if (job.key, number) in chunks]
+        return _clip_tasks(manifest, work, decoding.follow_symlinks)
 
     with DecodePool(readers, count, decoding.clip_timeout_s) as pool, EncodeQueue(threaded=count > 0) as queue:
         results = pool.map(task for number in numbers for task in tasks_of(number).values())
@@ -138,7 +140,9 @@ def _needs(job: Job) -> ClipNeeds:
     return needs
 
 
-def _clip_tasks(manifest: Manifest, work: Sequence[tuple[Job, Chunk]]) -> dict[int, ClipTask]:
+def _clip_tasks(
+    manifest: Manifest, work: Sequence[tuple[Job, Chunk]], follow_symlinks: bool = False
+) -> dict[int, ClipTask]:
     """Row of the manifest -> task, for each clip of a chunk that some encoder lacks, in the manifest's order."""
     wanted: dict[int, list[str]] = {}
     for job, chunk in work:
@@ -147,8 +151,9 @@ def _clip_tasks(manifest: Manifest, work: Sequence[tuple[Job, Chunk]]) -> dict[i
                 wanted.setdefault(position, []).append(job.key)
     start, stop = work[0][1].start, work[0][1].stop
     utterances = manifest.utterances(start, stop)
+    root = None if follow_symlinks else manifest.media_root
     return {
-        position: ClipTask(utterance, manifest.media_path(utterance.media), tuple(wanted[position]))
+        position: ClipTask(utterance, manifest.media_path(utterance.media), tuple(wanted[position]), root)
         for position, utterance in zip(range(start, stop), utterances, strict=True)
         if position in wanted and utterance.media is not None
     }

@@ -208,6 +208,6 @@ def media_stat(path: Path | str) -> tuple[int | None, int | None]:
     """(size, mtime in ns) of a clip, or (None, None) where there is no such file."""
     try:
         status = os.stat(path)  # noqa: PTH116
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file system has
         return None, None
     return status.st_size, status.st_mtime_ns

@@ -58,7 +58,17 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
     default="auto",
     show_default=True,
     metavar="auto|N",
-    help="Processes that decode clips (auto: one a core).",
+    help="Processes that decode clips (auto: one a core; 0: this one, which cannot limit a clip's time or memory).",
+)
+@click.option(
+    "--clip-timeout",
+    "clip_timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give a clip up that takes longer to decode: it is `failed`, the others go on.  [default: 300]",
+)
+@click.option(
+    "--follow-symlinks", is_flag=True, help="Read clips, too, that symbolic links lead to out of the media root."
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N utterances that are left.")
 @click.option(
@@ -104,6 +114,8 @@ def command(
     dtype: str,
     batch_size: int | None,
     workers: str,
+    clip_timeout_s: float | None,
+    follow_symlinks: bool,
     limit: int | None,
     shard: str | None,
     retry_failed: bool,
@@ -137,6 +149,8 @@ def command(
         resolve_settings(name, request_settings, as_published)
     slice_of_work = _parse_shard(shard)
     num_workers = _parse_workers(workers)
+    if num_workers == 0 and clip_timeout_s is not None:
+        raise UsageError("--workers 0 decodes in this process, which cannot limit time: drop it, or --clip-timeout")
 
     from features.encoders.devices import resolve_device
     from features.engines.decode import DecodeOptions
@@ -161,7 +175,7 @@ def command(
         for name in names
     ]
     options = PlanOptions(retry_failed, rehash, known_bad, limit, slice_of_work)
-    decoding = DecodeOptions(num_workers)
+    decoding = DecodeOptions(num_workers, clip_timeout_s, follow_symlinks)
     context.exit(extract(table, store, requests, dtype, options, decoding=decoding, dry_run=dry_run, as_json=as_json))
 
 

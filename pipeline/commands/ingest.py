@@ -73,6 +73,9 @@ folder, `media` is empty without one.
 @click.option(
     "--probe/--no-probe", default=True, show_default=True, help="Compare the clips' lengths with the annotation."
 )
+@click.option(
+    "--follow-symlinks", is_flag=True, help="Probe clips, too, that symbolic links lead to out of the media root."
+)
 @json_option
 def meld(
     root: Path,
@@ -81,12 +84,13 @@ def meld(
     media_root: Path | None,
     dataset: str | None,
     probe: bool,
+    follow_symlinks: bool,
     as_json: bool,
 ) -> None:
     """MELD, or a generated sample corpus."""
     from pipeline.ingest.meld import ingest_meld
 
-    _finish(*ingest_meld(root, splits, dataset, probe, media_root), out, as_json)
+    _finish(*ingest_meld(root, splits, dataset, probe, media_root, follow_symlinks), out, as_json)
 
 
 @command.command(

@@ -50,6 +50,7 @@ def ingest_meld(
     dataset: str | None = None,
     probe: bool = True,
     media_root: str | Path | None = None,
+    follow_symlinks: bool = False,
 ) -> tuple[Manifest, IngestSummary]:
     """A manifest of MELD as it lies under `root`, and what was noticed on the way.
 
@@ -57,6 +58,7 @@ def ingest_meld(
     dataset:    names the card and leads every id; by default `sample` where `root` holds SYNTHETIC.md, else `meld`
     probe:      read every clip's length from its header and note those more than a second off the annotation
     media_root: where the clip folders are looked for, if not under `root`; clip paths are relative to it
+    follow_symlinks: probe clips, too, that symbolic links lead to out of that folder
 
     A row's `media` is the clip's path where the clip exists; null with a note where its folder exists but lacks it;
     null without a note where there is no clip folder at all. Raises ManifestError or UsageError for what cannot be
@@ -83,7 +85,7 @@ def ingest_meld(
             f"no clip folder of {', '.join(tables)} under {clip_root}: looked for {_folder_names(card, tables)}"
         )
     if probe:
-        _compare_durations(rows, clip_root, noticed)
+        _compare_durations(rows, clip_root, noticed, follow_symlinks)
     for row in rows:
         row["note"] = "; ".join(row.pop("notes")) or None
     manifest = build_manifest(frame_of(rows), card, clip_root if any_folder else None)
@@ -196,10 +198,13 @@ def _row(
     }
 
 
-def _compare_durations(rows: Iterable[dict[str, Any]], media_root: Path, noticed: _Noticed) -> None:
+def _compare_durations(
+    rows: Iterable[dict[str, Any]], media_root: Path, noticed: _Noticed, follow_symlinks: bool
+) -> None:
     """Note clips whose length disagrees with the annotation, and those that do not open. They keep their `media`."""
     with_clip = [row for row in rows if row["media"] is not None]
-    lengths = probe_clips([media_root / row["media"] for row in with_clip]) if with_clip else []
+    paths = [media_root / row["media"] for row in with_clip]
+    lengths = probe_clips(paths, None if follow_symlinks else media_root) if with_clip else []
     for row, length in zip(with_clip, lengths, strict=True):
         annotated = row["duration"]
         if isinstance(length, str):

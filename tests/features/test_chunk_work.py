@@ -14,7 +14,7 @@ from store_factory import DialogueEncoder, DialoguePreparer, HashEncoder, make_m
 from features.encoders import Input
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions
-from features.errors import Reason, UnavailableError
+from features.errors import EncoderError, Reason, UnavailableError
 from features.extract import PlanOptions, plan_extraction, run_extraction, take_stored_name
 from features.manifest import Dialogue, Manifest
 from features.media import ClipNeeds
@@ -58,13 +58,56 @@ def test_an_input_too_large_even_alone_is_a_failed_row(tmp_path: Path) -> None:
     assert rows.status[5] == "failed"
 
 
-def test_another_error_of_the_encoder_is_not_taken_for_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: an illegal\nmemory access"), IndexError("out of range")])
+def test_another_error_of_the_encoder_ends_the_run_and_says_where(tmp_path: Path, error: Exception) -> None:
+    """After an error of CUDA no batch can be encoded any more: nothing is tried again, and what is committed stands."""
+
     class Broken(HashEncoder):
+        def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
+            if any(item.value == "text 50" for item in inputs):
+                raise error
+            return super().encode(inputs)
+
+    manifest = make_manifest(70)
+    with pytest.raises(EncoderError, match="its encoder failed on ") as caught:
+        run(manifest, tmp_path, Broken())
+    message = str(caught.value)
+    assert message.startswith(f"{make_spec().folder}: ")
+    assert manifest.ids[50] in message
+    assert f"{type(error).__name__}: {' '.join(str(error).split())}" in message
+    assert "\n" not in message
+    assert caught.value.__cause__ is error
+    feature = Feature(tmp_path, make_spec().folder)
+    assert feature.read(manifest.ids).present.tolist() == [True] * 35 + [False] * 35
+    encoder = HashEncoder()
+    run(manifest, tmp_path, encoder)
+    assert sum(map(len, encoder.batches)) == 35
+
+
+def test_a_long_batch_is_not_named_in_full(tmp_path: Path) -> None:
+    class Broken(HashEncoder):
+        batch_size = 30
+
         def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        run(make_manifest(8), tmp_path, Broken())
+    with pytest.raises(EncoderError, match=r"_utt\d and 22 more: RuntimeError: mat1 and mat2 shapes cannot"):
+        run(make_manifest(30), tmp_path, Broken())
+
+
+def test_memory_that_runs_out_while_a_clip_is_prepared_costs_one_row(tmp_path: Path) -> None:
+    class Large:
+        def __call__(self, turn: Any) -> Input:
+            if turn.utterance.text == "text 4":
+                raise MemoryError("Unable to allocate 9 GiB")
+            return HashEncoder.prepare(turn)
+
+    encoder = HashEncoder()
+    encoder.prepare = Large()
+    manifest = make_manifest(7)
+    run(manifest, tmp_path, encoder)
+    rows = Feature(tmp_path, encoder.spec.folder).read(manifest.ids)
+    assert rows.reason == [None] * 4 + ["out-of-memory"] + [None] * 2
 
 
 def test_a_turn_of_a_dialogue_can_have_a_reason_of_its_own(tmp_path: Path) -> None:

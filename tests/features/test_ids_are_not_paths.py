@@ -11,7 +11,22 @@ from store_factory import make_manifest, make_spec
 from features.manifest import build_manifest
 from features.store import write_feature
 
-IDS = ("../../outside", "/etc/absolute", "C:\\drive", "~", "..", ".", "a/b/c.h5", "00000.json", "*", "nul")
+IDS = (
+    "../../outside",
+    "/etc/absolute",
+    "C:\\drive",
+    "~",
+    "..",
+    ".",
+    "a/b/c.h5",
+    "00000.json",
+    "*",
+    "nul",
+    "-rf",
+    "%d",
+    "file:x",
+    "é" * 200,
+)
 
 
 def test_ids_that_look_like_paths_leave_no_file_of_that_name(tmp_path: Path) -> None:

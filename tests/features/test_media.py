@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from clip_factory import damaged, every, number_of, sine, turned, utterance, without_codec, write_clip
 
-from features import media, media_container, media_decode, media_readers
+from features import media, media_container, media_decode, media_limits, media_readers
 from features.errors import Reason, UnavailableError
 from features.media import AudioNeed, Clip, ClipNeeds, FramesNeed, decode_clip
 
@@ -432,7 +432,7 @@ def test_a_telephones_clip_is_turned_upright(tmp_path: Path, plain: Path) -> Non
 def test_pictures_above_the_limit_are_refused_before_they_are_decoded(
     plain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media_container, "MAX_PIXELS", 160 * 48 - 1)
+    monkeypatch.setattr(media_limits, "MAX_PIXELS", 160 * 48 - 1)
     clip = decode(plain)
     with pytest.raises(UnavailableError, match="160x48 pixels") as caught:
         clip.frames(FRAMES)
@@ -441,7 +441,7 @@ def test_pictures_above_the_limit_are_refused_before_they_are_decoded(
 
 
 def test_the_memory_for_pictures_and_sound_is_bounded(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media_readers, "MAX_KEPT_BYTES", 4 * 160 * 48 * 3)
+    monkeypatch.setattr(media_limits, "MAX_KEPT_BYTES", 4 * 160 * 48 * 3)
     clip = decode(plain)
     with pytest.raises(UnavailableError, match="take fewer frames") as caught:
         clip.frames(FRAMES)

@@ -76,6 +76,29 @@ def _compressed(file: h5py.File) -> None:
     file.create_dataset("embedding", data=np.zeros((2, 3), "<f4"), compression="gzip")
 
 
+def _shuffled(file: h5py.File) -> None:
+    file.create_dataset("embedding", data=np.zeros((2, 3), "<f4"), chunks=(1, 3), shuffle=True)
+
+
+def _with_checksums(file: h5py.File) -> None:
+    file.create_dataset("embedding", data=np.zeros((2, 3), "<f4"), chunks=(1, 3), fletcher32=True)
+
+
+def _compact(file: h5py.File) -> None:
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_layout(h5py.h5d.COMPACT)
+    space = h5py.h5s.create_simple((2, 3))
+    h5py.h5d.create(file.id, b"embedding", h5py.h5t.IEEE_F32LE, space, settings)
+
+
+def _group(file: h5py.File) -> None:
+    file.create_group("embedding")
+
+
+def _big_endian(file: h5py.File) -> None:
+    file.create_dataset("embedding", data=np.zeros((2, 3), ">f4"))
+
+
 def _external(file: h5py.File) -> None:
     raw = Path(file.filename).with_suffix(".raw")
     raw.write_bytes(bytes(24))
@@ -114,6 +137,11 @@ def _more(file: h5py.File) -> None:
     [
         (_chunked, "chunked: refused"),
         (_compressed, "chunked: refused"),
+        (_shuffled, "chunked: refused"),
+        (_with_checksums, "chunked: refused"),
+        (_compact, "reaches past the end of the file"),
+        (_group, "external, virtual or chunked: refused"),
+        (_big_endian, ">f4|float32"),
         (_external, "external, virtual or chunked: refused"),
         (_virtual, "external, virtual or chunked: refused"),
         (_external_link, "is a link: refused"),
