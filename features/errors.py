@@ -55,6 +55,10 @@ class StoreBusyError(StoreError):
     """Another run holds the store's lock."""
 
 
+class EngineError(ErcError):
+    """Processes on this or other machines that cannot do the work they are given."""
+
+
 class TrainingError(ErcError):
     """Training that cannot go on: the loss is no longer finite, or a worker died."""
 
