@@ -37,8 +37,15 @@ Notice = Callable[[str], object]
 class RayEngine:
     """Builds encoders here, on the CPU, to plan with; and again in each actor, on its device, to encode."""
 
-    def __init__(self, cluster: Cluster, actors: int | None = None, notice: Notice = lambda line: None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        actors: int | None = None,
+        notice: Notice = lambda line: None,
+        worker: type[ChunkWorker] = ChunkWorker,
+    ) -> None:
         self.cluster = cluster
+        self._worker = worker
         self._actors = actors
         self._notice = notice
         self._device = "cpu"
@@ -101,7 +108,7 @@ class RayEngine:
                 threads,
                 decoding,
             )
-            run = _Run(manifest, root, jobs, numbers, setup, placement, advance, self._notice)
+            run = _Run(manifest, root, jobs, numbers, setup, placement, advance, self._notice, self._worker)
             stack.callback(run.stop)
             return run.finish()
 
@@ -119,9 +126,11 @@ class _Run:
         placement: Placement,
         advance: Advance,
         notice: Notice,
+        worker: type[ChunkWorker],
     ) -> None:
         import ray
 
+        self._worker = worker
         self._manifest = manifest
         self._jobs = jobs
         self._plans = [job.plan for job in jobs]
@@ -184,7 +193,7 @@ class _Run:
         import ray
 
         place = {"num_cpus": self._placement.cpus, "num_gpus": self._placement.gpus, "scheduling_strategy": "SPREAD"}
-        actor = ray.remote(ChunkWorker).options(max_restarts=0, max_task_retries=0, **place).remote()
+        actor = ray.remote(self._worker).options(max_restarts=0, max_task_retries=0, **place).remote()
         self._alive.append(actor)
         self._in_hand[actor.set_up.remote(self._setup)] = (actor, None)
 
@@ -226,6 +235,7 @@ class _Run:
                 self._given_up.append(number)
             else:
                 self._waiting.appendleft(number)
+                self._notice(f"a worker died over chunk {number}: retry {self._deaths[number]} of {RETRIES}")
         if self._idle and self._waiting:
             self._hand_on(self._idle.pop())
         elif self._waiting:
@@ -256,7 +266,7 @@ class _Run:
         starting = sum(number is None for _, number in self._in_hand.values())
         if starting == len(self._in_hand):
             reserved = f"{self._placement.gpus:g} GPU" if self._placement.gpus else f"{self._placement.cpus:g} CPU"
-            self._notice(f"waiting for the Ray cluster to start {starting} workers, each with {reserved}")
+            self._notice(f"waiting for {starting} Ray workers, each with {reserved}, to start and load the encoders")
 
 
 def _threads(requests: Sequence[EncoderRequest]) -> int:

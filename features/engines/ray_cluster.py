@@ -126,6 +126,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EngineError(f"no Ray cluster at {where}: {reason}") from error
+    _hush()
     try:
         nodes = [
             Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
@@ -135,6 +136,13 @@ def connected(address: str | None) -> Iterator[Cluster]:
         yield Cluster(where, tuple(nodes))
     finally:
         ray.shutdown()
+
+
+def _hush() -> None:
+    """Ray prints on stdout, where --json has its document, that a worker died. The engine says so itself."""
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *arguments, **keywords: None
 
 
 @contextmanager

@@ -115,9 +115,6 @@ class ChunkWorker:
         self._batch_sizes: list[int] = []
         self._pool: DecodePool | None = None
 
-    def process_id(self) -> int:
-        return os.getpid()
-
     def set_up(self, setup: Setup) -> Trouble | None:
         """Build the encoders; a Trouble where this host does not see what the driver sees, or builds others."""
         self._setup = setup
