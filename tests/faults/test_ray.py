@@ -200,7 +200,7 @@ def test_networks_give_the_same_bits_in_actors(cluster: Cluster, corpus: Manifes
 
     bert = EncoderRequest("sentence", model=str(write_tiny_bert(tmp_path / "bert")))
     faces = EncoderRequest(
-        "retinaface-resnet50", {"frames": 1, "size": 48, "confidence": 0.01}, weights="random", alias="of-faces"
+        "retinaface-resnet50", {"frames": 1, "size": 48, "confidence": 0.02}, weights="random", alias="of-faces"
     )
     small = replace(corpus, frame=corpus.frame[:70])
     for engine, name in ((LocalEngine(), "local"), (RayEngine(cluster, 2), "ray")):
