@@ -63,6 +63,10 @@ class EncoderError(ErcError):
     """An encoder failed on a batch for another reason than memory. After an error of CUDA nothing more can be done."""
 
 
+class EngineError(ErcError):
+    """Processes on this or other machines that cannot do the work they are given."""
+
+
 class TrainingError(ErcError):
     """Training that cannot go on: the loss is no longer finite, or a worker died."""
 

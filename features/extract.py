@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from features.encoders import Encoder, EncoderRequest, create, entry, source_request
+from features.engines.activity import Activity
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions
 from features.engines.local import run_local
@@ -34,18 +37,32 @@ def build_encoders(requests: Sequence[EncoderRequest], store: Path, dtype: str) 
 
     Returns them all, and the folders of those that were not asked for by name.
     """
-    built: dict[str, Encoder] = {}
+    built, implied = build_all(requests, store, dtype)
+    return [encoder for encoder, _ in built], implied
+
+
+def build_all(
+    requests: Sequence[EncoderRequest], store: Path, dtype: str, preferred: str | None = None
+) -> tuple[list[tuple[Encoder, EncoderRequest]], frozenset[str]]:
+    """`build_encoders`, with each encoder the request that builds the same one elsewhere.
+
+    preferred: what `auto` takes for a new folder, where encoders will compute on another machine
+    """
+    built: dict[str, tuple[Encoder, EncoderRequest]] = {}
     asked: set[str] = set()
+
+    def add(request: EncoderRequest, is_source: bool) -> Encoder:
+        encoder = build_encoder(request, store, dtype, preferred)
+        request = replace(request, dtype=encoder.spec.compute_dtype)
+        if is_source:
+            take_stored_name(encoder, store)
+        return built.setdefault(encoder.spec.folder, (encoder, request))[0]
+
     for request in requests:
         source = source_request(request)
         if source is not None:
-            other = build_encoder(source, store, dtype)
-            take_stored_name(other, store)
-            other = built.setdefault(other.spec.folder, other)
-            request = replace(request, source=other.spec)
-        encoder = build_encoder(request, store, dtype)
-        built.setdefault(encoder.spec.folder, encoder)
-        asked.add(encoder.spec.folder)
+            request = replace(request, source=add(source, is_source=True).spec)
+        asked.add(add(request, is_source=False).spec.folder)
     return list(built.values()), frozenset(built) - asked
 
 
@@ -60,17 +77,17 @@ def take_stored_name(encoder: Encoder, store: Path) -> None:
             encoder.spec = feature.spec
 
 
-def build_encoder(request: EncoderRequest, store: Path, dtype: str) -> Encoder:
+def build_encoder(request: EncoderRequest, store: Path, dtype: str, preferred: str | None = None) -> Encoder:
     """Build an encoder that computes in `dtype`, or for `auto` in the dtype that the store was begun with.
 
-    `auto` continues the one folder that differs in compute dtype alone, if there is one; else it takes what the
-    hardware is made for.
+    `auto` continues the one folder that differs in compute dtype alone, if there is one; else it takes `preferred`, or
+    what the hardware is made for.
     """
     from features.encoders.devices import resolve_dtype
 
     if not entry(request.encoder).device:
         return create(request)
-    encoder = create(replace(request, dtype=resolve_dtype(dtype, request.device)))
+    encoder = create(replace(request, dtype=preferred or resolve_dtype(dtype, request.device)))
     if dtype != "auto":
         return encoder
     begun = [
@@ -123,6 +140,69 @@ def plan_extraction(
     return jobs
 
 
+class Engine(Protocol):
+    """Where encoders compute, and who does the work of a plan: `LocalEngine`, or `features.engines.ray.RayEngine`."""
+
+    @property
+    def cores(self) -> int:
+        """All that it may use, of every machine."""
+        ...
+
+    def resolve_device(self, device: str, computes: bool) -> str:
+        """`cpu`, `cuda` or `cuda:N` for what --device says. computes: some encoder computes with torch"""
+        ...
+
+    def build(
+        self, requests: Sequence[EncoderRequest], store: Path, dtype: str
+    ) -> tuple[list[Encoder], frozenset[str]]:
+        """See `build_encoders`."""
+        ...
+
+    def run(
+        self,
+        manifest: Manifest,
+        root: Path,
+        jobs: Sequence[Job],
+        *,
+        decoding: DecodeOptions,
+        shard: tuple[int, int] | None = None,
+        advance: Callable[[int], object] = ...,
+    ) -> list[Activity]:
+        """Do the work of a plan of what `build` gave; `jobs` are updated as it goes on."""
+        ...
+
+
+class LocalEngine:
+    """This process, with worker processes that decode."""
+
+    @property
+    def cores(self) -> int:
+        return len(os.sched_getaffinity(0))
+
+    def resolve_device(self, device: str, computes: bool) -> str:
+        """See `Engine`. To look for a GPU takes loading torch, a second: not where nothing computes with it."""
+        from features.encoders.devices import resolve_device
+
+        return resolve_device(device) if computes or device != "auto" else "cpu"
+
+    def build(
+        self, requests: Sequence[EncoderRequest], store: Path, dtype: str
+    ) -> tuple[list[Encoder], frozenset[str]]:
+        return build_encoders(requests, store, dtype)
+
+    def run(
+        self,
+        manifest: Manifest,
+        root: Path,
+        jobs: Sequence[Job],
+        *,
+        decoding: DecodeOptions,
+        shard: tuple[int, int] | None = None,
+        advance: Callable[[int], object] = lambda count: None,
+    ) -> list[Activity]:
+        return run_local(manifest, root, jobs, decoding=decoding, shard=shard, advance=advance)
+
+
 def run_extraction(
     manifest: Manifest,
     store: Path,
@@ -131,6 +211,6 @@ def run_extraction(
     decoding: DecodeOptions | None = None,
     shard: tuple[int, int] | None = None,
     advance: Callable[[int], object] = lambda count: None,
-) -> None:
-    """Do the work of a plan on this machine; `jobs` are updated as it goes on."""
-    run_local(manifest, store, jobs, decoding=decoding or DecodeOptions(), shard=shard, advance=advance)
+) -> list[Activity]:
+    """Do the work of a plan on this machine; `jobs` are updated as it goes on. Returns how busy each stage was."""
+    return LocalEngine().run(manifest, store, jobs, decoding=decoding or DecodeOptions(), shard=shard, advance=advance)

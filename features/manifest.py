@@ -125,7 +125,17 @@ class Manifest:
         dialogue:  speaker and text of every turn of the dialogue up to and including this one (a chain, so that an edit
                    changes this turn's digest and the later ones')
         media:     the clip's path and cut
+        The list is made once and shared: it is not to be changed.
         """
+        if depends not in self._digests:
+            self._digests[depends] = self._digested(depends)
+        return self._digests[depends]
+
+    @cached_property
+    def _digests(self) -> dict[Depends, list[str]]:
+        return {}
+
+    def _digested(self, depends: Depends) -> list[str]:
         if depends == "text":
             return text_digests(self.frame["text"])
         if depends == "dialogue":

@@ -11,13 +11,15 @@ import click
 import polars as pl
 
 from features.encoders import EncoderRequest
+from features.engines.activity import Activity
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions
 from features.errors import Reason
-from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
+from features.extract import Engine, LocalEngine, PlanOptions, plan_extraction
 from features.manifest import Manifest
 from features.store import Feature
 from features.store.commit import ShardName
+from pipeline.limits import activity_summary, limit_line
 from pipeline.progress import progress_bar
 
 
@@ -28,22 +30,33 @@ def extract(
     dtype: str,
     options: PlanOptions,
     *,
+    engine: Engine | None = None,
     decoding: DecodeOptions | None = None,
     dry_run: bool = False,
     as_json: bool = False,
 ) -> int:
     """Plan, run, and say what was done. Returns the exit status: 0, or 3 where selected utterances are `failed`."""
-    built, implied = build_encoders(requests, store, dtype)
+    engine = engine or LocalEngine()
+    device = requests[0].device.partition(":")[0]
+    built, implied = engine.build(requests, store, dtype)
     jobs = plan_extraction(manifest, store, built, options, implied)
     if not as_json:
         for job in jobs:
             click.echo(_plan_line(job, len(manifest), store))
+    activities: list[Activity] = []
     if not dry_run:
         total = sum(job.plan.left for job in jobs)
         started = time.perf_counter()
         with progress_bar(total, "utt" if len(jobs) == 1 else "emb", "extract") as bar:
             try:
-                run_extraction(manifest, store, jobs, decoding=decoding, shard=options.shard, advance=bar.update)
+                activities = engine.run(
+                    manifest,
+                    store,
+                    jobs,
+                    decoding=decoding or DecodeOptions(),
+                    shard=options.shard,
+                    advance=bar.update,
+                )
             except KeyboardInterrupt:
                 bar.close()
                 click.echo("stopped: committed shards are kept; run the same command again to resume", err=True)
@@ -54,13 +67,20 @@ def extract(
                 click.echo(_done_line(job))
             if total:
                 click.echo(f"{total} embeddings in {seconds:.1f} s ({total / max(seconds, 1e-9):.1f} a second)")
+            for activity in activities:
+                click.echo(limit_line(activity, device, engine.cores))
     failed = (
         [failures for job in jobs if (failures := _failures(job, manifest.ids, store))["count"]] if not dry_run else []
     )
     if as_json:
         click.echo(
             json.dumps(
-                {"dry_run": dry_run, "features": [_summary(job, len(manifest)) for job in jobs], "failed": failed}
+                {
+                    "dry_run": dry_run,
+                    "features": [_summary(job, len(manifest)) for job in jobs],
+                    "activity": [activity_summary(activity) for activity in activities],
+                    "failed": failed,
+                }
             )
         )
     elif failed:
@@ -90,7 +110,9 @@ def _done_line(job: Job) -> str:
     cut = f", {job.cut} cut to the encoder's limit" if job.cut else ""
     if job.batch_size < job.encoder.batch_size:
         cut += f", batches lowered from {job.encoder.batch_size} to {job.batch_size} where memory ran out"
-    times = f"decode {job.seconds_decode:.1f} s, encode {job.seconds_encode:.1f} s, write {job.seconds_write:.1f} s"
+    first = ("decode", job.seconds_decode) if job.encoder.reads == "clip" else ("prepare", job.seconds_prepare)
+    stages = (first, ("encode", job.seconds_encode), ("write", job.seconds_write))
+    times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages)
     return f"{job.plan.spec.folder}: {counts or 'nothing to do'}{cut} ({times})"
 
 
@@ -108,7 +130,12 @@ def _summary(job: Job, num_utterances: int) -> dict[str, Any]:
         "outcomes": {"ok" if reason is None else str(reason): number for reason, number in job.reasons.items()},
         "cut": job.cut,
         "shards": job.shards,
-        "seconds": {"decode": job.seconds_decode, "encode": job.seconds_encode, "write": job.seconds_write},
+        "seconds": {
+            "prepare": job.seconds_prepare,
+            "decode": job.seconds_decode,
+            "encode": job.seconds_encode,
+            "write": job.seconds_write,
+        },
     }
 
 

@@ -37,6 +37,7 @@ Advance = Callable[[int], object]
 class Job:
     """One encoder and what it still has to do; `reasons` counts outcomes (None is ok) as the work goes on.
 
+    seconds_decode: of all decoding processes together; a clip's are shared by the encoders that it was decoded for
     batch_size: inputs encoded at once; halved where the device's memory runs out
     """
 
@@ -45,6 +46,7 @@ class Job:
     reasons: dict[Reason | None, int] = field(default_factory=dict)
     cut: int = 0
     shards: int = 0
+    seconds_prepare: float = 0.0
     seconds_decode: float = 0.0
     seconds_encode: float = 0.0
     seconds_write: float = 0.0
@@ -88,6 +90,7 @@ class ChunkWork:
 
     def add_texts(self) -> None:
         """Prepare every turn or dialogue of the chunk."""
+        started = time.perf_counter()
         encoder = self.job.encoder
         for first, dialogue in _dialogues(self._manifest, self.chunk):
             positions = tuple(range(first, first + len(dialogue.utterances)))
@@ -97,6 +100,7 @@ class ChunkWork:
             for position in positions:
                 if position in self.wanted:
                     self._prepare((position,), Turn(dialogue, position - first))
+        self.job.seconds_prepare += time.perf_counter() - started
 
     def add_clip(self, position: int, clip: ClipResult) -> None:
         """Take a decoded clip; encode once enough are waiting."""

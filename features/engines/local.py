@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import lru_cache
 from pathlib import Path
 
+from features.engines.activity import Activity, Kind
 from features.engines.chunk_work import Advance, ChunkWork, Job, SourceRows, StoredSource
 from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
 from features.engines.encode_queue import EncodeQueue
@@ -30,9 +31,11 @@ def run_local(
     decoding: DecodeOptions,
     shard: tuple[int, int] | None = None,
     advance: Advance = lambda count: None,
-) -> None:
+) -> list[Activity]:
     """Do the jobs' work under the locks of their features. Whatever stops it, committed shards stay, and the chunk in
     hand is done again next time.
+
+    Returns how busy each stage was, for texts and for clips, where there were any.
     """
     with ExitStack() as stack:
         writers = {
@@ -40,7 +43,7 @@ def run_local(
             for job in jobs
             if job.plan.chunks or job.plan.lacks_spec
         }
-        run_chunks(manifest, root, jobs, writers, decoding, advance)
+        return run_chunks(manifest, root, jobs, writers, decoding, advance)
 
 
 def run_chunks(
@@ -50,10 +53,12 @@ def run_chunks(
     writers: Mapping[str, FeatureWriter],
     decoding: DecodeOptions,
     advance: Advance,
-) -> None:
+    pool: DecodePool | None = None,
+) -> list[Activity]:
     """Do the jobs' work, chunk by chunk, and commit a shard per chunk and encoder.
 
-    writers: of every job with work, by its key. `advance` is called with the number of embeddings done.
+    writers: of every job with work, by its key. `advance` is called with the number of embeddings done
+    pool: of the jobs that read clips, started already, where it outlives the call; `decoding` then says nothing
     """
     lock = threading.Lock()
 
@@ -65,11 +70,15 @@ def run_chunks(
         at_work = [job for job in jobs if job.plan.chunks]
         texts = [job for job in at_work if job.encoder.reads != "clip"]
         clips = [job for job in at_work if job.encoder.reads == "clip"]
+        workers = pool.workers if pool else decoding.workers_for(max((job.plan.left for job in clips), default=0))
+        activities: list[Activity] = []
         # Apart, so that encoding text does not compete with decoding for the same cores.
-        for finished in (
-            _encode_texts(manifest, texts, counted),
-            _encode_clips(manifest, root, jobs, clips, decoding, counted),
-        ):
+        passes: list[tuple[Kind, list[Job], Generator[ChunkWork, None, None]]] = [
+            ("texts", texts, _encode_texts(manifest, texts, counted)),
+            ("clips", clips, _encode_clips(manifest, root, jobs, clips, decoding, workers, pool, counted)),
+        ]
+        for kind, of_kind, finished in passes:
+            started = time.perf_counter()
             stack.callback(finished.close)  # what stops the run here stops decoding and encoding, too
             waiting: list[Future[None]] = []
             for work in finished:
@@ -78,6 +87,26 @@ def run_chunks(
                 waiting.append(background.submit(_commit, work, writers[work.job.key]))
             for future in waiting:
                 future.result()
+            if of_kind:
+                activities.append(_activity(kind, of_kind, time.perf_counter() - started, workers))
+    return activities
+
+
+def clip_readers(jobs: Sequence[Job]) -> dict[str, ClipReader]:
+    """What decoding processes need of the jobs that read clips."""
+    return {job.key: ClipReader(_needs(job), job.encoder.prepare) for job in jobs if job.encoder.reads == "clip"}
+
+
+def _activity(kind: Kind, jobs: Sequence[Job], seconds: float, workers: int) -> Activity:
+    return Activity(
+        kind,
+        seconds,
+        workers=workers if kind == "clips" else 0,
+        preparing=sum(job.seconds_prepare for job in jobs),
+        decoding=sum(job.seconds_decode for job in jobs),
+        encoding=sum(job.seconds_encode for job in jobs),
+        writing=sum(job.seconds_write for job in jobs),
+    )
 
 
 def _encode_texts(manifest: Manifest, jobs: Sequence[Job], advance: Advance) -> Generator[ChunkWork, None, None]:
@@ -95,6 +124,8 @@ def _encode_clips(
     all_jobs: Sequence[Job],
     jobs: Sequence[Job],
     decoding: DecodeOptions,
+    workers: int,
+    running: DecodePool | None,
     advance: Advance,
 ) -> Generator[ChunkWork, None, None]:
     """Walk the chunks: decode once what any of the jobs lacks, and encode it for each of them."""
@@ -104,15 +135,14 @@ def _encode_clips(
     stored = {fingerprint: StoredSource(root, sources[fingerprint]) for fingerprint in derived}
     chunks = {(job.key, chunk.number): chunk for job in jobs for chunk in job.plan.chunks}
     numbers = sorted({number for _, number in chunks})
-    count = decoding.workers_for(max((job.plan.left for job in jobs), default=0))
-    readers = {job.key: ClipReader(_needs(job), job.encoder.prepare) for job in jobs}
 
     @lru_cache(maxsize=_CHUNKS_KEPT)
     def tasks_of(number: int) -> dict[int, ClipTask]:
         work = [(job, chunks[job.key, number]) for job in jobs if (job.key, number) in chunks]
         return _clip_tasks(manifest, work, decoding.follow_symlinks)
 
-    with DecodePool(readers, count, decoding.clip_timeout_s) as pool, EncodeQueue(threaded=count > 0) as queue:
+    opened = nullcontext(running) if running else DecodePool(clip_readers(jobs), workers, decoding.clip_timeout_s)
+    with opened as pool, EncodeQueue(threaded=workers > 0) as queue:
         results = pool.map(task for number in numbers for task in tasks_of(number).values())
         for number in numbers:
             works: dict[str, ChunkWork] = {}

@@ -96,11 +96,12 @@ def open_writer(root: Path, spec: EncoderSpec, shard: tuple[int, int] | None = N
 
 
 @cache
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Package -> version of what the numbers may depend on, as ledgers record it. Not to be changed."""
     found = {}
     for package in _RECORDED_PACKAGES:
         with suppress(PackageNotFoundError):
-            found[f"version.{package}"] = version(package)
+            found[package] = version(package)
     return found
 
 
@@ -111,7 +112,7 @@ def _metadata(spec: EncoderSpec, name: ShardName) -> dict[str, str]:
         "erc.host": platform.node(),
         "erc.python": platform.python_version(),
         "erc.written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **_versions(),
+        **{f"version.{package}": number for package, number in library_versions().items()},
     }
 
 

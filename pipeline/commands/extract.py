@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +15,9 @@ from features.errors import UsageError
 from features.spec import MODALITIES
 from pipeline.options import json_option, manifest_option, media_root_option, store_option
 
+if TYPE_CHECKING:
+    from features.extract import Engine
+
 _EPILOG = """\b
 Examples:
   erc extract --modality text --encoder sentence
@@ -20,6 +25,7 @@ Examples:
   erc extract --modality all --preset embedded --store store
   erc extract --encoder wav2vec2 --set layers=all --as wav2vec2-layers
   erc extract --encoder retinaface-resnet50 --set mode=crop --model resnet50.pth
+  erc extract --modality all --engine ray --ray-address auto
   erc extract --encoder wav2vec2 --as-published --set samples=200000 --as wav2vec2-200k
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are `failed`.
@@ -74,6 +80,25 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
 @click.option(
     "--shard", metavar="I/N", help="Only the I-th of N slices of the work, for several machines on one store."
 )
+@click.option(
+    "--engine",
+    "engine_name",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Who does the work: this machine, or the actors of a Ray cluster.",
+)
+@click.option(
+    "--ray-address",
+    metavar="ADDRESS",
+    help="The cluster for --engine ray.  [default: $RAY_ADDRESS, else one that is started on this machine]",
+)
+@click.option(
+    "--ray-actors",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Actors that encode.  [default: one a GPU, or as many as have all of an encoder's threads]",
+)
 @click.option("--retry-failed", is_flag=True, help="Try utterances again that failed before.")
 @click.option(
     "--rehash", is_flag=True, help="Read every clip again to see whether it changed, not only size and mtime."
@@ -118,6 +143,9 @@ def command(
     follow_symlinks: bool,
     limit: int | None,
     shard: str | None,
+    engine_name: str,
+    ray_address: str | None,
+    ray_actors: int | None,
     retry_failed: bool,
     rehash: bool,
     known_bad: str,
@@ -151,32 +179,56 @@ def command(
     num_workers = _parse_workers(workers)
     if num_workers == 0 and clip_timeout_s is not None:
         raise UsageError("--workers 0 decodes in this process, which cannot limit time: drop it, or --clip-timeout")
+    if engine_name == "local" and (ray_address or ray_actors):
+        raise UsageError("--ray-address and --ray-actors are for --engine ray")
 
-    from features.encoders.devices import resolve_device
     from features.engines.decode import DecodeOptions
     from features.extract import PlanOptions
     from features.manifest import read_manifest
     from pipeline.extraction import extract
 
     table = read_manifest(manifest, media_root)
-    computes = any(entry(name).device for name in names)  # to look for a GPU takes loading torch: a second
-    place = resolve_device(device) if computes or device != "auto" else "cpu"
-    requests = [
-        EncoderRequest(
-            encoder=name,
-            settings=request_settings,
-            model=model,
-            weights="random" if weights == "random" else "pretrained",
-            alias=alias,
-            device=place,
-            batch_size=batch_size,
-            as_published=as_published,
+    computes = any(entry(name).device for name in names)
+    with _engine(engine_name, ray_address, ray_actors) as engine:
+        place = engine.resolve_device(device, computes)
+        requests = [
+            EncoderRequest(
+                encoder=name,
+                settings=request_settings,
+                model=model,
+                weights="random" if weights == "random" else "pretrained",
+                alias=alias,
+                device=place,
+                batch_size=batch_size,
+                as_published=as_published,
+            )
+            for name in names
+        ]
+        status = extract(
+            table,
+            store,
+            requests,
+            dtype,
+            PlanOptions(retry_failed, rehash, known_bad, limit, slice_of_work),
+            engine=engine,
+            decoding=DecodeOptions(num_workers, clip_timeout_s, follow_symlinks),
+            dry_run=dry_run,
+            as_json=as_json,
         )
-        for name in names
-    ]
-    options = PlanOptions(retry_failed, rehash, known_bad, limit, slice_of_work)
-    decoding = DecodeOptions(num_workers, clip_timeout_s, follow_symlinks)
-    context.exit(extract(table, store, requests, dtype, options, decoding=decoding, dry_run=dry_run, as_json=as_json))
+    context.exit(status)
+
+
+@contextmanager
+def _engine(name: str, ray_address: str | None, ray_actors: int | None) -> Iterator[Engine]:
+    if name == "ray":
+        from features.engines.ray import open_ray
+
+        with open_ray(ray_address, ray_actors, lambda line: click.echo(line, err=True)) as engine:
+            yield engine
+        return
+    from features.extract import LocalEngine
+
+    yield LocalEngine()
 
 
 def choose_encoders(modality: str | None, encoders: tuple[str, ...], preset: str) -> list[str]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from erc_process import run_erc, start_erc
+from store_comparison import assert_same_feature
 from store_factory import make_manifest
 
 from features.manifest import Manifest, read_manifest, write_manifest
@@ -21,8 +25,7 @@ from features.store.commit import POINTS, orphans
 from features.store.lock import writer_lock
 
 TEXTS = ["Oh no!", "What are you doing here?", "I am FINE... really", "ha ha ha!!!"]
-STOP_AT_POINT = Path(__file__).with_name("stop_at_point.py")
-NUM_CHUNKS = 62
+NUM_CHUNKS = 38
 
 
 def arguments(manifest: Path, store: Path) -> list[str]:
@@ -35,7 +38,7 @@ def command(manifest: Path, store: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    manifest = make_manifest(3_000, text=lambda number: f"{TEXTS[number % 4]} {number}")
+    manifest = make_manifest(NUM_CHUNKS * 35, text=lambda number: f"{TEXTS[number % 4]} {number}")
     return write_manifest(manifest, tmp_path_factory.mktemp("corpus") / "manifest.parquet")
 
 
@@ -63,66 +66,50 @@ def committed_files(store: Path) -> dict[str, tuple[bytes, int, int]]:
     return found
 
 
-def signal_after(corpus: Path, store: Path, num_commits: int, delay_s: float, how: signal.Signals) -> tuple[int, str]:
-    """Send a signal to a run once it has committed so many shards; its exit status and what it printed on stderr."""
-    process = subprocess.Popen(command(corpus, store), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def wait_for_commits(store: Path, count: int, is_running: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while len(records(store)) < num_commits:
-        assert process.poll() is None, process.communicate()
+    while len(records(store)) < count:
+        assert is_running() or len(records(store)) >= count
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    time.sleep(delay_s)
-    process.send_signal(how)
-    _, errors = process.communicate()
-    return process.returncode, errors
 
 
 def assert_resumes(corpus: Path, store: Path, whole: Feature) -> None:
     """The next run finishes the work, rewrites nothing, and the store is that of a run that nothing interrupted."""
     committed = committed_files(store)
-    subprocess.run(command(corpus, store), check=True, capture_output=True)
+    status, errors = run_erc(arguments(corpus, store), store.with_suffix(".stderr"))
+    assert status == 0, errors
     after = committed_files(store)
     for name, file in committed.items():
         assert after[name] == file, f"{name} was rewritten"
     resumed = Store(store).features()[0]
     assert list(orphans(resumed.path)) == []
-    assert_same(resumed, whole, read_manifest(corpus))
-
-
-def assert_same(one: Feature, other: Feature, manifest: Manifest) -> None:
-    """Tensors bit for bit, shard names, and ledgers but for times."""
-    assert one.names == other.names
-    for name in one.names:
-        stem = name.stem
-        assert (one.path / f"{stem}.h5").read_bytes() == (other.path / f"{stem}.h5").read_bytes()
-    drop = ["seconds_decode", "seconds_encode"]
-    ledgers = [feature.ledger().drop(drop).sort("utterance_id") for feature in (one, other)]
-    assert ledgers[0].equals(ledgers[1])
-    assert one.rows_digest(manifest.ids) == other.rows_digest(manifest.ids)
+    assert_same_feature(resumed, whole)
+    ids = read_manifest(corpus).ids
+    assert resumed.rows_digest(ids) == whole.rows_digest(ids)
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_a_point_of_the_commit(corpus: Path, whole: Feature, tmp_path: Path, point: str) -> None:
     store = tmp_path / "store"
     count = 1 if point.startswith("spec") else 3
-    script = [sys.executable, str(STOP_AT_POINT), point, str(count), *arguments(corpus, store)]
-    done = subprocess.run(script, capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    status, errors = run_erc(arguments(corpus, store), tmp_path / "stderr", point, count)
+    assert status == -signal.SIGKILL, errors
     is_committed = point in ("record named", "record durable")
     assert len(records(store)) == (0 if point.startswith("spec") else count - (not is_committed))
     assert_resumes(corpus, store, whole)
 
 
-def test_every_point_is_passed_at_every_commit(corpus: Path, tmp_path: Path) -> None:
+def test_every_point_is_passed_at_every_commit(whole: Feature, tmp_path: Path) -> None:
     """Without this, a point that is never reached would make its test fail, and one that was forgotten would not."""
     from features.store import commit, write_feature
 
     passed: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(commit, "at_point", passed.append)
-        manifest = make_manifest(3)
-        spec = Store(corpus.parent / "whole").features()[0].spec
-        write_feature(tmp_path, spec, manifest, {key: np.zeros(spec.shape, np.float32) for key in manifest.ids})
+        manifest, spec = make_manifest(3), whole.spec
+        embeddings = {key: np.zeros(spec.shape, np.float32) for key in manifest.ids}
+        write_feature(tmp_path, spec, manifest, embeddings)
     assert passed == list(POINTS)
 
 
@@ -132,9 +119,12 @@ def random_kills(corpus: Path, whole: Feature, folder: Path, number: int, seed: 
     in_between = 0
     for kill in range(number):
         store = folder / f"store-{kill}"
-        num_commits = chance.randrange(1, NUM_CHUNKS - 10)
-        status, errors = signal_after(corpus, store, num_commits, chance.uniform(0, 0.02), signal.SIGKILL)
-        assert status in (0, -signal.SIGKILL), errors
+        process = start_erc(arguments(corpus, store), folder / "stderr")
+        wait_for_commits(store, chance.randrange(1, NUM_CHUNKS - 6), process.is_alive)
+        time.sleep(chance.uniform(0, 0.02))
+        process.kill()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL), (folder / "stderr").read_text()
         in_between += 0 < len(records(store)) < NUM_CHUNKS
         assert_resumes(corpus, store, whole)
         shutil.rmtree(store)
@@ -155,8 +145,11 @@ def test_a_run_that_is_asked_to_stop_ends_cleanly(
     corpus: Path, whole: Feature, tmp_path: Path, how: signal.Signals
 ) -> None:
     store = tmp_path / "store"
-    status, errors = signal_after(corpus, store, 3, 0.0, how)
-    assert status == 128 + how
+    process = subprocess.Popen(command(corpus, store), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for_commits(store, 3, lambda: process.poll() is None)
+    process.send_signal(how)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + how
     assert "run the same command again to resume" in errors
     assert "Traceback" not in errors
     assert 0 < len(records(store)) < NUM_CHUNKS
@@ -164,14 +157,33 @@ def test_a_run_that_is_asked_to_stop_ends_cleanly(
     assert_resumes(corpus, store, whole)
 
 
-def test_a_run_gives_way_to_the_one_that_writes(corpus: Path, whole: Feature, tmp_path: Path) -> None:
+def test_a_second_run_gives_way_and_the_first_is_unharmed(corpus: Path, whole: Feature, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    first = start_erc(arguments(corpus, store), tmp_path / "first")
+    wait_for_commits(store, 2, first.is_alive)
+    os.kill(first.pid, signal.SIGSTOP)  # so that it is at it for as long as the second takes
+    try:
+        temporary = list(orphans(store / whole.folder))
+        status, errors = run_erc(arguments(corpus, store), tmp_path / "second")
+        assert list(orphans(store / whole.folder)) == temporary
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    assert status == 1
+    assert "another run is writing it (host " in errors
+    assert f"pid {first.pid})" in errors
+    assert len(errors.strip().splitlines()) == 1
+    first.join()
+    assert first.exitcode == 0, (tmp_path / "first").read_text()
+    assert_same_feature(Store(store).features()[0], whole)
+
+
+def test_a_run_leaves_a_locked_folder_as_it_is(corpus: Path, whole: Feature, tmp_path: Path) -> None:
     folder = tmp_path / "store" / whole.folder
     folder.mkdir(parents=True)
     with writer_lock(folder):
-        second = subprocess.run(command(corpus, tmp_path / "store"), capture_output=True, text=True)
-    assert second.returncode == 1
-    assert "another run is writing it" in second.stderr
-    assert len(second.stderr.strip().splitlines()) == 1
+        status, errors = run_erc(arguments(corpus, tmp_path / "store"), tmp_path / "stderr")
+    assert status == 1
+    assert "another run is writing it" in errors
     assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
@@ -182,7 +194,20 @@ def test_a_lock_that_a_dead_process_left_holds_nobody_up(corpus: Path, whole: Fe
     script = f"{hold}; f.write('host dead, pid 1'); f.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
     assert (folder / ".lock").read_text() == "host dead, pid 1"
-    subprocess.run(command(corpus, tmp_path / "store"), check=True, capture_output=True)
+    status, errors = run_erc(arguments(corpus, tmp_path / "store"), tmp_path / "stderr")
+    assert status == 0, errors
+
+
+def test_a_lock_of_a_killed_run_holds_nobody_up(corpus: Path, whole: Feature, tmp_path: Path) -> None:
+    """While it lives, even stopped, nobody else writes; once it is killed the next run does."""
+    store = tmp_path / "store"
+    first = start_erc(arguments(corpus, store), tmp_path / "first")
+    wait_for_commits(store, 1, first.is_alive)
+    os.kill(first.pid, signal.SIGSTOP)
+    assert run_erc(arguments(corpus, store), tmp_path / "second")[0] == 1
+    first.kill()
+    first.join()
+    assert_resumes(corpus, store, whole)
 
 
 def test_an_edited_text_is_encoded_again_and_alone(corpus: Path, whole: Feature, tmp_path: Path) -> None:
@@ -190,10 +215,10 @@ def test_an_edited_text_is_encoded_again_and_alone(corpus: Path, whole: Feature,
     shutil.copytree(whole.root, store)
     manifest = read_manifest(corpus)
     edited = manifest.frame.with_columns(
-        text=pl.when(pl.int_range(pl.len()) == 1234).then(pl.lit("WOW!!!")).otherwise(pl.col("text"))
+        text=pl.when(pl.int_range(pl.len()) == 834).then(pl.lit("WOW!!!")).otherwise(pl.col("text"))
     )
     path = write_manifest(Manifest(edited, manifest.card), tmp_path / "edited.parquet")
-    assert Store(store).features()[0].stale(read_manifest(path)) == [manifest.ids[1234]]
+    assert Store(store).features()[0].stale(read_manifest(path)) == [manifest.ids[834]]
     done = subprocess.run(command(path, store), check=True, capture_output=True, text=True)
-    assert "1 of 3000 utterances left, in 1 chunks; 1 changed since they were encoded" in done.stdout
+    assert f"1 of {NUM_CHUNKS * 35} utterances left, in 1 chunks; 1 changed since they were encoded" in done.stdout
     assert Store(store).features()[0].stale(read_manifest(path)) == []
