@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/erc demo --out demo
 
 test: setup lint types
-	$(BIN)/python -m pytest -m 'not slow and not gpu and not hub' --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow and not gpu and not hub' --cov --cov-report=term:skip-covered
 
 lint: setup
 	$(BIN)/ruff check .

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from clip_factory import sine, write_clip
 from processes import MARK, survivors, workers
+from store_comparison import assert_same_feature
 from store_factory import make_manifest
-from test_kill import assert_same
 
-from features.manifest import read_manifest, write_manifest
+from features.manifest import write_manifest
 from features.store import Feature, Store
 from features.store.commit import orphans
 
@@ -102,7 +102,7 @@ def start(corpus: Path, store: Path, *script: str) -> Run:
 
 def assert_resumes(corpus: Path, store: Path, whole: Feature) -> None:
     assert list(orphans(store / whole.folder)) == []
-    assert_same(finish(corpus, store), whole, read_manifest(corpus))
+    assert_same_feature(finish(corpus, store), whole)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -161,4 +161,4 @@ def test_a_worker_that_is_killed_from_outside_costs_nothing(corpus: Path, whole:
     assert run.process.wait(PATIENCE_S) == 0
     assert survivors(run.mark) == []
     (feature,) = Store(tmp_path / "store").features()
-    assert_same(feature, whole, read_manifest(corpus))
+    assert_same_feature(feature, whole)
