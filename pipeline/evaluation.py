@@ -17,9 +17,9 @@ from features.store import Feature, Store
 from heads.checkpoint import TrainedHead, read_checkpoint
 from heads.data import FeatureRows, HeadData, apply_feature, check_fresh
 from heads.utterances import Utterances, read_utterances
+from pipeline.extract_commands import mending_command
 from pipeline.predictions import prediction_frame, split_metrics
 from pipeline.runs import Run, write_json
-from pipeline.suite_plan import mending_command
 
 TEST_READS = "test_reads.jsonl"
 

@@ -45,6 +45,16 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
 
 
+def use_option(command: Command) -> Command:
+    """--use ROLE=FEATURE, any number of times."""
+    return click.option(
+        "--use",
+        multiple=True,
+        metavar="ROLE=FEATURE",
+        help="Let another stored feature (NAME or NAME@FINGERPRINT) play this one's role in every experiment.",
+    )(command)
+
+
 def media_root_option(command: Command) -> Command:
     return click.option(
         "--media-root",

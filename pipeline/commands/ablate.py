@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.options import manifest_option, store_option
+from pipeline.options import manifest_option, store_option, use_option
 
 if TYPE_CHECKING:
     from heads.config import Suite
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=5, help="How many seeds: 0, 1, ...")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this experiment (may be repeated).")
+@use_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 @click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
@@ -36,6 +39,7 @@ def command(
     out: Path,
     seeds: int,
     only: tuple[str, ...],
+    use: tuple[str, ...],
     jobs: int | None,
     device: str,
     allow_stale: bool,
@@ -49,11 +53,14 @@ def command(
     \b
     Example:
       erc ablate meld-text --out runs --seeds 5
+      erc ablate modalities --use gpt2=sentence --use wav2vec2=logmel --use resnet50=hog-colour
     """
     from heads.config import read_suite
+    from heads.roles import parse_roles
 
     suite = read_suite(suite_source)
-    chosen = choose_experiments(suite, only)
+    roles = parse_roles(use)
+    chosen = choose_experiments(play_roles(suite, roles), only)
     if only_list:
         _print_list(chosen, store)
         return 0
@@ -73,9 +80,19 @@ def command(
     folders = {planned.experiment.name: out / planned.folder_name for planned in plan.planned}
     outcome = run_plan(plan, source, range(seeds), folders, jobs or default_jobs(), device, given_command())
     if plan.planned:
-        write_suite_record(suite, plan, folders, out)
+        write_suite_record(suite, plan, folders, out, roles)
     _print_outcome(chosen, plan, outcome)
     return 1 if outcome.failures else 0
+
+
+def play_roles(suite: Suite, roles: Mapping[str, str]) -> Suite:
+    """The suite with other features in these roles; what fell together is said on stderr."""
+    from heads.roles import use_features
+
+    experiments, notes = use_features(suite.experiments, roles, suite.name)
+    for note in notes:
+        click.echo(f"erc: {note}", err=True)
+    return replace(suite, experiments=tuple(experiments))
 
 
 def choose_experiments(suite: Suite, only: tuple[str, ...]) -> list[Experiment]:
@@ -91,7 +108,7 @@ def choose_experiments(suite: Suite, only: tuple[str, ...]) -> list[Experiment]:
 
 def _print_list(experiments: list[Experiment], store: Path) -> None:
     from features.store import Store
-    from pipeline.suite_plan import lacking_features
+    from pipeline.extract_commands import lacking_features
 
     opened = Store(store) if store.is_dir() else None
     width = max(len(experiment.name) for experiment in experiments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import manifest_option, store_option
+from pipeline.options import manifest_option, store_option, use_option
 
 
 def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
@@ -32,6 +32,7 @@ def given_command() -> str:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The run's folder.")
 @click.option("--seeds", default="0", callback=parse_seeds, help="Seeds, as in 0,1,2; finished ones are kept.")
 @click.option("--only", metavar="NAME", help="Which experiment, where CONFIG is a suite.")
+@use_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 @click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
@@ -43,6 +44,7 @@ def command(
     out: Path,
     seeds: list[int],
     only: str | None,
+    use: tuple[str, ...],
     jobs: int | None,
     device: str,
     allow_stale: bool,
@@ -58,6 +60,8 @@ def command(
     from features.errors import UsageError, nearest
     from features.manifest import read_manifest
     from heads.config import read_suite
+    from heads.roles import parse_roles
+    from pipeline.commands.ablate import play_roles
     from pipeline.suite import run_plan
     from pipeline.suite_plan import Source, make_plan
     from pipeline.tables import mean_and_deviation
@@ -65,7 +69,7 @@ def command(
     from pipeline.workers import default_jobs
 
     check_device(device)
-    suite = read_suite(config, overrides)
+    suite = play_roles(read_suite(config, overrides, only), parse_roles(use))
     chosen = [item for item in suite.experiments if only in (None, item.name)]
     names = [item.name for item in suite.experiments]
     if not chosen:
