@@ -43,6 +43,7 @@ class Evaluator:
         seeds = run.finished_seeds()
         if not seeds:
             raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
+        _refuse_fold(run)
         manifest = self._manifest(run)
         utterances = read_utterances(manifest, [self.split])
         if list(utterances.label_names) != run.labels:
@@ -107,6 +108,15 @@ def _inputs(
         modality: tuple(apply_feature(features[item.fingerprint], utterances, item.normaliser) for item in items)
         for modality, items in head.inputs.items()
     }
+
+
+def _refuse_fold(run: Run) -> None:
+    fold = run.features.get("fold")
+    if fold:
+        raise RunError(
+            f"{run.path}: is fold {fold['number']} of {fold['of']} of a cross-validation, whose heads have not seen all"
+            " of train: evaluate runs that were trained without --cv"
+        )
 
 
 def _record_test_read(run: Run, seeds: list[int]) -> None:

@@ -47,17 +47,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Source:
-    """What heads are trained from: a store and the train and dev rows of a manifest."""
+    """What heads are trained from: a store and the train and dev rows of a manifest.
+
+    fold: which fold of a cross-validation it is (number, of, group), where `dev` is a part of the train split
+    """
 
     store: Store
     manifest: Manifest
     utterances: Utterances
     allow_stale: bool = False
+    fold: dict[str, Any] | None = None
 
     @classmethod
-    def open(cls, store: Path, manifest: Manifest, allow_stale: bool = False) -> Source:
+    def open(cls, store: Path, manifest: Manifest, allow_stale: bool = False, splits: Sequence[str] = SPLITS) -> Source:
         """Raises StoreError, and ManifestError where there is no train or dev split."""
-        return cls(Store(store), manifest.select_splits(SPLITS), read_utterances(manifest, SPLITS), allow_stale)
+        return cls(Store(store), manifest.select_splits(splits), read_utterances(manifest, splits), allow_stale)
 
 
 def make_plan(experiments: Sequence[Experiment], source: Source) -> Plan:
@@ -127,7 +131,7 @@ def describe_features(planned: Planned, source: Source, command: str) -> dict[st
             "erc-feature-store": version("erc-feature-store"),
         },
         "command": command,
-    }
+    } | ({"fold": source.fold} if source.fold else {})
 
 
 def _describe_feature(feature: Feature, utterances: Utterances) -> dict[str, Any]:
@@ -164,8 +168,9 @@ def _absent(feature: Feature, source: Source) -> list[str]:
     absent = feature.coverage(source.utterances.ids)["absent"]
     if not absent:
         return []
+    splits = " and ".join(dict.fromkeys(source.utterances.splits))
     return [
-        f"{feature.folder}: {absent} of {len(source.utterances)} train and dev utterances were never extracted and"
+        f"{feature.folder}: {absent} of {len(source.utterances)} {splits} utterances were never extracted and"
         f" count as missing: run `{mending_command(feature, source.manifest.path, source.store.path)}`"
     ]
 
