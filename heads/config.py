@@ -81,10 +81,10 @@ def shipped_suites() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def read_suite(source: str, overrides: Sequence[str] = ()) -> Suite:
+def read_suite(source: str, overrides: Sequence[str] = (), only: str | None = None) -> Suite:
     """Read a suite, or a file with one experiment (a suite of one), from a path or by the name of one that ships.
 
-    overrides: `dotted.key=value` with YAML values, applied to every experiment after merging.
+    overrides: `dotted.key=value` with YAML values, applied after merging to every experiment, or to `only`.
     Raises ConfigError that lists every problem with its path.
     """
     name, text = _find(source)
@@ -93,7 +93,7 @@ def read_suite(source: str, overrides: Sequence[str] = ()) -> Suite:
         raise ConfigError(f"{source}: must be a mapping with `experiments`, or with `inputs` for a single one")
     problems: Problems = []
     if "experiments" in content:
-        suite = _suite(name, content, overrides, problems)
+        suite = _suite(name, content, overrides, only, problems)
     else:
         suite = _single(name, content, overrides, problems)
     if problems:
@@ -127,7 +127,9 @@ def _single(name: str, content: Mapping[str, Any], overrides: Sequence[str], pro
     return Suite(name, (experiment,) if experiment else ())
 
 
-def _suite(name: str, content: Mapping[str, Any], overrides: Sequence[str], problems: Problems) -> Suite:
+def _suite(
+    name: str, content: Mapping[str, Any], overrides: Sequence[str], only: str | None, problems: Problems
+) -> Suite:
     for key in content:
         if key not in _SUITE_KEYS:
             problems.append((str(key), unknown_key(key, _SUITE_KEYS)))
@@ -149,7 +151,8 @@ def _suite(name: str, content: Mapping[str, Any], overrides: Sequence[str], prob
             continue
         patch = _canonical(body or {})
         override_problems: Problems = []
-        merged = _override(merge(start, patch), overrides, override_problems)
+        applied = overrides if only in (None, str(key)) else ()
+        merged = _override(merge(start, patch), applied, override_problems)
         own: Problems = []
         experiments.append(resolve(str(key), name, merged, own))
         problems += override_problems

@@ -17,9 +17,9 @@ from features.store import Feature, Store
 from heads.checkpoint import TrainedHead, read_checkpoint
 from heads.data import FeatureRows, HeadData, apply_feature, check_fresh
 from heads.utterances import Utterances, read_utterances
+from pipeline.extract_commands import mending_command
 from pipeline.predictions import prediction_frame, split_metrics
 from pipeline.runs import Run, write_json
-from pipeline.suite_plan import mending_command
 
 TEST_READS = "test_reads.jsonl"
 
@@ -43,6 +43,7 @@ class Evaluator:
         seeds = run.finished_seeds()
         if not seeds:
             raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
+        _refuse_fold(run)
         manifest = self._manifest(run)
         utterances = read_utterances(manifest, [self.split])
         if list(utterances.label_names) != run.labels:
@@ -107,6 +108,15 @@ def _inputs(
         modality: tuple(apply_feature(features[item.fingerprint], utterances, item.normaliser) for item in items)
         for modality, items in head.inputs.items()
     }
+
+
+def _refuse_fold(run: Run) -> None:
+    fold = run.features.get("fold")
+    if fold:
+        raise RunError(
+            f"{run.path}: is fold {fold['number']} of {fold['of']} of a cross-validation, whose heads have not seen all"
+            " of train: evaluate runs that were trained without --cv"
+        )
 
 
 def _record_test_read(run: Run, seeds: list[int]) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from heads.folds import Folding
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,6 +58,47 @@ def store_argument(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """--json: one JSON document on stdout and nothing else there."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
+
+
+def use_option(command: Command) -> Command:
+    """--use ROLE=FEATURE, any number of times."""
+    return click.option(
+        "--use",
+        multiple=True,
+        metavar="ROLE=FEATURE",
+        help="Let another stored feature (NAME or NAME@FINGERPRINT) play this one's role in every experiment.",
+    )(command)
+
+
+def cv_options(command: Command) -> Command:
+    """--cv K and --group."""
+    for option in (
+        click.option(
+            "--group",
+            type=click.Choice(["dialogue", "group"]),
+            help="What --cv never splits: a dialogue, or the manifest's `group`.  [default: dialogue]",
+        ),
+        click.option(
+            "--cv",
+            type=click.IntRange(min=2),
+            metavar="K",
+            help="Cross-validate with K folds of the train split; dev and test are not read.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def folding_of(cv: int | None, group: str | None) -> Folding | None:
+    """What `cv_options` ask for. Raises UsageError for --group without --cv."""
+    from features.errors import UsageError
+    from heads.folds import GROUPINGS, Folding
+
+    if cv is None:
+        if group is not None:
+            raise UsageError(f"--group {group} is of cross-validation: give --cv K, too")
+        return None
+    return Folding(cv, next(item for item in GROUPINGS if item == (group or "dialogue")))
 
 
 def media_root_option(command: Command) -> Command:

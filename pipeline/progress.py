@@ -8,14 +8,17 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress_bar(total: int, unit: str, description: str, scaled: bool = False) -> tqdm[Any]:
-    """A tqdm bar; use it in a `with` and call update(n). `scaled` shows thousands and millions as k and M."""
+def progress_bar(total: int, unit: str, description: str, *, scaled: bool = False, show: bool = True) -> tqdm[Any]:
+    """A tqdm bar; use it in a `with` and call update(n).
+
+    scaled: thousands and millions as k and M; show: False for work that is a part of other work's bar
+    """
     return tqdm(
         total=total,
         unit=unit if scaled else f" {unit}",
         unit_scale=scaled,
         desc=description,
         file=sys.stderr,
-        disable=None,
+        disable=None if show else True,
         dynamic_ncols=True,
     )

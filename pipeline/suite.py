@@ -21,7 +21,7 @@ from pipeline.training import SeedTask, SharedFeature
 from pipeline.workers import train_all
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What became of a plan.
 
@@ -37,6 +37,16 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Part:
+    """A plan, what it is trained from, and experiment -> run folder. shared: features that several calls use."""
+
+    plan: Plan
+    source: Source
+    folders: Mapping[str, Path]
+    shared: SharedFeatures | None = None
+
+
 def run_plan(
     plan: Plan,
     source: Source,
@@ -50,43 +60,58 @@ def run_plan(
 
     folders: experiment -> run folder. A failing experiment does not stop the others. Numbers do not depend on `jobs`.
     """
-    failures = dict(plan.failures)
-    opened: dict[str, Run] = {}
-    trained = 0
+    return run_parts([Part(plan, source, folders)], seeds, jobs, device, command)[0]
+
+
+def run_parts(
+    parts: Sequence[Part], seeds: Sequence[int], jobs: int, device: str, command: str, show: bool = True
+) -> list[Outcome]:
+    """`run_plan` of several plans at once, with the outcome of each. show: a progress bar."""
+    outcomes = [Outcome(failures=dict(part.plan.failures)) for part in parts]
+    opened: list[dict[str, Run]] = [{} for _ in parts]
+    owners: dict[Path, int] = {}
     with tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
         tasks = []
-        shared = SharedFeatures(source, Path(workspace))
-        for planned in plan.planned:
-            name = planned.experiment.name
-            run = Run(folders[name])
-            try:
-                open_run(run, planned, source, command)
-                opened[name] = run
-                todo = [seed for seed in seeds if seed not in run.finished_seeds()]
-                if todo:
-                    inputs = shared.of(planned)
-                    tasks += [
-                        SeedTask(planned.experiment, seed, run.path, device, source.utterances, inputs) for seed in todo
-                    ]
-            except (ErcError, OSError) as error:
-                failures[name] = one_line(error)
-        with progress_bar(len(tasks), "head", "training") as progress:
+        for place, part in enumerate(parts):
+            shared = part.shared or SharedFeatures(part.source, Path(workspace) / str(place))
+            for planned in part.plan.planned:
+                name = planned.experiment.name
+                run = Run(part.folders[name])
+                try:
+                    open_run(run, planned, part.source, command)
+                    opened[place][name] = run
+                    owners[run.path] = place
+                    todo = [seed for seed in seeds if seed not in run.finished_seeds()]
+                    if todo:
+                        inputs = shared.of(planned)
+                        tasks += [
+                            SeedTask(planned.experiment, seed, run.path, device, part.source.utterances, inputs)
+                            for seed in todo
+                        ]
+                except (ErcError, OSError) as error:
+                    outcomes[place].failures[name] = one_line(error)
+        with progress_bar(len(tasks), "head", "training", show) as progress:
             for task, problem in train_all(tasks, jobs):
                 progress.update()
+                outcome = outcomes[owners[task.run]]
                 if problem is None:
-                    trained += 1
+                    outcome.trained += 1
                 else:
-                    failures.setdefault(task.experiment.name, f"seed {task.seed}: {one_line(problem)}")
-    outcome = Outcome(trained=trained, failures=failures)
-    for name, run in opened.items():
+                    outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {one_line(problem)}")
+    for outcome, runs in zip(outcomes, opened, strict=True):
+        _read_results(outcome, runs)
+    return outcomes
+
+
+def _read_results(outcome: Outcome, runs: Mapping[str, Run]) -> None:
+    for name, run in runs.items():
         try:
             finished = run.finished_seeds()
             if finished:
                 outcome.metrics[name] = write_dev_metrics(run, finished)
                 outcome.seconds[name] = sum(run.result(seed)["train_seconds"] for seed in finished) / len(finished)
         except (ErcError, OSError) as error:
-            failures.setdefault(name, one_line(error))
-    return outcome
+            outcome.failures.setdefault(name, one_line(error))
 
 
 def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
@@ -115,14 +140,20 @@ def write_dev_metrics(run: Run, seeds: Sequence[int]) -> dict[str, Any]:
     return values
 
 
-def write_suite_record(suite: Suite, plan: Plan, folders: Mapping[str, Path], runs: Path) -> None:
-    """RUNS/suite-NAME.json: which run folder answers for which experiment, and the suite's questions."""
+def write_suite_record(
+    suite: Suite, plan: Plan, folders: Mapping[str, Path], runs: Path, roles: Mapping[str, str] | None = None
+) -> None:
+    """RUNS/suite-NAME.json: which run folder answers for which experiment, and the suite's questions.
+
+    roles: feature of the suite -> the one that played its role
+    """
     names = {planned.experiment.name: folders[planned.experiment.name].name for planned in plan.planned}
     names |= {name: names[first] for name, first in plan.duplicates.items()}
     record = {
         "suite": suite.name,
         "title": suite.title,
         "description": suite.description,
+        "roles": dict(roles or {}),
         "runs": names,
         "duplicates": plan.duplicates,
         "contrasts": [contrast.model_dump() for contrast in suite.contrasts],
@@ -147,6 +178,7 @@ class SharedFeatures:
     def _one(self, feature: Feature, normalise: str) -> SharedFeature:
         key = (feature.folder, normalise)
         if key not in self._made:
+            self.workspace.mkdir(parents=True, exist_ok=True)
             path = self.workspace / f"{len(self._made)}.npy"
             self._made[key] = SharedFeature.make(feature, self.source.utterances, normalise, path)
         return self._made[key]

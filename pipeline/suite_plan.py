@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from features.digests import digest_of
-from features.encoders import ENCODERS
 from features.errors import ErcError, FeatureChoiceError
 from features.manifest import Manifest, file_digest
 from features.store import Feature, Store
 from heads.data import check_fresh, choose_features
-from heads.experiment import Experiment, Selector
+from heads.experiment import Experiment
 from heads.utterances import Utterances, read_utterances
+from pipeline.extract_commands import lacking_features, making_command, mending_command
 
 SPLITS = ("train", "dev")  # the only rows that training and selection ever see
 
@@ -47,17 +47,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Source:
-    """What heads are trained from: a store and the train and dev rows of a manifest."""
+    """What heads are trained from: a store and the train and dev rows of a manifest.
+
+    fold: which fold of a cross-validation it is (number, of, group), where `dev` is a part of the train split
+    """
 
     store: Store
     manifest: Manifest
     utterances: Utterances
     allow_stale: bool = False
+    fold: dict[str, Any] | None = None
 
     @classmethod
-    def open(cls, store: Path, manifest: Manifest, allow_stale: bool = False) -> Source:
+    def open(cls, store: Path, manifest: Manifest, allow_stale: bool = False, splits: Sequence[str] = SPLITS) -> Source:
         """Raises StoreError, and ManifestError where there is no train or dev split."""
-        return cls(Store(store), manifest.select_splits(SPLITS), read_utterances(manifest, SPLITS), allow_stale)
+        return cls(Store(store), manifest.select_splits(splits), read_utterances(manifest, splits), allow_stale)
 
 
 def make_plan(experiments: Sequence[Experiment], source: Source) -> Plan:
@@ -128,7 +132,7 @@ def describe_features(planned: Planned, source: Source, command: str) -> dict[st
             "erc-feature-store": version("erc-feature-store"),
         },
         "command": command,
-    }
+    } | ({"fold": source.fold} if source.fold else {})
 
 
 def _looks_at(planned: Planned) -> dict[str, Any]:
@@ -180,50 +184,17 @@ def _absent(feature: Feature, source: Source) -> list[str]:
     absent = feature.coverage(source.utterances.ids)["absent"]
     if not absent:
         return []
+    splits = " and ".join(dict.fromkeys(source.utterances.splits))
     return [
-        f"{feature.folder}: {absent} of {len(source.utterances)} train and dev utterances were never extracted and"
+        f"{feature.folder}: {absent} of {len(source.utterances)} {splits} utterances were never extracted and"
         f" count as missing: run `{mending_command(feature, source.manifest.path, source.store.path)}`"
     ]
 
 
-def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str:
-    """The `erc extract` that brings a stored feature up to date."""
-    spec = feature.spec
-    alias = f" --as {spec.alias}" if spec.alias else ""
-    given = ""
-    if spec.encoder in ENCODERS:
-        defaults = {key: default for key, (default, _) in ENCODERS[spec.encoder].options.items()}
-        given = "".join(
-            f" --set {key}={spec.settings[key]}"
-            for key, default in defaults.items()
-            if key in spec.settings and str(spec.settings[key]) != str(default)
-        )
-    return _extract_command(spec.modality, spec.encoder, manifest, store) + given + alias
-
-
-def _extract_command(modality: str, encoder: str, manifest: Path | None, store: Path) -> str:
-    return f"erc extract --modality {modality} --encoder {encoder} --manifest {manifest} --store {store}"
-
-
 def _lacking(experiment: Experiment, source: Source) -> str | None:
     """What an experiment lacks and the command that makes it; None where the choice failed for another reason."""
-    missing = lacking_features(experiment.inputs, source.store)
-    if not missing:
-        return None
-    parts = []
-    for modality, name in missing:
-        encoder, alias = (name, "") if name in ENCODERS else ("ENCODER", f" --as {name}")
-        make = _extract_command(modality, encoder, source.manifest.path, source.store.path)
-        parts.append(f"{modality}/{name} (make it with `{make}{alias}`)")
-    return f"{source.store.path} lacks {', '.join(parts)}"
-
-
-def lacking_features(inputs: Mapping[str, Sequence[Selector]], store: Store | None) -> list[tuple[str, str]]:
-    """(modality, name) of the named features that the store has none of; all of them without a store."""
-    there = {(feature.spec.modality, feature.name) for feature in store.features()} if store else set()
-    return [
-        (modality, selector)
-        for modality, selectors in inputs.items()
-        for selector in selectors
-        if isinstance(selector, str) and (modality, selector.partition("@")[0]) not in there
+    parts = [
+        f"{modality}/{name} (make it with `{making_command(modality, name, source.manifest.path, source.store.path)}`)"
+        for modality, name in lacking_features(experiment.inputs, source.store)
     ]
+    return f"{source.store.path} lacks {', '.join(parts)}" if parts else None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.options import manifest_option, store_option
+from pipeline.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
 
 if TYPE_CHECKING:
     from heads.config import Suite
     from heads.experiment import Experiment
-    from pipeline.suite import Outcome
-    from pipeline.suite_plan import Plan
 
 
 @click.command()
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=5, help="How many seeds: 0, 1, ...")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this experiment (may be repeated).")
+@use_option
+@cv_options
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 @click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
 @click.option("--list", "only_list", is_flag=True, help="Print the experiments, one a line, and train nothing.")
+@json_option
 def command(
     suite_source: str,
     store: Path,
@@ -36,10 +39,14 @@ def command(
     out: Path,
     seeds: int,
     only: tuple[str, ...],
+    use: tuple[str, ...],
+    cv: int | None,
+    group: str | None,
     jobs: int | None,
     device: str,
     allow_stale: bool,
     only_list: bool,
+    as_json: bool,
 ) -> int:
     """Train every experiment of a suite, selecting by dev weighted F1. The test split is not read.
 
@@ -49,33 +56,59 @@ def command(
     \b
     Example:
       erc ablate meld-text --out runs --seeds 5
+      erc ablate modalities --use gpt2=sentence --use wav2vec2=logmel --use resnet50=hog-colour
     """
     from heads.config import read_suite
+    from heads.roles import parse_roles
 
+    folding = folding_of(cv, group)
     suite = read_suite(suite_source)
-    chosen = choose_experiments(suite, only)
+    roles = parse_roles(use)
+    chosen = choose_experiments(play_roles(suite, roles), only)
     if only_list:
         _print_list(chosen, store)
         return 0
 
     from features.manifest import read_manifest
+    from pipeline import printing
     from pipeline.commands.train import given_command
+    from pipeline.cross_validation import cross_validate, open_train
     from pipeline.suite import run_plan, write_suite_record
     from pipeline.suite_plan import Source, make_plan
     from pipeline.training import check_device
     from pipeline.workers import default_jobs
 
     check_device(device)
+    jobs = jobs or default_jobs()
+    if folding:
+        source = open_train(store, read_manifest(manifest), allow_stale)
+        result = cross_validate(chosen, source, folding, range(seeds), out, jobs, device, given_command())
+        printing.print_cross_validated(result, out / folding.name, as_json)
+        return 1 if result.failures else 0
     source = Source.open(store, read_manifest(manifest), allow_stale)
     plan = make_plan(chosen, source)
-    for warning in plan.warnings:
-        click.echo(f"erc: {warning}", err=True)
+    printing.print_warnings(plan)
     folders = {planned.experiment.name: out / planned.folder_name for planned in plan.planned}
-    outcome = run_plan(plan, source, range(seeds), folders, jobs or default_jobs(), device, given_command())
+    outcome = run_plan(plan, source, range(seeds), folders, jobs, device, given_command())
     if plan.planned:
-        write_suite_record(suite, plan, folders, out)
-    _print_outcome(chosen, plan, outcome)
+        write_suite_record(suite, plan, folders, out, roles)
+    if as_json:
+        document = printing.outcome_document(chosen, plan, outcome, folders)
+        printing.print_json({"suite": suite.name} | document)
+    else:
+        printing.print_outcome(chosen, plan, outcome)
+    printing.print_failures(outcome.failures)
     return 1 if outcome.failures else 0
+
+
+def play_roles(suite: Suite, roles: Mapping[str, str]) -> Suite:
+    """The suite with other features in these roles; what fell together is said on stderr."""
+    from heads.roles import use_features
+
+    experiments, notes = use_features(suite.experiments, roles, suite.name)
+    for note in notes:
+        click.echo(f"erc: {note}", err=True)
+    return replace(suite, experiments=tuple(experiments))
 
 
 def choose_experiments(suite: Suite, only: tuple[str, ...]) -> list[Experiment]:
@@ -91,7 +124,7 @@ def choose_experiments(suite: Suite, only: tuple[str, ...]) -> list[Experiment]:
 
 def _print_list(experiments: list[Experiment], store: Path) -> None:
     from features.store import Store
-    from pipeline.suite_plan import lacking_features
+    from pipeline.extract_commands import lacking_features
 
     opened = Store(store) if store.is_dir() else None
     width = max(len(experiment.name) for experiment in experiments)
@@ -107,26 +140,3 @@ def _print_list(experiments: list[Experiment], store: Path) -> None:
 
 def _selector_text(selector: str | dict[str, str]) -> str:
     return selector if isinstance(selector, str) else " ".join(f"{key}={value}" for key, value in selector.items())
-
-
-def _print_outcome(experiments: list[Experiment], plan: Plan, outcome: Outcome) -> None:
-    from pipeline.tables import mean_and_deviation, text_table
-
-    rows = [
-        [
-            experiment.name,
-            mean_and_deviation(outcome.metrics[experiment.name]["weighted_f1"]),
-            str(len(outcome.metrics[experiment.name]["seeds"])),
-            f"{outcome.seconds[experiment.name]:.1f}",
-        ]
-        for experiment in experiments
-        if experiment.name in outcome.metrics
-    ]
-    if rows:
-        click.echo(text_table(["experiment", "dev weighted F1", "seeds", "seconds a seed"], rows))
-    for name, first in plan.duplicates.items():
-        click.echo(f"{name} is the same as {first} (equal config and features): run once")
-    kept = sum(len(values["seeds"]) for values in outcome.metrics.values()) - outcome.trained
-    click.echo(f"{outcome.trained} heads trained, {kept} kept from before")
-    for name, reason in outcome.failures.items():
-        click.echo(f"erc: {name}: {reason}", err=True)

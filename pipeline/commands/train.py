@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.options import manifest_option, store_option
+from pipeline.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
+
+if TYPE_CHECKING:
+    from heads.experiment import Experiment
+    from pipeline.suite import Outcome
 
 
 def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
@@ -32,9 +38,12 @@ def given_command() -> str:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The run's folder.")
 @click.option("--seeds", default="0", callback=parse_seeds, help="Seeds, as in 0,1,2; finished ones are kept.")
 @click.option("--only", metavar="NAME", help="Which experiment, where CONFIG is a suite.")
+@use_option
+@cv_options
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 @click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
+@json_option
 def command(
     config: str,
     overrides: tuple[str, ...],
@@ -43,47 +52,75 @@ def command(
     out: Path,
     seeds: list[int],
     only: str | None,
+    use: tuple[str, ...],
+    cv: int | None,
+    group: str | None,
     jobs: int | None,
     device: str,
     allow_stale: bool,
+    as_json: bool,
 ) -> int:
     """Train one head on stored embeddings, selecting by dev weighted F1. The test split is not read.
 
     CONFIG is a YAML file of one experiment, or a suite (a path, or the name of one that ships) with --only NAME.
+    With --cv, folds of the train split are held out in turn, dev is not read either, and runs lie in OUT/cv-K-GROUP.
 
     \b
     Example:
       erc train meld-text --only one-hidden-layer --out runs/mine --seeds 0,1,2 optim.lr=3e-4
     """
-    from features.errors import UsageError, nearest
     from features.manifest import read_manifest
-    from heads.config import read_suite
+    from pipeline import printing
+    from pipeline.cross_validation import cross_validate, open_train
     from pipeline.suite import run_plan
     from pipeline.suite_plan import Source, make_plan
-    from pipeline.tables import mean_and_deviation
     from pipeline.training import check_device
     from pipeline.workers import default_jobs
 
     check_device(device)
-    suite = read_suite(config, overrides)
-    chosen = [item for item in suite.experiments if only in (None, item.name)]
-    names = [item.name for item in suite.experiments]
-    if not chosen:
-        raise UsageError(f"{config} has no experiment {only!r}: {nearest(str(only), names)}")
-    if len(chosen) > 1:
-        raise UsageError(f"{config} has {len(names)} experiments: choose one with --only NAME ({', '.join(names)})")
-    name = chosen[0].name
+    jobs = jobs or default_jobs()
+    folding = folding_of(cv, group)
+    experiment = read_experiment(config, overrides, only, use)
+    if folding:
+        source = open_train(store, read_manifest(manifest), allow_stale)
+        result = cross_validate([experiment], source, folding, seeds, out, jobs, device, given_command())
+        printing.print_cross_validated(result, out / folding.name, as_json)
+        return 1 if result.failures else 0
     source = Source.open(store, read_manifest(manifest), allow_stale)
-    plan = make_plan(chosen, source)
-    for warning in plan.warnings:
-        click.echo(f"erc: {warning}", err=True)
-    outcome = run_plan(plan, source, seeds, {name: out}, jobs or default_jobs(), device, given_command())
-    if name in outcome.metrics:
-        values = outcome.metrics[name]
-        click.echo(
-            f"{name}: dev weighted F1 {mean_and_deviation(values['weighted_f1'])} over {len(values['seeds'])} seed(s),"
-            f" {outcome.seconds[name]:.1f} s a seed: {out}"
-        )
-    for failed, reason in outcome.failures.items():
-        click.echo(f"erc: {failed}: {reason}", err=True)
+    plan = make_plan([experiment], source)
+    printing.print_warnings(plan)
+    folders = {experiment.name: out}
+    outcome = run_plan(plan, source, seeds, folders, jobs, device, given_command())
+    if as_json:
+        printing.print_json(printing.outcome_document([experiment], plan, outcome, folders))
+    elif experiment.name in outcome.metrics:
+        click.echo(_line(experiment.name, outcome, out))
+    printing.print_failures(outcome.failures)
     return 1 if outcome.failures else 0
+
+
+def read_experiment(config: str, overrides: Sequence[str], only: str | None, use: tuple[str, ...]) -> Experiment:
+    """The one experiment that is meant. Raises UsageError where the file has several, or none of that name."""
+    from features.errors import UsageError, nearest
+    from heads.config import read_suite
+    from heads.roles import parse_roles
+    from pipeline.commands.ablate import play_roles
+
+    suite = read_suite(config, overrides, only)
+    names = [item.name for item in suite.experiments]
+    if only is not None and only not in names:
+        raise UsageError(f"{config} has no experiment {only!r}: {nearest(only, names)}")
+    if only is None and len(names) > 1:
+        raise UsageError(f"{config} has {len(names)} experiments: choose one with --only NAME ({', '.join(names)})")
+    played = play_roles(suite, parse_roles(use))
+    return next(item for item in played.experiments if only in (None, item.name))
+
+
+def _line(name: str, outcome: Outcome, out: Path) -> str:
+    from pipeline.tables import mean_and_deviation
+
+    values = outcome.metrics[name]
+    return (
+        f"{name}: dev weighted F1 {mean_and_deviation(values['weighted_f1'])} over {len(values['seeds'])} seed(s),"
+        f" {outcome.seconds[name]:.1f} s a seed: {out}"
+    )
