@@ -90,7 +90,7 @@ def run_parts(
                         ]
                 except (ErcError, OSError) as error:
                     outcomes[place].failures[name] = one_line(error)
-        with progress_bar(len(tasks), "head", "training", show) as progress:
+        with progress_bar(len(tasks), "head", "training", show=show) as progress:
             for task, problem in train_all(tasks, jobs):
                 progress.update()
                 outcome = outcomes[owners[task.run]]
