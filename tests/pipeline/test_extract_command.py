@@ -1,0 +1,74 @@
+"""`erc extract`: the flags that say how clips are decoded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from clip_factory import sine, write_clip
+from store_factory import make_manifest
+
+from features.engines.decode import DecodeOptions
+from features.errors import UsageError
+from features.manifest import write_manifest
+from features.store import Store
+from pipeline.commands.extract import command
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Three clips; the second is a link that leads out of the media root."""
+    root = tmp_path / "media"
+    root.mkdir()
+    for path in (root / "0.wav", tmp_path / "outside.wav", root / "2.wav"):
+        write_clip(path, samples=sine(0.5, 16000), rate_hz=16000, audio_codec="pcm_s16le")
+    (root / "1.wav").symlink_to(tmp_path / "outside.wav")
+    manifest = make_manifest(3, media=lambda number: f"{number}.wav")
+    return write_manifest(replace(manifest, media_root=root), tmp_path / "manifest.parquet")
+
+
+def run(corpus: Path, *flags: str) -> Any:
+    paths = ["--manifest", str(corpus), "--store", str(corpus.parent / "store")]
+    return CliRunner().invoke(command, ["--encoder", "waveform", *paths, *flags])
+
+
+def test_links_that_lead_out_are_told_with_their_mend(corpus: Path) -> None:
+    done = run(corpus)
+    assert done.exit_code == 3, done.output
+    assert "2 ok, 1 outside-root" in done.output
+    assert "outside-root: symbolic links lead to these clips: --follow-symlinks --retry-failed" in done.output
+    assert run(corpus, "--follow-symlinks", "--retry-failed").exit_code == 0
+    (feature,) = Store(corpus.parent / "store").features()
+    assert feature.ledger().filter(pl.col("status") == "ok").height == 3
+
+
+def test_the_flags_reach_the_engine(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[DecodeOptions] = []
+
+    def extract(*arguments: Any, decoding: DecodeOptions, **options: Any) -> int:
+        seen.append(decoding)
+        return 0
+
+    monkeypatch.setattr("pipeline.extraction.extract", extract)
+    for flags in ([], ["--clip-timeout", "2.5", "--workers", "3"], ["--follow-symlinks", "--workers", "0"]):
+        assert run(corpus, *flags).exit_code == 0
+    assert seen == [DecodeOptions(), DecodeOptions(3, 2.5), DecodeOptions(0, None, True)]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon"])
+def test_a_time_limit_is_a_number_of_seconds(corpus: Path, value: str) -> None:
+    done = run(corpus, "--clip-timeout", value)
+    assert done.exit_code == 2
+    assert "--clip-timeout" in done.output
+
+
+def test_without_workers_no_time_can_be_limited(corpus: Path) -> None:
+    done = run(corpus, "--workers", "0", "--clip-timeout", "5")
+    assert isinstance(done.exception, UsageError)
+    assert "--workers 0 decodes in this process, which cannot limit time" in str(done.exception)
+    text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    assert "0: this one, which cannot limit a clip's time or memory" in text
