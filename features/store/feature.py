@@ -15,7 +15,7 @@ from features.errors import StoreError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.commit import CommitRecord, ShardName, committed_names, read_record
-from features.store.ledger import COLUMNS, read_ledgers
+from features.store.ledger import COLUMNS, read_ledgers, read_ledgers_together
 from features.store.shard import Shard, open_shard
 
 ABSENT = "absent"
@@ -91,7 +91,15 @@ class Feature:
         Columns are the ledger's (all, or `columns` with utterance_id), then `generation` and `chunk`.
         """
         wanted = None if columns is None else ["utterance_id", *[name for name in columns if name != "utterance_id"]]
-        frames = read_ledgers([self.path / f"{name.stem}.parquet" for name in self.names], wanted)
+        paths = [self.path / f"{name.stem}.parquet" for name in self.names]
+        if wanted is not None and paths and COLUMNS.keys() >= set(wanted):
+            frame = read_ledgers_together(paths, wanted)
+            frame = frame.with_columns(
+                generation=pl.Series([name.generation for name in self.names], dtype=pl.Int64)[frame["place"]],
+                chunk=pl.Series([name.chunk for name in self.names], dtype=pl.Int64)[frame["place"]],
+            ).drop("place")
+            return self._holding(frame)
+        frames = read_ledgers(paths, wanted)
         placed = [
             frame.with_columns(generation=pl.lit(name.generation, pl.Int64), chunk=pl.lit(name.chunk, pl.Int64))
             for name, frame in zip(self.names, frames, strict=True)
@@ -100,7 +108,10 @@ class Feature:
             shown = list(COLUMNS) if wanted is None else wanted
             schema = {name: COLUMNS.get(name, pl.Int64()) for name in shown}
             return pl.DataFrame(schema=schema | {"generation": pl.Int64(), "chunk": pl.Int64()})
-        frame = pl.concat(placed, how="diagonal")
+        return self._holding(pl.concat(placed, how="diagonal"))
+
+    def _holding(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Of rows in the order of their shards, the last of each utterance."""
         if self.names[-1].generation:
             frame = frame.unique("utterance_id", keep="last", maintain_order=True)
         return frame

@@ -77,3 +77,28 @@ def read_ledgers(paths: Sequence[Path], columns: Sequence[str] | None = None) ->
             raise ShardError(f"{path}: cannot be read: {str(error).splitlines()[0]}: {REPAIR}") from error
         frames.append(frame)
     return frames
+
+
+def scan_ledgers(paths: Sequence[Path]) -> pl.LazyFrame:
+    """The columns that all ledgers share, and `place`: the number of each row's ledger. Far faster than one by one."""
+    names = [str(path) for path in paths]
+    scanned = pl.scan_parquet(
+        names,
+        glob=False,
+        hive_partitioning=False,
+        include_file_paths="path",
+        extra_columns="ignore",
+        missing_columns="insert",
+    )
+    places = {name: place for place, name in enumerate(names)}
+    return scanned.with_columns(place=pl.col("path").replace_strict(places, return_dtype=pl.Int32())).drop("path")
+
+
+def read_ledgers_together(paths: Sequence[Path], columns: Sequence[str]) -> pl.DataFrame:
+    """Some of COLUMNS of all ledgers, in their order, and `place`. Raises ShardError that names one it cannot read."""
+    try:
+        return scan_ledgers(paths).select(*columns, "place").collect()
+    except (pl.exceptions.PolarsError, OSError):
+        frames = read_ledgers(paths, columns)
+    places = [pl.lit(place, pl.Int32()).alias("place") for place in range(len(frames))]
+    return pl.concat([frame.with_columns(place) for frame, place in zip(frames, places, strict=True)])

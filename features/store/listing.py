@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import polars as pl
 from features.errors import ShardError, StoreError
 from features.store.commit import REPAIR, ShardName
 from features.store.feature import Feature
+from features.store.ledger import scan_ledgers
 from features.store.store import Store
 
 _COUNTED = ("status", "seconds_decode", "seconds_encode")
@@ -78,6 +78,10 @@ def summarise(feature: Feature) -> FeatureSummary:
     )
 
 
+def _paths(feature: Feature) -> list[Path]:
+    return [feature.path / f"{name.stem}.parquet" for name in feature.names]
+
+
 def _holding_counts(feature: Feature) -> tuple[dict[str, int], float, list[ShardName]]:
     """How many rows that hold have each status; the seconds of all rows; the shards none of whose rows hold."""
     if not feature.names:
@@ -85,29 +89,14 @@ def _holding_counts(feature: Feature) -> tuple[dict[str, int], float, list[Shard
     columns = [pl.col(name) for name in _COUNTED]
     spent = pl.sum_horizontal("seconds_decode", "seconds_encode").fill_null(0.0)
     if not feature.names[-1].generation:
-        rows = scan_ledgers(feature, feature.names).select(columns)
+        rows = scan_ledgers(_paths(feature)).select(columns)
         counted = rows.group_by("status").agg(pl.len(), spent.sum().alias("seconds")).collect(engine="streaming")
         statuses = dict(counted.select("status", "len").iter_rows())
         return statuses, float(counted["seconds"].sum()), []
-    all_rows = scan_ledgers(feature, feature.names).select("utterance_id", "shard", "status", spent.alias("seconds"))
+    all_rows = scan_ledgers(_paths(feature)).select("utterance_id", "place", "status", spent.alias("seconds"))
     frame = all_rows.collect(engine="streaming")
-    holding = frame.select(pl.exclude("seconds")).sort("shard").unique("utterance_id", keep="last", maintain_order=True)
+    holding = frame.select(pl.exclude("seconds")).sort("place").unique("utterance_id", keep="last", maintain_order=True)
     statuses = dict(holding.group_by("status").len().iter_rows())
-    held = set(holding["shard"].unique().to_list())
+    held = set(holding["place"].unique().to_list())
     superseded = [name for number, name in enumerate(feature.names) if number not in held]
     return statuses, float(frame["seconds"].sum()), superseded
-
-
-def scan_ledgers(feature: Feature, names: Iterable[ShardName]) -> pl.LazyFrame:
-    """The ledgers' common columns, and `shard`: the place of each row's shard among `names`, later ones holding."""
-    paths = [str(feature.path / f"{name.stem}.parquet") for name in names]
-    scanned = pl.scan_parquet(
-        paths,
-        glob=False,
-        hive_partitioning=False,
-        include_file_paths="path",
-        extra_columns="ignore",
-        missing_columns="insert",
-    )
-    places = {path: number for number, path in enumerate(paths)}
-    return scanned.with_columns(shard=pl.col("path").replace_strict(places, return_dtype=pl.Int32())).drop("path")

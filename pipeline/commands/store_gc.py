@@ -94,7 +94,7 @@ def _print(store: Path, plan: GarbagePlan) -> None:
 
 
 def used_fingerprints(runs: Path) -> set[str]:
-    """The fingerprints that the features.json of every run below a folder names. Raises RunError without any."""
+    """The fingerprints that the runs below a folder name in features.json. Raises RunError where there is no run."""
     if not runs.is_dir():
         raise RunError(f"no folder of runs at {runs}: give the folder that `erc ablate --out` wrote")
     used: set[str] = set()

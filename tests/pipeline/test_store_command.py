@@ -120,7 +120,7 @@ class TestVerify:
     def test_a_run_at_work(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (store / SPEC.folder / "00002.h5").write_bytes(b"in hand")
         with writer_lock(store / SPEC.folder):
-            status, _out, err = ask(capsys, "verify", store)
+            status, _, err = ask(capsys, "verify", store)
             assert status == 0
             assert "note:" in err
             assert "a run may be writing it" in err
