@@ -88,7 +88,7 @@ def scan_ledgers(paths: Sequence[Path]) -> pl.LazyFrame:
         hive_partitioning=False,
         include_file_paths="path",
         extra_columns="ignore",
-        missing_columns="insert",
+        missing_columns="raise",
     )
     places = {name: place for place, name in enumerate(names)}
     return scanned.with_columns(place=pl.col("path").replace_strict(places, return_dtype=pl.Int32())).drop("path")
