@@ -87,8 +87,11 @@ def open_writer(root: Path, spec: EncoderSpec, shard: tuple[int, int] | None = N
         with clear_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             alone = stack.enter_context(writer_lock(folder, shard)) and shard is None
-            write_once(folder, "spec.json", spec.to_json())
-            Feature(root, spec.folder)
+            if not (folder / "spec.json").exists():
+                write_once(folder, "spec.json", spec.to_json())
+            # The stored spec may name another model path: that is recorded, and changes no number.
+            if Feature(root, spec.folder).fingerprint != spec.fingerprint:
+                raise StoreError(f"{folder}: holds another feature whose fingerprint begins so: give it --as NAME")
             if alone:
                 for path in list(orphans(folder)):
                     path.unlink(missing_ok=True)

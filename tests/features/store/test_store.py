@@ -235,6 +235,24 @@ def test_two_writers(tmp_path: Path) -> None:
             pass
 
 
+def test_a_local_copy_of_a_model_continues_the_feature(tmp_path: Path) -> None:
+    """Where the weights came from is recorded, not hashed: the first writer's word stays."""
+    manifest, grown = make_manifest(3), make_manifest(5)
+    write_feature(tmp_path, make_spec(model="hub/model"), manifest, numbered(manifest))
+    feature = write_feature(tmp_path, make_spec(model="/a/local/copy"), grown, numbered(grown))
+    assert feature.read(grown.ids).present.all()
+    assert feature.spec.model == "hub/model"
+
+
+def test_two_features_whose_fingerprints_begin_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = make_manifest(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(EncoderSpec, "folder", "text/surface-00000000")
+        write_feature(tmp_path, make_spec(), manifest, numbered(manifest))
+        with pytest.raises(StoreError, match="another feature whose fingerprint begins so: give it --as NAME"):
+            write_feature(tmp_path, make_spec(version=2), manifest, numbered(manifest))
+
+
 def test_a_taken_name_is_never_replaced(tmp_path: Path) -> None:
     """Two writers without a working lock: the second gives way to a name that is taken."""
     manifest = make_manifest(3)
