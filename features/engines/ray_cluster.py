@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from features.encoders.devices import resolve_dtype
 from features.errors import EngineError, UsageError
 
 _OBJECT_STORE_BYTES = 128 * 2**20  # Ray's own default is a third of the memory; chunks' tasks are small
+_ANSWER_S = 10.0
+_MEND = "see that it runs (`ray status`), with the same version of Ray and the same $RAY_AUTH_TOKEN as here"
 _LEAST_SHARE = 1_000  # actors of one CPU or GPU, at most
 _RESOURCE_UNITS = 10_000  # Ray counts resources in ten-thousandths
 
@@ -117,6 +120,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
     import ray
 
     where = address or os.environ.get("RAY_ADDRESS") or "local"
+    _check_port(where)
     options: dict[str, Any] = {}
     if where == "local":
         options = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
@@ -125,7 +129,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
             ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR, **options)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise EngineError(f"no Ray cluster at {where}: {reason}") from error
+            raise EngineError(f"no Ray cluster at {where}: {reason}: {_MEND}") from error
     _hush()
     try:
         nodes = [
@@ -136,6 +140,17 @@ def connected(address: str | None) -> Iterator[Cluster]:
         yield Cluster(where, tuple(nodes))
     finally:
         ray.shutdown()
+
+
+def _check_port(address: str) -> None:
+    """Raises EngineError where nothing listens at HOST:PORT; Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(f"no Ray cluster at {address}: {error}: {_MEND}") from error
 
 
 def _hush() -> None:

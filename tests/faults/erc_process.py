@@ -12,7 +12,14 @@ import sys
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-_PRELOADED = ["pipeline.commands.extract", "pipeline.extraction", "features.encoders.text.surface", "pyarrow.parquet"]
+_PRELOADED = [
+    "pipeline.commands.extract",
+    "pipeline.extraction",
+    "features.encoders.text.surface",
+    "features.encoders.visual.hog_colour",
+    "features.media",
+    "pyarrow.parquet",
+]
 
 
 def start_erc(arguments: list[str], errors: Path, point: str | None = None, count: int = 0) -> ForkServerProcess:

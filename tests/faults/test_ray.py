@@ -24,6 +24,7 @@ from dying_workers import (
 )
 from store_comparison import assert_same_store
 from store_factory import make_manifest
+from tiny_bert import WORDS, write_tiny_bert
 
 from features.encoders import EncoderRequest
 from features.engines.chunk_work import Job
@@ -60,7 +61,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     for number in range(4):
         write_clip(root / f"{number}.mp4", times_ms=every(100 + number, 5))
     (root / "3.mp4").write_bytes(b"no clip")
-    manifest = make_manifest(NUM_CHUNKS * 35, text=lambda row: f"Well {row}!", media=lambda row: f"{row % 5}.mp4")
+    manifest = make_manifest(
+        NUM_CHUNKS * 35,
+        text=lambda row: " ".join(WORDS[row % 13 : row % 13 + 1 + row % 9]),
+        media=lambda row: f"{row % 5}.mp4",
+    )
     return replace(manifest, media_root=root)
 
 
@@ -196,8 +201,6 @@ def test_ctrl_c_ends_the_actors_and_keeps_what_is_committed(corpus: Manifest, tm
 @pytest.mark.slow
 def test_networks_give_the_same_bits_in_actors(cluster: Cluster, corpus: Manifest, tmp_path: Path) -> None:
     """Threads are the driver's, batches the chunk's; what is derived finds its source in the actor and in the store."""
-    from tiny_bert import write_tiny_bert
-
     bert = EncoderRequest("sentence", model=str(write_tiny_bert(tmp_path / "bert")))
     faces = EncoderRequest(
         "retinaface-resnet50", {"frames": 1, "size": 48, "confidence": 0.02}, weights="random", alias="of-faces"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -79,6 +80,17 @@ def test_ray_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("features.engines.ray_cluster.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'erc-feature-store\[ray\]'"), connected(None):
         pass
+
+
+def test_a_cluster_that_is_not_there_is_one_line_and_soon() -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        expected = f"no Ray cluster at {address}: .*refused: see that it runs"
+        with pytest.raises(EngineError, match=expected) as caught, connected(address):
+            pass
+    assert "\n" not in str(caught.value)
 
 
 def test_a_task_holds_the_rows_of_its_chunk_and_no_more(tmp_path: Path) -> None:
