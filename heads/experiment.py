@@ -29,6 +29,7 @@ DEFAULT_PARTS: dict[str, Any] = {
 }
 _KEYS = (
     "paper",
+    "tuned",
     "inputs",
     "normalise",
     "readers",
@@ -50,6 +51,14 @@ class Paper(Section):
 
     exp: int | str
     reported: float | None = None
+
+
+class Tuned(Section):
+    """That a search found an experiment: the best of so many different configurations by this score. It changes no
+    number of a run, and reports can tell it."""
+
+    configurations_tried: Annotated[int, Field(ge=1)]
+    selected_by: str
 
 
 class FeedForward(Section):
@@ -159,6 +168,7 @@ class Experiment:
     evaluation: Evaluation
     suite: str | None = None
     paper: Paper | None = None
+    tuned: Tuned | None = None
 
     @property
     def sees_dialogues(self) -> bool:
@@ -209,6 +219,7 @@ class Experiment:
             "name": self.name,
             "suite": self.suite,
             "paper": self.paper.model_dump() if self.paper else None,
+            "tuned": self.tuned.model_dump() if self.tuned else None,
             "inputs": {modality: list(selectors) for modality, selectors in self.inputs.items()},
             **self.settings(),
         }
@@ -245,6 +256,7 @@ def resolve(name: str, suite: str | None, body: Mapping[str, Any], problems: Pro
         if key not in _KEYS:
             problems.append((str(key), unknown_key(key, _KEYS)))
     paper = check(Paper, body["paper"], "paper", problems) if body.get("paper") is not None else None
+    tuned = check(Tuned, body["tuned"], "tuned", problems) if body.get("tuned") is not None else None
     normalise = body.get("normalise", "standardise")
     if not isinstance(normalise, str) or normalise not in NORMALISERS:
         problems.append(("normalise", f"unknown {normalise!r}: {nearest(str(normalise), NORMALISERS)}"))
@@ -283,6 +295,7 @@ def resolve(name: str, suite: str | None, body: Mapping[str, Any], problems: Pro
         evaluation=evaluation,
         suite=suite,
         paper=paper,
+        tuned=tuned,
     )
     problems += _misfits(experiment)
     return experiment if len(problems) == before else None

@@ -44,6 +44,7 @@ class Evaluator:
         if not seeds:
             raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
         _refuse_fold(run)
+        _refuse_headless(run, seeds)
         manifest = self._manifest(run)
         utterances = read_utterances(manifest, [self.split])
         if list(utterances.label_names) != run.labels:
@@ -116,6 +117,15 @@ def _refuse_fold(run: Run) -> None:
         raise RunError(
             f"{run.path}: is fold {fold['number']} of {fold['of']} of a cross-validation, whose heads have not seen all"
             " of train: evaluate runs that were trained without --cv"
+        )
+
+
+def _refuse_headless(run: Run, seeds: list[int]) -> None:
+    without = [seed for seed in seeds if not (run.seed_folder(seed) / "head.safetensors").is_file()]
+    if without:
+        raise RunError(
+            f"{run.path}: seed {without[0]} has no head.safetensors (trials of a search keep none): train the"
+            " experiment again, from best.yaml if it is a trial"
         )
 
 

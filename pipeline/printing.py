@@ -14,15 +14,21 @@ from pipeline.tables import mean_and_deviation, text_table
 if TYPE_CHECKING:
     from heads.experiment import Experiment
     from pipeline.cross_validation import CrossValidated
+    from pipeline.search_record import SearchRecord
     from pipeline.suite import Outcome
     from pipeline.suite_plan import Plan
 
 _SCORES = ("seeds", "weighted_f1", "macro_f1", "accuracy")
+_SHOWN_TRIALS = 10
+
+
+def print_warning(text: str) -> None:
+    click.echo(f"erc: {text}", err=True)
 
 
 def print_warnings(plan: Plan) -> None:
     for warning in plan.warnings:
-        click.echo(f"erc: {warning}", err=True)
+        print_warning(warning)
 
 
 def print_failures(failures: Mapping[str, str]) -> None:
@@ -112,6 +118,34 @@ def _cross_validated_document(result: CrossValidated, where: Path) -> dict[str, 
         "kept": result.heads - result.trained,
         "failures": result.failures,
     }
+
+
+def print_search(record: SearchRecord, as_json: bool) -> None:
+    """The best ten trials and how many there were. as_json: search.json instead."""
+    if as_json:
+        print_json(record.document())
+        return
+    from pipeline.search_record import parameter_text
+
+    keys = list(record.settings["space"])
+    ranked = record.ranked()
+    rows = [
+        [str(trial.number), f"{trial.value:.4f}", *(parameter_text(_short(trial.parameters[key])) for key in keys)]
+        for trial in ranked[:_SHOWN_TRIALS]
+    ]
+    if rows:
+        click.echo(text_table(["trial", "weighted F1", *keys], rows))
+    failed = len(record.trials) - len(ranked)
+    click.echo(
+        f"{len(record.trials)} trials, {failed} of them failed; {record.configurations_tried} different configurations"
+        f" tried by {record.settings['objective']}: {record.folder / 'trials.csv'}"
+    )
+    if ranked:
+        click.echo(f"the best, resolved: {record.folder / 'best.yaml'}")
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _print_duplicates(plan: Plan) -> None:

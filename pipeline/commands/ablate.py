@@ -101,12 +101,12 @@ def command(
     return 1 if outcome.failures else 0
 
 
-def play_roles(suite: Suite, roles: Mapping[str, str]) -> Suite:
-    """The suite with other features in these roles; what fell together is said on stderr."""
+def play_roles(suite: Suite, roles: Mapping[str, str], say: bool = True) -> Suite:
+    """The suite with other features in these roles. say: on stderr, which of them fell together."""
     from heads.roles import use_features
 
     experiments, notes = use_features(suite.experiments, roles, suite.name)
-    for note in notes:
+    for note in notes if say else []:
         click.echo(f"erc: {note}", err=True)
     return replace(suite, experiments=tuple(experiments))
 

@@ -40,6 +40,15 @@ def given_command() -> str:
 @click.option("--only", metavar="NAME", help="Which experiment, where CONFIG is a suite.")
 @use_option
 @cv_options
+@click.option(
+    "--search",
+    "space",
+    metavar="SPACE.yaml",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Try settings of this space; OUT is then the folder of the search. Needs the extra `tuning`.",
+)
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="With --search: trials in all.  [default: 20]")
+@click.option("--search-seed", type=click.IntRange(min=0), help="With --search: other seeds draw others.  [default: 0]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 @click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
@@ -55,6 +64,9 @@ def command(
     use: tuple[str, ...],
     cv: int | None,
     group: str | None,
+    space: Path | None,
+    trials: int | None,
+    search_seed: int | None,
     jobs: int | None,
     device: str,
     allow_stale: bool,
@@ -64,11 +76,17 @@ def command(
 
     CONFIG is a YAML file of one experiment, or a suite (a path, or the name of one that ships) with --only NAME.
     With --cv, folds of the train split are held out in turn, dev is not read either, and runs lie in OUT/cv-K-GROUP.
+    With --search, settings are drawn from SPACE (YAML: a dotted key each, with {low, high} and log: true or step, or
+    with {choices: [...]}), scored by dev weighted F1, or over the folds of --cv; typed again, the search goes on. OUT
+    gets trials.csv, search.json and best.yaml.
 
     \b
     Example:
       erc train meld-text --only one-hidden-layer --out runs/mine --seeds 0,1,2 optim.lr=3e-4
+      erc train meld-text --only linear --out cv --cv 5
+      erc train meld-text --only linear --out search --search space.yaml --trials 40 --cv 5
     """
+    from features.errors import UsageError
     from features.manifest import read_manifest
     from pipeline import printing
     from pipeline.cross_validation import cross_validate, open_train
@@ -80,7 +98,25 @@ def command(
     check_device(device)
     jobs = jobs or default_jobs()
     folding = folding_of(cv, group)
+    if space is None and (trials is not None or search_seed is not None):
+        raise UsageError("--trials and --search-seed are of a search: give --search SPACE.yaml, too")
     experiment = read_experiment(config, overrides, only, use)
+    if space is not None:
+        from pipeline.search import Search, check_optuna, run_search
+        from pipeline.search_space import check_space, read_space
+
+        def resolve(more: list[str]) -> Experiment:
+            return read_experiment(config, [*overrides, *more], only, use, say=False)
+
+        check_optuna()
+        dimensions, content = read_space(space)
+        check_space(dimensions, str(space), resolve)
+        opened = open_train if folding else Source.open
+        source = opened(store, read_manifest(manifest), allow_stale)
+        search = Search(resolve, dimensions, content, source, seeds, folding, search_seed or 0)
+        record = run_search(search, trials or 20, out, jobs, device, given_command(), printing.print_warning)
+        printing.print_search(record, as_json)
+        return 0 if record.ranked() else 1
     if folding:
         source = open_train(store, read_manifest(manifest), allow_stale)
         result = cross_validate([experiment], source, folding, seeds, out, jobs, device, given_command())
@@ -99,8 +135,13 @@ def command(
     return 1 if outcome.failures else 0
 
 
-def read_experiment(config: str, overrides: Sequence[str], only: str | None, use: tuple[str, ...]) -> Experiment:
-    """The one experiment that is meant. Raises UsageError where the file has several, or none of that name."""
+def read_experiment(
+    config: str, overrides: Sequence[str], only: str | None, use: tuple[str, ...], say: bool = True
+) -> Experiment:
+    """The one experiment that is meant. Raises UsageError where the file has several, or none of that name.
+
+    say: on stderr, which of its roles fell together
+    """
     from features.errors import UsageError, nearest
     from heads.config import read_suite
     from heads.roles import parse_roles
@@ -112,7 +153,7 @@ def read_experiment(config: str, overrides: Sequence[str], only: str | None, use
         raise UsageError(f"{config} has no experiment {only!r}: {nearest(only, names)}")
     if only is None and len(names) > 1:
         raise UsageError(f"{config} has {len(names)} experiments: choose one with --only NAME ({', '.join(names)})")
-    played = play_roles(suite, parse_roles(use))
+    played = play_roles(suite, parse_roles(use), say)
     return next(item for item in played.experiments if only in (None, item.name))
 
 
