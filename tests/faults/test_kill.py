@@ -74,6 +74,13 @@ def wait_for_commits(store: Path, count: int, is_running: Callable[[], bool]) ->
         time.sleep(0.001)
 
 
+def stop(process: int) -> None:
+    """Stop a process where it is, and wait until it is stopped."""
+    os.kill(process, signal.SIGSTOP)
+    while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "TZ":
+        time.sleep(0.001)
+
+
 def assert_resumes(corpus: Path, store: Path, whole: Feature) -> None:
     """The next run finishes the work, rewrites nothing, and the store is that of a run that nothing interrupted."""
     committed = committed_files(store)
@@ -161,7 +168,7 @@ def test_a_second_run_gives_way_and_the_first_is_unharmed(corpus: Path, whole: F
     store = tmp_path / "store"
     first = start_erc(arguments(corpus, store), tmp_path / "first")
     wait_for_commits(store, 2, first.is_alive)
-    os.kill(first.pid, signal.SIGSTOP)  # so that it is at it for as long as the second takes
+    stop(first.pid)  # so that it is at it for as long as the second takes
     try:
         temporary = list(orphans(store / whole.folder))
         status, errors = run_erc(arguments(corpus, store), tmp_path / "second")
@@ -203,7 +210,7 @@ def test_a_lock_of_a_killed_run_holds_nobody_up(corpus: Path, whole: Feature, tm
     store = tmp_path / "store"
     first = start_erc(arguments(corpus, store), tmp_path / "first")
     wait_for_commits(store, 1, first.is_alive)
-    os.kill(first.pid, signal.SIGSTOP)
+    stop(first.pid)
     assert run_erc(arguments(corpus, store), tmp_path / "second")[0] == 1
     first.kill()
     first.join()
