@@ -21,6 +21,7 @@ REASONS: dict[str, str] = {
     Reason.TOO_LARGE: "the clip is over the size limits",
     Reason.TIMED_OUT: "decoding took longer than the limit",
     Reason.CHANGED: "the clip was replaced while it was read",
+    Reason.OUTSIDE_ROOT: "a symbolic link leads out of the media root",
     Reason.NON_FINITE: "the encoder gave NaN or infinity",
     Reason.OUT_OF_MEMORY: "the device had no room for it",
     Reason.UNPREPARED: "the encoder could not make an input of it",

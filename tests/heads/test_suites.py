@@ -33,6 +33,9 @@ SHAPES = {
     "glove": FeatureShape("vector", (50,)),
     "glove-tokens": FeatureShape("sequence", (50,)),
     "sentence": FeatureShape("vector", (2304,)),
+    "sentence-mean": FeatureShape("vector", (384,)),
+    "sentence-tokens": FeatureShape("sequence", (384,)),
+    "surface": FeatureShape("vector", (24,)),
     "wav2vec2": FeatureShape("vector", (1536,)),
     "wav2vec2-layers": FeatureShape("stack", (13, 1536)),
     "waveform": FeatureShape("sequence", ()),
@@ -159,6 +162,7 @@ ONE_FACTOR = [
     {"inputs.audio", "inputs.visual"},  # text alone or all three
     {"inputs.text", "inputs.audio"},
     {"fusion.input_dropout", "feedforward.dropout"},  # dropout, wherever there is some
+    {"context", "batch.unit", "batch.size"},  # a context, and the whole dialogues that it asks for
     {"inputs.audio.0", "readers.audio.seconds"},  # as published, the stored waveform is as long as what is read of it
 ]
 
@@ -215,6 +219,7 @@ def test_the_suites_that_ship() -> None:
         "fusions",
         "losses",
         "meld-text",
+        "meld-text-best",
         "modalities",
         "slips",
         "slips-features",
@@ -235,7 +240,8 @@ def test_a_suite_says_what_it_is_and_what_it_needs(suite: Suite) -> None:
         for modality, feature in features:
             assert f"`{feature}`" in suite.description or f" {feature}" in suite.description, feature
             encoder = encoder_of(feature)
-            assert ENCODERS["wav2vec2" if encoder == "wav2vec2-layers" else encoder].modality == modality
+            aliases = {"wav2vec2-layers": "wav2vec2", "sentence-mean": "sentence"}
+            assert ENCODERS[aliases.get(encoder, encoder)].modality == modality
 
 
 @every_suite

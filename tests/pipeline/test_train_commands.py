@@ -94,7 +94,8 @@ def test_wrong_usage_is_status_2(shell: Shell) -> None:
     assert shell.erc("train", shell.folder / "tiny.yaml", "--out", shell.folder / "run", "--seeds", "a")[0] == 2
 
 
-def test_train_makes_one_run_with_overrides(shell: Shell) -> None:
+def test_train_makes_one_run_with_overrides(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/bin/erc", "train", "a config.yaml"])
     (shell.folder / "one.yaml").write_text("inputs: {text: [sentence]}\nfeedforward: {sizes: [4]}\nstop: {epochs: 2}\n")
     target = shell.folder / "my-run"
     arguments = ["train", shell.folder / "one.yaml", *shell.place, "--out", target, "--jobs", 1]
@@ -104,7 +105,7 @@ def test_train_makes_one_run_with_overrides(shell: Shell) -> None:
     assert "over 2 seed(s)" in out
     assert json.loads((target / "seed-4" / "result.json").read_text())["epochs"] == 3
     assert "lr: 0.01" in (target / "config.yaml").read_text()
-    assert json.loads((target / "features.json").read_text())["command"].startswith("erc ")
+    assert json.loads((target / "features.json").read_text())["command"] == "erc train 'a config.yaml'"
     status, _, err = shell.erc(*arguments, "optim.lr=0.02")
     assert status == 1
     assert "holds a run of another config" in err

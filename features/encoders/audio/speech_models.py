@@ -23,6 +23,7 @@ import numpy as np
 from features.encoders import ENCODERS, EncoderRequest
 from features.encoders.audio.speech_frames import FrameGeometry
 from features.encoders.devices import MemoryBatches, for_device, pin_fp32, to_device, torch_dtype
+from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
 from features.encoders.weights import (
     PREPROCESSOR_FILES,
@@ -83,6 +84,7 @@ class SpeechModel:
         self._device = request.device
         self._windows_at_once = MemoryBatches(_MAX_WINDOWS)
         self._network: Any = network.to(device=request.device, dtype=self._dtype)
+        check_convolutions(self._network)
         self.widths = self._probe()
 
     @property

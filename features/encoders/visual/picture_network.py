@@ -11,6 +11,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 from torchvision.models import ResNet
 
 from features.encoders.devices import MemoryBatches, for_device, pin_fp32, to_device, torch_dtype
+from features.encoders.half_precision import check_convolutions
 from features.encoders.visual.vision_models import Backbone
 
 _Values = Callable[[Sequence[np.ndarray]], torch.Tensor]
@@ -34,6 +35,7 @@ class PictureEncoder:
             fold_batch_norm(network)
         self._dtype = torch_dtype(dtype)
         self._network = network.to(device=device, dtype=self._dtype).to(memory_format=torch.channels_last)
+        check_convolutions(self._network)
         self._processed = backbone.processor is not None
         self._device = device
         self._normalise = Normalise(backbone.mean, backbone.std, device)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from features.encoders.devices import MemoryBatches, for_device, pin_fp32, to_device, torch_dtype
+from features.encoders.half_precision import check_convolutions
 from features.encoders.state_files import (
     digest_of_network,
     is_state_file,
@@ -72,6 +73,7 @@ class FaceDetector:
         fold_batch_norm(network)
         self._dtype = torch_dtype(dtype)
         self._network = network.to(device=device, dtype=self._dtype).to(memory_format=torch.channels_last)
+        check_convolutions(self._network)
         self._device = device
         self._normalise = Normalise(MEAN, STD, device)
         self._batches: dict[tuple[int, int], MemoryBatches] = {}
