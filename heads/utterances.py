@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -48,6 +48,20 @@ class Utterances:
     def rows(self, split: str) -> np.ndarray:
         """int64: the positions of a split's utterances."""
         return np.flatnonzero(self.splits == split)
+
+    def take(self, rows: np.ndarray) -> Utterances:
+        """The utterances at these places (int64, ascending), with the slots and dialogue numbers that they have."""
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            splits=self.splits[rows],
+            labels=self.labels[rows],
+            dialogues=self.dialogues[rows],
+            slots=self.slots[rows],
+            speakers=[self.speakers[row] for row in rows],
+            sentiments=self.sentiments[rows],
+            groups=[self.groups[row] for row in rows],
+        )
 
     def counts(self, split: str) -> np.ndarray:
         """int64 [labels]: labelled utterances of each class."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("suite_source", metavar="SUITE")
+@click.argument("suite_source", metavar="SUITE", required=False)
 @store_option
 @manifest_option
 @click.option(
@@ -30,10 +30,18 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 @click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
-@click.option("--list", "only_list", is_flag=True, help="Print the experiments, one a line, and train nothing.")
+@click.option(
+    "--list",
+    "only_list",
+    is_flag=True,
+    help="Print the experiments, one a line, and train nothing; without SUITE, the suites that ship.",
+)
+@click.option(
+    "--estimate/--no-estimate", default=True, help="With --list: take a few steps to tell how long training takes."
+)
 @json_option
 def command(
-    suite_source: str,
+    suite_source: str | None,
     store: Path,
     manifest: Path,
     out: Path,
@@ -46,6 +54,7 @@ def command(
     device: str,
     allow_stale: bool,
     only_list: bool,
+    estimate: bool,
     as_json: bool,
 ) -> int:
     """Train every experiment of a suite, selecting by dev weighted F1. The test split is not read.
@@ -55,18 +64,32 @@ def command(
 
     \b
     Example:
+      erc ablate meld-text --list
       erc ablate meld-text --out runs --seeds 5
+      erc ablate meld-text --out runs --seeds 3 --cv 5
       erc ablate modalities --use gpt2=sentence --use wav2vec2=logmel --use resnet50=hog-colour
     """
-    from heads.config import read_suite
+    from features.errors import UsageError
+    from heads.config import read_suite, shipped_suites
     from heads.roles import parse_roles
 
+    if suite_source is None:
+        if not only_list:
+            raise UsageError(f"no SUITE is named: give a YAML file, or one that ships: {', '.join(shipped_suites())}")
+        _print_suites(as_json)
+        return 0
     folding = folding_of(cv, group)
     suite = read_suite(suite_source)
     roles = parse_roles(use)
     chosen = choose_experiments(play_roles(suite, roles), only)
     if only_list:
-        _print_list(chosen, store)
+        from pipeline.training import check_device
+        from pipeline.workers import default_jobs
+
+        check_device(device)
+        heads_each = seeds * (folding.count - 1 if folding else 1)  # K folds, each of (K - 1) / K of the rows
+        jobs = jobs or default_jobs()
+        _print_list(suite.name, chosen, store, manifest, heads_each, jobs, device, estimate, as_json)
         return 0
 
     from features.manifest import read_manifest
@@ -122,21 +145,61 @@ def choose_experiments(suite: Suite, only: tuple[str, ...]) -> list[Experiment]:
     return [experiment for experiment in suite.experiments if not only or experiment.name in only]
 
 
-def _print_list(experiments: list[Experiment], store: Path) -> None:
-    from features.store import Store
-    from pipeline.extract_commands import lacking_features
+def _print_suites(as_json: bool) -> None:
+    """The suites that ship, one a line, each with its title."""
+    from heads.config import read_suite, shipped_suites
+    from pipeline.printing import print_json
 
-    opened = Store(store) if store.is_dir() else None
-    width = max(len(experiment.name) for experiment in experiments)
-    for experiment in experiments:
-        inputs = " + ".join(
-            f"{modality}: {', '.join(map(_selector_text, selectors))}"
-            for modality, selectors in experiment.inputs.items()
+    suites = [read_suite(name) for name in shipped_suites()]
+    if as_json:
+        print_json([{"suite": item.name, "title": item.title, "experiments": len(item.experiments)} for item in suites])
+        return
+    width = max(len(suite.name) for suite in suites)
+    for suite in suites:
+        click.echo(f"{suite.name:<{width}}  {suite.title} ({len(suite.experiments)} experiments)")
+
+
+def _print_list(
+    name: str,
+    experiments: list[Experiment],
+    store: Path,
+    manifest: Path,
+    heads_each: float,
+    jobs: int,
+    device: str,
+    timed: bool,
+    as_json: bool,
+) -> None:
+    """One line an experiment on stdout, its name first; what else there is to say, on stderr."""
+    from dataclasses import asdict
+
+    from features.errors import ErcError
+    from features.manifest import read_manifest
+    from pipeline.listing import duration, list_suite, listing_lines
+    from pipeline.printing import print_json, print_warning
+    from pipeline.suite_plan import Source
+
+    source, problem = None, None
+    try:
+        source = Source.open(store, read_manifest(manifest))
+    except ErcError as error:
+        problem = str(error)
+    listing = list_suite(experiments, store, manifest, source, device, timed)
+    seconds = listing.seconds(heads_each, jobs)
+    if as_json:
+        lines = [asdict(line) for line in listing.lines]
+        head = {"suite": name, "jobs": jobs, "heads_an_experiment": heads_each, "seconds_at_most": seconds}
+        print_json(head | {"experiments": lines, "commands": listing.commands})
+        return
+    for line in listing_lines(listing, store):
+        click.echo(line)
+    if problem:
+        print_warning(f"no sizes and times: {problem}")
+    for made in listing.commands:
+        print_warning(f"what is lacking is made by `{made}`")
+    if seconds is not None:
+        known = sum(line.seconds_a_seed is not None for line in listing.lines)
+        print_warning(
+            f"at most {duration(seconds)} for {known} of {len(experiments)} experiments, {heads_each:g} heads each,"
+            f" {jobs} at a time: all epochs, at the pace of a few steps taken now; early stopping makes it less"
         )
-        lacking = ", ".join(f"{modality}/{name}" for modality, name in lacking_features(experiment.inputs, opened))
-        there = f"{store} lacks {lacking}" if lacking else "its features are there"
-        click.echo(f"{experiment.name:<{width}}  {inputs}  ({there})")
-
-
-def _selector_text(selector: str | dict[str, str]) -> str:
-    return selector if isinstance(selector, str) else " ".join(f"{key}={value}" for key, value in selector.items())

@@ -1,0 +1,188 @@
+"""`erc ablate --list`: what would be trained, how big it is, and at most how long it takes."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_corpus import make_manifest, make_store
+from test_train_commands import Shell
+
+from features.errors import ConfigError
+from features.spec import EncoderSpec
+from features.store import Store, write_feature
+from heads.config import shipped_suites
+from heads.data import choose_features
+from heads.experiment import Batch, Experiment, experiment_from_dict
+from heads.utterances import Utterances, read_utterances
+from pipeline.estimate import count_parameters, estimate, seconds_a_weight, slice_of
+from pipeline.listing import Line, Listing, badges_of, duration
+
+SUITE = """
+defaults: {feedforward: {sizes: [4]}, batch: {size: 16}, stop: {epochs: 40}}
+experiments:
+  text: {inputs: {text: [sentence]}, speakers: {min_rows: 1}}
+  whole:
+    inputs: {text: [sentence], audio: [logmel]}
+    context: {name: transformer, dim: 8, heads: 2, causal: false}
+    batch: {unit: dialogues, size: 4}
+  over-batch: {inputs: {text: [sentence], audio: [gpt2]}, fusion: {name: attention-over-batch, dim: 8}}
+  also: {inputs: {audio: [gpt2]}}
+"""
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    made = Shell(tmp_path, capsys)
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    return made
+
+
+@pytest.fixture(scope="module")
+def corner(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Utterances]:
+    folder = tmp_path_factory.mktemp("corner")
+    manifest = make_manifest(folder / "M.parquet", unlabelled=5)
+    make_store(folder / "store", manifest)
+    wave = EncoderSpec("audio", "wave", 1, "media", "sequence", (1,))
+    draw = np.random.default_rng(0)
+    sound = {
+        item: draw.standard_normal((200 + number, 1)).astype(np.float16) for number, item in enumerate(manifest.ids)
+    }
+    write_feature(folder / "store", wave, manifest, sound)
+    return Store(folder / "store"), read_utterances(manifest, ["train", "dev"])
+
+
+def experiment(**values: Any) -> Experiment:
+    return experiment_from_dict(
+        {"name": "x", "inputs": {"text": ["sentence"]}, "stop": {"epochs": 30}} | values, "test"
+    )
+
+
+def test_a_line_has_size_batch_badges_and_time(shell: Shell) -> None:
+    status, out, err = shell.ablate("--list", "--seeds", 3)
+    assert status == 0
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == ["text", "whole", "over-batch", "also"]
+    assert "batch 16 utterances  uses speaker names " in lines[0]
+    assert " weights " in lines[0]
+    assert " a seed  (its features are there)" in lines[0]
+    assert "batch 4 dialogues    full dialogue " in lines[1]
+    assert "sees its batch" in lines[2]
+    assert "weights" not in lines[2]
+    assert lines[2].endswith("lacks audio/gpt2)")
+    assert err.count("what is lacking is made by `erc extract --modality audio --encoder ENCODER") == 1
+    assert "for 2 of 4 experiments, 3 heads each, 1 at a time" in err
+    assert not (shell.folder / "runs").exists()
+
+
+def test_json_has_the_numbers(shell: Shell) -> None:
+    status, out, err = shell.ablate("--list", "--json", "--seeds", 2)
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    text, whole, over_batch, _ = document["experiments"]
+    missing, speakers = 8, 3 * 16  # a vector in place of a missing text; A, B and the others
+    assert text["parameters"] == missing + speakers + (8 + 1 + 16) * 4 + 4 + 4 * 3 + 3
+    assert text["seconds_a_seed"] > 0
+    assert document["seconds_at_most"] == pytest.approx(2 * (text["seconds_a_seed"] + whole["seconds_a_seed"]))
+    assert (over_batch["parameters"], over_batch["lacking"]) == (None, ["audio/gpt2"])
+    assert len(document["commands"]) == 1
+    document = json.loads(shell.ablate("--list", "--json", "--no-estimate")[1])
+    assert (document["experiments"][0]["parameters"], document["seconds_at_most"]) == (text["parameters"], None)
+    assert document["experiments"][0]["seconds_a_seed"] is None
+
+
+def test_a_part_that_does_not_fit_the_features_is_said(shell: Shell) -> None:
+    (shell.folder / "tiny.yaml").write_text(
+        "experiments: {x: {inputs: {text: [sentence]}, fusion: {name: attention, dim: 8, heads: 3}}}"
+    )
+    _, out, _ = shell.ablate("--list")
+    assert out.startswith("x ")
+    assert "heads" in out
+    assert "its features are there" not in out
+
+
+def test_without_a_suite_the_shipped_ones_are_listed(shell: Shell) -> None:
+    status, out, err = shell.erc("ablate", "--list")
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == shipped_suites()
+    assert "Heads on MELD's text" in out
+    assert [item["suite"] for item in json.loads(shell.erc("ablate", "--list", "--json")[1])] == shipped_suites()
+    status, _, err = shell.erc("ablate")
+    assert (status, "no SUITE is named" in err) == (2, True)
+
+
+def test_parameters_are_those_of_the_trained_head(shell: Shell) -> None:
+    document = json.loads(shell.ablate("--list", "--json", "--no-estimate")[1])
+    shell.ablate("--seeds", 1, "--only", "text", "--only", "whole")
+    for line in document["experiments"][:2]:
+        (result,) = shell.folder.glob(f"runs/{line['experiment']}-*/seed-0/result.json")
+        assert json.loads(result.read_text())["parameters"] == line["parameters"]
+
+
+@pytest.mark.parametrize("unit", ["utterances", "dialogues"])
+def test_a_slice_holds_whole_batches_and_every_class(corner: tuple[Store, Utterances], unit: Any) -> None:
+    part, share = slice_of(corner[1], Batch(unit=unit, size=2), 2)
+    train = part.rows("train")
+    assert len(train) == (4 if unit == "utterances" else 4 * 6)
+    assert share == pytest.approx(len(train) / 60)
+    assert len(part.rows("dev")) == np.ceil(share * 24)
+    assert set(part.labels) == {0, 1, 2}
+    assert slice_of(corner[1], Batch(unit=unit, size=64), 2)[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"batch": {"size": 15, "sampler": "class-balanced"}},
+        {"loss": ["spcl"], "batch": {"size": 8, "sampler": "spcl-curriculum"}},
+        {"optim": {"ema": 0.9}},
+        {"inputs": {"audio": ["wave"]}, "readers": {"audio": {"name": "waveform-mlp"}}},
+        {"context": {"name": "bclstm"}, "batch": {"unit": "dialogues", "size": 4}},
+    ],
+)
+def test_every_kind_of_training_is_timed(corner: tuple[Store, Utterances], values: dict[str, Any]) -> None:
+    store, utterances = corner
+    if "loss" in values:
+        values = values | {"loss": [{"name": name} for name in values["loss"]]}
+    made = experiment(feedforward={"sizes": [4]}, **values)
+    found = estimate(made, choose_features(store, made.inputs), utterances)
+    assert found.seconds is not None
+    assert 0 < found.seconds < 60
+
+
+def test_huge_heads_are_told_from_the_cost_of_a_weight(corner: tuple[Store, Utterances]) -> None:
+    """400 million weights: neither are they allocated nor is a step of them taken."""
+    store, utterances = corner
+    made = experiment(feedforward={"sizes": [20_000, 20_000]}, batch={"size": 60})
+    features = choose_features(store, made.inputs)
+    seconds_a_weight(60)
+    started = time.perf_counter()
+    found = estimate(made, features, utterances)
+    assert found.parameters > 400_000_000
+    assert found.seconds is not None
+    assert found.seconds > 30 * 400e6 * 1e-9  # one step an epoch, a nanosecond a weight
+    assert time.perf_counter() - started < found.seconds / 4
+    shared = experiment(fusion={"name": "attention", "dim": 8, "heads": 3})
+    with pytest.raises(ConfigError, match="heads"):
+        count_parameters(shared, features, utterances)
+
+
+def test_the_time_of_all_is_shared_by_the_processes() -> None:
+    def line(seconds: float | None) -> Line:
+        return Line("x", {}, [], None, "", [], 1, seconds)
+
+    listing = Listing([line(10.0), line(None), line(30.0)])
+    assert listing.seconds(5, 2) == 100.0
+    assert listing.seconds(1, 100) == 30.0
+    assert Listing([line(None)]).seconds(5, 1) is None
+    assert [duration(value) for value in (0.42, 12.4, 130, 9000)] == ["0.4 s", "12 s", "2.2 min", "2.5 h"]
+
+
+def test_badges() -> None:
+    dialogues = {"unit": "dialogues", "size": 4}
+    assert badges_of(experiment()) == []
+    assert badges_of(experiment(context={"name": "previous-turns"}, batch=dialogues)) == ["causal"]
