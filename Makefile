@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types coverage clean
+.PHONY: setup demo test lint types bench clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,9 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/head_training.py
 
 clean:
 	rm -rf $(VENV) demo
