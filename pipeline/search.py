@@ -51,7 +51,8 @@ class Search:
 
     @property
     def objective(self) -> str:
-        seeds = f"mean over {'seeds' if len(self.seeds) > 1 else 'seed'} {', '.join(map(str, self.seeds))}"
+        numbers = ", ".join(map(str, self.seeds))
+        seeds = f"mean over seeds {numbers}" if len(self.seeds) > 1 else f"seed {numbers}"
         if self.folding:
             return f"weighted F1 over {self.folding.count} folds of train, by {self.folding.by}, {seeds}"
         return f"dev weighted F1, {seeds}"

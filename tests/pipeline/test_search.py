@@ -170,7 +170,7 @@ def test_the_best_is_ready_for_train_and_tells_how_it_was_found(shell: SearchShe
     tuned = Run(target).experiment.tuned
     assert tuned is not None
     assert tuned.configurations_tried == shell.record()["configurations_tried"] == 3
-    assert tuned.selected_by == "dev weighted F1, mean over seed 0"
+    assert tuned.selected_by == "dev weighted F1, seed 0"
 
 
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
@@ -270,7 +270,7 @@ def test_folds_are_the_objective_and_dev_and_test_are_not_read(
     assert (status, err) == (0, "")
     record = json.loads(out)
     assert record == shell.record()
-    assert record["objective"] == "weighted F1 over 2 folds of train, by dialogue, mean over seed 0"
+    assert record["objective"] == "weighted F1 over 2 folds of train, by dialogue, seed 0"
     assert all(len(trial["values"]) == 2 for trial in record["trials"])
     assert {item.split("/")[1] for item in asked} == {"train"}
     assert len(asked) == 2 * 60  # normalised once a fold, for all trials
