@@ -123,7 +123,7 @@ def check_space(space: Sequence[Dimension], where: str, try_out: Callable[[list[
 
 def override_of(key: str, value: Any) -> str:
     """`KEY=VALUE` as a command line gives it, with the value as YAML on one line."""
-    text = yaml.safe_dump([value], default_flow_style=True, width=float("inf"), allow_unicode=True)
+    text = yaml.safe_dump([value], default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False)
     return f"{key}={text.strip().removeprefix('[').removesuffix(']')}"
 
 

@@ -116,7 +116,7 @@ def test_ends_and_choices_are_tried_on_the_experiment_first(shell: SearchShell) 
     [
         (1e-05, "x=1.0e-05"),
         ([256, 128], "x=[256, 128]"),
-        ({"name": "mean", "dim": 4}, "x={dim: 4, name: mean}"),
+        ({"name": "mean", "dim": 4}, "x={name: mean, dim: 4}"),
         (None, "x=null"),
         ("yes", "x='yes'"),
         (True, "x=true"),
