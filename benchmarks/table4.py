@@ -1,0 +1,138 @@
+"""The report's whole Table 4 on random features of MELD's size: how long each of its experiments takes.
+
+    python benchmarks/table4.py [--seeds 1] [--jobs 2] [--folder DIR]
+
+9,989 + 1,109 utterances; GPT-2 768, GloVe 50, wav2vec2 1536 (13 layers of it, too), ResNet-50 and RetinaFace 2048
+values, and waveforms at 8 kHz whose lengths are spread as MELD's are. The features say that they are random, and so do
+the scores: early stopping ends most heads after their first epochs, as it does on features that overfit. What is
+measured is the time per experiment and per epoch.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import polars as pl
+from timing import machine
+
+from features.cards import load_card
+from features.manifest import Manifest, build_manifest, read_manifest, write_manifest
+from features.spec import EncoderSpec
+from features.store import write_feature
+
+_SPLITS = {"train": 9_989, "dev": 1_109}
+_TURNS = 10
+_RATE_HZ, _LONGEST_SECONDS = 8_000, 2.27  # what the suite's waveform rows read at most
+_VECTORS = {
+    "gpt2": ("text", 768),
+    "glove": ("text", 50),
+    "wav2vec2-150k": ("audio", 1536),
+    "wav2vec2-200k": ("audio", 1536),
+    "wav2vec2-250k": ("audio", 1536),
+    "resnet50": ("visual", 2048),
+    "retinaface-resnet50": ("visual", 2048),
+}
+
+
+def generate(folder: Path) -> None:
+    """The manifest and the store, one feature at a time."""
+    write_manifest(make_manifest(), folder / "manifest.parquet")
+    manifest = read_manifest(folder / "manifest.parquet")
+    rng = np.random.default_rng(0)
+    for name, (modality, width) in _VECTORS.items():
+        spec = EncoderSpec(modality, name, 1, "text", "vector", (width,), weights="random")  # type: ignore[arg-type]
+        values = rng.standard_normal((len(manifest), width), dtype=np.float32)
+        write_feature(folder / "store", spec, manifest, dict(zip(manifest.ids, values, strict=True)))
+    layers = EncoderSpec("audio", "wav2vec2-layers", 1, "text", "stack", (13, 1536), weights="random")
+    stacks = {key: rng.standard_normal(layers.shape, dtype=np.float32) for key in manifest.ids}
+    write_feature(folder / "store", layers, manifest, stacks)
+    del stacks
+    waveform = EncoderSpec("audio", "waveform", 1, "text", "sequence", (1,), weights="random", stored_dtype="float16")
+    seconds = np.minimum(rng.lognormal(0.85, 0.7, len(manifest)), _LONGEST_SECONDS)  # MELD: median 2.3 s, mean 3.1 s
+    samples = {
+        key: (rng.standard_normal((max(1, round(length * _RATE_HZ)), 1), dtype=np.float32) * 0.1).astype(np.float16)
+        for key, length in zip(manifest.ids, seconds.tolist(), strict=True)
+    }
+    write_feature(folder / "store", waveform, manifest, samples)
+
+
+def make_manifest() -> Manifest:
+    card = load_card("meld")
+    count = sum(_SPLITS.values())
+    rng = np.random.default_rng(1)
+    frame = pl.DataFrame({"row": pl.int_range(count, eager=True)}).with_columns(
+        utterance_id=pl.format("random/{}", pl.col("row")),
+        dataset=pl.lit("meld"),
+        split=pl.when(pl.col("row") < _SPLITS["train"]).then(pl.lit("train")).otherwise(pl.lit("dev")),
+        turn=pl.col("row") % _TURNS,
+        speaker=pl.format("speaker {}", pl.col("row") % 3),
+        text=pl.format("What was said in row {}.", pl.col("row")),
+        label=pl.Series([card.labels[place] for place in rng.integers(len(card.labels), size=count)]),
+    )
+    dialogues = pl.format("random/{}/dia{}", pl.col("split"), pl.col("row") // _TURNS)
+    return build_manifest(frame.with_columns(dialogue_id=dialogues).drop("row"), card)
+
+
+def times(runs: Path, seeds: int) -> pl.DataFrame:
+    """One row an experiment, in the suite's order: seconds a seed, epochs, parameters."""
+    from heads.config import read_suite
+    from pipeline.runs import find_runs
+
+    found = {run.experiment.name: run for run in find_runs([runs])}
+    rows = []
+    for experiment in read_suite("table4").experiments:
+        results = [found[experiment.name].result(seed) for seed in range(seeds)]
+        rows.append(
+            {
+                "experiment": experiment.name,
+                "waveform": any("waveform" in names for names in experiment.inputs.values()),
+                "seconds": sum(item["train_seconds"] for item in results) / seeds,
+                "epochs": sum(item["epochs"] for item in results) / seeds,
+                "parameters": results[0]["parameters"],
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+@click.command()
+@click.option("--seeds", default=1, show_default=True)
+@click.option("--jobs", default=2, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Where the store and the runs are kept.")
+def main(seeds: int, jobs: int, folder: Path | None) -> None:
+    click.echo(machine())
+    with tempfile.TemporaryDirectory() as temporary:
+        place = folder or Path(temporary)
+        place.mkdir(parents=True, exist_ok=True)
+        if not (place / "store").is_dir():
+            started = time.perf_counter()
+            generate(place)
+            click.echo(f"generated in {time.perf_counter() - started:.0f} s")
+        started = time.perf_counter()
+        arguments = ["--store", str(place / "store"), "--manifest", str(place / "manifest.parquet")]
+        arguments += ["--out", str(place / "runs"), "--seeds", str(seeds), "--jobs", str(jobs)]
+        subprocess.run(
+            [sys.executable, "-c", "from pipeline.cli import main; main()", "ablate", "table4", *arguments], check=True
+        )
+        whole = time.perf_counter() - started
+        table = times(place / "runs", seeds)
+    for row in table.iter_rows(named=True):
+        each = row["seconds"] / row["epochs"]
+        click.echo(
+            f"{row['experiment']:28} {row['parameters']:>11,} parameters {row['seconds']:7.1f} s"
+            f" {row['epochs']:5.1f} epochs {each:6.2f} s each"
+        )
+    sums = table.group_by("waveform").agg(pl.col("seconds").sum(), pl.len()).sort("waveform")
+    for row in sums.iter_rows(named=True):
+        kind = "with the waveform" if row["waveform"] else "on cached vectors"
+        click.echo(f"{row['len']} experiments {kind}: {row['seconds']:.0f} s of training a seed, summed over processes")
+    click.echo(f"the whole suite with {seeds} seed(s) and {jobs} processes: {whole:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
