@@ -83,6 +83,8 @@ class Optim(Section):
     warmup: share of all steps during which the learning rate rises from 0
     clip:   largest norm of the gradient, or null
     ema:    decay of an exponential moving average of the weights, which is then what is scored and kept; or null
+    precision: of the head's matrix products in training: fp32, bf16 (mixed precision: weights, losses, AdamW and all
+            scoring stay fp32), or auto: bf16 where the device has units for it, else fp32
     """
 
     lr: Annotated[float, Field(gt=0)] = 1e-3
@@ -91,6 +93,7 @@ class Optim(Section):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
 
 
 class Stop(Section):

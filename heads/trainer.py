@@ -30,8 +30,9 @@ from heads.losses.decision import Decision
 from heads.metrics import weighted_f1
 from heads.model import Head, HeadShape, build_head
 from heads.objective import build_objective
+from heads.precision import products_in, resolve_precision
 from heads.predict import Predictor
-from heads.signals import LossTask
+from heads.signals import LossTask, Output
 from heads.utterances import UNLABELLED
 
 
@@ -49,13 +50,15 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trained:
-    """The head as it was after its best epoch on dev. Epochs count from 1; speakers: those it knows by name."""
+    """The head as it was after its best epoch on dev. Epochs count from 1; speakers: those it knows by name; precision:
+    that of its products in training, fp32 or bf16."""
 
     predictor: Predictor
     best_epoch: int
     history: tuple[Epoch, ...]
     seconds: float
     speakers: tuple[str, ...] = ()
+    precision: str = "fp32"
 
     @property
     def head(self) -> Head:
@@ -112,7 +115,8 @@ def train_head(
         model.load_state_dict(best_state)
     model.to("cpu").eval()
     predictor = Predictor(experiment, model.head, model.objective.decision)
-    return Trained(predictor, best_epoch, tuple(history), time.perf_counter() - started, speakers)
+    precision = resolve_precision(experiment.optim.precision, device)
+    return Trained(predictor, best_epoch, tuple(history), time.perf_counter() - started, speakers, precision)
 
 
 def warmup_epochs(experiment: Experiment) -> int:
@@ -178,6 +182,7 @@ def _epochs(
 ) -> Iterator[Epoch]:
     """Train one epoch after another and score dev after each."""
     optim = experiment.optim
+    precision = resolve_precision(optim.precision, str(examples.table.device))
     parameters = list(model.parameters())  # walking through the modules each step costs a tenth of a small head's step
     optimizer = _adamw(parameters, optim.lr, optim.weight_decay)
     trainable = examples.trainable() if experiment.batch.unit == "dialogues" else None
@@ -196,7 +201,7 @@ def _epochs(
             count = len(places) if learnt is None else int(learnt.sum())
             if not count:  # dialogues without any label or input
                 continue
-            value = _loss(model, examples, places, learnt)
+            value = _loss(model, examples, places, learnt, precision)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             if optim.clip is not None:
@@ -217,9 +222,15 @@ def _epochs(
         yield Epoch(number, train_loss, dev_loss, dev_f1, rate, time.perf_counter() - started)
 
 
-def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor | None) -> Tensor:
-    """The loss of one batch over its trainable utterances: those where `learnt`, bool [b], is True; None: all."""
-    output, targets = model.head(examples.table.select(places)), examples.targets.select(places)
+def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor | None, precision: str) -> Tensor:
+    """The loss of one batch over its trainable utterances: those where `learnt`, bool [b], is True; None: all.
+
+    precision: of the head's matrix products, fp32 or bf16; the loss itself is always float32
+    """
+    with products_in(precision, examples.table.device):
+        output = model.head(examples.table.select(places))
+    output = Output(output.logits.float(), output.hidden.float())
+    targets = examples.targets.select(places)
     if learnt is not None:
         output, targets = output.select(learnt), targets.select(learnt)
     value: Tensor = model.objective(output, targets)

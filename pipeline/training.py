@@ -124,6 +124,7 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> d
         "parameters": num_parameters(trained.head),
         "dev_weighted_f1": trained.dev_weighted_f1,
         "device": task.device,
+        "precision": trained.precision,
     }
     write_json(folder / "result.json", result)
     return result

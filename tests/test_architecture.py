@@ -16,10 +16,10 @@ HEAVY = ("torch", "transformers", "torchvision", "cv2", "librosa", "av", "sklear
 
 # What each top-level package may import of the others; heads may use only these parts of features.
 ALLOWED = {"features": {"features"}, "heads": {"features", "heads"}, "pipeline": {"features", "heads", "pipeline"}}
-HEADS_MAY_USE = {"cards", "digests", "errors", "files", "manifest", "spec", "store"}
+HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", "spec", "store"}
 # Within features, lower rooms do not know higher ones.
 LAYERS = [
-    {"errors", "digests", "files"},
+    {"errors", "digests", "files", "hardware"},
     {"cards", "schema", "sources", "manifest", "spec"},
     {
         "store",

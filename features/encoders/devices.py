@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from features.errors import UsageError, nearest
+from features.hardware import has_bf16_units
 from features.spec import DTYPES
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _CUDA = re.compile(r"cuda(?::(\d+))?")
-_AMPERE = (8, 0)  # the first compute capability with bf16 units
-_CPUINFO = Path("/proc/cpuinfo")
+_BF16_FLAGS = ("amx_bf16",)  # avx512_bf16 has not been measured with whole encoders
 _OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
     "CUDA error: out of memory",
@@ -58,7 +57,7 @@ def resolve_dtype(dtype: str, device: str) -> str:
     Raises UsageError for a name of another form.
     """
     if dtype == "auto":
-        return "bf16" if _has_bf16_units(device) else "fp32"
+        return "bf16" if has_bf16_units(device, _BF16_FLAGS) else "fp32"
     if dtype not in DTYPES:
         raise UsageError(f"no dtype {dtype!r}: {nearest(dtype, ('auto', *DTYPES))}")
     return dtype
@@ -153,21 +152,3 @@ def _cuda_count() -> tuple[int, str]:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     said = f" ({str(caught[0].message).split('. ')[0].strip()})" if caught else ""
     return count, f"torch finds no CUDA GPU{said}"
-
-
-def _has_bf16_units(device: str) -> bool:
-    if device == "cpu":
-        return _cpu_has_amx()
-    import torch
-
-    capability: tuple[int, int] = torch.cuda.get_device_capability(device)
-    return capability >= _AMPERE
-
-
-def _cpu_has_amx() -> bool:
-    """Whether Linux lists AMX tiles with bf16 for this CPU; without such a list, no."""
-    try:
-        text = _CPUINFO.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return re.search(r"^flags\s*:.*\bamx_bf16\b", text, re.MULTILINE) is not None

@@ -13,6 +13,7 @@ from torch.nn import functional
 from heads.context.steps import Steps
 from heads.dropout import Dropout
 from heads.layout import Layout
+from heads.precision import in_float32
 
 
 class BiLSTM(nn.Module):
@@ -55,6 +56,7 @@ class BiLSTM(nn.Module):
             nn.LSTM(width if place == 0 else self.width, units, bidirectional=not causal) for place in range(layers)
         )
 
+    @in_float32
     def forward(self, fused: Tensor, layout: Layout) -> Tensor:
         for layer in self.layers:
             fused = _stepped(cast(nn.LSTM, layer), self.dropout(fused), layout, self.activate)

@@ -13,6 +13,7 @@ from heads.context.gru import GRUCells
 from heads.context.steps import Steps
 from heads.dropout import Dropout
 from heads.layout import Layout
+from heads.precision import in_float32
 
 States = Annotated[int, Field(ge=1, le=1 << 14)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -71,6 +72,7 @@ class DialogueRNN(nn.Module):
         self.state_dropout = Dropout(state_dropout)
         self.emotion_dropout = Dropout(emotion_dropout)
 
+    @in_float32
     def forward(self, fused: Tensor, layout: Layout) -> Tensor:
         directions = [Steps.of(layout)] if self.causal else [Steps.of(layout), Steps.of(layout, backwards=True)]
         stepped = self._emotions(self._parties(fused, layout, directions), directions[0].sizes)

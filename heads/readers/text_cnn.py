@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from heads.dropout import Dropout
+from heads.precision import in_float32
 from heads.readers.shapes import vector_width
 from heads.sequences import Sequences
 
@@ -52,6 +53,7 @@ class TextCNN(nn.Module):
         self.dropout = Dropout(dropout)
         self.width = size
 
+    @in_float32
     def forward(self, values: Sequences) -> Tensor:
         spaced, starts, lengths = self._spaced(values)
         maxima = []

@@ -11,12 +11,14 @@ import pytest
 import torch
 from head_factory import LABELS, experiment, head_data
 
+from features import hardware
 from features.errors import ManifestError, TrainingError
 from heads.checkpoint import InputFeature, TrainedHead, read_checkpoint, write_checkpoint
 from heads.data import HeadData
 from heads.examples import Examples
 from heads.experiment import Experiment
 from heads.metrics import weighted_f1
+from heads.precision import resolve_precision
 from heads.trainer import Trained, _Scored, learning_rate_factor, train_head
 
 QUICK: dict[str, Any] = {
@@ -86,6 +88,32 @@ def test_a_head_learns_what_is_there_to_learn(name: str) -> None:
     assert trained.dev_weighted_f1 > 0.6  # always the most frequent of three classes: below 0.25
     assert trained.history[-1].train_loss < trained.history[0].train_loss
     assert trained.dev_weighted_f1 == max(epoch.dev_weighted_f1 for epoch in trained.history)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_kind_of_head_learns_in_bfloat16(name: str) -> None:
+    data = head_data(train=300, dev=100, missing=0.1)
+    chosen = learner(name)
+    half = replace(chosen, optim=chosen.optim.model_copy(update={"precision": "bf16"}))
+    trained, whole = train_head(half, data, seed=0), train_head(chosen, data, seed=0)
+    assert trained.dev_weighted_f1 == pytest.approx(whole.dev_weighted_f1, abs=0.1)  # always one class: below 0.25
+    assert {tensor.dtype for tensor in trained.head.state_dict().values() if tensor.is_floating_point()} == {
+        torch.float32
+    }
+    assert trained.history[0].train_loss != whole.history[0].train_loss
+    assert trained.history[0].train_loss == pytest.approx(whole.history[0].train_loss, rel=0.05)
+    again = train_head(half, data, seed=0)
+    assert torch.equal(weights(trained), weights(again))
+
+
+def test_auto_precision_is_bf16_where_there_are_units_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(hardware, "_CPUINFO", cpuinfo)
+    assert resolve_precision("auto", "cpu") == "fp32"
+    for flags, precision in (("avx2 avx512f", "fp32"), ("avx512f avx512_bf16", "bf16"), ("amx_bf16", "bf16")):
+        cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags} vme\n")
+        assert resolve_precision("auto", "cpu") == precision
+    assert [resolve_precision(name, "cpu") for name in ("fp32", "bf16")] == ["fp32", "bf16"]
 
 
 def test_the_same_seed_gives_the_same_bits_and_leaves_the_callers_generator_and_threads() -> None:

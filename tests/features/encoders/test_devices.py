@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from features.encoders import devices, text
+from features import hardware
+from features.encoders import text
 from features.encoders.devices import (
     MemoryBatches,
     is_out_of_memory,
@@ -69,7 +70,7 @@ def test_auto_dtype_is_bf16_where_there_are_units_for_it(
     assert resolve_dtype("auto", "cuda") == "bf16"
     assert resolve_dtype("auto", "cuda:1") == "fp32"
     cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.setattr(devices, "_CPUINFO", cpuinfo)
+    monkeypatch.setattr(hardware, "_CPUINFO", cpuinfo)
     assert resolve_dtype("auto", "cpu") == "fp32"
     cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n")
     assert resolve_dtype("auto", "cpu") == "bf16"
