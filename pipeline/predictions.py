@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def prediction_frame(data: HeadData, rows: np.ndarray, probabilities: np.ndarray) -> pl.DataFrame:
-    """One line an utterance: utterance_id, gold (null where unlabelled), predicted, p_LABEL (float32, in label order),
-    no_input, missing (the modalities without any of their features).
+    """One line an utterance: utterance_id, dialogue_id, gold (null where unlabelled), predicted, p_LABEL (float32, in
+    label order), no_input, missing (the modalities without any of their features).
 
     rows: int [m], positions in data; probabilities: float32 [m, c].
     """
@@ -29,6 +29,7 @@ def prediction_frame(data: HeadData, rows: np.ndarray, probabilities: np.ndarray
     return pl.DataFrame(
         {
             "utterance_id": [utterances.ids[row] for row in rows],
+            "dialogue_id": [utterances.dialogue_ids[row] for row in rows],
             "gold": [names[label] if label >= 0 else None for label in utterances.labels[rows]],
             "predicted": [names[place] for place in probabilities.argmax(axis=1)],
             **{f"p_{name}": probabilities[:, place].astype(np.float32) for place, name in enumerate(names)},
