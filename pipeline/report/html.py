@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 import jinja2
 from markupsafe import Markup
 
-from pipeline.report import facts, leaderboard, provenance, words
+from pipeline.report import facts, leaderboard, provenance, tables, words
 from pipeline.report.drawing import Drawing
 from pipeline.report.figures import key_of
+from pipeline.report.findings import spans_zero
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import Score
 from pipeline.report.scale import standing
@@ -33,6 +34,7 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
     environment.filters |= {
         name: getattr(words, name)
         for name in ("percent", "score", "points", "count", "magnitude", "seconds", "reasons", "share")
+        + ("interval", "point_interval", "p_value", "rate", "size")
     }
     script = environment.get_template("sort.js.jinja").render()
     style = environment.get_template("style.css.jinja").render()
@@ -45,12 +47,22 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
         script_hash=f"sha256-{digest}",
         style=style,
         headline=headline_markup,
+        others=other_markup,
+        baseline_status=facts.baseline_status,
+        questions_note=facts.questions_note,
+        cost_note=facts.COST_NOTE,
+        training_text=facts.training_text,
+        against_baseline=tables.against_baseline,
+        slice_tables=tables.slice_tables,
+        spans_zero=spans_zero,
         badges=facts.badges,
         baseline_note=facts.baseline_note,
         random_warning=facts.random_warning,
         synthetic_warning=facts.SYNTHETIC_WARNING,
         breakable=breakable,
         cell=score_cell,
+        column_text=words.column_text,
+        deviation_text=words.deviation_text,
         drawings=drawings,
         key_of=key_of,
         standing=standing,
@@ -73,9 +85,17 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
 
 def headline_markup(corpus: Corpus) -> Markup:
     """The first sentence, its numbers set apart."""
+    return _sentence(facts.headline_parts(corpus))
+
+
+def other_markup(corpus: Corpus) -> list[Markup]:
+    """A sentence for each other split."""
+    return [_sentence(parts) for parts in facts.other_parts(corpus)]
+
+
+def _sentence(parts: Sequence[tuple[str, bool]]) -> Markup:
     return Markup("").join(
-        Markup("<b>{}</b>").format(text) if strong else Markup("<span>{}</span>").format(text)
-        for text, strong in facts.headline_parts(corpus)
+        Markup("<b>{}</b>").format(text) if strong else Markup("<span>{}</span>").format(text) for text, strong in parts
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from features.errors import ErcError
 from pipeline.report import facts
+from pipeline.report.evidence import with_findings
 from pipeline.report.figures import drawings_of
 from pipeline.report.html import html_report
 from pipeline.report.leaderboard import Corpus, corpora_of, leaderboard_csv
@@ -39,7 +40,7 @@ def write_report(runs: Path, out: Path) -> Written:
     Raises RunError where no run can be read, ErcError where `out` cannot be written.
     """
     found = read_runs(runs)
-    corpora = corpora_of(found)
+    corpora = [with_findings(corpus) for corpus in corpora_of(found)]
     notes = [f"Skipped run {item.folder}: {item.problem}." for item in found.unreadable]
     notes += found.notes
     if len(corpora) > 1:
