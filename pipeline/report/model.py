@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,6 +29,27 @@ class Score(_Part):
     mean: Fraction
     std: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     values: tuple[Fraction, ...]
+
+
+class Spread(_Part):
+    """A finite number of at least 0 over seeds, as Score has fractions."""
+
+    mean: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    std: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    values: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+
+
+class ReliabilityBin(_Part):
+    """Predictions whose highest probability is within [lower, upper], of all seeds together.
+
+    confidence: mean of that probability; accuracy: share that is right; both None where there is no such prediction
+    """
+
+    lower: Fraction
+    upper: Fraction
+    count: Count
+    confidence: Fraction | None = None
+    accuracy: Fraction | None = None
 
 
 class ClassScores(_Part):
@@ -76,6 +98,8 @@ class Metrics(_Part):
     """metrics-SPLIT.json: the scores of one experiment on one split.
 
     confusion: [gold][predicted] counts, summed over seeds; rows and columns in the order of `labels`
+    negative_log_likelihood: nats per utterance
+    calibration_error: expected calibration error (Guo et al. 2017, eq. 3)
     """
 
     split: str
@@ -89,6 +113,9 @@ class Metrics(_Part):
     per_class_f1: dict[str, Score]
     per_class: dict[str, ClassScores] = {}
     confusion: tuple[tuple[Count, ...], ...]
+    negative_log_likelihood: Spread | None = None
+    calibration_error: Spread | None = None
+    reliability: tuple[ReliabilityBin, ...] = ()
     baselines: dict[str, BaselineScores] = {}
     coverage: dict[str, Coverage] = {}
     no_input: Count = 0
@@ -210,6 +237,7 @@ class Run:
     """One experiment of one configuration.
 
     folder:     name of its folder, which is unique among the runs of a report
+    path:       the folder itself; None where the run was not read from one
     metrics:    split -> Metrics
     results:    the seeds that are done
     unfinished: seeds that were started and are not done
@@ -223,6 +251,7 @@ class Run:
     results: tuple[SeedResult, ...] = ()
     unfinished: tuple[int, ...] = ()
     curves: tuple[Curve, ...] = ()
+    path: Path | None = None
 
     @property
     def manifest(self) -> ManifestFacts:
@@ -293,6 +322,7 @@ class Suite(_Part):
     """suite-NAME.json, beside the runs: which run folder answers for which experiment, and the suite's questions.
 
     duplicates: experiment -> the equal one that was trained in its place
+    baseline:   the experiment that others are measured against
     """
 
     suite: str
@@ -300,6 +330,7 @@ class Suite(_Part):
     runs: dict[str, str] = {}
     duplicates: dict[str, str] = {}
     contrasts: tuple[Contrast, ...] = ()
+    baseline: str | None = None
 
 
 @dataclass(frozen=True)
