@@ -113,6 +113,23 @@ def hint(artist: Artist, text: str) -> None:
     artist.set_gid(_HINT + plain(text))
 
 
+def beside(
+    axes: Axes, side: int, y: float, right: float, text: str, color: str, size: float = 12, up: float = 0
+) -> None:
+    """Text that ends `right` pixels after the left (0) or right (1) side of the axes, `up` pixels over a value."""
+    axes.annotate(
+        text,
+        (side, y),
+        (right, up),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        ha="right",
+        va="center_baseline",
+        color=color,
+        fontsize=size,
+    )
+
+
 def plain(text: str) -> str:
     """Text on one line, without the characters that XML cannot hold."""
     return _UNDRAWABLE.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -88,6 +88,14 @@ class Corpus:
         return [_headline(self.selected.metrics[split]) for split in ordered_splits(self.selected.metrics)]
 
     @cached_property
+    def baseline(self) -> Run | None:
+        """The run that the suite names as its baseline: of the selected run's suite, if that names one."""
+        by_folder = {run.folder: run for run in self.runs}
+        named = [suite for suite in self.suites if suite.baseline and suite.runs.get(suite.baseline) in by_folder]
+        named.sort(key=lambda suite: self.runs[0].folder not in suite.runs.values())
+        return by_folder[named[0].runs[named[0].baseline or ""]] if named else None
+
+    @cached_property
     def columns(self) -> list[Column]:
         """Macro F1, accuracy and the F1 of each label."""
         return [
