@@ -162,16 +162,13 @@ class _Work:
 
     def _answer(self, suite: Suite, contrast: Contrast, a: Run | None, b: Run | None) -> Answer:
         answer = Answer(suite.title or suite.suite, contrast, a, b)
-        lacking = [name for name, run in ((contrast.a, a), (contrast.b, b)) if run is None]
-        unscored = [name for name, run in ((contrast.a, a), (contrast.b, b)) if run and not run.dev]
+        arms = ((contrast.a, a), (contrast.b, b))
+        lacking = [name for name, run in arms if run is None]
+        unscored = [name for name, run in arms if run and not run.dev]
         if lacking:
-            return replace(
-                answer, trouble=f"{listed(lacking)} {'is' if len(lacking) == 1 else 'are'} not among the runs"
-            )
+            return replace(answer, trouble=f"not among the runs: {listed(lacking)}")
         if unscored:
-            return replace(
-                answer, trouble=f"{listed(unscored)} {'has' if len(unscored) == 1 else 'have'} no dev scores"
-            )
+            return replace(answer, trouble=f"no dev scores: {listed(unscored)}")
         if a is None or b is None or a is b:
             return replace(answer, trouble="both are one and the same configuration")
         try:

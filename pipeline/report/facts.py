@@ -23,8 +23,8 @@ SYNTHETIC_WARNING = (
 
 COST_NOTE = (
     "All splits in the store. Decode: seconds of all decoding processes together, preparing included; what a clip took "
-    "is told to each feature that it was decoded for. Encode: seconds of the encoding device. Utterances/s: embedded ones "
-    "by that time, where it is at least a twentieth of a second."
+    "is told to each feature that it was decoded for. Encode: seconds of the encoding device. Utterances/s: embedded "
+    "ones by that time, where it is at least a twentieth of a second."
 )
 
 
@@ -64,12 +64,8 @@ def headline_parts(corpus: Corpus) -> list[tuple[str, bool]]:
 
 def other_parts(corpus: Corpus) -> list[list[tuple[str, bool]]]:
     """The same of each other split that the selected run was scored on, a sentence each."""
-    return [
-        [(f"On {line.split}{', which chose it' if line.split == SELECTION_SPLIT else ''}: ", False)]
-        + [*_on_split(corpus, line, named=False), (".", False)]
-        for line in corpus.headlines
-        if line is not corpus.main
-    ]
+    others = [line for line in corpus.headlines if line is not corpus.main]
+    return [[(_opening(line.split), False), *_on_split(corpus, line, named=False), (".", False)] for line in others]
 
 
 def headline_text(corpus: Corpus) -> str:
@@ -116,6 +112,10 @@ def baseline_note(name: str, corpus: Corpus) -> str:
     return known.get(name, "looks at no input")
 
 
+def _opening(split: str) -> str:
+    return f"On {split}, which chose it: " if split == SELECTION_SPLIT else f"On {split}: "
+
+
 def tried_text(corpus: Corpus) -> str:
     """`14 configurations`, and how many a search tried before it chose one of them."""
     searched = [run.searched for run in corpus.runs if run.searched]
@@ -154,9 +154,9 @@ def questions_note(corpus: Corpus) -> str:
         return "No contrast could be tested: each row says why."
     parts = [
         "Difference of mean weighted F1 on dev, A less B, in points. Interval: 95%, of "
-        f"{count(compared.replicates)} resamples of the {plural(compared.dialogues, 'dialogue')}, each with one seed an "
-        "arm. p: of swapping whole dialogues between the arms; Holm's adjusts it for the answered contrasts of the suite. "
-        "A difference counts as shown where its interval leaves out zero and its adjusted p is below 0.05. "
+        f"{count(compared.replicates)} resamples of the {plural(compared.dialogues, 'dialogue')}, with one seed of "
+        "each arm. p: of swapping whole dialogues between the arms; Holm's adjusts it for the suite's answered "
+        "contrasts. A difference counts as shown where its interval leaves out zero and its adjusted p is below 0.05. "
         "“No difference shown” is not “no difference”: whatever lies in the interval remains possible."
     ]
     if any(len(run.dev.seeds) == 1 for answer in answers for run in (answer.a, answer.b) if run and run.dev):

@@ -21,6 +21,11 @@ from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import Score
 from pipeline.report.scale import standing
 
+_FILTERS = (
+    *("percent", "score", "points", "interval", "point_interval", "p_value"),
+    *("count", "magnitude", "size", "seconds", "rate", "reasons", "share"),
+)
+
 
 def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], folder_notes: Sequence[str] = ()) -> str:
     """The page. `folder_notes` concern the folder of runs: what was skipped and why."""
@@ -31,11 +36,7 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        name: getattr(words, name)
-        for name in ("percent", "score", "points", "count", "magnitude", "seconds", "reasons", "share")
-        + ("interval", "point_interval", "p_value", "rate", "size")
-    }
+    environment.filters |= {name: getattr(words, name) for name in _FILTERS}
     script = environment.get_template("sort.js.jinja").render()
     style = environment.get_template("style.css.jinja").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

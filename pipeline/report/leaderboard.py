@@ -6,7 +6,7 @@ Dev selects and dev marks what is best in a column; a score on test never moves 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -79,7 +79,7 @@ class Corpus:
     runs: tuple[Run, ...]
     test_reads: tuple[TestRead, ...] = ()
     suites: tuple[Suite, ...] = ()
-    findings: Findings = Findings()
+    findings: Findings = field(default_factory=Findings)
 
     @property
     def dataset(self) -> str:
