@@ -17,7 +17,7 @@ from pipeline.report.words import listed, plural
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipeline.comparison import Comparison, Difference, Interval
+    from pipeline.comparison.compare import Comparison, Difference, Interval
 
 _COLUMNS = ("utterance_id", "dialogue_id", "gold", "predicted")
 _FEW_DIALOGUES = 30
@@ -113,7 +113,7 @@ class _Work:
 
     def answers(self, suite: Suite) -> list[Answer]:
         """What dev says to each of a suite's contrasts; Holm over those that have an answer."""
-        from pipeline.comparison import holm
+        from pipeline.comparison.holm import holm
 
         found = [self._answer(suite, *contrast) for contrast in self.corpus.contrasts_of(suite)]
         adjusted = iter(holm([answer.comparison.p_value for answer in found if answer.comparison]))
@@ -124,7 +124,7 @@ class _Work:
 
     def compare(self, a: Run, b: Run, split: str) -> Comparison:
         """a - b. Raises RunError where predictions are lacking, differ from the metrics, or are of other utterances."""
-        from pipeline.comparison import compare
+        from pipeline.comparison.compare import compare
 
         comparison = compare(self.frames(a, split), self.frames(b, split), self.corpus.labels)
         known = a.metrics[split].weighted_f1.mean - b.metrics[split].weighted_f1.mean
@@ -139,7 +139,7 @@ class _Work:
         return self._frames[key]
 
     def _judge_alone(self, run: Run, split: str) -> None:
-        from pipeline.comparison import margin_interval, score_interval
+        from pipeline.comparison.compare import margin_interval, score_interval
 
         frames, labels, metrics = self.frames(run, split), self.corpus.labels, run.metrics[split]
         margin = margin_interval(frames, self.corpus.constant, labels)
@@ -150,7 +150,7 @@ class _Work:
         dialogues = next(iter(frames.values()))["dialogue_id"].n_unique()
         if dialogues < _FEW_DIALOGUES:
             self.notes.append(
-                f"{split} has {plural(dialogues, 'dialogue')}: intervals from so few are rough, and more likely too narrow"
+                f"{split} has {plural(dialogues, 'dialogue')}: intervals from so few are rough, and likelier too narrow"
                 " than too wide."
             )
         if named is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.report.findings import spans_zero
+from pipeline.report.findings import LEVEL, spans_zero
 from pipeline.report.leaderboard import Corpus, Headline
 from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT
 from pipeline.report.provenance import context_of, modality_coverage
@@ -14,7 +14,7 @@ from pipeline.report.words import count, interval, listed, percent, plural, poin
 from pipeline.tables import seconds_text
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Interval
+    from pipeline.comparison.compare import Interval
 
 SYNTHETIC_WARNING = (
     "These utterances were generated to test the plumbing. No score on this page says anything about emotion "
@@ -153,11 +153,12 @@ def questions_note(corpus: Corpus) -> str:
     if compared is None:
         return "No contrast could be tested: each row says why."
     parts = [
-        "Difference of mean weighted F1 on dev, A less B, in points. Interval: 95%, of "
+        "A − B: difference of the means over seeds of weighted F1 on dev, in points. Interval: 95%, of "
         f"{count(compared.replicates)} resamples of the {plural(compared.dialogues, 'dialogue')}, with one seed of "
-        "each arm. p: of swapping whole dialogues between the arms; Holm's adjusts it for the suite's answered "
-        "contrasts. A difference counts as shown where its interval leaves out zero and its adjusted p is below 0.05. "
-        "“No difference shown” is not “no difference”: whatever lies in the interval remains possible."
+        "either arm: what one training of each may differ by. p: of the means, by swapping whole dialogues between "
+        "the arms; Holm's adjusts it for the suite's answered contrasts. A is called higher, or B, where Holm's p is "
+        "below 0.05, and higher on average where the interval holds zero all the same. “No difference shown” is not "
+        "“no difference”: whatever lies in the interval remains possible."
     ]
     if any(len(run.dev.seeds) == 1 for answer in answers for run in (answer.a, answer.b) if run and run.dev):
         parts.append("Where an arm has one seed, the interval knows nothing of how much another seed would change.")
@@ -173,20 +174,21 @@ def _on_split(corpus: Corpus, line: Headline, named: bool = True) -> list[tuple[
         parts.append((f" (95% interval over dialogues {interval(findings.intervals[split])})", False))
     if line.baseline is not None and line.margin is not None:
         margin = findings.margins.get(split)
-        parts += [(", ", False), *_points_from(line.margin, line.baseline, margin.interval if margin else None)]
+        parts += [(", ", False), *_points_from(line.margin, line.baseline, margin.interval if margin else None, None)]
     run, other = corpus.selected, corpus.baseline
     if run is None or other is None or other is run or split not in other.metrics:
         return parts
     found = findings.over_baseline.get(split)
+    bounds, p = (found.weighted_f1.interval, found.p_value) if found else (None, None)
     over = line.score.mean - other.metrics[split].weighted_f1.mean
     called = f"the baseline {corpus.names[other.folder]}" if named else "the baseline"
-    return [*parts, (" and ", False), *_points_from(over, called, found.weighted_f1.interval if found else None)]
+    return [*parts, (" and ", False), *_points_from(over, called, bounds, p)]
 
 
-def _points_from(value: float, what: str, bounds: Interval | None) -> list[tuple[str, bool]]:
+def _points_from(value: float, what: str, bounds: Interval | None, p: float | None) -> list[tuple[str, bool]]:
     side = "above" if value >= 0 else "below"
     parts = [(percent(abs(value)), True), (f" points {side} {what}", False)]
     if bounds is None:
         return parts
-    doubt = ", so no difference is shown" if spans_zero(bounds) else ""
-    return [*parts, (f" ({point_interval(bounds)}{doubt})", False)]
+    doubt = spans_zero(bounds) and (p is None or p >= LEVEL)
+    return [*parts, (f" ({point_interval(bounds)}{', so no difference is shown' if doubt else ''})", False)]

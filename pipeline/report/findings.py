@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.report.model import Contrast, FeatureUse, Run
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Comparison, Difference, Interval
+    from pipeline.comparison.compare import Comparison, Difference, Interval
 
 LEVEL = 0.05
 _SHORTEST = 0.05  # seconds; the tables show tenths
@@ -34,21 +34,25 @@ class Answer:
 
     @property
     def verdict(self) -> str:
-        """A difference counts as shown where its interval leaves out zero and its adjusted p is below 0.05."""
+        """A difference counts as shown where its adjusted p is below 0.05.
+
+        p is of the means over seeds, the interval of one training of each arm: where the interval holds zero all the
+        same, the words say that the difference is one of averages.
+        """
         if self.comparison is None or self.adjusted is None:
             return f"not answered: {self.trouble}"
-        difference = self.comparison.weighted_f1
-        if spans_zero(difference.interval):
-            return "no difference shown"
-        if self.adjusted >= LEVEL:
-            return (
-                f"no difference shown, with {self.family} questions asked" if self.family > 1 else "no difference shown"
-            )
-        return "A is higher" if difference.value > 0 else "B is higher"
+        difference, alone = self.comparison.weighted_f1, not spans_zero(self.comparison.weighted_f1.interval)
+        if self.adjusted < LEVEL:
+            higher = f"{'A' if difference.value > 0 else 'B'} is higher"
+            return higher if alone else f"{higher} on average"
+        if alone and self.family > 1:
+            return f"no difference shown, with {self.family} questions asked"
+        return "no difference shown"
 
     @property
-    def shown(self) -> bool:
-        return self.verdict.endswith("is higher")
+    def higher(self) -> str:
+        """The arm that is shown to be higher, `A` or `B`; empty where none is."""
+        return self.verdict[0] if " is higher" in self.verdict else ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pipeline.report.leaderboard import Corpus, modalities_of
 from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT, Metrics, Run, Score, SliceScores
 
 if TYPE_CHECKING:
-    from pipeline.comparison import Difference, Interval
+    from pipeline.comparison.compare import Difference, Interval
 
 _BY_MODALITY = "input"  # slices of this group are of what a run reads, so runs of other modalities have others
 GROUPS = {
