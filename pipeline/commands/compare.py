@@ -75,7 +75,8 @@ def command(
         _contrasts(runs[0], split, replicates, as_json)
         return
     if len(runs) != 2:
-        raise UsageError(f"{len(runs)} runs are given: give two, or one folder of runs with a suite's record")
+        given_runs = "one run is" if len(runs) == 1 else f"{len(runs)} runs are"
+        raise UsageError(f"{given_runs} given: give two, or one folder of runs with a suite's record")
     _pair(runs[0], runs[1], split, replicates, _SHOWN if flipped is None else flipped, out, mcnemar, as_json)
 
 

@@ -48,8 +48,8 @@ def compare(a: Frames, b: Frames, labels: Sequence[str], *, replicates: int = RE
     """Compare two runs' predictions of one split.
 
     The intervals are of a paired bootstrap: each replicate draws dialogues with replacement, the same for both arms,
-    and one seed of each arm. They answer for another sample of dialogues and for one training of each arm. The p-value is
-    of `permutation.swap_p_value`. Equal input gives equal numbers; the order of rows and of seeds does not matter.
+    and one seed of each arm. They answer for another sample of dialogues and for one training of each arm. The p-value
+    is of `permutation.swap_p_value`. Equal input gives equal numbers; the order of rows and of seeds does not matter.
 
     Raises RunError where the two are not of the same labelled utterances, or as `counts.read_arm`; UsageError for less
     than one replicate.
