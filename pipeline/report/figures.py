@@ -71,6 +71,15 @@ def _architecture(key: str, run: Run, name: str) -> Drawing | None:
         return None
 
 
+def architecture_problem(run: Run) -> str | None:
+    """Why the run has no architecture figure."""
+    try:
+        architecture_of(run)
+    except ErcError as error:
+        return str(error)
+    return None
+
+
 def key_of(number: int, kind: str, split: str, position: int) -> str:
     """Key of a figure of one split; a split whose name suits no file goes by its position."""
     return f"{number}-{kind}-{split if split.isalnum() else f'split{position}'}"

@@ -15,14 +15,23 @@ from markupsafe import Markup
 
 from pipeline.report import facts, leaderboard, provenance, words
 from pipeline.report.drawing import Drawing
-from pipeline.report.figures import key_of
+from pipeline.report.figures import architecture_problem, key_of
+from pipeline.report.hardest import Hardest
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import Score
 from pipeline.report.scale import standing
 
+_SCRIPTS = ("sort.js.jinja", "filter.js.jinja")
+_STYLES = ("style.css.jinja", "hardest.css.jinja")
 
-def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], folder_notes: Sequence[str] = ()) -> str:
-    """The page. `folder_notes` concern the folder of runs: what was skipped and why."""
+
+def html_report(
+    corpora: Sequence[Corpus],
+    drawings: Mapping[str, Drawing],
+    folder_notes: Sequence[str] = (),
+    hardest: Sequence[Hardest | None] | None = None,
+) -> str:
+    """The page. `folder_notes` concern the folder of runs: what was skipped and why; `hardest` are of each corpus."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report", ""),
         autoescape=True,
@@ -34,8 +43,9 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
         name: getattr(words, name)
         for name in ("percent", "score", "points", "count", "magnitude", "seconds", "reasons", "share")
     }
-    script = environment.get_template("sort.js.jinja").render()
-    style = environment.get_template("style.css.jinja").render()
+    script, style = (
+        "".join(environment.get_template(name).render() for name in names) for names in (_SCRIPTS, _STYLES)
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.jinja").render(
         corpora=corpora,
@@ -52,6 +62,8 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
         breakable=breakable,
         cell=score_cell,
         drawings=drawings,
+        hardest=[None] * len(corpora) if hardest is None else list(hardest),
+        architecture_problem=architecture_problem,
         key_of=key_of,
         standing=standing,
         plural=words.plural,
