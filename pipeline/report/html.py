@@ -22,7 +22,7 @@ from pipeline.report.model import Score
 from pipeline.report.scale import standing
 
 _SCRIPTS = ("sort.js.jinja", "filter.js.jinja")
-_STYLES = ("style.css.jinja", "hardest.css.jinja")
+_STYLES = ("style.css.jinja", "figures.css.jinja")
 
 
 def html_report(
