@@ -75,6 +75,7 @@ def random_data(train: int, dev: int) -> HeadData:
         splits=np.array(["train"] * train + ["dev"] * dev, dtype=object),
         labels=rng.integers(len(LABELS), size=count),
         label_names=LABELS,
+        dialogue_ids=[f"d{number // 10}" for number in range(count)],
         dialogues=np.arange(count) // 10,
         slots=np.zeros(count, np.int64),
         speakers=["A"] * count,

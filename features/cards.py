@@ -15,6 +15,8 @@ import yaml
 
 from features.errors import ManifestError, nearest
 
+_LISTS = ("labels", "leads", "notes")
+
 
 @dataclass(frozen=True)
 class DatasetCard:
@@ -26,6 +28,7 @@ class DatasetCard:
     folders:    split -> names of the folders that hold its clips
     checksums:  file name -> sha256 of the annotation file that this card was written from
     known_bad:  utterance_id -> why its clip must not be used (its text still may)
+    leads:      the main speakers, whose scores are reported apart from all others'; () where there are none
     notes:      what a user of the corpus should know, a sentence or two each
     synthetic:  a generated corpus: whatever is made from it must say so
     """
@@ -41,12 +44,13 @@ class DatasetCard:
     folders: dict[str, list[str]] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     known_bad: dict[str, str] = field(default_factory=dict)
+    leads: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     synthetic: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict; `DatasetCard.from_dict` reads it back."""
-        return asdict(self) | {"labels": list(self.labels), "notes": list(self.notes)}
+        return asdict(self) | {key: list(getattr(self, key)) for key in _LISTS}
 
     @classmethod
     def from_dict(cls, values: Any, where: str = "dataset card") -> DatasetCard:
@@ -60,7 +64,7 @@ class DatasetCard:
         problems = _problems(given)
         if problems:
             raise ManifestError(f"{where}: {'; '.join(problems)}", problems)
-        sequences = {key: tuple(given.get(key, ())) for key in ("labels", "notes")}
+        sequences = {key: tuple(given.get(key, ())) for key in _LISTS}
         return cls(**given | sequences)
 
 
@@ -92,6 +96,7 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "folders": (_mapping_of(_is_texts), "a mapping of splits to lists of folder names"),
     "checksums": (_mapping_of(_is_text), "a mapping of file names to sha256"),
     "known_bad": (_mapping_of(_is_text), "a mapping of utterance ids to reasons"),
+    "leads": (_is_texts, "a list of texts"),
     "notes": (_is_texts, "a list of texts"),
     "synthetic": (lambda value: isinstance(value, bool), "true or false"),
 }

@@ -1,6 +1,7 @@
 """Experiments as YAML: read, merged and resolved.
 
-A file is a suite (`defaults`, `experiments`, `contrasts`) or a single experiment (`inputs` and the rest at the top).
+A file is a suite (`baseline`, `defaults`, `experiments`, `contrasts`) or a single experiment (`inputs` and the rest at
+the top).
 Merging: mappings merge key by key, lists replace, null removes; a part (`fusion`, `context`) of another name than the
 default's replaces it whole, since its settings are others.
 """
@@ -19,7 +20,7 @@ from features.errors import ConfigError, nearest
 from heads.experiment import DEFAULT_PARTS, Experiment, resolve
 from heads.registry import Problems, Section, check, unknown_key
 
-_SUITE_KEYS = ("title", "description", "defaults", "experiments", "contrasts")
+_SUITE_KEYS = ("title", "description", "baseline", "defaults", "experiments", "contrasts")
 _SHOWN_PROBLEMS = 20
 
 
@@ -33,13 +34,17 @@ class Contrast(Section):
 
 @dataclass(frozen=True)
 class Suite:
-    """Experiments that are compared with each other, in the order of the file."""
+    """Experiments that are compared with each other, in the order of the file.
+
+    baseline: name of the experiment that a test score is shown beside, or None
+    """
 
     name: str
     experiments: tuple[Experiment, ...]
     title: str = ""
     description: str = ""
     contrasts: tuple[Contrast, ...] = ()
+    baseline: str | None = None
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -157,14 +162,25 @@ def _suite(
         experiments.append(resolve(str(key), name, merged, own))
         problems += override_problems
         problems += [(where if not where else _origin(where, path, base, patch), problem) for where, problem in own]
-    contrasts = _contrasts(content.get("contrasts") or [], [str(key) for key in bodies], problems)
+    names = [str(key) for key in bodies]
+    contrasts = _contrasts(content.get("contrasts") or [], names, problems)
     return Suite(
         name,
         tuple(item for item in experiments if item is not None),
         str(content.get("title") or ""),
         str(content.get("description") or ""),
         contrasts,
+        _baseline(content.get("baseline"), names, problems),
     )
+
+
+def _baseline(name: Any, names: list[str], problems: Problems) -> str | None:
+    if name is None:
+        return None
+    if not isinstance(name, str) or name not in names:
+        problems.append(("baseline", f"no experiment {name!r}: {nearest(str(name), names)}"))
+        return None
+    return name
 
 
 def _contrasts(items: Any, names: list[str], problems: Problems) -> tuple[Contrast, ...]:

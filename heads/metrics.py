@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+CALIBRATION_BINS = 15
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -49,6 +51,91 @@ def score(gold: np.ndarray, predicted: np.ndarray, labels: Sequence[str]) -> Sco
         },
         confusion=confusion_matrix(gold, predicted, labels=places),
     )
+
+
+def scores_of_confusions(confusions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(weighted F1, accuracy), float64 [...], of confusion matrices [..., c, c], rows gold; 0 where one is empty.
+
+    The same numbers as `score`'s, for hundreds of slices at once.
+    """
+    hits = np.diagonal(confusions, axis1=-2, axis2=-1).astype(np.float64)
+    gold, predicted = confusions.sum(axis=-1), confusions.sum(axis=-2)
+    f1 = np.divide(2 * hits, gold + predicted, out=np.zeros_like(hits), where=gold + predicted > 0)
+    total = gold.sum(axis=-1)
+    sums = np.stack([(f1 * gold).sum(axis=-1), hits.sum(axis=-1)])
+    weighted, accuracy = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
+    return weighted, accuracy
+
+
+def negative_log_likelihood(gold: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of -ln p(gold), in nats per utterance.
+
+    Clipped as scikit-learn clips: at the rounding of the dtype. A gold label of float32 probability 0 costs 15.9 nats.
+
+    gold: int [n]; probabilities: float [n, c], rows that sum to 1
+    """
+    from sklearn.metrics import log_loss
+
+    num_classes = probabilities.shape[1]
+    if num_classes < 2:
+        return 0.0
+    return float(log_loss(gold, probabilities, labels=range(num_classes)))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predictions by their confidence, which is the highest probability, in bins of equal width over (0, 1].
+
+    counts:      int64 [bins], utterances; a bin holds what lies above its lower edge and not above its upper edge
+    confidences: float64 [bins], sum of the confidences
+    hits:        int64 [bins], utterances predicted right
+    """
+
+    counts: np.ndarray
+    confidences: np.ndarray
+    hits: np.ndarray
+
+    def __add__(self, other: Reliability) -> Reliability:
+        """Of both sets of predictions together."""
+        return Reliability(self.counts + other.counts, self.confidences + other.confidences, self.hits + other.hits)
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error: sum over bins of n_bin / n * |accuracy - confidence| (Guo et al. 2017, eq. 3)."""
+        return float(np.abs(self.hits - self.confidences).sum() / self.counts.sum())
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """lower, upper, count, confidence and accuracy of each bin; the last two are null where it is empty."""
+        edges = _edges(len(self.counts))
+        return [
+            {
+                "lower": float(lower),
+                "upper": float(upper),
+                "count": int(count),
+                "confidence": float(confidence / count) if count else None,
+                "accuracy": float(hits / count) if count else None,
+            }
+            for lower, upper, count, confidence, hits in zip(
+                edges, edges[1:], self.counts, self.confidences, self.hits, strict=False
+            )
+        ]
+
+
+def reliability(gold: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS) -> Reliability:
+    """gold: int [n]; probabilities: float [n, c]. The prediction is the first class of the highest probability."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == gold
+    place = np.clip(np.searchsorted(_edges(bins)[1:], confidence, side="left"), 0, bins - 1)
+    return Reliability(
+        np.bincount(place, minlength=bins),
+        np.bincount(place, confidence, minlength=bins),
+        np.bincount(place[right], minlength=bins),
+    )
+
+
+def _edges(bins: int) -> np.ndarray:
+    """float64 [bins + 1], from 0 to 1."""
+    return np.linspace(0.0, 1.0, bins + 1)
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Utterances:
     splits:    str array [n]
     labels:    int64 [n], places in `label_names`; UNLABELLED (-1) where the manifest has none
     label_names: the dataset card's labels, in its order
+    dialogue_ids: the manifest's `dialogue_id` [n]
     dialogues: int64 [n], equal for the utterances of one dialogue, ascending
     slots:     int64 [n], the speaker's slot within the dialogue: 0 for who speaks first, then 1, ...
     speakers:  names [n]
@@ -35,6 +36,7 @@ class Utterances:
     splits: np.ndarray
     labels: np.ndarray
     label_names: tuple[str, ...]
+    dialogue_ids: list[str]
     dialogues: np.ndarray
     slots: np.ndarray
     speakers: list[str]
@@ -56,6 +58,7 @@ class Utterances:
             ids=[self.ids[row] for row in rows],
             splits=self.splits[rows],
             labels=self.labels[rows],
+            dialogue_ids=[self.dialogue_ids[row] for row in rows],
             dialogues=self.dialogues[rows],
             slots=self.slots[rows],
             speakers=[self.speakers[row] for row in rows],
@@ -108,6 +111,7 @@ def read_utterances(manifest: Manifest, splits: Sequence[str]) -> Utterances:
         splits=np.array(frame["split"].to_list(), dtype=object),
         labels=_places(frame["label"], names),
         label_names=names,
+        dialogue_ids=frame["dialogue_id"].to_list(),
         dialogues=dialogues,
         slots=_slots(dialogues, frame["speaker"].to_list()),
         speakers=frame["speaker"].to_list(),

@@ -4,39 +4,73 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from features.errors import ManifestError, RunError
+from features.errors import ManifestError, RunError, UsageError
 from features.files import write_whole
 from features.manifest import Manifest, read_manifest
 from features.store import Feature, Store
-from heads.checkpoint import TrainedHead, read_checkpoint
-from heads.data import FeatureRows, HeadData, apply_feature, check_fresh
+from heads.checkpoint import read_checkpoint
+from heads.data import HeadData, check_fresh
 from heads.utterances import Utterances, read_utterances
 from pipeline.extract_commands import mending_command
 from pipeline.predictions import prediction_frame, split_metrics
 from pipeline.runs import Run, write_json
+from pipeline.shared_rows import SharedRows
+from pipeline.slices import attributes
 
 TEST_READS = "test_reads.jsonl"
 
 
-@dataclass
+@dataclass(frozen=True)
+class Corpus:
+    """One manifest as an evaluation sees it. rows: of the split alone; attributes: what its slices are made of."""
+
+    path: Path
+    rows: Manifest
+    utterances: Utterances
+    attributes: pl.DataFrame
+
+    @classmethod
+    def read(cls, path: Path, split: str) -> Corpus:
+        """Raises ManifestError where the manifest cannot be used or has no such split."""
+        manifest = read_manifest(path)
+        utterances = read_utterances(manifest, [split])
+        return cls(path, manifest.select_splits([split]), utterances, attributes(manifest, split))
+
+
 class Evaluator:
-    """Scores runs on one split. store, manifest: instead of those that each run recorded."""
+    """Scores runs on one split. What several runs read is read once: manifests, features, freshness, coverage."""
 
-    split: str
-    store: Path | None = None
-    manifest: Path | None = None
-    allow_stale: bool = False
-    _manifests: dict[Path, Manifest] = field(default_factory=dict, repr=False)
+    def __init__(
+        self, split: str, store: Path | None = None, manifest: Path | None = None, allow_stale: bool = False
+    ) -> None:
+        """store, manifest: instead of those that each run recorded.
 
-    def score(self, run: Run) -> dict[str, Any]:
+        Raises UsageError for a split that cannot be part of a file's name.
+        """
+        if not split.strip() or set(split) & set("/\\"):
+            raise UsageError(f"--split {split!r}: is no name for files: it may not be blank or hold '/' or '\\'")
+        self.split = split
+        self._store = store
+        self._manifest = manifest
+        self._allow_stale = allow_stale
+        self._rows = SharedRows()
+        self._corpora: dict[Path, Corpus] = {}
+        self._stores: dict[Path, dict[str, Feature]] = {}
+        self._fresh: set[tuple[Path, Path]] = set()
+        self._coverage: dict[tuple[Path, Path], dict[str, Any]] = {}
+
+    def score(self, run: Run, scored: Callable[[], object] = lambda: None) -> dict[str, Any]:
         """Predict with every finished seed, write predictions-SPLIT.parquet and metrics-SPLIT.json, return the latter.
 
+        scored: called after each seed
         Raises RunError where no seed is finished, or store or manifest have other features or labels than the run;
         StaleFeaturesError for stale rows; ManifestError for a split that does not exist.
         """
@@ -45,70 +79,86 @@ class Evaluator:
             raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
         _refuse_fold(run)
         _refuse_headless(run, seeds)
-        manifest = self._manifest(run)
-        utterances = read_utterances(manifest, [self.split])
-        if list(utterances.label_names) != run.labels:
+        corpus = self._corpus(run)
+        if list(corpus.utterances.label_names) != run.labels:
             raise RunError(
-                f"{run.path}: was trained on the labels {', '.join(run.labels)}, but {manifest.path} has"
-                f" {', '.join(utterances.label_names)}: give the manifest of the same corpus"
+                f"{run.path}: was trained on the labels {', '.join(run.labels)}, but {corpus.path} has"
+                f" {', '.join(corpus.utterances.label_names)}: give the manifest of the same corpus"
             )
         features = self._features(run)
-        if not self.allow_stale:
-            for feature in features.values():
-                check_fresh(
-                    feature, manifest.select_splits([self.split]), mending_command(feature, manifest.path, feature.root)
-                )
+        for feature in features.values():
+            self._check_fresh(feature, corpus)
         if self.split == "test":
             _record_test_read(run, seeds)
         frames = {}
         for seed in seeds:
-            folder = run.seed_folder(seed)
-            head = read_checkpoint(folder / "head.safetensors", run.experiment)
-            data = HeadData(utterances, _inputs(head, features, utterances))
-            rows = np.arange(len(utterances))
-            frames[seed] = prediction_frame(data, rows, head.probabilities(data, rows))
-            write_whole(folder / f"predictions-{self.split}.parquet", frames[seed].write_parquet)
-        coverage = {feature.folder: feature.coverage(utterances.ids) for feature in features.values()}
-        values = split_metrics(run.experiment.name, self.split, frames, run.features["manifest"], coverage)
+            frames[seed] = self._predict(run, seed, features, corpus)
+            scored()
+        coverage = {feature.folder: self._covered(feature, corpus) for feature in features.values()}
+        values = split_metrics(
+            run.experiment.name, self.split, frames, run.features["manifest"], coverage, corpus.attributes
+        )
         write_json(run.path / f"metrics-{self.split}.json", values)
         return values
 
-    def _manifest(self, run: Run) -> Manifest:
-        recorded = run.features["manifest"]["path"]
-        path = self.manifest or (Path(recorded) if recorded else None)
+    def _predict(self, run: Run, seed: int, features: dict[str, Feature], corpus: Corpus) -> pl.DataFrame:
+        """Raises CheckpointError for a damaged head, RunError for one that reads what the run did not record."""
+        folder = run.seed_folder(seed)
+        head = read_checkpoint(folder / "head.safetensors", run.experiment)
+        for items in head.inputs.values():
+            for item in items:
+                if item.fingerprint not in features:
+                    where = folder / "head.safetensors"
+                    raise RunError(f"{where}: reads {item.folder}, which features.json does not name: train again")
+        name = f"{corpus.path}:{self.split}"
+        inputs = {
+            modality: tuple(
+                self._rows.of(features[item.fingerprint], corpus.utterances, name, item.normaliser) for item in items
+            )
+            for modality, items in head.inputs.items()
+        }
+        data = HeadData(corpus.utterances, inputs)
+        rows = np.arange(len(corpus.utterances))
+        frame = prediction_frame(data, rows, head.probabilities(data, rows))
+        write_whole(folder / f"predictions-{self.split}.parquet", frame.write_parquet)
+        return frame
+
+    def _corpus(self, run: Run) -> Corpus:
+        recorded = run.features["manifest"].get("path")
+        path = self._manifest or (Path(recorded) if recorded else None)
         if path is None:
             raise ManifestError(f"{run.path}: recorded no manifest: give --manifest M")
-        if path not in self._manifests:
-            self._manifests[path] = read_manifest(path)
-        return self._manifests[path]
+        if path not in self._corpora:
+            self._corpora[path] = Corpus.read(path, self.split)
+        return self._corpora[path]
 
     def _features(self, run: Run) -> dict[str, Feature]:
         """fingerprint -> the store's feature, for each of the run's. Raises RunError where the store lacks one."""
-        store = Store(self.store or Path(run.features["store"]))
-        there = {feature.fingerprint: feature for feature in store.features()}
+        path = self._store or Path(run.features["store"])
+        if path not in self._stores:
+            self._stores[path] = {feature.fingerprint: feature for feature in Store(path).features()}
+        there = self._stores[path]
         for item in run.features["features"]:
             if item["fingerprint"] not in there:
                 named = [f"{other.folder}" for other in there.values() if other.name == item["name"]]
                 has = f"it has {', '.join(named)}" if named else "it has none of that name"
                 raise RunError(
-                    f"{run.path}: was trained on {item['folder']}, which {store.path} does not have ({has}):"
+                    f"{run.path}: was trained on {item['folder']}, which {path} does not have ({has}):"
                     " give the run's own --store, or extract the same feature again"
                 )
         return {item["fingerprint"]: there[item["fingerprint"]] for item in run.features["features"]}
 
+    def _check_fresh(self, feature: Feature, corpus: Corpus) -> None:
+        key = (feature.path, corpus.path)
+        if not self._allow_stale and key not in self._fresh:
+            check_fresh(feature, corpus.rows, mending_command(feature, corpus.path, feature.root))
+            self._fresh.add(key)
 
-def _inputs(
-    head: TrainedHead, features: dict[str, Feature], utterances: Utterances
-) -> dict[str, tuple[FeatureRows, ...]]:
-    """Each feature that the head reads, normalised as in training. Raises RunError for one the run did not record."""
-    for items in head.inputs.values():
-        for item in items:
-            if item.fingerprint not in features:
-                raise RunError(f"the checkpoint reads {item.folder}, which features.json does not name: train again")
-    return {
-        modality: tuple(apply_feature(features[item.fingerprint], utterances, item.normaliser) for item in items)
-        for modality, items in head.inputs.items()
-    }
+    def _covered(self, feature: Feature, corpus: Corpus) -> dict[str, Any]:
+        key = (feature.path, corpus.path)
+        if key not in self._coverage:
+            self._coverage[key] = feature.coverage(corpus.utterances.ids)
+        return self._coverage[key]
 
 
 def _refuse_fold(run: Run) -> None:

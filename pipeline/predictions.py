@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +12,15 @@ import polars as pl
 
 from features.errors import RunError
 from heads import metrics
+from pipeline.slices import score_slices
 
 if TYPE_CHECKING:
     from heads.data import HeadData
 
 
 def prediction_frame(data: HeadData, rows: np.ndarray, probabilities: np.ndarray) -> pl.DataFrame:
-    """One line an utterance: utterance_id, gold (null where unlabelled), predicted, p_LABEL (float32, in label order),
-    no_input, missing (the modalities without any of their features).
+    """One line an utterance: utterance_id, dialogue_id, gold (null where unlabelled), predicted, p_LABEL (float32, in
+    label order), no_input, missing (the modalities without any of their features).
 
     rows: int [m], positions in data; probabilities: float32 [m, c].
     """
@@ -29,6 +32,7 @@ def prediction_frame(data: HeadData, rows: np.ndarray, probabilities: np.ndarray
     return pl.DataFrame(
         {
             "utterance_id": [utterances.ids[row] for row in rows],
+            "dialogue_id": [utterances.dialogue_ids[row] for row in rows],
             "gold": [names[label] if label >= 0 else None for label in utterances.labels[rows]],
             "predicted": [names[place] for place in probabilities.argmax(axis=1)],
             **{f"p_{name}": probabilities[:, place].astype(np.float32) for place, name in enumerate(names)},
@@ -45,13 +49,16 @@ def split_metrics(
     frames: Mapping[int, pl.DataFrame],
     manifest: Mapping[str, Any],
     coverage: Mapping[str, Any],
+    attributes: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
     """What metrics-SPLIT.json holds. Unlabelled utterances are counted and left out of every score.
 
     frames:   seed -> its predictions
     manifest: what features.json says of the manifest
     coverage: feature folder -> how many utterances are ok, missing, failed, absent
-    Raises RunError where no utterance is labelled, or where the seeds' predictions are not of the same utterances.
+    attributes: of `pipeline.slices.attributes`; without them, the only slices are those by input
+    Raises RunError where no utterance is labelled, where the seeds' predictions are not of the same utterances, or
+    where probabilities are not numbers.
     """
     labels: Sequence[str] = manifest["labels"]
     place = {label: index for index, label in enumerate(labels)}
@@ -60,13 +67,23 @@ def split_metrics(
     if not labelled.any():
         raise RunError(f"{experiment}: no utterance of split {split!r} is labelled, so there is nothing to score")
     gold = _places(first.filter(labelled)["gold"], place)
-    scores = []
+    columns = [f"p_{label}" for label in labels]
+    scores, predictions, likelihoods, calibrations = [], [], [], []
     for seed, frame in frames.items():
         if not frame["utterance_id"].equals(first["utterance_id"]) or not frame["gold"].equals(first["gold"]):
             raise RunError(
                 f"{experiment}: seed {seed}'s predictions on {split} are of other utterances or labels: evaluate again"
             )
-        scores.append(metrics.score(gold, _places(frame.filter(labelled)["predicted"], place), labels))
+        known = frame.filter(labelled)
+        probabilities = known.select(columns).to_numpy()
+        if not np.isfinite(probabilities).all():
+            raise RunError(
+                f"{experiment}: seed {seed} predicts probabilities on {split} that are no numbers: train again"
+            )
+        predictions.append(_places(known["predicted"], place))
+        scores.append(metrics.score(gold, predictions[-1], labels))
+        likelihoods.append(metrics.negative_log_likelihood(gold, probabilities))
+        calibrations.append(metrics.reliability(gold, probabilities))
     support = np.bincount(gold, minlength=len(labels))
     return {
         "experiment": experiment,
@@ -76,6 +93,10 @@ def split_metrics(
         "labels": list(labels),
         "support": {label: int(support[index]) for index, label in enumerate(labels)},
         **metrics.summarise(scores, labels),
+        "negative_log_likelihood": metrics.over_seeds(likelihoods),
+        "calibration_error": metrics.over_seeds([item.calibration_error for item in calibrations]),
+        "reliability": reduce(add, calibrations).to_list(),
+        "slices": score_slices(attributes, first.filter(labelled), gold, predictions, len(labels)),
         "seed_average": _seed_average(frames, gold, labelled, labels),
         "baselines": metrics.baselines(gold, labels, manifest["neutral"], manifest["train_label_counts"]),
         "coverage": dict(coverage),

@@ -44,10 +44,11 @@ class Run:
     def features(self) -> dict[str, Any]:
         """features.json: the manifest, the store and the features it was trained on."""
         where = self.path / "features.json"
-        try:
-            content: dict[str, Any] = json.loads(self._text(where))
-        except ValueError as error:
-            raise RunError(f"{where}: is not JSON ({error}): train the experiment again") from error
+        content = self._object(where, "train the experiment again")
+        kinds = {"manifest": dict, "store": str, "features": list}
+        damaged = [key for key, kind in kinds.items() if not isinstance(content.get(key), kind)]
+        if damaged or not isinstance(content["manifest"].get("labels"), list):
+            raise RunError(f"{where}: has no {damaged[0] if damaged else 'labels'}: train the experiment again")
         return content
 
     @property
@@ -70,11 +71,11 @@ class Run:
     def result(self, seed: int) -> dict[str, Any]:
         """One seed's result.json."""
         where = self.seed_folder(seed) / "result.json"
-        try:
-            content: dict[str, Any] = json.loads(self._text(where))
-        except ValueError as error:
-            raise RunError(f"{where}: is not JSON ({error}): remove {where.parent} and train again") from error
-        return content
+        return self._object(where, f"remove {where.parent} and train again")
+
+    def metrics(self, split: str) -> dict[str, Any]:
+        """metrics-SPLIT.json. Raises RunError where it is absent or damaged."""
+        return self._object(self.path / f"metrics-{split}.json", f"run `erc evaluate {self.path} --split {split}`")
 
     def predictions(self, seed: int, split: str) -> pl.DataFrame:
         import polars as pl
@@ -85,11 +86,23 @@ class Run:
         except (OSError, pl.exceptions.PolarsError) as error:
             raise RunError(f"{where}: cannot be read: run `erc evaluate {self.path} --split {split}`") from error
 
-    def _text(self, where: Path) -> str:
+    def _object(self, where: Path, mend: str) -> dict[str, Any]:
+        """A JSON object. Raises RunError, which ends with `mend`."""
+        try:
+            content = json.loads(self._text(where, mend))
+        except ValueError as error:
+            raise RunError(f"{where}: is not JSON ({error}): {mend}") from error
+        if not isinstance(content, dict):
+            raise RunError(f"{where}: is not a JSON object: {mend}")
+        return content
+
+    def _text(self, where: Path, mend: str = "train the experiment again") -> str:
         try:
             return where.read_text(encoding="utf-8")
         except OSError as error:
-            raise RunError(f"{where}: cannot be read ({error.strerror}): train the experiment again") from error
+            raise RunError(f"{where}: cannot be read ({error.strerror}): {mend}") from error
+        except UnicodeDecodeError as error:
+            raise RunError(f"{where}: is not text ({error}): {mend}") from error
 
 
 def is_run(path: Path) -> bool:

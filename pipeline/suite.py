@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import yaml
 
 from features.errors import ErcError, RunError
 from features.store import Feature
 from heads.config import Suite
+from pipeline import slices
 from pipeline.predictions import split_metrics
 from pipeline.progress import progress_bar
 from pipeline.runs import Run, write_json, write_text
@@ -98,17 +100,18 @@ def run_parts(
                     outcome.trained += 1
                 else:
                     outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {one_line(problem)}")
-    for outcome, runs in zip(outcomes, opened, strict=True):
-        _read_results(outcome, runs)
+    for outcome, runs, part in zip(outcomes, opened, parts, strict=True):
+        _read_results(outcome, runs, part.source)
     return outcomes
 
 
-def _read_results(outcome: Outcome, runs: Mapping[str, Run]) -> None:
+def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source) -> None:
+    attributes = None if source.fold else slices.attributes(source.manifest, "dev")
     for name, run in runs.items():
         try:
             finished = run.finished_seeds()
             if finished:
-                outcome.metrics[name] = write_dev_metrics(run, finished)
+                outcome.metrics[name] = write_dev_metrics(run, finished, attributes)
                 outcome.seconds[name] = sum(run.result(seed)["train_seconds"] for seed in finished) / len(finished)
         except (ErcError, OSError) as error:
             outcome.failures.setdefault(name, one_line(error))
@@ -131,11 +134,12 @@ def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
     write_json(run.path / "features.json", describe_features(planned, source, command))
 
 
-def write_dev_metrics(run: Run, seeds: Sequence[int]) -> dict[str, Any]:
-    """metrics-dev.json of all finished seeds."""
+def write_dev_metrics(run: Run, seeds: Sequence[int], attributes: pl.DataFrame | None) -> dict[str, Any]:
+    """metrics-dev.json of all finished seeds. attributes: of dev, for its slices; None in folds of a cross-validation,
+    whose `dev` is a part of train."""
     frames = {seed: run.predictions(seed, "dev") for seed in seeds}
     coverage = {item["folder"]: item["coverage"]["dev"] for item in run.features["features"]}
-    values = split_metrics(run.experiment.name, "dev", frames, run.features["manifest"], coverage)
+    values = split_metrics(run.experiment.name, "dev", frames, run.features["manifest"], coverage, attributes)
     write_json(run.path / "metrics-dev.json", values)
     return values
 
@@ -143,7 +147,7 @@ def write_dev_metrics(run: Run, seeds: Sequence[int]) -> dict[str, Any]:
 def write_suite_record(
     suite: Suite, plan: Plan, folders: Mapping[str, Path], runs: Path, roles: Mapping[str, str] | None = None
 ) -> None:
-    """RUNS/suite-NAME.json: which run folder answers for which experiment, and the suite's questions.
+    """RUNS/suite-NAME.json: which run folder answers for which experiment, the suite's questions and its baseline.
 
     roles: feature of the suite -> the one that played its role
     """
@@ -156,6 +160,7 @@ def write_suite_record(
         "roles": dict(roles or {}),
         "runs": names,
         "duplicates": plan.duplicates,
+        "baseline": suite.baseline,
         "contrasts": [contrast.model_dump() for contrast in suite.contrasts],
     }
     write_json(runs / f"suite-{suite.name}.json", record)

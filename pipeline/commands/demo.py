@@ -46,7 +46,7 @@ def command(context: click.Context, out: Path, dialogues: int | None, seeds: int
         ["ingest", "meld", corpus, "--out", manifest],
         ["extract", "--modality", "all", "--preset", "embedded", *both],
         ["ablate", "demo", *both, "--out", runs, "--seeds", str(seeds)],
-        ["evaluate", runs, "--split", "test"],
+        ["evaluate", runs, "--split", "test", "--select", "best-dev,baseline"],
         ["report", runs, "--out", report],
     ]
     for number, step in enumerate(steps, 1):

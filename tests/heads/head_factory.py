@@ -46,12 +46,14 @@ def head_data(
             features.append(FeatureRows(modality, f"{modality}/{place}", Normaliser("none"), values, present, shape))
         inputs[modality] = tuple(features)
     splits = np.array(["train"] * train + ["dev"] * dev + ["test"] * test, dtype=object)
+    dialogues = np.concatenate([_dialogues(train), 1000 + _dialogues(dev), 2000 + _dialogues(test)])
     utterances = Utterances(
         ids=[f"u{number}" for number in range(count)],
         splits=splits,
         labels=labels.astype(np.int64),
         label_names=LABELS,
-        dialogues=np.concatenate([_dialogues(train), 1000 + _dialogues(dev), 2000 + _dialogues(test)]),
+        dialogue_ids=[f"d{number}" for number in dialogues],
+        dialogues=dialogues,
         slots=np.arange(count) % 2,
         speakers=[("Ann", "Bob", "Cy")[number % 2 if number % 8 else 2] for number in range(count)],
         sentiments=labels.astype(np.int64) % 2,

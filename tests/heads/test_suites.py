@@ -433,6 +433,7 @@ def head_data(experiment: Experiment, train: int = 21, dev: int = 7) -> HeadData
         splits=np.array(["train"] * train + ["dev"] * dev, dtype=object),
         labels=labels.astype(np.int64),
         label_names=LABELS,
+        dialogue_ids=[f"d{number // 7}" for number in range(count)],
         dialogues=np.arange(count) // 7,
         slots=np.arange(count) % 7 % 2,
         speakers=["AB"[number % 7 % 2] for number in range(count)],

@@ -59,6 +59,7 @@ def many(seed: int) -> Utterances:
         splits=np.array(["train"] * count, dtype=object),
         labels=labels,
         label_names=("joy", "anger", "neutral"),
+        dialogue_ids=[f"d{number // 8}" for number in range(count)],
         dialogues=np.arange(count) // 8,
         slots=np.zeros(count, np.int64),
         speakers=["A"] * count,

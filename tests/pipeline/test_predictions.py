@@ -18,13 +18,15 @@ def frame(chances: list[float], gold: list[str | None], ids: str = "abcd") -> pl
     return pl.DataFrame(
         {
             "utterance_id": list(ids),
+            "dialogue_id": ["d"] * len(chances),
             "gold": gold,
             "predicted": ["joy" if chance > 0.5 else "anger" for chance in chances],
             "p_joy": chances,
             "p_anger": [1 - chance for chance in chances],
             "no_input": [False] * len(chances),
+            "missing": [[]] * len(chances),
         },
-        schema_overrides={"gold": pl.String},
+        schema_overrides={"gold": pl.String, "missing": pl.List(pl.String)},
     )
 
 

@@ -110,6 +110,7 @@ def test_a_run_folder_holds_what_the_contract_names(corner: Corner) -> None:
     frame = run.predictions(1, "dev")
     assert frame.columns == [
         "utterance_id",
+        "dialogue_id",
         "gold",
         "predicted",
         "p_joy",
@@ -118,6 +119,7 @@ def test_a_run_folder_holds_what_the_contract_names(corner: Corner) -> None:
         "no_input",
         "missing",
     ]
+    assert frame["dialogue_id"].to_list() == [name.rpartition("_")[0] for name in frame["utterance_id"]]
     assert frame["missing"].to_list()[:3] == [[], ["audio"], []]
     assert frame.schema["p_joy"] == pl.Float32
     sums = frame.select(pl.sum_horizontal("p_joy", "p_anger", "p_neutral")).to_series().to_numpy()
