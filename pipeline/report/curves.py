@@ -41,7 +41,7 @@ def overlaid(key: str, corpus: Corpus, quantity: Quantity) -> Drawing | None:
             chosen = run is corpus.selected
             (line,) = axes.plot(epochs, [100 * value for value in values] if percent else values)
             line.set(color=ACCENT if chosen else FAINT, marker=_dot(epochs))
-            line.set(linewidth=1.75 if chosen else 1, alpha=None if chosen else 0.7)
+            line.set(linewidth=1.75 if chosen else 1, alpha=None if chosen else 0.85)
             if not percent and ours not in (None, loss_name(run.config.get("loss"))):
                 line.set(linestyle=(0, (3, 2)))
             hint(line, name)

@@ -71,6 +71,15 @@ def _architecture(key: str, run: Run, name: str) -> Drawing | None:
         return None
 
 
+def architecture_problem(run: Run) -> str | None:
+    """Why the run has no architecture figure."""
+    try:
+        architecture_of(run)
+    except ErcError as error:
+        return str(error)
+    return None
+
+
 def key_of(number: int, kind: str, split: str, position: int) -> str:
     """Key of a figure of one split; a split whose name suits no file goes by its position."""
     return f"{number}-{kind}-{split if split.isalnum() else f'split{position}'}"
@@ -148,7 +157,7 @@ def reliability(key: str, metrics: Metrics, name: str) -> Drawing | None:
                 f" {sure:.1f}, right {right:.1f}"
             )
             (bar,) = axes.bar(left, right, width - 0.6, align="edge", color=ACCENT, alpha=0.8)
-            (gap,) = axes.plot([sure, sure], [right, sure], color=INK, linewidth=1.5)
+            (gap,) = axes.plot([sure, sure], [right, sure], color=INK, linewidth=1.25)
             (share,) = shares.bar(left, 100 * one.count / total, width - 0.6, align="edge", color=FAINT)
             for artist in (bar, gap, share):
                 hint(artist, text)
@@ -156,8 +165,8 @@ def reliability(key: str, metrics: Metrics, name: str) -> Drawing | None:
         axes.set(xlim=(0, 100), ylim=(0, 100), xticks=[], yticks=range(0, 101, 25), ylabel="right, percent")
         axes.grid(axis="y")
         top = max(100 * one.count / total for one, _, _ in bins)
-        shares.set(xlim=(0, 100), ylim=(0, top), xticks=range(0, 101, 25), yticks=[0, top])
-        shares.set_yticklabels(["0", f"{top:.0f}"])
+        shares.set(xlim=(0, 100), ylim=(0, top), xticks=range(0, 101, 25), yticks=[top])
+        shares.set_yticklabels([f"{top:.0f}"])
         shares.set_xlabel("confidence: highest probability, percent")
         shares.set_ylabel("share")
         shares.patch.set_visible(False)

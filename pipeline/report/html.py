@@ -15,20 +15,28 @@ from markupsafe import Markup
 
 from pipeline.report import facts, leaderboard, provenance, tables, words
 from pipeline.report.drawing import Drawing
-from pipeline.report.figures import key_of
+from pipeline.report.figures import architecture_problem, key_of
 from pipeline.report.findings import spans_zero
+from pipeline.report.hardest import Hardest
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import Score
 from pipeline.report.scale import standing
 
+_SCRIPTS = ("sort.js.jinja", "filter.js.jinja")
+_STYLES = ("style.css.jinja", "figures.css.jinja")
 _FILTERS = (
     *("percent", "score", "points", "interval", "point_interval", "p_value"),
     *("count", "magnitude", "size", "seconds", "rate", "reasons", "share"),
 )
 
 
-def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], folder_notes: Sequence[str] = ()) -> str:
-    """The page. `folder_notes` concern the folder of runs: what was skipped and why."""
+def html_report(
+    corpora: Sequence[Corpus],
+    drawings: Mapping[str, Drawing],
+    folder_notes: Sequence[str] = (),
+    hardest: Sequence[Hardest | None] | None = None,
+) -> str:
+    """The page. `folder_notes` concern the folder of runs: what was skipped and why; `hardest` are of each corpus."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report", ""),
         autoescape=True,
@@ -37,8 +45,9 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(words, name) for name in _FILTERS}
-    script = environment.get_template("sort.js.jinja").render()
-    style = environment.get_template("style.css.jinja").render()
+    script, style = (
+        "".join(environment.get_template(name).render() for name in names) for names in (_SCRIPTS, _STYLES)
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.jinja").render(
         corpora=corpora,
@@ -65,6 +74,8 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
         column_text=words.column_text,
         deviation_text=words.deviation_text,
         drawings=drawings,
+        hardest=[None] * len(corpora) if hardest is None else list(hardest),
+        architecture_problem=architecture_problem,
         key_of=key_of,
         standing=standing,
         plural=words.plural,

@@ -6,16 +6,22 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.report import facts, provenance, tables, words
+from pipeline.report.hardest import Hardest
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import Metrics
 
+_HARDEST = 10  # utterances that are listed
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def markdown_report(
-    corpora: Sequence[Corpus], folder_notes: Sequence[str] = (), images: Mapping[str, str] | None = None
+    corpora: Sequence[Corpus],
+    folder_notes: Sequence[str] = (),
+    images: Mapping[str, str] | None = None,
+    hardest: Sequence[Hardest | None] = (),
 ) -> str:
-    """The report. `images` are paths of figures relative to it, of all corpora in order, with their titles."""
+    """The report. `images` are paths of figures relative to it, of all corpora in order, with their titles; `hardest`
+    are of each corpus."""
     blocks = [f"# {text_of(facts.page_title(corpora))}"]
     for position, corpus in enumerate(corpora):
         blocks += _corpus(corpus, list(folder_notes) if position == 0 else [])
@@ -24,6 +30,8 @@ def markdown_report(
             for image, title in (images or {}).items()
             if image.startswith(f"figures/{position + 1}-")
         ]
+        if position < len(hardest):
+            blocks += _hardest(hardest[position])
         blocks += _provenance(corpus)
     return "\n\n".join(blocks) + "\n"
 
@@ -204,6 +212,23 @@ def _cost(corpus: Corpus) -> list[str]:
     header = ["Feature", "Embedded", "Decode, s", "Utterances/s", "Encode, s", "Utterances/s", "Stored"]
     blocks = ["## Cost", *(text_of(note) for note in corpus.findings.cost_notes), table(header, rows)]
     return [*blocks, text_of(facts.COST_NOTE), f"{text_of(facts.training_text(corpus))}; each in the leaderboard."]
+
+
+def _hardest(found: Hardest | None) -> list[str]:
+    if found is None:
+        return []
+    title = f"## Hardest utterances of {text_of(found.split)}"
+    if found.problem:
+        return [title, text_of(f"Not shown: {found.problem}")]
+    header = ["Speaker", "Utterance", "Gold", "Predicted", "Probability of gold", "of predicted"]
+    rows = []
+    for one in found.utterances[:_HARDEST]:
+        said = [one.turn.speaker, one.turn.text] if one.turn else [words.NOTHING, one.utterance_id]
+        chances = [words.percent(one.of_gold), words.percent(one.probabilities[one.predicted])]
+        rows.append([*said, one.gold, one.predicted, *chances])
+    over = f", mean over {words.plural(found.seeds, 'seed')}" if found.seeds > 1 else ""
+    note = f"Of {words.plural(found.labelled, 'labelled utterance')}; probabilities in percent{over}."
+    return [title, table(header, rows, text_columns=4), text_of(f"{note} {found.no_texts or ''}")]
 
 
 def _provenance(corpus: Corpus) -> list[str]:

@@ -96,8 +96,8 @@ def test_the_first_sentence_states_test_with_both_margins_and_their_intervals(ru
     over = compare(best, base, MELD_LABELS).weighted_f1.interval
     deviation = pl.Series(scores["best"]).std()
     expected = (
-        f"best, best of 3 configurations on dev, reaches a weighted F1 of {100 * mean:.1f} ± {100 * deviation:.1f} over 3"
-        f" seeds on test (95% interval over dialogues {shown_interval(interval)}), {above:.1f} points above"
+        f"best, best of 3 configurations on dev, reaches a weighted F1 of {100 * mean:.1f} ± {100 * deviation:.1f} over"
+        f" 3 seeds on test (95% interval over dialogues {shown_interval(interval)}), {above:.1f} points above"
         f" always-neutral ({words.point_interval(margin)}) and {over_base:.1f} points above the baseline base"
         f" ({words.point_interval(over)})."
     )
