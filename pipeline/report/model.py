@@ -146,7 +146,8 @@ class Metrics(_Part):
         scores += [part for one in self.per_class.values() for part in (one.precision, one.recall, one.f1)]
         scores += [part for one in self.slices for part in (one.weighted_f1, one.accuracy)]
         spreads = [item for item in (self.negative_log_likelihood, self.calibration_error) if item]
-        if any(len(item.values) != seeds for item in (*scores, *spreads)):
+        sizes = [len(score.values) for score in scores] + [len(spread.values) for spread in spreads]
+        if any(size != seeds for size in sizes):
             raise ValueError(f"a score does not have one value for each of the {seeds} seeds")
         if len(self.confusion) != len(labels) or any(len(row) != len(labels) for row in self.confusion):
             raise ValueError(f"confusion is not {len(labels)} by {len(labels)}")

@@ -1,4 +1,4 @@
-"""The cost table: what the store's ledgers say of the very features that the runs used, and nothing where they cannot."""
+"""The cost table: what the store's ledgers say of the very features that the runs used, and nothing else."""
 
 from __future__ import annotations
 
