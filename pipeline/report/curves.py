@@ -32,9 +32,8 @@ def overlaid(key: str, corpus: Corpus, quantity: Quantity) -> Drawing | None:
     lines = [(run, line, name) for run in corpus.runs for line, name in _lines(corpus, run, quantity)]
     if not lines:
         return None
-    percent = quantity == "dev_weighted_f1"
+    percent, others = quantity == "dev_weighted_f1", with_other_loss(corpus)
     rule = rule_of(corpus) if percent else None
-    ours = loss_name(corpus.selected.config.get("loss")) if corpus.selected else None
 
     def plot(axes: Axes) -> None:
         for run, (epochs, values), name in sorted(lines, key=lambda item: item[0] is corpus.selected):
@@ -42,7 +41,7 @@ def overlaid(key: str, corpus: Corpus, quantity: Quantity) -> Drawing | None:
             (line,) = axes.plot(epochs, [100 * value for value in values] if percent else values)
             line.set(color=ACCENT if chosen else FAINT, marker=_dot(epochs))
             line.set(linewidth=1.75 if chosen else 1, alpha=None if chosen else 0.85)
-            if not percent and ours not in (None, loss_name(run.config.get("loss"))):
+            if not percent and run in others:
                 line.set(linestyle=(0, (3, 2)))
             hint(line, name)
         if rule:
@@ -71,6 +70,14 @@ def losses(key: str, run: Run, name: str) -> Drawing | None:
         _by_epoch(axes)
 
     return draw(key, f"Loss on train and dev by epoch, {name}", _SIZE, plot)
+
+
+def with_other_loss(corpus: Corpus) -> list[Run]:
+    """The runs that were trained by another loss than the selected one."""
+    if corpus.selected is None:
+        return []
+    ours = loss_name(corpus.selected.config.get("loss"))
+    return [run for run in corpus.runs if loss_name(run.config.get("loss")) != ours]
 
 
 def mean_curve(lines: Sequence[Line]) -> Line:

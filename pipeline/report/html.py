@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.report import facts, leaderboard, provenance, tables, words
+from pipeline.report.curves import with_other_loss
 from pipeline.report.drawing import Drawing
 from pipeline.report.figures import architecture_problem, key_of
 from pipeline.report.findings import spans_zero
@@ -76,6 +77,7 @@ def html_report(
         drawings=drawings,
         hardest=[None] * len(corpora) if hardest is None else list(hardest),
         architecture_problem=architecture_problem,
+        with_other_loss=with_other_loss,
         key_of=key_of,
         standing=standing,
         plural=words.plural,

@@ -16,7 +16,7 @@ from pipeline.report.architecture import Architecture, Part, architecture_of
 from pipeline.report.architecture_figure import architecture_figure, plan_of
 from pipeline.report.figures import drawings_of
 from pipeline.report.leaderboard import corpora_of
-from pipeline.report.model import FeaturesFile, FeatureUse, ManifestFacts, Run
+from pipeline.report.model import FeaturesFile, FeatureUse, ManifestFacts, Run, SeedResult
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
 
@@ -52,16 +52,8 @@ def feature(modality: str, name: str) -> FeatureUse:
 def as_run(experiment: Experiment, parameters: int | None = None) -> Run:
     features = tuple(feature(modality, str(name)) for modality, names in experiment.inputs.items() for name in names)
     record = FeaturesFile(manifest=ManifestFacts(dataset="meld", labels=LABELS), features=features)
-    results: Any = () if parameters is None else ({"seed": 0, "parameters": parameters},)
-    from pipeline.report.model import SeedResult
-
-    return Run(
-        experiment.name,
-        experiment.name,
-        experiment.to_dict(),
-        record,
-        results=tuple(SeedResult(**one) for one in results),
-    )
+    results = () if parameters is None else (SeedResult(seed=0, parameters=parameters),)
+    return Run(experiment.name, experiment.name, experiment.to_dict(), record, results=results)
 
 
 def built(experiment: Experiment) -> Any:
@@ -94,9 +86,7 @@ def test_all_suites_are_here() -> None:
 def test_every_shipped_experiment_has_a_plan_without_overlaps(experiment: Experiment) -> None:
     architecture = architecture_of(as_run(experiment))
     plan = plan_of(architecture)
-    assert [box.part for box in plan.boxes] and set(map(id, parts_of(architecture))) == {
-        id(box.part) for box in plan.boxes
-    }
+    assert {id(part) for part in parts_of(architecture)} == {id(box.part) for box in plan.boxes}
     width, top, bottom = plan.bounds
     for box in plan.boxes:
         assert 0 <= box.x < box.right <= width
@@ -193,7 +183,7 @@ def test_a_config_that_cannot_be_built_is_told_and_not_drawn(tmp_path: Path) -> 
 
 def test_features_of_other_modalities_than_the_config_are_refused(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "text", features=(SENTENCE, LOGMEL), config={"inputs": {"text": ["sentence"]}})
-    with pytest.raises(ConfigError, match="reads text, and features.json has text, audio"):
+    with pytest.raises(ConfigError, match=r"reads text, and features\.json has text, audio"):
         architecture_of(read_runs(tmp_path / "runs").runs[0])
 
 

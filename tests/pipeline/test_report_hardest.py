@@ -1,4 +1,4 @@
-"""The hardest utterances: ranked by gold's probability, with their texts where the manifest is still the one trained on."""
+"""The hardest utterances: ranked by gold's probability, with texts where the manifest is the one trained on."""
 
 from __future__ import annotations
 

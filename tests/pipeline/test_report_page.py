@@ -201,7 +201,8 @@ def test_the_page_needs_nothing_else_and_lets_only_its_own_script_run(runs: Path
 def test_figures_are_files_that_parse(runs: Path, tmp_path: Path) -> None:
     write_report(runs, tmp_path / "out")
     names = sorted(file.name for file in (tmp_path / "out" / "figures").iterdir())
-    stems = ["1-confusion-dev", "1-confusion-test", "1-f1-dev", "1-f1-test", "1-learning-curves", "1-losses"]
+    stems = ["1-architecture", "1-confusion-dev", "1-confusion-test", "1-dev-losses", "1-f1-dev", "1-f1-test"]
+    stems += ["1-learning-curves", "1-losses", "1-train-losses"]
     assert names == [f"{stem}.{form}" for stem in stems for form in ("png", "svg")]
     for stem in stems:
         file = tmp_path / "out" / "figures" / stem
@@ -244,7 +245,7 @@ def test_equal_runs_give_equal_bytes(runs: Path, tmp_path: Path) -> None:
         for name in ("one", "two")
     )
     assert first == second
-    assert len(first) == 15
+    assert len(first) == 3 + 2 * 9
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(
