@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from features.errors import ManifestError, RunError, UsageError
 from features.files import write_whole
@@ -91,9 +93,10 @@ class Evaluator:
         if self.split == "test":
             _record_test_read(run, seeds)
         frames = {}
-        for seed in seeds:
-            frames[seed] = self._predict(run, seed, features, corpus)
-            scored()
+        with _one_thread():
+            for seed in seeds:
+                frames[seed] = self._predict(run, seed, features, corpus)
+                scored()
         coverage = {feature.folder: self._covered(feature, corpus) for feature in features.values()}
         values = split_metrics(
             run.experiment.name, self.split, frames, run.features["manifest"], coverage, corpus.attributes
@@ -159,6 +162,17 @@ class Evaluator:
         if key not in self._coverage:
             self._coverage[key] = feature.coverage(corpus.utterances.ids)
         return self._coverage[key]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in training, so that dev scores are the same bits. Heads are small: two threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _refuse_fold(run: Run) -> None:

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from heads.metrics import baselines, over_seeds, score, summarise
+from heads.metrics import (
+    baselines,
+    negative_log_likelihood,
+    over_seeds,
+    reliability,
+    score,
+    scores_of_confusions,
+    summarise,
+)
 
 LABELS = ("joy", "anger", "neutral", "fear")
 
@@ -94,3 +102,82 @@ def test_always_neutral_on_meld_is_the_known_score(shared_data) -> None:  # type
     gold = np.array([labels.index(value) for value in column])
     baseline = baselines(gold, labels, "neutral", {"neutral": 1})["always-neutral"]
     assert round(100 * baseline["weighted_f1"], 2) == 25.23
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs)
+def test_scores_of_confusions_are_those_of_scikit_learn(drawn: list[tuple[int, int]]) -> None:
+    gold, predicted = np.array(drawn).T
+    stack = np.stack([sklearn_metrics.confusion_matrix(gold, predicted, labels=range(4)), np.zeros((4, 4), int)])
+    weighted, accuracy = scores_of_confusions(stack)
+    expected = sklearn_metrics.f1_score(gold, predicted, labels=range(4), average="weighted", zero_division=0)
+    assert weighted.tolist() == pytest.approx([expected, 0.0])
+    assert accuracy.tolist() == pytest.approx([np.mean(gold == predicted), 0.0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 80), st.sampled_from([0.1, 1.0, 20.0]))
+def test_likelihood_is_scikit_learns_log_loss_even_where_classes_are_absent(
+    seed: int, count: int, scale: float
+) -> None:
+    draw = np.random.default_rng(seed)
+    gold = draw.integers(2, size=count)  # two of the four classes never occur
+    chances = probabilities(draw, count, scale)
+    wide = chances.astype(np.float64)
+    expected = sklearn_metrics.log_loss(np.eye(4)[gold], wide / wide.sum(axis=1, keepdims=True))
+    assert negative_log_likelihood(gold, chances) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def probabilities(draw: np.random.Generator, count: int, scale: float = 2.0) -> np.ndarray:
+    scores = np.exp(draw.normal(size=(count, 4)) * min(scale, 3.0))
+    return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_a_gold_label_of_probability_0_costs_what_float32_can_tell() -> None:
+    sure_and_wrong = np.array([[1.0, 0.0]], np.float32)
+    assert negative_log_likelihood(np.array([1]), sure_and_wrong) == pytest.approx(-np.log(np.finfo(np.float32).eps))
+    assert negative_log_likelihood(np.array([0]), np.ones((1, 1), np.float32)) == 0.0
+
+
+def plain_calibration_error(gold: np.ndarray, chances: np.ndarray) -> float:
+    """Guo et al. 2017, eq. 3, by a plain loop: a bin is ((m - 1) / 15, m / 15]."""
+    total = 0.0
+    for number in range(15):
+        inside = [
+            row
+            for row in range(len(gold))
+            if number / 15 < max(chances[row].tolist()) <= (number + 1) / 15 or (number == 14 and max(chances[row]) > 1)
+        ]
+        if inside:
+            accuracy = sum(int(chances[row].argmax() == gold[row]) for row in inside) / len(inside)
+            confidence = sum(max(chances[row].tolist()) for row in inside) / len(inside)
+            total += len(inside) / len(gold) * abs(accuracy - confidence)
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 80))
+def test_calibration_error_is_that_of_a_plain_loop(seed: int, count: int) -> None:
+    draw = np.random.default_rng(seed)
+    gold, chances = draw.integers(4, size=count), probabilities(draw, count)
+    found = reliability(gold, chances)
+    assert found.calibration_error == pytest.approx(plain_calibration_error(gold, chances), abs=1e-9)
+    assert found.counts.sum() == count
+
+
+def test_reliability_bins_end_at_their_upper_edge_and_are_added_up() -> None:
+    gold = np.array([0, 1, 0])
+    chances = np.array([[0.6, 0.4], [0.6, 0.4], [1.0, 0.0]])
+    found = reliability(gold, chances, bins=5)
+    assert found.to_list() == [
+        {"lower": 0.0, "upper": 0.2, "count": 0, "confidence": None, "accuracy": None},
+        {"lower": 0.2, "upper": 0.4, "count": 0, "confidence": None, "accuracy": None},
+        {"lower": 0.4, "upper": pytest.approx(0.6), "count": 2, "confidence": pytest.approx(0.6), "accuracy": 0.5},
+        {"lower": pytest.approx(0.6), "upper": 0.8, "count": 0, "confidence": None, "accuracy": None},
+        {"lower": 0.8, "upper": 1.0, "count": 1, "confidence": 1.0, "accuracy": 1.0},
+    ]
+    assert found.calibration_error == pytest.approx(2 / 3 * 0.1)
+    both = found + reliability(gold, chances, bins=5)
+    assert both.counts.tolist() == [0, 0, 4, 0, 2]
+    assert both.calibration_error == pytest.approx(found.calibration_error)
+    assert len(reliability(gold, chances).to_list()) == 15

@@ -168,7 +168,10 @@ def add_test_read(runs: Path, experiment: str, run: str, time: str = "2025-03-01
 
 
 def add_suite(
-    runs: Path, contrasts: Sequence[tuple[str, str, str]], duplicates: Mapping[str, str] | None = None
+    runs: Path,
+    contrasts: Sequence[tuple[str, str, str]],
+    duplicates: Mapping[str, str] | None = None,
+    baseline: str | None = None,
 ) -> None:
     """suite-fake.json over the runs that are there; contrasts are (question, A, B)."""
     names = {yaml.safe_load(file.read_text())["name"]: file.parent.name for file in sorted(runs.glob("*/config.yaml"))}
@@ -176,7 +179,11 @@ def add_suite(
     record = {"suite": "fake", "title": "Fake", "description": "", "runs": names, "duplicates": dict(duplicates or {})}
     write_json(
         runs / "suite-fake.json",
-        record | {"contrasts": [dict(zip(("question", "A", "B"), one, strict=True)) for one in contrasts]},
+        record
+        | {
+            "baseline": baseline,
+            "contrasts": [dict(zip(("question", "A", "B"), one, strict=True)) for one in contrasts],
+        },
     )
 
 
@@ -207,13 +214,14 @@ def fake_metrics(
     gold = np.repeat(np.arange(size), [support[label] for label in labels])
     prior = np.array([train[label] for label in labels], dtype=float)
     prior /= prior.sum()
-    confusions = []
+    confusions, predictions = [], []
     for seed in seeds:
         draw = np.random.default_rng(hash_of(name, split, seed) % 2**32)
         right = draw.random(len(gold)) < skill * (0.6 + 0.8 * prior[gold])
         predicted = np.where(right, gold, draw.choice(size, size=len(gold), p=prior))
         if seed in collapse:
             predicted = np.full(len(gold), int(prior.argmax()))
+        predictions.append(predicted)
         confusions.append(_confusion(gold, predicted, size))
     scored = [_scores(confusion) for confusion in confusions]
     per_class = {
@@ -237,6 +245,10 @@ def fake_metrics(
         "per_class_f1": {label: per_class[label]["f1"] for label in labels},
         "per_class": per_class,
         "confusion": sum(confusions).astype(int).tolist(),
+        "negative_log_likelihood": _over_seeds([-np.log(0.05 + 0.9 * one["accuracy"]) + 0.3 for one in scored]),
+        "calibration_error": _over_seeds([0.04 + 0.01 * place for place in range(len(scored))]),
+        "reliability": _reliability(gold, predictions, size),
+        "slices": _slices(gold, predictions, size),
         "baselines": baselines,
         "coverage": {},
         "no_input": 0,
@@ -294,6 +306,54 @@ def _write_seed(path: Path, name: str, seed: int, score: float, parameters: int,
 
 def _confusion(gold: np.ndarray, predicted: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(gold * size + predicted, minlength=size * size).reshape(size, size).astype(float)
+
+
+def _reliability(gold: np.ndarray, predictions: Sequence[np.ndarray], size: int) -> list[dict[str, Any]]:
+    """Bins of confidences drawn above chance, higher where the prediction is right."""
+    draw = np.random.default_rng(0)
+    hits = np.concatenate([predicted == gold for predicted in predictions]) if predictions else np.zeros(0, bool)
+    confidence = np.clip(draw.beta(4, 4, len(hits)) * 0.7 + 0.2 * hits + 1 / size, 0, 1)
+    place = np.clip(np.ceil(confidence * 15).astype(int) - 1, 0, 14)
+    bins: list[dict[str, Any]] = []
+    for number in range(15):
+        inside = place == number
+        count = int(inside.sum())
+        bins.append(
+            {
+                "lower": number / 15,
+                "upper": (number + 1) / 15,
+                "count": count,
+                "confidence": float(confidence[inside].mean()) if count else None,
+                "accuracy": float(hits[inside].mean()) if count else None,
+            }
+        )
+    return bins
+
+
+SLICES = {
+    "emotion-shift": ("shift", "no-shift", "first-turn-of-speaker"),
+    "turn": ("0", "1-4", "5-9", "10-"),
+    "duration": ("under 1 s", "1-2 s", "2-4 s", "4 s and more", "unknown"),
+    "speaker": ("lead", "other"),
+    "speaker-in-train": ("seen in train", "not seen in train"),
+    "text-in-train": ("verbatim", "new"),
+    "input": ("all there", "audio missing"),
+}
+
+
+def _slices(gold: np.ndarray, predictions: Sequence[np.ndarray], size: int) -> list[dict[str, Any]]:
+    """Every group of slices, each cut at random into its parts, the scores computed from the same predictions."""
+    slices = []
+    for group, names in SLICES.items():
+        place = np.random.default_rng(hash_of(group) % 2**32).integers(len(names), size=len(gold))
+        for number, name in enumerate(names):
+            inside = place == number
+            if not inside.any() or not predictions:
+                continue
+            scored = [_scores(_confusion(gold[inside], predicted[inside], size)) for predicted in predictions]
+            scores = {key: _over_seeds([one[key] for one in scored]) for key in ("weighted_f1", "accuracy")}
+            slices.append({"group": group, "name": name, "utterances": int(inside.sum()), **scores})
+    return slices
 
 
 def _row_sums(confusion: np.ndarray) -> np.ndarray:

@@ -1,0 +1,190 @@
+"""Thirty runs of MELD's size with five seeds each: how long `erc evaluate` and `erc report` take; the size of the page.
+
+    python benchmarks/reporting.py [--runs 30] [--seeds 5] [--folder DIR]
+
+9,989 + 1,109 + 2,610 utterances, with random features of the sizes of MiniLM's three layers (2,304), log-mel statistics
+(212) and HOG and colour (324). The heads are not trained: evaluating one with random weights takes as long. Their run
+folders are otherwise those of `erc ablate`. Both commands run as a user types them, in a process of their own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import polars as pl
+import yaml
+from timing import machine
+
+from features.cards import load_card
+from features.errors import Reason, UnavailableError
+from features.manifest import Manifest, build_manifest, read_manifest, write_manifest
+from features.spec import EncoderSpec
+from features.store import write_feature
+
+_SPLITS = {"train": 9_989, "dev": 1_109, "test": 2_610}
+_TURNS = 10
+_FEATURES = {"sentence": ("text", 2304), "logmel": ("audio", 212), "hog-colour": ("visual", 324)}
+_INPUTS = [
+    {"text": ["sentence"]},
+    {"audio": ["logmel"]},
+    {"visual": ["hog-colour"]},
+    {"text": ["sentence"], "audio": ["logmel"]},
+    {"text": ["sentence"], "audio": ["logmel"], "visual": ["hog-colour"]},
+]
+_CONTEXTS = [{"name": "none"}, {"name": "bclstm", "causal": False}]
+_SIZES = [128, 256, 512]
+
+
+def make_manifest() -> Manifest:
+    card = load_card("meld")
+    count = sum(_SPLITS.values())
+    rng = np.random.default_rng(1)
+    people = [*card.leads, "Janice", "Carol", "Frank"]
+    splits = [split for split, size in _SPLITS.items() for _ in range(size)]
+    frame = pl.DataFrame({"split": splits}).with_columns(row=pl.int_range(pl.len()).over("split"))
+    frame = frame.with_columns(
+        utterance_id=pl.format("random/{}/{}", "split", "row"),
+        dialogue_id=pl.format("random/{}/dia{}", "split", pl.col("row") // _TURNS),
+        dataset=pl.lit("meld"),
+        turn=pl.col("row") % _TURNS,
+        speaker=pl.Series([people[place] for place in rng.integers(len(people), size=count)]),
+        text=pl.format("What was said as number {} of them.", pl.col("row")),
+        label=pl.Series([card.labels[place] for place in rng.integers(len(card.labels), size=count)]),
+        duration=pl.Series(rng.lognormal(0.85, 0.7, count)),
+    )
+    return build_manifest(frame.drop("row"), card)
+
+
+def generate(folder: Path) -> None:
+    """The manifest and the store; one utterance in a hundred has no sound."""
+    write_manifest(make_manifest(), folder / "manifest.parquet")
+    manifest = read_manifest(folder / "manifest.parquet")
+    rng = np.random.default_rng(0)
+    for name, (modality, width) in _FEATURES.items():
+        spec = EncoderSpec(modality, name, 1, "text", "vector", (width,), weights="random")  # type: ignore[arg-type]
+        values = rng.standard_normal((len(manifest), width), dtype=np.float32)
+        gone = manifest.ids[::100] if modality == "audio" else []
+        without = {key: UnavailableError(Reason.NO_AUDIO) for key in gone}
+        write_feature(folder / "store", spec, manifest, dict(zip(manifest.ids, values, strict=True)), without)
+
+
+def suite_text(runs: int) -> str:
+    """A suite of so many experiments, no two of them equal."""
+    experiments = {}
+    for number in range(runs):
+        size, place = divmod(number, len(_INPUTS) * len(_CONTEXTS))
+        context, inputs = divmod(place, len(_INPUTS))
+        experiments[f"{number + 1:02}-{'-'.join(_INPUTS[inputs])}-{_CONTEXTS[context]['name']}"] = {
+            "inputs": _INPUTS[inputs],
+            "context": _CONTEXTS[context],
+            "batch": {"unit": "dialogues", "size": 16},
+            "feedforward": {"sizes": [_SIZES[size % len(_SIZES)] + size // len(_SIZES)]},
+        }
+    names = list(experiments)
+    contrasts = [
+        {"question": f"Is {names[place]} better than {names[0]}?", "A": names[place], "B": names[0]}
+        for place in range(1, min(11, runs))
+    ]
+    document = {"baseline": names[0], "experiments": experiments, "contrasts": contrasts}
+    return yaml.safe_dump({"title": "Random heads"} | document, sort_keys=False)
+
+
+def make_runs(folder: Path, runs: int, seeds: int) -> None:
+    """Run folders as training leaves them, of heads as they are initialised."""
+    import torch
+
+    from features.files import write_whole
+    from heads.checkpoint import InputFeature, TrainedHead, write_checkpoint
+    from heads.config import read_suite
+    from heads.data import HeadData, fit_feature, shape_of
+    from heads.model import HeadShape, build_head, num_parameters
+    from heads.predict import Predictor
+    from pipeline import slices
+    from pipeline.predictions import prediction_frame
+    from pipeline.runs import Run, write_json
+    from pipeline.suite import open_run, write_dev_metrics, write_suite_record
+    from pipeline.suite_plan import Source, make_plan
+
+    (folder / "random.yaml").write_text(suite_text(runs))
+    suite = read_suite(str(folder / "random.yaml"))
+    source = Source.open(folder / "store", read_manifest(folder / "manifest.parquet"))
+    plan = make_plan(suite.experiments, source)
+    dev = source.utterances.rows("dev")
+    attributes = slices.attributes(source.manifest, "dev")
+    fitted = {}
+    folders = {planned.experiment.name: folder / "runs" / planned.folder_name for planned in plan.planned}
+    for planned in plan.planned:
+        experiment, run = planned.experiment, Run(folders[planned.experiment.name])
+        open_run(run, planned, source, "erc ablate random.yaml")
+        for items in planned.features.values():
+            for feature in items:
+                if feature.folder not in fitted:
+                    fitted[feature.folder] = fit_feature(feature, source.utterances, experiment.normalise)
+        rows = {key: tuple(fitted[item.folder] for item in items) for key, items in planned.features.items()}
+        inputs = {
+            key: tuple(
+                InputFeature(item.folder, item.fingerprint, fitted[item.folder].normaliser, shape_of(item))
+                for item in items
+            )
+            for key, items in planned.features.items()
+        }
+        shapes = {key: [item.shape for item in items] for key, items in rows.items()}
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            head = build_head(experiment, HeadShape(shapes, len(source.utterances.label_names)))  # type: ignore[arg-type]
+            trained = TrainedHead(Predictor(experiment, head), source.utterances.label_names, inputs)
+            place = run.seed_folder(seed)
+            place.mkdir(parents=True, exist_ok=True)
+            write_checkpoint(place / "head.safetensors", trained)
+            data = HeadData(source.utterances, rows)
+            frame = prediction_frame(data, dev, trained.probabilities(data, dev))
+            write_whole(place / "predictions-dev.parquet", frame.write_parquet)
+            curve = 0.15 + 0.01 * np.arange(20)
+            history = {"epoch": list(range(1, 21)), "train_loss": 2 - curve, "dev_loss": 2.1 - curve}
+            history |= {"dev_weighted_f1": curve, "learning_rate": [1e-3] * 20, "seconds": [0.4] * 20}
+            pl.DataFrame(history).write_parquet(place / "history.parquet")
+            result = {"seed": seed, "best_epoch": 20, "epochs": 20, "train_seconds": 8.0, "device": "cpu"}
+            result |= {"parameters": num_parameters(head), "dev_weighted_f1": float(curve[-1])}
+            write_json(place / "result.json", result)
+        write_dev_metrics(run, range(seeds), attributes)
+    write_suite_record(suite, plan, folders, folder / "runs")
+
+
+def seconds_of(arguments: list[str]) -> float:
+    started = time.perf_counter()
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+@click.command()
+@click.option("--runs", default=30, show_default=True)
+@click.option("--seeds", default=5, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Where the store and the runs are kept.")
+def main(runs: int, seeds: int, folder: Path | None) -> None:
+    click.echo(machine())
+    with tempfile.TemporaryDirectory() as temporary:
+        place = folder or Path(temporary)
+        place.mkdir(parents=True, exist_ok=True)
+        if not (place / "runs").is_dir():
+            started = time.perf_counter()
+            if not (place / "store").is_dir():
+                generate(place)
+            make_runs(place, runs, seeds)
+            click.echo(f"{runs} runs with {seeds} seeds each made in {time.perf_counter() - started:.0f} s")
+        evaluating = seconds_of(["evaluate", str(place / "runs"), "--split", "test"])
+        reporting = seconds_of(["report", str(place / "runs"), "--out", str(place / "report")])
+        megabytes = (place / "report" / "report.html").stat().st_size / 1e6
+    click.echo(f"erc evaluate --split test {evaluating:6.1f} s, {1000 * evaluating / (runs * seeds):.0f} ms a head")
+    click.echo(f"erc report                {reporting:6.1f} s, report.html {megabytes:.2f} MB")
+    click.echo(f"together                  {evaluating + reporting:6.1f} s")
+
+
+if __name__ == "__main__":
+    main()
