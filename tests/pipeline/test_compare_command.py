@@ -77,6 +77,7 @@ def test_two_runs_as_text(pair: tuple[Path, Path], capsys: pytest.CaptureFixture
     for label in LABELS:
         assert f"F1 of {label}" in text
     assert "utterances that only A gets right" in text
+    assert "p: the means over seeds" in text
     assert "McNemar" not in text
     assert compared(*pair, "--replicates", 300, "--mcnemar", "--flipped", 0) == 0
     text = capsys.readouterr().out
@@ -143,7 +144,7 @@ def test_only_finished_seeds_are_compared(pair: tuple[Path, Path], capsys: pytes
 def test_one_seed_each_is_said_to_be_of_those_trainings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [make(tmp_path, name, random_frames(seed, (0,))) for seed, name in enumerate("ab")]
     assert compared(*runs) == 0
-    assert "of one seed each: other trainings may differ otherwise" in " ".join(capsys.readouterr().out.split())
+    assert "with one seed each, nothing is known of other trainings" in capsys.readouterr().out
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 1) -> str:
@@ -213,7 +214,9 @@ def test_every_declared_contrast_is_in_one_table_with_holms_p(suite: Path, capsy
     assert captured.err == ""
     table = [line for line in captured.out.splitlines() if line.startswith("fake: ")]
     assert [line.split("  ")[0] for line in table] == [f"fake: {question}" for question, _, _ in contrasts]
-    assert "Holm's p" in captured.out
+    assert "Holm's p: adjusted for all contrasts of the suite" in captured.out
+    assert "resamples of dialogues and one seed an arm" in captured.out
+    assert [one["seeds"] for one in found] == [[3, 3]] * 3
 
 
 def test_a_contrast_without_its_runs_is_named_and_left_out(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
