@@ -13,7 +13,7 @@ from heads.metrics import over_seeds
 from pipeline.comparison.compare import Comparison, Difference, compare
 from pipeline.comparison.counts import Frames, Scores, read_arm
 from pipeline.comparison.flips import ONLY_A, ONLY_B, McNemar, average_predictions, flipped, mcnemar
-from pipeline.comparison.read import check_comparable, read_predictions
+from pipeline.comparison.read import check_comparable, experiment_name, read_predictions
 from pipeline.report.words import points
 from pipeline.runs import Run
 from pipeline.tables import mean_and_deviation, text_table
@@ -69,7 +69,7 @@ def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
         **{
             arm: {
                 "run": str(run.path),
-                "experiment": run.experiment.name,
+                "experiment": experiment_name(run),
                 "seeds": seeds,
                 "weighted_f1": over_seeds(scores.weighted_f1.tolist()),
                 "accuracy": over_seeds(scores.accuracy.tolist()),
@@ -99,7 +99,7 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
     for arm, run, seeds, scores in zip("AB", pair.runs, pair.seeds, pair.scores, strict=True):
         value = mean_and_deviation(over_seeds(scores.weighted_f1.tolist()))
         lines.append(
-            f"{arm}  {run.experiment.name}: {pair.split} weighted F1 {value}"
+            f"{arm}  {experiment_name(run)}: {pair.split} weighted F1 {value}"
             f" ({len(seeds)} seed{'s' if len(seeds) > 1 else ''}; {run.path.name})"
         )
     lines += [

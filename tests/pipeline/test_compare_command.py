@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from pipeline.comparison.compare import compare
 from pipeline.comparison.contrasts import compare_declared
 from pipeline.comparison.holm import holm
 
+ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = dict.fromkeys(("train", "dev", "test"), (5, 5, 5))
 
 
@@ -83,6 +86,13 @@ def test_two_runs_as_text(pair: tuple[Path, Path], capsys: pytest.CaptureFixture
     text = capsys.readouterr().out
     assert "It assumes independent utterances" in text
     assert "u00" not in text
+
+
+def test_comparing_loads_nothing_that_takes_seconds(pair: tuple[Path, Path]) -> None:
+    code = f"from pipeline.cli import erc, run; run(erc, ['compare', {str(pair[0])!r}, {str(pair[1])!r}], 'erc')"
+    code += "\nimport sys; print([name for name in ('torch', 'scipy', 'sklearn') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
