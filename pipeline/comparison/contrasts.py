@@ -12,7 +12,7 @@ from features.errors import RunError
 from pipeline.comparison.compare import REPLICATES, Comparison, compare
 from pipeline.comparison.counts import Frames
 from pipeline.comparison.holm import holm
-from pipeline.comparison.pair import p_text
+from pipeline.comparison.pair import method_lines, p_text
 from pipeline.comparison.read import Declared, check_comparable, read_declared, read_predictions
 from pipeline.report.words import points
 from pipeline.runs import Run
@@ -21,12 +21,16 @@ from pipeline.tables import text_table
 
 @dataclass(frozen=True)
 class Answer:
-    """A declared contrast and what came of it: a comparison with its adjusted p-value, or the problem in one line."""
+    """A declared contrast and what came of it: a comparison with its adjusted p-value, or the problem in one line.
+
+    seeds: how many of A and of B were compared
+    """
 
     declared: Declared
     comparison: Comparison | None = None
     adjusted_p: float | None = None
     problem: str | None = None
+    seeds: tuple[int, int] = (0, 0)
 
 
 def compare_contrasts(
@@ -37,18 +41,21 @@ def compare_contrasts(
     One whose runs are not there, not scored on the split or of other utterances has a problem instead of a result.
     """
     loaded: dict[Path, Frames] = {}
-    found: list[Comparison | RunError] = []
+    found: list[tuple[Comparison, tuple[int, int]] | RunError] = []
     for contrast in declared:
         try:
             a, b = contrast.pair()
             check_comparable(a, b)
             first, second = _load(a, split, loaded), _load(b, split, loaded)
-            found.append(compare(first, second, a.labels, replicates=replicates, seed=seed))
+            comparison = compare(first, second, a.labels, replicates=replicates, seed=seed)
+            found.append((comparison, (len(first), len(second))))
         except RunError as error:
             found.append(error)
-    adjusted = iter(holm([item.p_value for item in found if isinstance(item, Comparison)]))
+    adjusted = iter(holm([item[0].p_value for item in found if isinstance(item, tuple)]))
     return [
-        Answer(contrast, item, next(adjusted)) if isinstance(item, Comparison) else Answer(contrast, problem=str(item))
+        Answer(contrast, item[0], next(adjusted), seeds=item[1])
+        if isinstance(item, tuple)
+        else Answer(contrast, problem=str(item))
         for contrast, item in zip(declared, found, strict=True)
     ]
 
@@ -82,6 +89,7 @@ def contrasts_document(answers: Sequence[Answer], split: str) -> dict[str, Any]:
                 "B": answer.declared.b,
                 "comparison": asdict(answer.comparison) if answer.comparison else None,
                 "adjusted_p": answer.adjusted_p,
+                "seeds": answer.seeds,
                 "problem": answer.problem,
             }
             for answer in answers
@@ -90,8 +98,8 @@ def contrasts_document(answers: Sequence[Answer], split: str) -> dict[str, Any]:
 
 
 def contrasts_text(answers: Sequence[Answer], split: str) -> str:
-    """A table of the contrasts that have a result, and what its columns mean."""
-    rows, sizes = [], set()
+    """A table of the contrasts that have a result (at least one), and what its columns mean."""
+    rows, compared, most_seeds = [], [], 1
     for answer in answers:
         comparison, adjusted = answer.comparison, answer.adjusted_p
         if comparison is None or adjusted is None:
@@ -108,20 +116,12 @@ def contrasts_text(answers: Sequence[Answer], split: str) -> str:
                 p_text(adjusted),
             ]
         )
-        sizes.add((comparison.utterances, comparison.dialogues, comparison.replicates))
+        compared.append(comparison)
+        most_seeds = max(most_seeds, *answer.seeds)
     header = ["contrast", "A", "B", "A - B", "95% interval", "p", "Holm's p"]
-    utterances, dialogues, replicates = max(sizes)
-    return "\n".join(
-        [
-            text_table(header, rows),
-            "",
-            f"A - B: points of {split} weighted F1, means over seeds; {utterances:,} labelled utterances of"
-            f" {dialogues:,} dialogues. Intervals:",
-            f"{replicates:,} resamples of dialogues and one seed an arm. p: whole dialogues swapped between the arms."
-            " Holm's p: adjusted for",
-            "all contrasts of the suite that have a result here.",
-        ]
-    )
+    lines = [text_table(header, rows), "", f"A - B: points of {split} weighted F1, means over seeds."]
+    lines += method_lines(compared, most_seeds > 1)
+    return "\n".join([*lines, "Holm's p: adjusted for all contrasts of the suite that have a result here."])
 
 
 def _load(run: Run, split: str, loaded: dict[Path, Frames]) -> Frames:

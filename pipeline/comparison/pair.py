@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from heads.metrics import over_seeds
 from pipeline.comparison.compare import Comparison, Difference, compare
 from pipeline.comparison.counts import Frames, Scores, read_arm
 from pipeline.comparison.flips import ONLY_A, ONLY_B, McNemar, average_predictions, flipped, mcnemar
-from pipeline.comparison.read import check_comparable, read_predictions
+from pipeline.comparison.read import check_comparable, experiment_name, read_predictions
 from pipeline.report.words import points
 from pipeline.runs import Run
 from pipeline.tables import mean_and_deviation, text_table
@@ -68,7 +69,7 @@ def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
         **{
             arm: {
                 "run": str(run.path),
-                "experiment": run.experiment.name,
+                "experiment": experiment_name(run),
                 "seeds": seeds,
                 "weighted_f1": over_seeds(scores.weighted_f1.tolist()),
                 "accuracy": over_seeds(scores.accuracy.tolist()),
@@ -98,14 +99,12 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
     for arm, run, seeds, scores in zip("AB", pair.runs, pair.seeds, pair.scores, strict=True):
         value = mean_and_deviation(over_seeds(scores.weighted_f1.tolist()))
         lines.append(
-            f"{arm}  {run.experiment.name}: {pair.split} weighted F1 {value}"
+            f"{arm}  {experiment_name(run)}: {pair.split} weighted F1 {value}"
             f" ({len(seeds)} seed{'s' if len(seeds) > 1 else ''}; {run.path.name})"
         )
     lines += [
         f"A - B  {difference_text(comparison.weighted_f1)} points, p = {p_text(comparison.p_value)}",
-        f"{comparison.utterances:,} labelled utterances of {comparison.dialogues:,} dialogues. Intervals: 95%, from"
-        f" {comparison.replicates:,} resamples of dialogues",
-        f"and one seed an arm. p: whole dialogues swapped between the arms{_seeds_note(pair)}.",
+        *method_lines([comparison], max(map(len, pair.seeds)) > 1),
         "",
         _class_table(pair),
         "",
@@ -128,6 +127,28 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def method_lines(comparisons: Sequence[Comparison], several_seeds: bool) -> list[str]:
+    """How intervals and p-values came about and what they are of, as lines for a terminal."""
+    sizes = dict.fromkeys(
+        f"{one.utterances:,} labelled utterances of {one.dialogues:,} dialogues" for one in comparisons
+    )
+    lines, replicates = [f"{' and '.join(sizes)}."], comparisons[0].replicates
+    if several_seeds:
+        return [
+            *lines,
+            f"95% interval: one training of each, on dialogues like these ({replicates:,} resamples of"
+            " dialogues and one seed an arm).",
+            "p: the means over seeds (whole dialogues swapped between the arms, and the seeds' spread). It can be small"
+            " where the",
+            "interval holds 0.",
+        ]
+    return [
+        *lines,
+        f"95% interval: {replicates:,} resamples of dialogues. p: whole dialogues swapped between the arms.",
+        "Both are of these two heads: with one seed each, nothing is known of other trainings.",
+    ]
+
+
 def difference_text(difference: Difference) -> str:
     """`+0.5 [−0.8, +1.9]`, in points."""
     interval = difference.interval
@@ -136,10 +157,6 @@ def difference_text(difference: Difference) -> str:
 
 def p_text(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _seeds_note(pair: Pair) -> str:
-    return "" if max(map(len, pair.seeds)) > 1 else " (of one seed each: other trainings may differ otherwise)"
 
 
 def _count(pair: Pair, flip: str) -> int:

@@ -51,6 +51,18 @@ def read_predictions(run: Run, split: str) -> Frames:
     return frames
 
 
+def experiment_name(run: Run) -> str:
+    """The name in config.yaml. Resolving the whole experiment would load torch, which takes seconds.
+
+    Raises ConfigError where config.yaml is damaged.
+    """
+    from heads.config import parse_yaml
+
+    where = run.path / "config.yaml"
+    config = parse_yaml(where.read_text(encoding="utf-8"), str(where))
+    return str(config["name"]) if isinstance(config, dict) and "name" in config else run.path.name
+
+
 def check_comparable(a: Run, b: Run) -> None:
     """Raises RunError unless both runs are of one corpus and one list of labels."""
     first, second = a.features["manifest"], b.features["manifest"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from pipeline.comparison.compare import compare
 from pipeline.comparison.contrasts import compare_declared
 from pipeline.comparison.holm import holm
 
+ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = dict.fromkeys(("train", "dev", "test"), (5, 5, 5))
 
 
@@ -77,11 +80,19 @@ def test_two_runs_as_text(pair: tuple[Path, Path], capsys: pytest.CaptureFixture
     for label in LABELS:
         assert f"F1 of {label}" in text
     assert "utterances that only A gets right" in text
+    assert "p: the means over seeds" in text
     assert "McNemar" not in text
     assert compared(*pair, "--replicates", 300, "--mcnemar", "--flipped", 0) == 0
     text = capsys.readouterr().out
     assert "It assumes independent utterances" in text
     assert "u00" not in text
+
+
+def test_comparing_loads_nothing_that_takes_seconds(pair: tuple[Path, Path]) -> None:
+    code = f"from pipeline.cli import erc, run; run(erc, ['compare', {str(pair[0])!r}, {str(pair[1])!r}], 'erc')"
+    code += "\nimport sys; print([name for name in ('torch', 'scipy', 'sklearn') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
@@ -143,7 +154,7 @@ def test_only_finished_seeds_are_compared(pair: tuple[Path, Path], capsys: pytes
 def test_one_seed_each_is_said_to_be_of_those_trainings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [make(tmp_path, name, random_frames(seed, (0,))) for seed, name in enumerate("ab")]
     assert compared(*runs) == 0
-    assert "of one seed each: other trainings may differ otherwise" in " ".join(capsys.readouterr().out.split())
+    assert "with one seed each, nothing is known of other trainings" in capsys.readouterr().out
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 1) -> str:
@@ -213,7 +224,9 @@ def test_every_declared_contrast_is_in_one_table_with_holms_p(suite: Path, capsy
     assert captured.err == ""
     table = [line for line in captured.out.splitlines() if line.startswith("fake: ")]
     assert [line.split("  ")[0] for line in table] == [f"fake: {question}" for question, _, _ in contrasts]
-    assert "Holm's p" in captured.out
+    assert "Holm's p: adjusted for all contrasts of the suite" in captured.out
+    assert "resamples of dialogues and one seed an arm" in captured.out
+    assert [one["seeds"] for one in found] == [[3, 3]] * 3
 
 
 def test_a_contrast_without_its_runs_is_named_and_left_out(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:

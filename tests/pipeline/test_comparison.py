@@ -97,6 +97,13 @@ def test_the_interval_is_of_paired_dialogues_and_one_seed_an_arm() -> None:
     assert found.high == pytest.approx(max(possible), abs=1e-12)
 
 
+def test_every_seed_of_both_arms_is_drawn() -> None:
+    """All dialogues are alike, so that only the seeds' draw makes a difference."""
+    right, wrong = frame(range(5), [0] * 5, [0] * 5), frame(range(5), [0] * 5, [1] * 5)
+    found = compare({0: right, 1: wrong}, {0: right, 1: wrong}, LABELS, replicates=400).weighted_f1
+    assert (found.value, found.interval.low, found.interval.high) == (0, -1, 1)
+
+
 def test_equal_input_gives_equal_numbers_whatever_the_order_of_rows_and_seeds() -> None:
     a, b = random_frames(1), random_frames(2)
     expected = compare(a, b, LABELS, replicates=200)

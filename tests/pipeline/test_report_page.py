@@ -202,7 +202,7 @@ def test_figures_are_files_that_parse(runs: Path, tmp_path: Path) -> None:
     write_report(runs, tmp_path / "out")
     names = sorted(file.name for file in (tmp_path / "out" / "figures").iterdir())
     stems = ["1-architecture", "1-confusion-dev", "1-confusion-test", "1-dev-losses", "1-f1-dev", "1-f1-test"]
-    stems += ["1-learning-curves", "1-losses", "1-train-losses"]
+    stems += ["1-learning-curves", "1-losses", "1-reliability-dev", "1-reliability-test", "1-train-losses"]
     assert names == [f"{stem}.{form}" for stem in stems for form in ("png", "svg")]
     for stem in stems:
         file = tmp_path / "out" / "figures" / stem
@@ -245,7 +245,7 @@ def test_equal_runs_give_equal_bytes(runs: Path, tmp_path: Path) -> None:
         for name in ("one", "two")
     )
     assert first == second
-    assert len(first) == 3 + 2 * 9
+    assert len(first) == 3 + 2 * 11
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(
@@ -350,7 +350,7 @@ def test_markdown_tables_keep_their_columns_whatever_the_names(tmp_path: Path) -
         elif tables[-1]:
             tables.append([])
     found = [table for table in tables if table]
-    assert len(found) == 8
+    assert len(found) == 9
     for table in found:
         widths = {len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in table}
         assert len(widths) == 1
