@@ -105,10 +105,14 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def shape_of(feature: Feature) -> FeatureShape:
-    """How heads see a stored feature: a waveform's samples are scalars."""
-    spec = feature.spec
-    is_waveform = spec.kind == "sequence" and spec.shape == (1,)
-    return FeatureShape(spec.kind, () if is_waveform else spec.shape)
+    """How heads see a stored feature."""
+    return feature_shape(feature.spec.kind, feature.spec.shape)
+
+
+def feature_shape(kind: Literal["vector", "stack", "sequence"], shape: tuple[int, ...]) -> FeatureShape:
+    """How heads see a feature of that kind and shape: a waveform's samples are scalars."""
+    is_waveform = kind == "sequence" and shape == (1,)
+    return FeatureShape(kind, () if is_waveform else shape)
 
 
 def read_rows(feature: Feature, ids: Sequence[str], allocate: Allocate = zeros) -> tuple[np.ndarray, np.ndarray]:

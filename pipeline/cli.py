@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train one head on stored embeddings."),
     "ablate": ("ablate", "Train every experiment of a suite, over several seeds."),
     "evaluate": ("evaluate", "Score trained heads on a split."),
+    "compare": ("compare", "Tell whether two runs differ: interval, p-value, what flipped; or a suite's contrasts."),
     "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),
 }
 

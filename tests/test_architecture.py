@@ -119,6 +119,7 @@ def test_no_assert_no_pickle_and_no_unsafe_loading_in_the_packages() -> None:
         "from pipeline.cli import erc, run; run(erc, ['extract', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['extract', '--list'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['ablate', '--help'], 'erc')",
+        "from pipeline.cli import erc, run; run(erc, ['compare', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['report', '--help'], 'erc')",
     ],
 )

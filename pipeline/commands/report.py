@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.options import json_option
+
+if TYPE_CHECKING:
+    from pipeline.report.findings import Answer
 
 
 @click.command("report")
@@ -23,8 +27,9 @@ from pipeline.options import json_option
 def command(runs: Path, out: Path, as_json: bool) -> None:
     """Write report.html, report.md and leaderboard.csv of the trained heads in RUNS.
 
-    The page is one file that works offline. The best model is the one with the highest weighted F1 on dev, always. A
-    run that cannot be read is named, skipped and listed in the report.
+    The page is one file that works offline. The best model is the one with the highest weighted F1 on dev, always. The
+    suites' questions are answered on dev, with intervals. A run that cannot be read is named, skipped and listed in the
+    report.
 
     \b
     Example:
@@ -52,8 +57,27 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
                 "selected": corpus.selected.experiment if corpus.selected else None,
                 "weighted_f1": {line.split: line.score.model_dump() for line in corpus.headlines},
                 "margin": {line.split: line.margin for line in corpus.headlines},
+                "interval": {split: [one.low, one.high] for split, one in corpus.findings.intervals.items()},
+                "answers": [_answer(answer) for answer in corpus.findings.answers],
             }
             for corpus in written.corpora
         ],
     }
     click.echo(json.dumps(document, ensure_ascii=False))
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    """A contrast as `--json` prints it; differences are fractions."""
+    found = answer.comparison
+    difference = found.weighted_f1 if found else None
+    return {
+        "suite": answer.suite,
+        "question": answer.contrast.question,
+        "A": answer.contrast.a,
+        "B": answer.contrast.b,
+        "answer": answer.verdict,
+        "difference": difference.value if difference else None,
+        "interval": [difference.interval.low, difference.interval.high] if difference else None,
+        "p_value": found.p_value if found else None,
+        "adjusted_p": answer.adjusted,
+    }

@@ -76,11 +76,18 @@ class Drawing:
     png: bytes
 
 
-def draw(key: str, title: str, size: tuple[float, float], plot: Callable[[Axes], None]) -> Drawing:
+def draw(
+    key: str,
+    title: str,
+    size: tuple[float, float],
+    plot: Callable[[Axes], None],
+    least_width: float = _LEAST_WIDTH,
+) -> Drawing:
     """Plot on empty axes and save them with all that stands around them.
 
-    key:  differs between the figures of a page, so that the ids within them do
-    size: width and height of the axes, in pixels of the page
+    key:         differs between the figures of a page, so that the ids within them do
+    size:        width and height of the axes, in pixels of the page
+    least_width: in pixels; in less room than that the figure scrolls, and is not made smaller
     """
     import matplotlib.style
     from matplotlib.figure import Figure
@@ -98,12 +105,29 @@ def draw(key: str, title: str, size: tuple[float, float], plot: Callable[[Axes],
         root = ElementTree.fromstring(_saved(figure, around, "svg", {"Date": None}))  # noqa: S314 (matplotlib wrote it)
     _simplify(root)
     _entitle(root, plain(title))
-    return Drawing(plain(title), _for_page(root), _as_file(root), png)
+    return Drawing(plain(title), _for_page(root, least_width), _as_file(root), png)
 
 
 def hint(artist: Artist, text: str) -> None:
     """Give what is drawn a tooltip."""
     artist.set_gid(_HINT + plain(text))
+
+
+def beside(
+    axes: Axes, side: int, y: float, right: float, text: str, color: str, size: float = 12, up: float = 0
+) -> None:
+    """Text that ends `right` pixels after the left (0) or right (1) side of the axes, `up` pixels over a value."""
+    axes.annotate(
+        text,
+        (side, y),
+        (right, up),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        ha="right",
+        va="center_baseline",
+        color=color,
+        fontsize=size,
+    )
 
 
 def plain(text: str) -> str:
@@ -157,10 +181,10 @@ def _entitle(root: ElementTree.Element, title: str) -> None:
     _title(root, title)
 
 
-def _for_page(root: ElementTree.Element) -> Markup:
+def _for_page(root: ElementTree.Element, least_width: float) -> Markup:
     page = copy.deepcopy(root)
     page.attrib["class"] = "figure"
-    page.attrib["style"] = f"min-width: {min(float(page.attrib['width']), _LEAST_WIDTH):g}px"
+    page.attrib["style"] = f"min-width: {min(float(page.attrib['width']), least_width):g}px"
     variables = {value: f"var(--{name})" for name, value in COLOURS.items()}
     for element in page.iter():
         if "style" in element.attrib:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from pipeline.report.findings import LEVEL, spans_zero
 from pipeline.report.leaderboard import Corpus, Headline
-from pipeline.report.model import EVALUATION_SPLIT
+from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT
 from pipeline.report.provenance import context_of, modality_coverage
-from pipeline.report.words import count, listed, percent, plural, score, share
+from pipeline.report.words import count, interval, listed, percent, plural, point_interval, score, share
+from pipeline.tables import seconds_text
+
+if TYPE_CHECKING:
+    from pipeline.comparison.compare import Interval
 
 SYNTHETIC_WARNING = (
     "These utterances were generated to test the plumbing. No score on this page says anything about emotion "
     "recognition in real conversations."
+)
+
+COST_NOTE = (
+    "All splits in the store. Decode: seconds of all decoding processes together, preparing included; what a clip took "
+    "is told to each feature that it was decoded for. Encode: seconds of the encoding device. Utterances/s: embedded "
+    "ones by that time, where it is at least a twentieth of a second."
 )
 
 
@@ -39,17 +51,21 @@ def random_warning(corpus: Corpus) -> str:
 
 
 def headline_parts(corpus: Corpus) -> list[tuple[str, bool]]:
-    """The first sentence as (text, whether it is a number or name to set apart)."""
-    run = corpus.selected
-    if run is None:
+    """The first sentence as (text, whether it is a number or name to set apart): on test where it was read."""
+    run, line = corpus.selected, corpus.main
+    if run is None or line is None:
         started = plural(len(corpus.runs), "configuration")
         return [(f"No model is selected: no run has dev scores yet ({started} started).", False)]
     tried = len(corpus.runs)
     place = f", best of {count(tried)} configurations on dev," if tried > 1 else ", the only configuration,"
-    parts = [(corpus.names[run.folder], True), (f"{place} reaches a weighted F1 of ", False)]
-    for position, line in enumerate(corpus.headlines):
-        parts += [("; " if position else "", False), *_on_split(line)]
-    return [*(part for part in parts if part[0]), (".", False)]
+    parts = [(corpus.names[run.folder], True), (f"{place} reaches a weighted F1 of ", False), *_on_split(corpus, line)]
+    return [*parts, (".", False)]
+
+
+def other_parts(corpus: Corpus) -> list[list[tuple[str, bool]]]:
+    """The same of each other split that the selected run was scored on, a sentence each."""
+    others = [line for line in corpus.headlines if line is not corpus.main]
+    return [[(_opening(line.split), False), *_on_split(corpus, line, named=False), (".", False)] for line in others]
 
 
 def headline_text(corpus: Corpus) -> str:
@@ -68,9 +84,10 @@ def badges(corpus: Corpus) -> list[Badge]:
     run = corpus.selected
     if run is not None:
         found.append(Badge("Context", context_of(run)))
-        if run.record.looks_at and run.record.looks_at.speaker_names:
-            found.append(Badge("", "uses speaker names"))
-    found.append(Badge("Tried", plural(len(corpus.runs), "configuration")))
+        looks_at = run.record.looks_at
+        names = "not recorded" if looks_at is None else "used" if looks_at.speaker_names else "not used"
+        found.append(Badge("Speaker names", names))
+    found.append(Badge("Tried", tried_text(corpus)))
     found.append(Badge("Selected by", "dev weighted F1"))
     reads = len(corpus.test_reads)
     if reads:
@@ -95,10 +112,83 @@ def baseline_note(name: str, corpus: Corpus) -> str:
     return known.get(name, "looks at no input")
 
 
-def _on_split(line: Headline) -> list[tuple[str, bool]]:
+def _opening(split: str) -> str:
+    return f"On {split}, which chose it: " if split == SELECTION_SPLIT else f"On {split}: "
+
+
+def tried_text(corpus: Corpus) -> str:
+    """`14 configurations`, and how many a search tried before it chose one of them."""
+    searched = [run.searched for run in corpus.runs if run.searched]
+    text = plural(len(corpus.runs), "configuration")
+    if not searched:
+        return text
+    which = "one" if len(searched) == 1 else count(len(searched))
+    return f"{text}, {which} chosen by search among {listed([count(number) for number in searched])}"
+
+
+def baseline_status(corpus: Corpus) -> str:
+    """Why no baseline run stands beside the selected one; empty where one does, or nothing is selected."""
+    if corpus.selected is None:
+        return ""
+    if corpus.baseline is None:
+        return "No suite among these runs names a baseline experiment that was trained."
+    if corpus.baseline is corpus.selected:
+        return f"The selected model is the suite's baseline itself: {corpus.names[corpus.selected.folder]}."
+    if not {EVALUATION_SPLIT, SELECTION_SPLIT} & corpus.selected.metrics.keys() & corpus.baseline.metrics.keys():
+        return f"The suite's baseline, {corpus.names[corpus.baseline.folder]}, has no scores on dev or test."
+    return ""
+
+
+def training_text(corpus: Corpus) -> str:
+    """`70 heads trained in 34.9 s`: all seeds of all configurations."""
+    heads = plural(sum(len(run.results) for run in corpus.runs), "head")
+    total = corpus.train_seconds
+    return f"{heads} trained" + (f" in {seconds_text(total)}, summed" if total is not None else "; seconds not known")
+
+
+def questions_note(corpus: Corpus) -> str:
+    """What the answers rest on, in a few sentences."""
+    answers = corpus.findings.answers
+    compared = next((answer.comparison for answer in answers if answer.comparison), None)
+    if compared is None:
+        return "No contrast could be tested: each row says why."
+    parts = [
+        "A − B: difference of the means over seeds of weighted F1 on dev, in points. Interval: 95%, of "
+        f"{count(compared.replicates)} resamples of the {plural(compared.dialogues, 'dialogue')}, with one seed of "
+        "either arm: what one training of each may differ by. p: of the means, by swapping whole dialogues between "
+        "the arms; Holm's adjusts it for the suite's answered contrasts. A is called higher, or B, where Holm's p is "
+        "below 0.05, and higher on average where the interval holds zero all the same. “No difference shown” is not "
+        "“no difference”: whatever lies in the interval remains possible."
+    ]
+    if any(len(run.dev.seeds) == 1 for answer in answers for run in (answer.a, answer.b) if run and run.dev):
+        parts.append("Where an arm has one seed, the interval knows nothing of how much another seed would change.")
+    return " ".join(parts)
+
+
+def _on_split(corpus: Corpus, line: Headline, named: bool = True) -> list[tuple[str, bool]]:
+    """named: the baseline run is told by its name."""
+    findings, split = corpus.findings, line.split
     seeds = f" over {plural(line.seeds, 'seed')}" if line.seeds > 1 else " (one seed)"
-    parts = [(score(line.score), True), (f"{seeds} on {line.split}", False)]
+    parts = [(score(line.score), True), (f"{seeds}{f' on {split}' if named else ''}", False)]
+    if split in findings.intervals:
+        parts.append((f" (95% interval over dialogues {interval(findings.intervals[split])})", False))
     if line.baseline is not None and line.margin is not None:
-        side = "above" if line.margin >= 0 else "below"
-        parts += [(", ", False), (percent(abs(line.margin)), True), (f" points {side} {line.baseline}", False)]
-    return parts
+        margin = findings.margins.get(split)
+        parts += [(", ", False), *_points_from(line.margin, line.baseline, margin.interval if margin else None, None)]
+    run, other = corpus.selected, corpus.baseline
+    if run is None or other is None or other is run or split not in other.metrics:
+        return parts
+    found = findings.over_baseline.get(split)
+    bounds, p = (found.weighted_f1.interval, found.p_value) if found else (None, None)
+    over = line.score.mean - other.metrics[split].weighted_f1.mean
+    called = f"the baseline {corpus.names[other.folder]}" if named else "the baseline"
+    return [*parts, (" and ", False), *_points_from(over, called, bounds, p)]
+
+
+def _points_from(value: float, what: str, bounds: Interval | None, p: float | None) -> list[tuple[str, bool]]:
+    side = "above" if value >= 0 else "below"
+    parts = [(percent(abs(value)), True), (f" points {side} {what}", False)]
+    if bounds is None:
+        return parts
+    doubt = spans_zero(bounds) and (p is None or p >= LEVEL)
+    return [*parts, (f" ({point_interval(bounds)}{', so no difference is shown' if doubt else ''})", False)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from features.errors import ErcError
+from pipeline.report.architecture import architecture_of
+from pipeline.report.architecture_figure import architecture_figure
+from pipeline.report.curves import Quantity, losses, overlaid
 from pipeline.report.drawing import (
     ACCENT,
     BETWEEN,
@@ -15,39 +19,65 @@ from pipeline.report.drawing import (
     PAGE,
     SMALL,
     Drawing,
+    beside,
     draw,
     hint,
     plain,
 )
 from pipeline.report.leaderboard import Corpus, baseline_of
 from pipeline.report.model import Metrics, Run
-from pipeline.report.scale import rule_of
-from pipeline.report.words import count, percent
+from pipeline.report.words import count, percent, plural
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _CHAR = 6.4  # mean advance of a 12 px character, in pixels
+CURVES: dict[str, Quantity] = {
+    "learning-curves": "dev_weighted_f1",
+    "dev-losses": "dev_loss",
+    "train-losses": "train_loss",
+}
 _ROW = 32  # per-label rows, shared by two figures so that they line up side by side
-_CURVES = (480, 210)
 
 
 def drawings_of(corpora: Sequence[Corpus]) -> dict[str, Drawing]:
     """Key -> figure; a key is the name of the figure's files and starts with the number of its corpus."""
     drawings: dict[str, Drawing | None] = {}
     for number, corpus in enumerate(corpora, start=1):
-        run, curves = corpus.selected, f"{number}-learning-curves"
-        drawings[curves] = learning_curves(curves, corpus)
+        for kind, quantity in CURVES.items():
+            drawings[f"{number}-{kind}"] = overlaid(f"{number}-{kind}", corpus, quantity)
+        run, baseline = corpus.selected, corpus.baseline
         if run is None:
             continue
         name = corpus.names[run.folder]
         drawings[f"{number}-losses"] = losses(f"{number}-losses", run, name)
+        drawings[f"{number}-architecture"] = _architecture(f"{number}-architecture", run, name)
         for position, line in enumerate(corpus.headlines):
-            for kind, figure in (("f1", per_class_f1), ("confusion", confusion)):
+            for kind, figure in FIGURES.items():
                 key = key_of(number, kind, line.split, position)
                 drawings[key] = figure(key, run.metrics[line.split], name)
+            if baseline and baseline is not run and line.split in baseline.metrics:
+                key = key_of(number, "baseline-confusion", line.split, position)
+                drawings[key] = confusion(key, baseline.metrics[line.split], corpus.names[baseline.folder])
     return {key: drawing for key, drawing in sorted(drawings.items()) if drawing}
+
+
+def _architecture(key: str, run: Run, name: str) -> Drawing | None:
+    """None where the run's config is of parts that are not there today."""
+    try:
+        return architecture_figure(key, architecture_of(run), name)
+    except ErcError:
+        return None
+
+
+def architecture_problem(run: Run) -> str | None:
+    """Why the run has no architecture figure."""
+    try:
+        architecture_of(run)
+    except ErcError as error:
+        return str(error)
+    return None
 
 
 def key_of(number: int, kind: str, split: str, position: int) -> str:
@@ -73,10 +103,10 @@ def per_class_f1(key: str, metrics: Metrics, name: str) -> Drawing:
         axes.xaxis.tick_top()
         axes.grid(axis="x")
         for row, (label, score) in enumerate(zip(labels, scores, strict=True)):
-            _beside(axes, 0, row, -10, count(metrics.support[label]), MUTED, SMALL)
-            _beside(axes, 1, row, 44, percent(score.mean), INK)
+            beside(axes, 0, row, -10, count(metrics.support[label]), MUTED, SMALL)
+            beside(axes, 1, row, 44, percent(score.mean), INK)
             if score.std is not None:
-                _beside(axes, 1, row, 88, f"± {percent(score.std)}", MUTED, SMALL)
+                beside(axes, 1, row, 88, f"± {percent(score.std)}", MUTED, SMALL)
 
     return draw(key, f"F1 of each label on {metrics.split}, {name}", (250, _ROW * len(labels)), plot)
 
@@ -108,44 +138,48 @@ def confusion(key: str, metrics: Metrics, name: str) -> Drawing:
     return draw(key, title, (width * size, _ROW * size), plot)
 
 
-def learning_curves(key: str, corpus: Corpus) -> Drawing | None:
-    """Dev weighted F1 by epoch, one line a seed, the selected run in the accent. None where no run has curves."""
-    drawn = [(run, curve) for run in corpus.runs for curve in run.curves if curve.epochs]
-    if not drawn:
+def reliability(key: str, metrics: Metrics, name: str) -> Drawing | None:
+    """Reliability diagram: of the predictions with about that much confidence, the percent that is right (bars), beside
+    the diagonal that calibrated predictions would reach; below, how many predictions there are. All seeds together.
+    None where the metrics file has no such bins or they are empty."""
+    filled = [(one, one.confidence, one.accuracy) for one in metrics.reliability if one.count]
+    bins = [(one, 100 * sure, 100 * right) for one, sure, right in filled if sure is not None and right is not None]
+    if not bins:
         return None
-    rule = rule_of(corpus)
+    total = sum(one.count for one, _, _ in bins)
 
     def plot(axes: Axes) -> None:
-        for run, curve in sorted(drawn, key=lambda item: item[0] is corpus.selected):
-            chosen = run is corpus.selected
-            percents = [100 * value for value in curve.dev_weighted_f1]
-            (line,) = axes.plot(curve.epochs, percents, marker=_dot(curve.epochs), color=ACCENT if chosen else FAINT)
-            line.set(linewidth=1.75 if chosen else 1, alpha=None if chosen else 0.55)
-            hint(line, f"{corpus.names[run.folder]}, seed {curve.seed}")
-        if rule:
-            axes.axhline(100 * rule[1], color=MUTED, linewidth=1, dashes=(4, 3))
-            _beside(axes, 1, 100 * rule[1], 0, plain(rule[0]), MUTED, SMALL, up=8)
-        _by_epoch(axes)
+        shares = axes.inset_axes((0, -0.3, 1, 0.2))
+        for one, sure, right in bins:
+            left, width = 100 * one.lower, 100 * (one.upper - one.lower)
+            text = (
+                f"confidence {left:.0f} to {left + width:.0f}: {plural(one.count, 'prediction')}, mean confidence"
+                f" {sure:.1f}, right {right:.1f}"
+            )
+            (bar,) = axes.bar(left, right, width - 0.6, align="edge", color=ACCENT, alpha=0.8)
+            (gap,) = axes.plot([sure, sure], [right, sure], color=INK, linewidth=1.25)
+            (share,) = shares.bar(left, 100 * one.count / total, width - 0.6, align="edge", color=FAINT)
+            for artist in (bar, gap, share):
+                hint(artist, text)
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, dashes=(4, 3))
+        axes.set(xlim=(0, 100), ylim=(0, 100), xticks=[], yticks=range(0, 101, 25), ylabel="right, percent")
+        axes.grid(axis="y")
+        top = max(100 * one.count / total for one, _, _ in bins)
+        shares.set(xlim=(0, 100), ylim=(0, top), xticks=range(0, 101, 25), yticks=[top])
+        shares.set_yticklabels([f"{top:.0f}"])
+        shares.set_xlabel("confidence: highest probability, percent")
+        shares.set_ylabel("share")
+        shares.patch.set_visible(False)
 
-    return draw(key, "Weighted F1 on dev by epoch, one line a seed", _CURVES, plot)
+    return draw(key, f"Reliability of {name} on {metrics.split}, 15 bins of confidence", (300, 230), plot)
 
 
-def losses(key: str, run: Run, name: str) -> Drawing | None:
-    """Loss on train and dev by epoch, one line a seed. None where the run has no curves."""
-    if not any(curve.train_loss or curve.dev_loss for curve in run.curves):
-        return None
-
-    def plot(axes: Axes) -> None:
-        train = [(curve, curve.train_loss, "train", MUTED, 1, "--") for curve in run.curves]
-        dev = [(curve, curve.dev_loss, "dev", ACCENT, 1.75, "-") for curve in run.curves]
-        for curve, values, what, color, width, style in train + dev:
-            if values:
-                (line,) = axes.plot(curve.epochs, values, style, color=color, linewidth=width)
-                line.set_marker(_dot(curve.epochs))
-                hint(line, f"{what} loss, seed {curve.seed}")
-        _by_epoch(axes)
-
-    return draw(key, f"Loss on train and dev by epoch, {name}", _CURVES, plot)
+# kind of figure -> what draws it, for each split that the selected run was scored on
+FIGURES: dict[str, Callable[[str, Metrics, str], Drawing | None]] = {
+    "f1": per_class_f1,
+    "confusion": confusion,
+    "reliability": reliability,
+}
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -175,38 +209,6 @@ def _cell(axes: Axes, row: int, column: int, width: float, share: float) -> Arti
     across, down = 1 - 2 / width, 1 - 2 / _ROW
     corner = (column - across / 2, row - down / 2)
     return axes.add_patch(Rectangle(corner, across, down, facecolor=ACCENT, linewidth=0, alpha=0.04 + 0.96 * share))
-
-
-def _beside(
-    axes: Axes, side: int, y: float, right: float, text: str, color: str, size: float = 12, up: float = 0
-) -> None:
-    """Text that ends `right` pixels after the left (0) or right (1) side of the axes, `up` pixels over a value."""
-    axes.annotate(
-        text,
-        (side, y),
-        (right, up),
-        xycoords=axes.get_yaxis_transform(),
-        textcoords="offset points",
-        ha="right",
-        va="center_baseline",
-        color=color,
-        fontsize=size,
-    )
-
-
-def _by_epoch(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set_xlabel("epoch", loc="right")
-    axes.grid(axis="y")
-    axes.margins(x=0.01)
-
-
-def _dot(epochs: Sequence[int]) -> str:
-    """The marker of a curve: one of a single epoch is no line."""
-    return "." if len(epochs) == 1 else ""
 
 
 def _tone(share: float, diagonal: bool) -> str:

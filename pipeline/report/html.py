@@ -13,16 +13,31 @@ from collections.abc import Mapping, Sequence
 import jinja2
 from markupsafe import Markup
 
-from pipeline.report import facts, leaderboard, provenance, words
+from pipeline.report import facts, leaderboard, provenance, tables, words
+from pipeline.report.curves import with_other_loss
 from pipeline.report.drawing import Drawing
-from pipeline.report.figures import key_of
+from pipeline.report.figures import architecture_problem, key_of
+from pipeline.report.findings import spans_zero
+from pipeline.report.hardest import Hardest
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import Score
 from pipeline.report.scale import standing
 
+_SCRIPTS = ("sort.js.jinja", "filter.js.jinja")
+_STYLES = ("style.css.jinja", "figures.css.jinja")
+_FILTERS = (
+    *("percent", "score", "points", "interval", "point_interval", "p_value"),
+    *("count", "magnitude", "size", "seconds", "rate", "reasons", "share"),
+)
 
-def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], folder_notes: Sequence[str] = ()) -> str:
-    """The page. `folder_notes` concern the folder of runs: what was skipped and why."""
+
+def html_report(
+    corpora: Sequence[Corpus],
+    drawings: Mapping[str, Drawing],
+    folder_notes: Sequence[str] = (),
+    hardest: Sequence[Hardest | None] | None = None,
+) -> str:
+    """The page. `folder_notes` concern the folder of runs: what was skipped and why; `hardest` are of each corpus."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report", ""),
         autoescape=True,
@@ -30,12 +45,10 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        name: getattr(words, name)
-        for name in ("percent", "score", "points", "count", "magnitude", "seconds", "reasons", "share")
-    }
-    script = environment.get_template("sort.js.jinja").render()
-    style = environment.get_template("style.css.jinja").render()
+    environment.filters |= {name: getattr(words, name) for name in _FILTERS}
+    script, style = (
+        "".join(environment.get_template(name).render() for name in names) for names in (_SCRIPTS, _STYLES)
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.jinja").render(
         corpora=corpora,
@@ -45,13 +58,26 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
         script_hash=f"sha256-{digest}",
         style=style,
         headline=headline_markup,
+        others=other_markup,
+        baseline_status=facts.baseline_status,
+        questions_note=facts.questions_note,
+        cost_note=facts.COST_NOTE,
+        training_text=facts.training_text,
+        against_baseline=tables.against_baseline,
+        slice_tables=tables.slice_tables,
+        spans_zero=spans_zero,
         badges=facts.badges,
         baseline_note=facts.baseline_note,
         random_warning=facts.random_warning,
         synthetic_warning=facts.SYNTHETIC_WARNING,
         breakable=breakable,
         cell=score_cell,
+        column_text=words.column_text,
+        deviation_text=words.deviation_text,
         drawings=drawings,
+        hardest=[None] * len(corpora) if hardest is None else list(hardest),
+        architecture_problem=architecture_problem,
+        with_other_loss=with_other_loss,
         key_of=key_of,
         standing=standing,
         plural=words.plural,
@@ -73,9 +99,17 @@ def html_report(corpora: Sequence[Corpus], drawings: Mapping[str, Drawing], fold
 
 def headline_markup(corpus: Corpus) -> Markup:
     """The first sentence, its numbers set apart."""
+    return _sentence(facts.headline_parts(corpus))
+
+
+def other_markup(corpus: Corpus) -> list[Markup]:
+    """A sentence for each other split."""
+    return [_sentence(parts) for parts in facts.other_parts(corpus)]
+
+
+def _sentence(parts: Sequence[tuple[str, bool]]) -> Markup:
     return Markup("").join(
-        Markup("<b>{}</b>").format(text) if strong else Markup("<span>{}</span>").format(text)
-        for text, strong in facts.headline_parts(corpus)
+        Markup("<b>{}</b>").format(text) if strong else Markup("<span>{}</span>").format(text) for text, strong in parts
     )
 
 

@@ -6,25 +6,55 @@ Dev selects and dev marks what is best in a column; a score on test never moves 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from pipeline.report.model import BaselineScores, Contrast, Metrics, Run, RunSet, Score, Suite, TestRead, ordered_splits
+from pipeline.report.findings import Findings
+from pipeline.report.model import (
+    EVALUATION_SPLIT,
+    BaselineScores,
+    Contrast,
+    Metrics,
+    Run,
+    RunSet,
+    Score,
+    Spread,
+    Suite,
+    TestRead,
+    ordered_splits,
+)
 
 MODALITY_ORDER = {"text": 0, "audio": 1, "visual": 2}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of dev scores: how to get it from the metrics of a run, and of a baseline."""
+    """One column of dev scores: how to get it from the metrics of a run, and of a baseline.
+
+    fraction: shown as percent, the higher the better; else as it stands, the lower the better
+    """
 
     key: str
     title: str
-    of: Callable[[Metrics], Score]
-    of_baseline: Callable[[BaselineScores], float | None]
+    of: Callable[[Metrics], Score | Spread | None]
+    of_baseline: Callable[[BaselineScores], float | None] = lambda scores: None
+    lower_is_better: bool = False
+    percent: bool = True
+
+
+@dataclass(frozen=True)
+class ConfigPart:
+    """One part of the configurations, by its name: of each run, in the order of the leaderboard."""
+
+    title: str
+    values: tuple[str, ...]
+
+    @property
+    def shared(self) -> bool:
+        return len(self.values) > 1 and len(set(self.values)) == 1
 
 
 @dataclass(frozen=True)
@@ -42,12 +72,14 @@ class Headline:
 class Corpus:
     """The runs whose scores may stand in one table: same corpus, same labels in the same order, same neutral label.
 
-    runs: by dev weighted F1, best first; runs without dev scores last
+    runs:     by dev weighted F1, best first; runs without dev scores last
+    findings: what `evidence` worked out from predictions and the store
     """
 
     runs: tuple[Run, ...]
     test_reads: tuple[TestRead, ...] = ()
     suites: tuple[Suite, ...] = ()
+    findings: Findings = field(default_factory=Findings)
 
     @property
     def dataset(self) -> str:
@@ -87,26 +119,54 @@ class Corpus:
             return []
         return [_headline(self.selected.metrics[split]) for split in ordered_splits(self.selected.metrics)]
 
+    @property
+    def main(self) -> Headline | None:
+        """The headline that comes first: on test, where the selected run was scored there, else on dev."""
+        found = {line.split: line for line in self.headlines}
+        return found.get(EVALUATION_SPLIT) or next(iter(self.headlines), None)
+
+    @property
+    def constant(self) -> str:
+        """The label that always-neutral predicts."""
+        manifest = self.runs[0].manifest
+        if manifest.neutral in self.labels:
+            return str(manifest.neutral)
+        return max(self.labels, key=lambda label: manifest.train_label_counts.get(label, 0))
+
+    @cached_property
+    def baseline(self) -> Run | None:
+        """The run that the suite names as its baseline: of the selected run's suite, if that names one."""
+        by_folder = {run.folder: run for run in self.runs}
+        named = [suite for suite in self.suites if suite.baseline and suite.runs.get(suite.baseline) in by_folder]
+        named.sort(key=lambda suite: self.runs[0].folder not in suite.runs.values())
+        return by_folder[named[0].runs[named[0].baseline or ""]] if named else None
+
     @cached_property
     def columns(self) -> list[Column]:
-        """Macro F1, accuracy and the F1 of each label."""
-        return [
+        """Macro F1, accuracy, the F1 of each label, and how good the probabilities are where any run says so."""
+        columns = [
             Column("macro_f1", "Macro F1", lambda scores: scores.macro_f1, lambda scores: scores.macro_f1),
             Column("accuracy", "Accuracy", lambda scores: scores.accuracy, lambda scores: scores.accuracy),
             *(_class_column(label) for label in self.labels),
         ]
+        return columns + [
+            column for column in _PROBABILITY_COLUMNS if any(run.dev and column.of(run.dev) for run in self.runs)
+        ]
 
     @cached_property
     def best(self) -> dict[str, set[str]]:
-        """Column key -> folders of the runs with its highest dev mean. Empty where fewer than two runs are scored."""
+        """Column key -> folders of the runs with its best dev mean. Empty where fewer than two runs are scored."""
         scored = [(run.folder, run.dev) for run in self.runs if run.dev]
         if len(scored) < 2:
             return {}
         marks = {}
         for column in self.columns:
-            means = {folder: column.of(dev).mean for folder, dev in scored}
-            highest = max(means.values())
-            marks[column.key] = {folder for folder, mean in means.items() if mean == highest and highest > 0}
+            means = {folder: value.mean for folder, dev in scored if (value := column.of(dev))}
+            if column.lower_is_better:
+                marks[column.key] = {folder for folder, mean in means.items() if mean == min(means.values())}
+            else:
+                highest = max(means.values())
+                marks[column.key] = {folder for folder, mean in means.items() if mean == highest and highest > 0}
         return marks
 
     @cached_property
@@ -122,6 +182,35 @@ class Corpus:
         """Names of the features that come from encoders with random weights, in any run."""
         return sorted({name for run in self.runs for name in run.random_weights})
 
+    @cached_property
+    def parts(self) -> list[ConfigPart]:
+        """What a configuration is made of; where all runs have the same, the leaderboard needs no column for it."""
+        seeds = [_seeds_text(run) for run in self.runs]
+        named = [
+            (
+                "Inputs",
+                [
+                    "; ".join(f"{modality}: {', '.join(names)}" for modality, names in features_of(run))
+                    for run in self.runs
+                ],
+            ),
+            *((key.title(), [part_name(run.config.get(key)) for run in self.runs]) for key in ("fusion", "context")),
+            ("Loss", [loss_name(run.config.get("loss")) for run in self.runs]),
+            ("Seeds", seeds),
+        ]
+        return [ConfigPart(title, tuple(values)) for title, values in named]
+
+    @property
+    def shared_parts(self) -> list[ConfigPart]:
+        """Those that are the same in all of several runs."""
+        return [part for part in self.parts if part.shared]
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Training time of all heads; None where one is not known."""
+        known = [run.train_seconds for run in self.runs if run.results]
+        return sum(value for value in known if value is not None) if known and None not in known else None
+
     @property
     def shows_reported(self) -> bool:
         """Whether any run has a published score to stand beside its own."""
@@ -129,13 +218,16 @@ class Corpus:
 
     def differences(self) -> list[tuple[Contrast, Run | None, Run | None]]:
         """The suites' contrasts that name a run of this corpus, with both runs (None: not among the runs)."""
+        return [found for suite in self.suites for found in self.contrasts_of(suite)]
+
+    def contrasts_of(self, suite: Suite) -> list[tuple[Contrast, Run | None, Run | None]]:
+        """Those of one suite."""
         by_folder = {run.folder: run for run in self.runs}
         found = []
-        for suite in self.suites:
-            for contrast in suite.contrasts:
-                a, b = (by_folder.get(suite.runs.get(name, "")) for name in (contrast.a, contrast.b))
-                if a or b:
-                    found.append((contrast, a, b))
+        for contrast in suite.contrasts:
+            a, b = (by_folder.get(suite.runs.get(name, "")) for name in (contrast.a, contrast.b))
+            if a or b:
+                found.append((contrast, a, b))
         return found
 
     def duplicates(self) -> list[tuple[str, str]]:
@@ -206,6 +298,13 @@ def _rank(run: Run) -> tuple[bool, float, str, str]:
     return (run.dev is None, -(run.dev.weighted_f1.mean if run.dev else 0.0), run.experiment, run.folder)
 
 
+def _seeds_text(run: Run) -> str:
+    """`3`, or `3/5` where two of five that were started are not done."""
+    started = len(run.results) + len(run.unfinished)
+    scored = len(run.dev.seeds) if run.dev else len(run.results)
+    return f"{scored}/{started}" if run.unfinished else f"{scored}"
+
+
 def _class_column(label: str) -> Column:
     return Column(
         f"f1_{label}",
@@ -213,6 +312,18 @@ def _class_column(label: str) -> Column:
         lambda scores: scores.per_class_f1[label],
         lambda scores: scores.per_class_f1.get(label),
     )
+
+
+_PROBABILITY_COLUMNS = (
+    Column(
+        "negative_log_likelihood",
+        "NLL",
+        lambda scores: scores.negative_log_likelihood,
+        lower_is_better=True,
+        percent=False,
+    ),
+    Column("calibration_error", "ECE", lambda scores: scores.calibration_error, lower_is_better=True),
+)
 
 
 def _headline(metrics: Metrics) -> Headline:
@@ -232,6 +343,7 @@ def _csv_rows(corpus: Corpus, run: Run) -> list[dict[str, Any]]:
         "fusion": part_name(run.config.get("fusion")),
         "context": part_name(run.config.get("context")),
         "loss": loss_name(run.config.get("loss")),
+        "configurations_searched": run.searched,
         "parameters": run.parameters,
         "train_seconds_per_seed": run.seconds_per_seed,
         "seeds_unfinished": len(run.unfinished),
@@ -241,7 +353,15 @@ def _csv_rows(corpus: Corpus, run: Run) -> list[dict[str, Any]]:
     }
     if not run.metrics:
         return [facts | {"split": None}]
-    return [facts | _csv_scores(run.metrics[split]) for split in ordered_splits(run.metrics)]
+    return [
+        facts | _csv_scores(run.metrics[split]) | (_csv_intervals(corpus, split) if run is corpus.selected else {})
+        for split in ordered_splits(run.metrics)
+    ]
+
+
+def _csv_intervals(corpus: Corpus, split: str) -> dict[str, float]:
+    interval = corpus.findings.intervals.get(split)
+    return {"weighted_f1_low": interval.low, "weighted_f1_high": interval.high} if interval else {}
 
 
 def _csv_scores(metrics: Metrics) -> dict[str, Any]:
@@ -263,4 +383,8 @@ def _csv_scores(metrics: Metrics) -> dict[str, Any]:
             f"f1_std_{label}": score.std,
             f"support_{label}": metrics.support[label],
         }
+    for name in ("negative_log_likelihood", "calibration_error"):
+        spread: Spread | None = getattr(metrics, name)
+        if spread:
+            row |= {f"{name}_mean": spread.mean, f"{name}_std": spread.std}
     return row | {f"baseline_weighted_f1_{name}": scores.weighted_f1 for name, scores in metrics.baselines.items()}

@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.report import facts, provenance, words
-from pipeline.report.leaderboard import Corpus, features_of, loss_name, part_name
-from pipeline.report.model import Metrics, Run
+from pipeline.report import facts, provenance, tables, words
+from pipeline.report.hardest import Hardest
+from pipeline.report.leaderboard import Corpus
+from pipeline.report.model import Metrics
 
+_HARDEST = 10  # utterances that are listed
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def markdown_report(
-    corpora: Sequence[Corpus], folder_notes: Sequence[str] = (), images: Mapping[str, str] | None = None
+    corpora: Sequence[Corpus],
+    folder_notes: Sequence[str] = (),
+    images: Mapping[str, str] | None = None,
+    hardest: Sequence[Hardest | None] = (),
 ) -> str:
-    """The report. `images` are paths of figures relative to it, of all corpora in order, with their titles."""
+    """The report. `images` are paths of figures relative to it, of all corpora in order, with their titles; `hardest`
+    are of each corpus."""
     blocks = [f"# {text_of(facts.page_title(corpora))}"]
     for position, corpus in enumerate(corpora):
         blocks += _corpus(corpus, list(folder_notes) if position == 0 else [])
@@ -24,6 +30,8 @@ def markdown_report(
             for image, title in (images or {}).items()
             if image.startswith(f"figures/{position + 1}-")
         ]
+        if position < len(hardest):
+            blocks += _hardest(hardest[position])
         blocks += _provenance(corpus)
     return "\n\n".join(blocks) + "\n"
 
@@ -55,26 +63,30 @@ def _corpus(corpus: Corpus, folder_notes: list[str]) -> list[str]:
         blocks.append(f"> **Synthetic corpus.** {facts.SYNTHETIC_WARNING}")
     if corpus.random_weights:
         blocks.append(f"> **Random weights.** {text_of(facts.random_warning(corpus))}")
-    blocks.append(
-        "".join(f"**{text_of(text)}**" if strong else _inline(text) for text, strong in facts.headline_parts(corpus))
-    )
+    blocks += [_sentence(parts) for parts in (facts.headline_parts(corpus), *facts.other_parts(corpus))]
     blocks.append(
         " · ".join(text_of(f"{badge.key}: {badge.text}" if badge.key else badge.text) for badge in facts.badges(corpus))
     )
     notes = provenance.notes_on(corpus) + folder_notes
     if notes:
         blocks.append("\n".join(f"- {text_of(note)}" for note in notes))
+    if corpus.findings.answers:
+        blocks += ["## The suite's questions", _answers(corpus), text_of(facts.questions_note(corpus))]
     blocks += [f"## Leaderboard: {text_of(corpus.title)}", _leaderboard(corpus)]
     blocks.append(
-        "Scores in percent, mean ± deviation over seeds; ranked by dev. Labels' F1, macro F1 and accuracy are on dev."
+        "Scores in percent, mean ± deviation over seeds; ranked by dev. Labels' F1, macro F1, accuracy, negative"
+        " log-likelihood (NLL, nats) and expected calibration error (ECE) are on dev."
     )
+    blocks += _against(corpus)
     if corpus.selected:
         blocks.append(f"## Selected model: {text_of(corpus.names[corpus.selected.folder])}")
         blocks += [block for line in corpus.headlines for block in _selected(corpus.selected.metrics[line.split])]
-    contrasts = corpus.differences()
-    if contrasts:
-        blocks += ["## The suite's questions", _contrasts(contrasts_rows(corpus))]
-    return blocks
+        blocks += _slices(corpus)
+    return [*blocks, *_cost(corpus)]
+
+
+def _sentence(parts: Sequence[tuple[str, bool]]) -> str:
+    return "".join(f"**{text_of(text)}**" if strong else _inline(text) for text, strong in parts)
 
 
 def _inline(text: str) -> str:
@@ -85,42 +97,43 @@ def _inline(text: str) -> str:
 
 def _leaderboard(corpus: Corpus) -> str:
     tested = [split for split in corpus.splits if split != "dev"]
-    header = ["Experiment", "Inputs", "Fusion", "Loss", "Seeds", "dev weighted F1"]
-    header += [f"{split} weighted F1" for split in tested] + [column.title for column in corpus.columns]
-    header += ["Parameters", "Seconds a seed"] + (["Reported"] if corpus.shows_reported else [])
-    rows = [_leaderboard_row(corpus, run, tested) for run in corpus.runs]
+    parts, reported = corpus.parts, corpus.shows_reported
+    header = ["Experiment", *(part.title for part in parts), "dev weighted F1"]
+    header += [f"{split} weighted F1" for split in tested] + (["Reported, fine-tuned"] if reported else [])
+    header += [column.title for column in corpus.columns] + ["Parameters", "Seconds a seed"]
+    rows = [_leaderboard_row(corpus, position, tested) for position in range(len(corpus.runs))]
     if corpus.dev and corpus.selected:
         others = [corpus.selected.metrics.get(split) for split in tested]
-        blank = [""] * (len(header) - 6 - len(tested) - len(corpus.columns))
+        gap, end = [""] * reported, ["", ""]
+        rest = [""] * (len(corpus.columns) - 2 - len(corpus.labels))
         for name, scores in corpus.dev.baselines.items():
             elsewhere = [other.baselines.get(name) if other else None for other in others]
-            row = [name, facts.baseline_note(name, corpus), "", "", "", words.percent(scores.weighted_f1)]
-            row += [words.percent(other.weighted_f1 if other else None) for other in elsewhere]
-            rows.append(row + [words.percent(column.of_baseline(scores)) for column in corpus.columns] + blank)
-        row = ["Support", "labelled utterances", "", "", "", words.count(sum(corpus.dev.support.values()))]
-        row += [words.count(sum(other.support.values()) if other else None) for other in others]
-        rows.append(row + ["", ""] + [words.count(corpus.dev.support[label]) for label in corpus.labels] + blank)
-    return table(header, rows, text_columns=4)
+            row = [name, facts.baseline_note(name, corpus), *[""] * (len(parts) - 1), words.percent(scores.weighted_f1)]
+            row += [words.percent(other.weighted_f1 if other else None) for other in elsewhere] + gap
+            rows.append(row + [words.percent(column.of_baseline(scores)) for column in corpus.columns] + end)
+        row = [
+            "Support",
+            "labelled utterances",
+            *[""] * (len(parts) - 1),
+            words.count(sum(corpus.dev.support.values())),
+        ]
+        row += [words.count(sum(other.support.values()) if other else None) for other in others] + gap
+        rows.append(row + ["", ""] + [words.count(corpus.dev.support[label]) for label in corpus.labels] + rest + end)
+    return table(header, rows, text_columns=len(parts))
 
 
-def _leaderboard_row(corpus: Corpus, run: Run, tested: Sequence[str]) -> list[str]:
+def _leaderboard_row(corpus: Corpus, position: int, tested: Sequence[str]) -> list[str]:
+    run = corpus.runs[position]
     dev = run.dev
     collapsed = dev.collapsed_seeds() if dev else 0
     mark = f" (collapsed, {collapsed} of {words.plural(len(dev.seeds), 'seed')})" if dev and collapsed else ""
-    started = len(run.results) + len(run.unfinished)
-    seeds = f"{len(dev.seeds) if dev else len(run.results)}{f'/{started}' if run.unfinished else ''}"
-    inputs = "; ".join(f"{modality}: {', '.join(names)}" for modality, names in features_of(run))
-    row = [
-        f"{corpus.names[run.folder]}{mark}",
-        inputs,
-        part_name(run.config.get("fusion")),
-        loss_name(run.config.get("loss")),
-    ]
-    row += [seeds, words.score(dev.weighted_f1 if dev else None)]
+    row = [f"{corpus.names[run.folder]}{mark}", *(part.values[position] for part in corpus.parts)]
+    row += [words.score(dev.weighted_f1 if dev else None)]
     row += [words.score(run.metrics[split].weighted_f1 if split in run.metrics else None) for split in tested]
-    row += [words.percent(column.of(dev).mean if dev else None) for column in corpus.columns]
-    row += [words.count(run.parameters), words.seconds(run.seconds_per_seed)]
-    return row + ([words.NOTHING if run.reported is None else f"{run.reported:g}"] if corpus.shows_reported else [])
+    if corpus.shows_reported:
+        row.append(words.NOTHING if run.reported is None else f"{run.reported:g}")
+    row += [words.column_text(column.of(dev) if dev else None, column.percent) for column in corpus.columns]
+    return [*row, words.count(run.parameters), words.seconds(run.seconds_per_seed)]
 
 
 def _selected(metrics: Metrics) -> list[str]:
@@ -141,21 +154,81 @@ def _selected(metrics: Metrics) -> list[str]:
     ]
 
 
-def contrasts_rows(corpus: Corpus) -> list[list[object]]:
-    """Question, A, A on dev, B, B on dev, A - B in points."""
-    rows: list[list[object]] = []
-    for contrast, a, b in corpus.differences():
-        one, two = (run.dev.weighted_f1 if run and run.dev else None for run in (a, b))
-        difference = one.mean - two.mean if one and two else None
-        row = [contrast.question, contrast.a, words.score(one), contrast.b, words.score(two), words.points(difference)]
-        rows.append(list(row))
-    return rows
+def _answers(corpus: Corpus) -> str:
+    rows = []
+    for answer in corpus.findings.answers:
+        found = answer.comparison
+        one, two = (run.dev.weighted_f1 if run and run.dev else None for run in (answer.a, answer.b))
+        row = [answer.contrast.question, answer.verdict, answer.contrast.a, words.score(one), answer.contrast.b]
+        row += [words.score(two), words.points(found.weighted_f1.value if found else None)]
+        row += [words.point_interval(found.weighted_f1.interval if found else None)]
+        rows.append([*row, words.p_value(found.p_value if found else None), words.p_value(answer.adjusted)])
+    header = ["Question", "Answer", "A", "A on dev", "B", "B on dev", "A − B", "95% interval", "p", "Holm's p"]
+    return table(header, rows, text_columns=6)
 
 
-def _contrasts(rows: list[list[object]]) -> str:
-    header = ["Question", "A", "A on dev", "B", "B on dev", "A − B"]
-    note = "Plain differences of dev means; no test of significance has been made."
-    return f"{table(header, rows, text_columns=6)}\n\n{note}"
+def _against(corpus: Corpus) -> list[str]:
+    found, status = tables.against_baseline(corpus), facts.baseline_status(corpus)
+    if found is None:
+        return ["## Baseline and selected model", text_of(status)] if status else []
+    rows = []
+    for row in (*found.labels, *found.together):
+        utterances = "" if row.utterances is None else words.count(row.utterances)
+        cells = [row.name, utterances, words.score(row.baseline), words.score(row.selected)]
+        rows.append([*cells, words.points(row.difference), words.point_interval(row.interval)])
+    names = [text_of(corpus.names[run.folder]) for run in (found.baseline, found.selected)]
+    return [
+        "## Baseline and selected model",
+        f"{names[0]} beside {names[1]} on {text_of(found.split)}; F1 in percent, differences in points.",
+        table(["Label", "Utterances", "Baseline", "Selected", "Difference", "95% interval"], rows),
+    ]
+
+
+def _slices(corpus: Corpus) -> list[str]:
+    blocks = ["## Slices of the selected model"]
+    found = tables.slice_tables(corpus)
+    if not found:
+        return [*blocks, "The metrics files hold no slices: `erc evaluate` writes them."]
+    for item in found:
+        rows = []
+        for group, members in item.groups:
+            for row in members:
+                cells = [group, row.name, words.count(row.utterances), words.score(row.weighted_f1)]
+                cells.append(words.score(row.accuracy))
+                beside = [words.score(row.baseline), words.points(row.difference)] if item.baseline else []
+                rows.append(cells + beside)
+        header = ["Group", "Slice", "Utterances", "Weighted F1", "Accuracy"]
+        header += ["Baseline's weighted F1", "Difference"] if item.baseline else []
+        blocks += [f"### On {text_of(item.split)}", table(header, rows, text_columns=2)]
+    return blocks
+
+
+def _cost(corpus: Corpus) -> list[str]:
+    rows = []
+    for cost in corpus.findings.costs:
+        row = [cost.feature.folder, words.count(cost.embedded), words.seconds(cost.seconds_decode)]
+        row += [words.rate(cost.decode_rate), words.seconds(cost.seconds_encode), words.rate(cost.encode_rate)]
+        rows.append([*row, words.size(cost.num_bytes)])
+    header = ["Feature", "Embedded", "Decode, s", "Utterances/s", "Encode, s", "Utterances/s", "Stored"]
+    blocks = ["## Cost", *(text_of(note) for note in corpus.findings.cost_notes), table(header, rows)]
+    return [*blocks, text_of(facts.COST_NOTE), f"{text_of(facts.training_text(corpus))}; each in the leaderboard."]
+
+
+def _hardest(found: Hardest | None) -> list[str]:
+    if found is None:
+        return []
+    title = f"## Hardest utterances of {text_of(found.split)}"
+    if found.problem:
+        return [title, text_of(f"Not shown: {found.problem}")]
+    header = ["Speaker", "Utterance", "Gold", "Predicted", "Probability of gold", "of predicted"]
+    rows = []
+    for one in found.utterances[:_HARDEST]:
+        said = [one.turn.speaker, one.turn.text] if one.turn else [words.NOTHING, one.utterance_id]
+        chances = [words.percent(one.of_gold), words.percent(one.probabilities[one.predicted])]
+        rows.append([*said, one.gold, one.predicted, *chances])
+    over = f", mean over {words.plural(found.seeds, 'seed')}" if found.seeds > 1 else ""
+    note = f"Of {words.plural(found.labelled, 'labelled utterance')}; probabilities in percent{over}."
+    return [title, table(header, rows, text_columns=4), text_of(f"{note} {found.no_texts or ''}")]
 
 
 def _provenance(corpus: Corpus) -> list[str]:

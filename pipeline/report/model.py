@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,6 +29,37 @@ class Score(_Part):
     mean: Fraction
     std: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     values: tuple[Fraction, ...]
+
+
+class Spread(_Part):
+    """A finite number of at least 0 over seeds, as Score has fractions."""
+
+    mean: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    std: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    values: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+
+
+class ReliabilityBin(_Part):
+    """Predictions whose highest probability is within [lower, upper], of all seeds together.
+
+    confidence: mean of that probability; accuracy: share that is right; both None where there is no such prediction
+    """
+
+    lower: Fraction
+    upper: Fraction
+    count: Count
+    confidence: Fraction | None = None
+    accuracy: Fraction | None = None
+
+
+class SliceScores(_Part):
+    """Scores on a part of a split's labelled utterances; slices of one `group` are alternatives."""
+
+    group: str
+    name: str
+    utterances: Count
+    weighted_f1: Score
+    accuracy: Score
 
 
 class ClassScores(_Part):
@@ -76,6 +108,8 @@ class Metrics(_Part):
     """metrics-SPLIT.json: the scores of one experiment on one split.
 
     confusion: [gold][predicted] counts, summed over seeds; rows and columns in the order of `labels`
+    negative_log_likelihood: nats per utterance
+    calibration_error: expected calibration error (Guo et al. 2017, eq. 3)
     """
 
     split: str
@@ -89,6 +123,10 @@ class Metrics(_Part):
     per_class_f1: dict[str, Score]
     per_class: dict[str, ClassScores] = {}
     confusion: tuple[tuple[Count, ...], ...]
+    negative_log_likelihood: Spread | None = None
+    calibration_error: Spread | None = None
+    reliability: tuple[ReliabilityBin, ...] = ()
+    slices: tuple[SliceScores, ...] = ()
     baselines: dict[str, BaselineScores] = {}
     coverage: dict[str, Coverage] = {}
     no_input: Count = 0
@@ -106,7 +144,10 @@ class Metrics(_Part):
             raise ValueError("per_class does not have exactly the labels of `labels`")
         scores = [self.weighted_f1, self.macro_f1, self.accuracy, *self.per_class_f1.values()]
         scores += [part for one in self.per_class.values() for part in (one.precision, one.recall, one.f1)]
-        if any(len(score.values) != seeds for score in scores):
+        scores += [part for one in self.slices for part in (one.weighted_f1, one.accuracy)]
+        spreads = [item for item in (self.negative_log_likelihood, self.calibration_error) if item]
+        sizes = [len(score.values) for score in scores] + [len(spread.values) for spread in spreads]
+        if any(size != seeds for size in sizes):
             raise ValueError(f"a score does not have one value for each of the {seeds} seeds")
         if len(self.confusion) != len(labels) or any(len(row) != len(labels) for row in self.confusion):
             raise ValueError(f"confusion is not {len(labels)} by {len(labels)}")
@@ -178,6 +219,7 @@ class FeaturesFile(_Part):
 
     looks_at: LooksAt | None = None
     manifest: ManifestFacts
+    store: str | None = None
     features: tuple[FeatureUse, ...]
     versions: dict[str, str | None] = {}
     command: str | list[str] | None = None
@@ -210,6 +252,7 @@ class Run:
     """One experiment of one configuration.
 
     folder:     name of its folder, which is unique among the runs of a report
+    path:       the folder itself; None where the run was not read from one
     metrics:    split -> Metrics
     results:    the seeds that are done
     unfinished: seeds that were started and are not done
@@ -223,6 +266,7 @@ class Run:
     results: tuple[SeedResult, ...] = ()
     unfinished: tuple[int, ...] = ()
     curves: tuple[Curve, ...] = ()
+    path: Path | None = None
 
     @property
     def manifest(self) -> ManifestFacts:
@@ -252,6 +296,19 @@ class Run:
         """Mean training time of a seed."""
         known = [result.train_seconds for result in self.results if result.train_seconds is not None]
         return sum(known) / len(known) if known else None
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Training time of all finished seeds; None where one did not record its own."""
+        known = [result.train_seconds for result in self.results if result.train_seconds is not None]
+        return sum(known) if known and len(known) == len(self.results) else None
+
+    @property
+    def searched(self) -> int | None:
+        """How many configurations a search tried before it chose this one; None where no search is recorded."""
+        tuned = self.config.get("tuned")
+        value = tuned.get("configurations_tried") if isinstance(tuned, dict) else None
+        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
     @property
     def reported(self) -> float | None:
@@ -293,6 +350,7 @@ class Suite(_Part):
     """suite-NAME.json, beside the runs: which run folder answers for which experiment, and the suite's questions.
 
     duplicates: experiment -> the equal one that was trained in its place
+    baseline:   the experiment that others are measured against
     """
 
     suite: str
@@ -300,6 +358,7 @@ class Suite(_Part):
     runs: dict[str, str] = {}
     duplicates: dict[str, str] = {}
     contrasts: tuple[Contrast, ...] = ()
+    baseline: str | None = None
 
 
 @dataclass(frozen=True)

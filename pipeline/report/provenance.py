@@ -111,6 +111,7 @@ def notes_on(corpus: Corpus) -> list[str]:
         *(note for run in corpus.runs for note in _seed_notes(run, corpus.names[run.folder])),
         *_test_notes(corpus),
         *_input_notes(corpus),
+        *corpus.findings.notes,
     ]
 
 
@@ -199,6 +200,8 @@ def _test_notes(corpus: Corpus) -> list[str]:
         return ["There are test scores, but test_reads.jsonl does not say how often the test split was read."]
     if tested and corpus.selected not in tested:
         return ["Some runs were scored on test, but not the one that dev selects."]
+    if corpus.selected and not tested and len(corpus.runs) > 1:
+        return ["Test was not read. Dev chose the model and scores it here, so its score is likely a little too high."]
     return []
 
 

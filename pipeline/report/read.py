@@ -98,7 +98,7 @@ def read_run(path: Path, notes: list[str]) -> Run:
         curve = _read_curve(folder, seed, name, notes)
         if curve is not None:
             curves.append(curve)
-    return Run(name, experiment, config, record, metrics, tuple(results), tuple(unfinished), tuple(curves))
+    return Run(name, experiment, config, record, metrics, tuple(results), tuple(unfinished), tuple(curves), path)
 
 
 def clean(value: Any) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from features.errors import Reason
-from pipeline.report.model import Coverage, Score
+from pipeline.report.model import Coverage, Score, Spread
+from pipeline.tables import bytes_text
 
 REASONS: dict[str, str] = {
     Reason.NO_MEDIA: "the manifest names no clip",
@@ -30,6 +32,15 @@ REASONS: dict[str, str] = {
 NOTHING = "–"
 
 
+class Range(Protocol):
+    """An interval of fractions."""
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
 def percent(value: float | None) -> str:
     """A fraction as percent with one decimal, without the sign: 0.5634 -> `56.3`."""
     return NOTHING if value is None else f"{100 * value:.1f}"
@@ -48,6 +59,49 @@ def points(value: float | None) -> str:
         return NOTHING
     text = f"{abs(100 * value):.1f}"
     return text if text == "0.0" else f"{'+' if value > 0 else '−'}{text}"
+
+
+def interval(value: Range | None) -> str:
+    """The interval of a score, in percent: `54.1 to 58.0`."""
+    return NOTHING if value is None else f"{percent(value.low)} to {percent(value.high)}"
+
+
+def point_interval(value: Range | None) -> str:
+    """The interval of a difference, in points: `−0.6 to +5.8`."""
+    return NOTHING if value is None else f"{points(value.low)} to {points(value.high)}"
+
+
+def p_value(value: float | None) -> str:
+    """`0.012`, `<0.001`."""
+    if value is None:
+        return NOTHING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def rate(value: float | None) -> str:
+    """Something per second, three digits: `0.52`, `13.4`, `1,204`."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def size(value: int | None) -> str:
+    """Bytes on disk: `1.5 MB`."""
+    return NOTHING if value is None else bytes_text(value)
+
+
+def column_text(value: Score | Spread | None, as_percent: bool = True) -> str:
+    """The mean in a leaderboard's cell, in percent or as it stands with two decimals."""
+    if value is None:
+        return NOTHING
+    return percent(value.mean) if as_percent else f"{value.mean:.2f}"
+
+
+def deviation_text(value: Score | Spread, as_percent: bool = True) -> str:
+    """The deviation beside it."""
+    if value.std is None:
+        return NOTHING
+    return percent(value.std) if as_percent else f"{value.std:.2f}"
 
 
 def count(value: int | None) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from features.errors import ErcError
 from pipeline.report import facts
+from pipeline.report.evidence import with_findings
 from pipeline.report.figures import drawings_of
+from pipeline.report.hardest import hardest_of
 from pipeline.report.html import html_report
 from pipeline.report.leaderboard import Corpus, corpora_of, leaderboard_csv
 from pipeline.report.markdown import markdown_report
@@ -39,7 +41,7 @@ def write_report(runs: Path, out: Path) -> Written:
     Raises RunError where no run can be read, ErcError where `out` cannot be written.
     """
     found = read_runs(runs)
-    corpora = corpora_of(found)
+    corpora = [with_findings(corpus) for corpus in corpora_of(found)]
     notes = [f"Skipped run {item.folder}: {item.problem}." for item in found.unreadable]
     notes += found.notes
     if len(corpora) > 1:
@@ -49,8 +51,10 @@ def write_report(runs: Path, out: Path) -> Written:
     images = {f"figures/{key}.svg": drawing for key, drawing in drawings.items()}
     texts = {file: drawing.svg for file, drawing in images.items()}
     texts["leaderboard.csv"] = leaderboard_csv(corpora)
-    texts["report.md"] = markdown_report(corpora, notes, {file: drawing.title for file, drawing in images.items()})
-    texts["report.html"] = html_report(corpora, drawings, notes)
+    captions = {file: drawing.title for file, drawing in images.items()}
+    hardest = [hardest_of(corpus) for corpus in corpora]
+    texts["report.md"] = markdown_report(corpora, notes, captions, hardest)
+    texts["report.html"] = html_report(corpora, drawings, notes, hardest)
     _write_all(out, texts, {f"figures/{key}.png": drawing.png for key, drawing in drawings.items()})
     return Written(
         html=out / "report.html",

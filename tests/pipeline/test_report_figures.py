@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib
+import polars as pl
 import pytest
-from run_factory import SENTENCE, make_run
+from run_factory import SENTENCE, add_suite, make_run
+from talk_factory import make_talk, make_talk_run
 
+from pipeline.report.curves import mean_curve, with_other_loss
 from pipeline.report.drawing import COLOURS, Drawing
 from pipeline.report.figures import drawings_of
 from pipeline.report.leaderboard import Corpus, corpora_of
@@ -98,7 +102,11 @@ def test_one_epoch_is_still_seen(tmp_path: Path) -> None:
 
 def test_runs_without_curves_have_no_figure_of_them(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "text", history=False)
-    assert sorted(drawings_of(corpora(tmp_path / "runs"))) == ["1-confusion-dev", "1-f1-dev"]
+    assert sorted(drawings_of(corpora(tmp_path / "runs"))) == [
+        "1-architecture",
+        "1-confusion-dev",
+        "1-f1-dev",
+    ]
 
 
 def test_standings_share_one_scale(tmp_path: Path) -> None:
@@ -114,3 +122,105 @@ def test_standings_share_one_scale(tmp_path: Path) -> None:
     deviations = [run.dev.weighted_f1.std or 0.0 for run in corpus.runs if run.dev]
     ratio = (high.high - high.mean) / (high.mean - low.mean)
     assert ratio == pytest.approx(deviations[0] / (means[0] - means[1]), abs=0.01)
+
+
+def test_other_runs_have_one_line_each_and_the_selected_one_a_line_a_seed(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "best", skill=0.8, seeds=(3, 5))
+    make_run(tmp_path / "runs", "other", skill=0.3, seeds=(0, 1, 2))
+    make_run(tmp_path / "runs", "dice", skill=0.2, seeds=(0,), config={"loss": [{"name": "dice", "weight": 1}]})
+    found = corpora(tmp_path / "runs")
+    drawn = drawings_of(found)
+    names = ["best, seed 3", "best, seed 5", "dice, seed 0", "other, mean of 3 seeds"]
+    for key in ("1-learning-curves", "1-dev-losses", "1-train-losses"):
+        assert sorted(hints_of(drawn[key])) == names
+        lines = {title: line.get("style", "") for title, line in hinted_paths(drawn[key])}
+        dashed = [title for title, style in lines.items() if "stroke-dasharray" in style]
+        assert dashed == ([] if key == "1-learning-curves" else ["dice, seed 0"])
+        assert [title for title, style in lines.items() if COLOURS["accent"] in style] == names[:2]
+    assert with_other_loss(found[0]) == [run for run in found[0].runs if run.experiment == "dice"]
+
+
+def test_a_mean_curve_ends_where_the_first_seed_does() -> None:
+    lines = [((1, 2, 3), (0.1, 0.2, 0.9)), ((1, 2), (0.3, 0.6)), ((1, 2, 3, 4), (0.2, 0.1, 0.5, 0.5))]
+    epochs, values = mean_curve(lines)
+    assert epochs == [1, 2]
+    assert values == pytest.approx([0.2, 0.3])
+
+
+def test_losses_that_would_press_the_selected_ones_flat_are_cut_and_said_to_be(tmp_path: Path) -> None:
+    for name, skill in (("best", 0.8), ("wild", 0.3)):
+        make_run(tmp_path / "runs", name, skill=skill, seeds=(0,))
+    (file,) = (tmp_path / "runs").glob("wild-*/seed-0/history.parquet")
+    quiet = drawings_of(corpora(tmp_path / "runs"))["1-train-losses"]
+    frame = pl.read_parquet(file)
+    frame.with_columns(train_loss=pl.col("train_loss") * 50).write_parquet(file)
+    cut = drawings_of(corpora(tmp_path / "runs"))["1-train-losses"]
+    assert ["some lines go higher" in drawing.svg for drawing in (quiet, cut)] == [False, True]
+
+
+def test_the_reliability_diagram_is_of_the_bins(tmp_path: Path) -> None:
+    talk = make_talk(tmp_path / "talk.parquet", dialogues=20)
+    folder = make_talk_run(tmp_path / "runs", "text", talk, skill=0.5)
+    metrics = json.loads((folder / "metrics-dev.json").read_text())
+    expected = [
+        f"confidence {100 * one['lower']:.0f} to {100 * one['upper']:.0f}: {one['count']} prediction"
+        f"{'s' if one['count'] > 1 else ''}, mean confidence {100 * one['confidence']:.1f}, right "
+        f"{100 * one['accuracy']:.1f}"
+        for one in metrics["reliability"]
+        if one["count"]
+    ]
+    drawing = drawings_of(corpora(tmp_path / "runs"))["1-reliability-dev"]
+    titles = [title for title in hints_of(drawing) if title.startswith("confidence")]
+    assert len(expected) > 5
+    assert sorted(titles) == sorted(expected * 3)  # the bar, its gap to the diagonal, its share
+    write_report(tmp_path / "runs", tmp_path / "out")
+    error, likelihood = metrics["calibration_error"], metrics["negative_log_likelihood"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"Expected calibration error {100 * error['mean']:.1f} ± {100 * error['std']:.1f} points" in page
+    assert f"negative log-likelihood {likelihood['mean']:.2f} ± {likelihood['std']:.2f} nats" in " ".join(page.split())
+
+
+def test_without_bins_there_is_no_reliability_diagram(drawings: dict[str, Drawing]) -> None:
+    assert not [key for key in drawings if "reliability" in key]
+
+
+def test_the_suites_baseline_has_its_confusion_matrix(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "best", skill=0.8, splits=("dev", "test"))
+    plain = make_run(tmp_path / "runs", "plain", skill=0.2)
+    add_suite(tmp_path / "runs", [])
+    assert not [key for key in drawings_of(corpora(tmp_path / "runs")) if "baseline" in key]
+    name_baseline(tmp_path / "runs", "plain")
+    drawn = drawings_of(corpora(tmp_path / "runs"))
+    assert [key for key in drawn if "baseline" in key] == ["1-baseline-confusion-dev"]  # it was not scored on test
+    counts = json.loads((plain / "metrics-dev.json").read_text())["confusion"]
+    first = f"anger predicted as anger: {counts[0][0]} of {sum(counts[0])}"
+    assert first in hints_of(drawn["1-baseline-confusion-dev"])
+    assert first not in hints_of(drawn["1-confusion-dev"])
+    write_report(tmp_path / "runs", tmp_path / "out")
+    assert "of the baseline, <span" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_baseline_that_is_selected_is_not_drawn_twice(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "best")
+    add_suite(tmp_path / "runs", [])
+    name_baseline(tmp_path / "runs", "best")
+    assert not [key for key in drawings_of(corpora(tmp_path / "runs")) if "baseline" in key]
+
+
+def name_baseline(runs: Path, experiment: str) -> None:
+    suite = json.loads((runs / "suite-fake.json").read_text())
+    (runs / "suite-fake.json").write_text(json.dumps(suite | {"baseline": experiment}))
+
+
+def hints_of(drawing: Drawing) -> list[str]:
+    return [title for title, _ in hinted_paths(drawing)]
+
+
+def hinted_paths(drawing: Drawing) -> list[tuple[str, ElementTree.Element]]:
+    """(tooltip, what is drawn with it), without the picture's own title."""
+    found = []
+    for group in ElementTree.fromstring(drawing.svg).iter():
+        title = group.find("{*}title")
+        if group.tag.endswith("}g") and title is not None and group.find("{*}path") is not None:
+            found.append((title.text or "", group.find("{*}path")))
+    return found  # type: ignore[return-value]

@@ -84,7 +84,8 @@ def test_best_marks_are_the_highest_dev_means_of_each_column(tmp_path: Path) -> 
     for name, skill in (("low", 0.1), ("middle", 0.5), ("high", 0.52)):
         make_run(tmp_path, name, skill=skill, folder=name, splits=("dev", "test"), skill_on={"test": 1 - skill})
     corpus = only_corpus(tmp_path)
-    assert set(corpus.best) == {"macro_f1", "accuracy", *(f"f1_{label}" for label in MELD_LABELS)}
+    probabilities = {"negative_log_likelihood", "calibration_error"}
+    assert set(corpus.best) == {"macro_f1", "accuracy", *(f"f1_{label}" for label in MELD_LABELS)} | probabilities
     for label in MELD_LABELS:
         means = {run.folder: run.dev.per_class_f1[label].mean for run in corpus.runs if run.dev}
         assert corpus.best[f"f1_{label}"] == {max(means, key=lambda folder: means[folder])}

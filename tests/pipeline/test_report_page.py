@@ -90,40 +90,53 @@ def test_the_first_screen_names_the_dev_selected_run_with_its_scores(runs: Path,
     written = write_report(runs, tmp_path / "out")
     (folder,) = runs.glob("text+audio-*")
     dev, test = (json.loads((folder / f"metrics-{split}.json").read_text()) for split in ("dev", "test"))
-    mean, std = (f"{100 * dev['weighted_f1'][part]:.1f}" for part in ("mean", "std"))
+    mean, std = (f"{100 * test['weighted_f1'][part]:.1f}" for part in ("mean", "std"))
     expected = (
-        f"text+audio, best of 3 configurations on dev, reaches a weighted F1 of {mean} ± {std} over 3 seeds on dev, "
+        f"text+audio, best of 3 configurations on dev, reaches a weighted F1 of {mean} ± {std} over 3 seeds on test, "
     )
     (headline,) = written.headlines
     assert headline.startswith(expected)
-    assert f"; {100 * test['weighted_f1']['mean']:.1f} ± " in headline
-    assert headline.endswith("points below always-neutral.") is (test["weighted_f1"]["mean"] < 0.3127)
+    margin = test["weighted_f1"]["mean"] - test["baselines"]["always-neutral"]["weighted_f1"]
+    side = "below" if margin < 0 else "above"
+    assert headline == f"{expected}{100 * abs(margin):.1f} points {side} always-neutral."
     page = read_page(tmp_path / "out")
     assert headline in page.text
+    score = dev["weighted_f1"]
+    above = score["mean"] - dev["baselines"]["always-neutral"]["weighted_f1"]
+    assert (
+        f"On dev, which chose it: {100 * score['mean']:.1f} ± {100 * score['std']:.1f} over 3 seeds, "
+        f"{100 * above:.1f} points above always-neutral."
+    ) in page.text
     for badge in ("Encoders frozen", "Tried 3 configurations", "Test split read once", "text 100 %, audio 99.6 %"):
         assert badge.replace(" ", "") in page.text.replace(" ", "")
 
 
 def test_leaderboard_cells_are_the_metrics_files_numbers(runs: Path, tmp_path: Path) -> None:
     write_report(runs, tmp_path / "out")
-    rows = {row[0].split(" ")[0]: row for row in read_page(tmp_path / "out").rows if len(row) > 15}
+    table = [row for row in read_page(tmp_path / "out").rows if len(row) > 15]
+    head = next(row for row in table if row[0] == "Experiment")
+    rows = {row[0].split(" ")[0]: row for row in table}
     assert {"text", "text+audio", "visual"} <= set(rows)
+    at = {name: place for place, name in enumerate(head)}
+    assert "Fusion" not in at  # all runs have the same
     for folder in runs.glob("*-*/metrics-dev.json"):
         values = json.loads(folder.read_text())
         row = rows[values["experiment"].split(" ")[0]]
         score = values["weighted_f1"]
         assert row[1] == f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
         per_class = [f"{100 * values['per_class_f1'][label]['mean']:.1f}" for label in values["labels"]]
-        assert row[9:16] == per_class
-        assert row[7:9] == [f"{100 * values[name]['mean']:.1f}" for name in ("macro_f1", "accuracy")]
+        assert [row[at[label]] for label in values["labels"]] == per_class
+        shown = [row[at[name]] for name in ("Macro F1", "Accuracy")]
+        assert shown == [f"{100 * values[name]['mean']:.1f}" for name in ("macro_f1", "accuracy")]
     assert rows["visual"][0] == "visual collapsed"
-    assert rows["visual"][-1] == "26"
-    assert rows["visual"][2] == "–"
+    assert rows["visual"][at["Reported"]] == "26"
+    assert rows["visual"][at["test"]] == "–"
     text = read_page(tmp_path / "out").text
+    assert "The same for all: fusion concat; context none; loss cross-entropy; seeds 3." in text
     assert "always-neutral" in text
     assert "class-prior" in text
     assert "Does sound help?" in text
-    assert "No test of significance has been made" in text
+    assert "not answered: seed-0/predictions-dev.parquet is not there" in text
 
 
 def test_without_published_scores_there_is_no_column_for_them(tmp_path: Path) -> None:
@@ -188,7 +201,8 @@ def test_the_page_needs_nothing_else_and_lets_only_its_own_script_run(runs: Path
 def test_figures_are_files_that_parse(runs: Path, tmp_path: Path) -> None:
     write_report(runs, tmp_path / "out")
     names = sorted(file.name for file in (tmp_path / "out" / "figures").iterdir())
-    stems = ["1-confusion-dev", "1-confusion-test", "1-f1-dev", "1-f1-test", "1-learning-curves", "1-losses"]
+    stems = ["1-architecture", "1-confusion-dev", "1-confusion-test", "1-dev-losses", "1-f1-dev", "1-f1-test"]
+    stems += ["1-learning-curves", "1-losses", "1-reliability-dev", "1-reliability-test", "1-train-losses"]
     assert names == [f"{stem}.{form}" for stem in stems for form in ("png", "svg")]
     for stem in stems:
         file = tmp_path / "out" / "figures" / stem
@@ -231,7 +245,7 @@ def test_equal_runs_give_equal_bytes(runs: Path, tmp_path: Path) -> None:
         for name in ("one", "two")
     )
     assert first == second
-    assert len(first) == 15
+    assert len(first) == 3 + 2 * 11
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(
@@ -336,7 +350,7 @@ def test_markdown_tables_keep_their_columns_whatever_the_names(tmp_path: Path) -
         elif tables[-1]:
             tables.append([])
     found = [table for table in tables if table]
-    assert len(found) == 7
+    assert len(found) == 9
     for table in found:
         widths = {len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in table}
         assert len(widths) == 1

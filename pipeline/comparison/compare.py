@@ -1,0 +1,124 @@
+"""Two runs on the same utterances: the differences of their scores with intervals, and a p-value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.errors import UsageError, nearest
+from pipeline.comparison.bootstrap import draw_dialogues, draw_seeds, resampled_scores
+from pipeline.comparison.counts import Arm, Frames, check_same_utterances, constant_arm, read_arm
+from pipeline.comparison.permutation import swap_p_value
+
+REPLICATES = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95% interval, as fractions."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A - B: the difference of the means over seeds, and the interval of one training's difference; fractions."""
+
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs differ in. utterances, dialogues: labelled ones, and those that hold any."""
+
+    utterances: int
+    dialogues: int
+    replicates: int
+    weighted_f1: Difference
+    p_value: float
+    accuracy: Difference
+    per_class_f1: dict[str, Difference]
+
+
+def compare(a: Frames, b: Frames, labels: Sequence[str], *, replicates: int = REPLICATES, seed: int = 0) -> Comparison:
+    """Compare two runs' predictions of one split.
+
+    The intervals are of a paired bootstrap: each replicate draws dialogues with replacement, the same for both arms,
+    and one seed of each arm. They answer for another sample of dialogues and for one training of each arm. The p-value
+    is of `permutation.swap_p_value`. Equal input gives equal numbers; the order of rows and of seeds does not matter.
+
+    Raises RunError where the two are not of the same labelled utterances, or as `counts.read_arm`; UsageError for less
+    than one replicate.
+    """
+    arm_a, arm_b = read_arm(a, labels), read_arm(b, labels)
+    check_same_utterances(arm_a, arm_b)
+    resample, swaps = _generators(replicates, seed)
+    weighted_f1, accuracy, per_class = _differences(arm_a, arm_b, replicates, resample)
+    return Comparison(
+        utterances=len(arm_a.utterances),
+        dialogues=arm_a.dialogues,
+        replicates=replicates,
+        weighted_f1=weighted_f1,
+        p_value=swap_p_value(arm_a, arm_b, replicates, swaps),
+        accuracy=accuracy,
+        per_class_f1=dict(zip(labels, per_class, strict=True)),
+    )
+
+
+def score_interval(frames: Frames, labels: Sequence[str], *, replicates: int = REPLICATES, seed: int = 0) -> Interval:
+    """The interval of one run's weighted F1: dialogues and one seed are resampled. Raises as `compare`."""
+    arm = read_arm(frames, labels)
+    random, _ = _generators(replicates, seed)
+    weights = draw_dialogues(arm.dialogues, replicates, random)
+    return _interval(resampled_scores(arm, weights, draw_seeds(arm, replicates, random)).weighted_f1)
+
+
+def margin_interval(
+    frames: Frames, constant: str, labels: Sequence[str], *, replicates: int = REPLICATES, seed: int = 0
+) -> Difference:
+    """One run's weighted F1 minus that of always predicting `constant`, on the resamples of `score_interval`.
+
+    Raises as `compare`, and UsageError where `constant` is no label.
+    """
+    if constant not in labels:
+        raise UsageError(f"no label {constant!r}: {nearest(constant, labels)}")
+    arm = read_arm(frames, labels)
+    random, _ = _generators(replicates, seed)
+    always = constant_arm(arm, list(labels).index(constant))
+    return _differences(arm, always, replicates, random)[0]
+
+
+def _generators(replicates: int, seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """One for the bootstrap and one for the swaps, so that neither changes the other's numbers."""
+    if replicates < 1:
+        raise UsageError(f"replicates ({replicates}) must be at least 1: try {REPLICATES}")
+    first, second = np.random.default_rng(seed).spawn(2)
+    return first, second
+
+
+def _differences(
+    a: Arm, b: Arm, replicates: int, random: np.random.Generator
+) -> tuple[Difference, Difference, list[Difference]]:
+    """A - B in weighted F1, accuracy, and each class's F1."""
+    weights = draw_dialogues(a.dialogues, replicates, random)
+    drawn_a, drawn_b = (resampled_scores(arm, weights, draw_seeds(arm, replicates, random)) for arm in (a, b))
+    value, drawn = a.seed_scores().mean().minus(b.seed_scores().mean()), drawn_a.minus(drawn_b)
+    return (
+        _difference(value.weighted_f1[0], drawn.weighted_f1),
+        _difference(value.accuracy[0], drawn.accuracy),
+        [_difference(value.class_f1[0, place], drawn.class_f1[:, place]) for place in range(a.gold.shape[1])],
+    )
+
+
+def _difference(value: float, drawn: np.ndarray) -> Difference:
+    return Difference(float(value), _interval(drawn))
+
+
+def _interval(drawn: np.ndarray) -> Interval:
+    """The 95% percentile interval of the replicates' values [r]."""
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(float(low), float(high))

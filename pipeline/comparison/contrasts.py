@@ -1,0 +1,131 @@
+"""The contrasts that suites declare, each compared, with Holm's adjustment over those of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from features.errors import RunError
+from pipeline.comparison.compare import REPLICATES, Comparison, compare
+from pipeline.comparison.counts import Frames
+from pipeline.comparison.holm import holm
+from pipeline.comparison.pair import method_lines, p_text
+from pipeline.comparison.read import Declared, check_comparable, read_declared, read_predictions
+from pipeline.report.words import points
+from pipeline.runs import Run
+from pipeline.tables import text_table
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A declared contrast and what came of it: a comparison with its adjusted p-value, or the problem in one line.
+
+    seeds: how many of A and of B were compared
+    """
+
+    declared: Declared
+    comparison: Comparison | None = None
+    adjusted_p: float | None = None
+    problem: str | None = None
+    seeds: tuple[int, int] = (0, 0)
+
+
+def compare_contrasts(
+    declared: Sequence[Declared], split: str, *, replicates: int = REPLICATES, seed: int = 0
+) -> list[Answer]:
+    """Compare these contrasts' runs on a split, in the order given. Those that have a result are one family for Holm.
+
+    One whose runs are not there, not scored on the split or of other utterances has a problem instead of a result.
+    """
+    loaded: dict[Path, Frames] = {}
+    found: list[tuple[Comparison, tuple[int, int]] | RunError] = []
+    for contrast in declared:
+        try:
+            a, b = contrast.pair()
+            check_comparable(a, b)
+            first, second = _load(a, split, loaded), _load(b, split, loaded)
+            comparison = compare(first, second, a.labels, replicates=replicates, seed=seed)
+            found.append((comparison, (len(first), len(second))))
+        except RunError as error:
+            found.append(error)
+    adjusted = iter(holm([item[0].p_value for item in found if isinstance(item, tuple)]))
+    return [
+        Answer(contrast, item[0], next(adjusted), seeds=item[1])
+        if isinstance(item, tuple)
+        else Answer(contrast, problem=str(item))
+        for contrast, item in zip(declared, found, strict=True)
+    ]
+
+
+def compare_declared(runs: Path, split: str, *, replicates: int = REPLICATES) -> list[Answer]:
+    """Every contrast of every suite in a folder of runs; each suite is a family of its own.
+
+    Raises RunError where none of them can be compared, and as `read_declared`.
+    """
+    answers = [
+        answer
+        for _, members in groupby(read_declared(runs), key=lambda contrast: contrast.suite)
+        for answer in compare_contrasts(list(members), split, replicates=replicates)
+    ]
+    if all(answer.comparison is None for answer in answers):
+        raise RunError(
+            f"{runs}: none of the {len(answers)} declared contrasts can be compared; of the first: {answers[0].problem}"
+        )
+    return answers
+
+
+def contrasts_document(answers: Sequence[Answer], split: str) -> dict[str, Any]:
+    """What `--json` prints. Differences are fractions."""
+    return {
+        "split": split,
+        "contrasts": [
+            {
+                "suite": answer.declared.suite,
+                "question": answer.declared.question,
+                "A": answer.declared.a,
+                "B": answer.declared.b,
+                "comparison": asdict(answer.comparison) if answer.comparison else None,
+                "adjusted_p": answer.adjusted_p,
+                "seeds": answer.seeds,
+                "problem": answer.problem,
+            }
+            for answer in answers
+        ],
+    }
+
+
+def contrasts_text(answers: Sequence[Answer], split: str) -> str:
+    """A table of the contrasts that have a result (at least one), and what its columns mean."""
+    rows, compared, most_seeds = [], [], 1
+    for answer in answers:
+        comparison, adjusted = answer.comparison, answer.adjusted_p
+        if comparison is None or adjusted is None:
+            continue
+        difference = comparison.weighted_f1
+        rows.append(
+            [
+                f"{answer.declared.suite}: {answer.declared.question}",
+                answer.declared.a,
+                answer.declared.b,
+                points(difference.value),
+                f"{points(difference.interval.low)} to {points(difference.interval.high)}",
+                p_text(comparison.p_value),
+                p_text(adjusted),
+            ]
+        )
+        compared.append(comparison)
+        most_seeds = max(most_seeds, *answer.seeds)
+    header = ["contrast", "A", "B", "A - B", "95% interval", "p", "Holm's p"]
+    lines = [text_table(header, rows), "", f"A - B: points of {split} weighted F1, means over seeds."]
+    lines += method_lines(compared, most_seeds > 1)
+    return "\n".join([*lines, "Holm's p: adjusted for all contrasts of the suite that have a result here."])
+
+
+def _load(run: Run, split: str, loaded: dict[Path, Frames]) -> Frames:
+    """A run's predictions, read once however many contrasts it is in."""
+    if run.path not in loaded:
+        loaded[run.path] = read_predictions(run, split)
+    return loaded[run.path]

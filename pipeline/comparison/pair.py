@@ -1,0 +1,189 @@
+"""Two runs compared on a split, as a document and as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from features.errors import RunError
+from heads.metrics import over_seeds
+from pipeline.comparison.compare import Comparison, Difference, compare
+from pipeline.comparison.counts import Frames, Scores, read_arm
+from pipeline.comparison.flips import ONLY_A, ONLY_B, McNemar, average_predictions, flipped, mcnemar
+from pipeline.comparison.read import check_comparable, experiment_name, read_predictions
+from pipeline.report.words import points
+from pipeline.runs import Run
+from pipeline.tables import mean_and_deviation, text_table
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Runs A and B on one split.
+
+    seeds:   of each
+    scores:  of each seed of each
+    support: label -> gold utterances
+    flipped: as `flips.flipped`; mcnemar: None where it was not asked for
+    """
+
+    runs: tuple[Run, Run]
+    split: str
+    seeds: tuple[list[int], list[int]]
+    scores: tuple[Scores, Scores]
+    support: dict[str, int]
+    comparison: Comparison
+    flipped: pl.DataFrame
+    mcnemar: McNemar | None
+
+
+def compare_runs(a: Run, b: Run, split: str, replicates: int, with_mcnemar: bool) -> Pair:
+    """Raises RunError where the runs are one and the same, or of other corpora, labels or utterances, or unscored."""
+    if a.path.resolve() == b.path.resolve():
+        raise RunError(f"{a.path} is both A and B: choose two runs")
+    check_comparable(a, b)
+    frames: tuple[Frames, Frames] = (read_predictions(a, split), read_predictions(b, split))
+    comparison = compare(*frames, a.labels, replicates=replicates)
+    averages = average_predictions(*frames, a.labels)
+    arms = [read_arm(one, a.labels) for one in frames]
+    support = arms[0].gold.sum(axis=0)
+    return Pair(
+        runs=(a, b),
+        split=split,
+        seeds=(sorted(frames[0]), sorted(frames[1])),
+        scores=(arms[0].seed_scores(), arms[1].seed_scores()),
+        support={label: int(count) for label, count in zip(a.labels, support, strict=True)},
+        comparison=comparison,
+        flipped=flipped(averages),
+        mcnemar=mcnemar(averages) if with_mcnemar else None,
+    )
+
+
+def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `--json` prints. Scores and differences are fractions. shown: flipped utterances."""
+    comparison = pair.comparison
+    return {
+        "split": pair.split,
+        **{
+            arm: {
+                "run": str(run.path),
+                "experiment": experiment_name(run),
+                "seeds": seeds,
+                "weighted_f1": over_seeds(scores.weighted_f1.tolist()),
+                "accuracy": over_seeds(scores.accuracy.tolist()),
+                "per_class_f1": {
+                    label: over_seeds(scores.class_f1[:, place].tolist()) for place, label in enumerate(pair.support)
+                },
+            }
+            for arm, run, seeds, scores in zip("ab", pair.runs, pair.seeds, pair.scores, strict=True)
+        },
+        "utterances": comparison.utterances,
+        "dialogues": comparison.dialogues,
+        "replicates": comparison.replicates,
+        "support": pair.support,
+        "weighted_f1": asdict(comparison.weighted_f1),
+        "p_value": comparison.p_value,
+        "accuracy": asdict(comparison.accuracy),
+        "per_class_f1": {label: asdict(value) for label, value in comparison.per_class_f1.items()},
+        "flipped": {"only_a": _count(pair, ONLY_A), "only_b": _count(pair, ONLY_B), "utterances": shown},
+        "mcnemar": asdict(pair.mcnemar) | {"assumes": "independent utterances"} if pair.mcnemar else None,
+    }
+
+
+def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
+    """A short account for a terminal."""
+    comparison = pair.comparison
+    lines = []
+    for arm, run, seeds, scores in zip("AB", pair.runs, pair.seeds, pair.scores, strict=True):
+        value = mean_and_deviation(over_seeds(scores.weighted_f1.tolist()))
+        lines.append(
+            f"{arm}  {experiment_name(run)}: {pair.split} weighted F1 {value}"
+            f" ({len(seeds)} seed{'s' if len(seeds) > 1 else ''}; {run.path.name})"
+        )
+    lines += [
+        f"A - B  {difference_text(comparison.weighted_f1)} points, p = {p_text(comparison.p_value)}",
+        *method_lines([comparison], max(map(len, pair.seeds)) > 1),
+        "",
+        _class_table(pair),
+        "",
+        f"Flipped, by the mean of the seeds' probabilities: {_count(pair, ONLY_A):,} utterances that only A gets right,"
+        f" {_count(pair, ONLY_B):,} that only B does.",
+    ]
+    if pair.mcnemar:
+        lines.append(
+            f"McNemar, exact: p = {p_text(pair.mcnemar.p_value)}. It assumes independent utterances, which those of one"
+            " dialogue are not."
+        )
+    for row in shown:
+        said = f"  {row['speaker']}: {row['text']}" if row.get("text") is not None else ""
+        lines.append(
+            f"  {row['utterance_id']}  {row['gold']}  A {row['predicted_a']} ({row['p_gold_a']:.2f})"
+            f"  B {row['predicted_b']} ({row['p_gold_b']:.2f}){said}"
+        )
+    if shown:
+        lines.append("  (id, gold, each arm's prediction and its probability of gold; the largest changes first)")
+    return "\n".join(lines)
+
+
+def method_lines(comparisons: Sequence[Comparison], several_seeds: bool) -> list[str]:
+    """How intervals and p-values came about and what they are of, as lines for a terminal."""
+    sizes = dict.fromkeys(
+        f"{one.utterances:,} labelled utterances of {one.dialogues:,} dialogues" for one in comparisons
+    )
+    lines, replicates = [f"{' and '.join(sizes)}."], comparisons[0].replicates
+    if several_seeds:
+        return [
+            *lines,
+            f"95% interval: one training of each, on dialogues like these ({replicates:,} resamples of"
+            " dialogues and one seed an arm).",
+            "p: the means over seeds (whole dialogues swapped between the arms, and the seeds' spread). It can be small"
+            " where the",
+            "interval holds 0.",
+        ]
+    return [
+        *lines,
+        f"95% interval: {replicates:,} resamples of dialogues. p: whole dialogues swapped between the arms.",
+        "Both are of these two heads: with one seed each, nothing is known of other trainings.",
+    ]
+
+
+def difference_text(difference: Difference) -> str:
+    """`+0.5 [−0.8, +1.9]`, in points."""
+    interval = difference.interval
+    return f"{points(difference.value)} [{points(interval.low)}, {points(interval.high)}]"
+
+
+def p_text(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _count(pair: Pair, flip: str) -> int:
+    return int((pair.flipped["flip"] == flip).sum())
+
+
+def _class_table(pair: Pair) -> str:
+    comparison = pair.comparison
+    means = [scores.mean() for scores in pair.scores]
+    rows = [
+        [
+            f"F1 of {label}",
+            f"{pair.support[label]:,}",
+            *(f"{100 * mean.class_f1[0, place]:.1f}" for mean in means),
+            *_cells(comparison.per_class_f1[label]),
+        ]
+        for place, label in enumerate(pair.support)
+    ]
+    total = f"{comparison.utterances:,}"
+    for name, difference, values in (
+        ("accuracy", comparison.accuracy, [mean.accuracy[0] for mean in means]),
+        ("weighted F1", comparison.weighted_f1, [mean.weighted_f1[0] for mean in means]),
+    ):
+        rows.append([name, total, *(f"{100 * value:.1f}" for value in values), *_cells(difference)])
+    return text_table(["percent", "support", "A", "B", "A - B", "95% interval"], rows)
+
+
+def _cells(difference: Difference) -> list[str]:
+    interval = difference.interval
+    return [points(difference.value), f"{points(interval.low)} to {points(interval.high)}"]

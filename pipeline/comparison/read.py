@@ -1,0 +1,123 @@
+"""Runs and suites on disk -> what is compared. Nothing is predicted: only what was scored before is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from features.errors import ErcError, RunError
+from pipeline.comparison.counts import COLUMNS, Frames
+from pipeline.runs import Run
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A contrast that a suite declares. runs: experiment -> run folder, of the suite's record."""
+
+    suite: str
+    question: str
+    a: str
+    b: str
+    runs: Mapping[str, Path] = field(default_factory=dict, repr=False)
+
+    def pair(self) -> tuple[Run, Run]:
+        """The runs of A and B. Raises RunError where one was not trained, or both are one run."""
+        for name in (self.a, self.b):
+            if name not in self.runs or not self.runs[name].is_dir():
+                raise RunError(f"no run of {name}: train it with `erc ablate {self.suite} --only {name}`")
+        if self.runs[self.a] == self.runs[self.b]:
+            raise RunError(f"{self.a} and {self.b} are the same run: their configs and features are equal")
+        return Run(self.runs[self.a]), Run(self.runs[self.b])
+
+
+def read_predictions(run: Run, split: str) -> Frames:
+    """The predictions of all finished seeds. Raises RunError where there are none, or they are of an older form."""
+    seeds = run.finished_seeds()
+    if not seeds:
+        raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
+    frames = {seed: run.predictions(seed, split) for seed in seeds}
+    for seed, frame in frames.items():
+        lacking = [name for name in (*COLUMNS, *(f"p_{label}" for label in run.labels)) if name not in frame.columns]
+        if lacking:
+            raise RunError(
+                f"{run.seed_folder(seed)}/predictions-{split}.parquet: has no column {lacking[0]}: make it again with"
+                f" `erc evaluate {run.path} --split {split}`"
+            )
+    return frames
+
+
+def experiment_name(run: Run) -> str:
+    """The name in config.yaml. Resolving the whole experiment would load torch, which takes seconds.
+
+    Raises ConfigError where config.yaml is damaged.
+    """
+    from heads.config import parse_yaml
+
+    where = run.path / "config.yaml"
+    config = parse_yaml(where.read_text(encoding="utf-8"), str(where))
+    return str(config["name"]) if isinstance(config, dict) and "name" in config else run.path.name
+
+
+def check_comparable(a: Run, b: Run) -> None:
+    """Raises RunError unless both runs are of one corpus and one list of labels."""
+    first, second = a.features["manifest"], b.features["manifest"]
+    if first["dataset"] != second["dataset"]:
+        raise RunError(
+            f"{a.path} is of {first['dataset']} and {b.path} of {second['dataset']}: choose two runs of one corpus"
+        )
+    if a.labels != b.labels:
+        raise RunError(
+            f"{a.path} has the labels {', '.join(a.labels)}, {b.path} has {', '.join(b.labels)}: choose two runs whose"
+            " labels are the same, in the same order"
+        )
+
+
+def read_declared(runs: Path) -> list[Declared]:
+    """Every contrast of the suites that were run into a folder, by suite, in the suites' order.
+
+    Raises RunError where there is no such folder, no suite in it, a suite's record is damaged, or none is declared.
+    """
+    if not runs.is_dir():
+        raise RunError(f"no folder {runs}: train a suite with `erc ablate SUITE --out {runs}`")
+    files = sorted(runs.glob("suite-*.json"))
+    if not files:
+        raise RunError(
+            f"{runs}: holds no suite-*.json, which declares contrasts: give two runs (`erc compare RUN_A RUN_B`), or"
+            f" train a suite with `erc ablate SUITE --out {runs}`"
+        )
+    declared = []
+    for file in files:
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            folders = {name: runs / folder for name, folder in record["runs"].items()}
+            declared += [
+                Declared(record["suite"], one["question"], one["A"], one["B"], folders) for one in record["contrasts"]
+            ]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{file}: cannot be read ({error!r}): run `erc ablate` of this suite again") from error
+    if not declared:
+        names = ", ".join(file.name for file in files)
+        raise RunError(f"{runs}: {names} declares no contrasts: give two runs (`erc compare RUN_A RUN_B`)")
+    return declared
+
+
+def read_texts(run: Run, ids: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """id -> speaker and text, from the manifest that the run recorded; empty where it is not at hand or has changed."""
+    from features.digests import sha256_file
+    from features.manifest import read_manifest
+
+    recorded: dict[str, Any] = run.features["manifest"]
+    path = Path(recorded["path"]) if recorded.get("path") else None
+    try:
+        if path is None or not path.is_file() or sha256_file(path) != recorded.get("sha256"):
+            return {}
+        frame = read_manifest(path).frame
+    except (ErcError, OSError):
+        return {}
+    rows = frame.filter(pl.col("utterance_id").is_in(list(ids))).select("utterance_id", "speaker", "text")
+    return {row["utterance_id"]: {"speaker": row["speaker"], "text": row["text"]} for row in rows.to_dicts()}

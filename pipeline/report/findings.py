@@ -1,0 +1,106 @@
+"""What was worked out from predictions and from the store, beyond the figures that the runs' own files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.report.model import Contrast, FeatureUse, Run
+
+if TYPE_CHECKING:
+    from pipeline.comparison.compare import Comparison, Difference, Interval
+
+LEVEL = 0.05
+_SHORTEST = 0.05  # seconds; the tables show tenths
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A suite's contrast, and what dev says of it.
+
+    comparison: A - B; None where `trouble` says why there is none
+    adjusted:   p by Holm over the answered contrasts of the suite, of which there are `family`
+    """
+
+    suite: str
+    contrast: Contrast
+    a: Run | None
+    b: Run | None
+    comparison: Comparison | None = None
+    adjusted: float | None = None
+    family: int = 0
+    trouble: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """A difference counts as shown where its adjusted p is below 0.05.
+
+        p is of the means over seeds, the interval of one training of each arm: where the interval holds zero all the
+        same, the words say that the difference is one of averages.
+        """
+        if self.comparison is None or self.adjusted is None:
+            return f"not answered: {self.trouble}"
+        difference, alone = self.comparison.weighted_f1, not spans_zero(self.comparison.weighted_f1.interval)
+        if self.adjusted < LEVEL:
+            higher = f"{'A' if difference.value > 0 else 'B'} is higher"
+            return higher if alone else f"{higher} on average"
+        if alone and self.family > 1:
+            return f"no difference shown, with {self.family} questions asked"
+        return "no difference shown"
+
+    @property
+    def higher(self) -> str:
+        """The arm that is shown to be higher, `A` or `B`; empty where none is."""
+        return self.verdict[0] if " is higher" in self.verdict else ""
+
+
+@dataclass(frozen=True)
+class FeatureCost:
+    """What a feature took to extract and takes on disk; None where it is not known.
+
+    seconds_decode: of all decoding processes together; seconds_encode: of the device; of all rows that were ever made
+    """
+
+    feature: FeatureUse
+    embedded: int | None = None
+    seconds_decode: float | None = None
+    seconds_encode: float | None = None
+    num_bytes: int | None = None
+
+    @property
+    def decode_rate(self) -> float | None:
+        """Embedded utterances per second of decoding."""
+        return _rate(self.embedded, self.seconds_decode)
+
+    @property
+    def encode_rate(self) -> float | None:
+        """Embedded utterances per second of encoding."""
+        return _rate(self.embedded, self.seconds_encode)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All of it for one corpus; what could not be worked out is absent, and `notes` say why.
+
+    intervals:     split -> 95% interval of the selected run's weighted F1
+    margins:       split -> over always predicting one label
+    over_baseline: split -> the selected run less the suite's baseline
+    """
+
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    margins: Mapping[str, Difference] = field(default_factory=dict)
+    over_baseline: Mapping[str, Comparison] = field(default_factory=dict)
+    answers: tuple[Answer, ...] = ()
+    costs: tuple[FeatureCost, ...] = ()
+    notes: tuple[str, ...] = ()
+    cost_notes: tuple[str, ...] = ()
+
+
+def spans_zero(interval: Interval) -> bool:
+    return interval.low <= 0 <= interval.high
+
+
+def _rate(number: int | None, seconds: float | None) -> float | None:
+    """None also where the time is too short to divide by."""
+    return number / seconds if number and seconds and seconds >= _SHORTEST else None

@@ -1,0 +1,157 @@
+"""The rows of the tables that stand the selected run beside the suite's baseline, for the page and the Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.report.leaderboard import Corpus, modalities_of
+from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT, Metrics, Run, Score, SliceScores
+
+if TYPE_CHECKING:
+    from pipeline.comparison.compare import Difference, Interval
+
+_BY_MODALITY = "input"  # slices of this group are of what a run reads, so runs of other modalities have others
+GROUPS = {
+    "emotion-shift": "Emotion shift",
+    "turn": "Turn in the dialogue, from 0",
+    "duration": "Duration",
+    "speaker": "Speaker",
+    "speaker-in-train": "Speaker in train",
+    "text-in-train": "Text in train",
+    _BY_MODALITY: "Inputs",
+}
+SLICES = {"no-shift": "no shift", "first-turn-of-speaker": "the speaker's first turn", "10-": "10 and later"}
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One score of both runs. difference: selected less baseline, with its interval where there is one."""
+
+    name: str
+    utterances: int | None
+    baseline: Score
+    selected: Score
+    interval: Interval | None
+
+    @property
+    def difference(self) -> float:
+        return self.selected.mean - self.baseline.mean
+
+
+@dataclass(frozen=True)
+class Against:
+    """Table 3: the suite's baseline and the selected run on one split, label by label and together."""
+
+    split: str
+    baseline: Run
+    selected: Run
+    labels: tuple[ScoreRow, ...]
+    together: tuple[ScoreRow, ...]
+
+
+@dataclass(frozen=True)
+class SliceRow:
+    """One slice, or all labelled utterances. baseline: the baseline run's score of the same slice, if it has one."""
+
+    name: str
+    utterances: int
+    weighted_f1: Score
+    accuracy: Score
+    baseline: Score | None
+
+    @property
+    def difference(self) -> float | None:
+        """Of weighted F1, over the baseline run."""
+        return self.weighted_f1.mean - self.baseline.mean if self.baseline else None
+
+
+@dataclass(frozen=True)
+class SliceTable:
+    """The slices of the selected run on one split, in groups; the first group is all labelled utterances."""
+
+    split: str
+    baseline: Run | None
+    groups: tuple[tuple[str, tuple[SliceRow, ...]], ...]
+
+
+def against_baseline(corpus: Corpus) -> Against | None:
+    """Table 3 on test where both runs were scored there, else on dev; None where the baseline is not another run."""
+    selected, baseline = corpus.selected, corpus.baseline
+    if selected is None or baseline is None or selected is baseline:
+        return None
+    split = next(
+        (
+            name
+            for name in (EVALUATION_SPLIT, SELECTION_SPLIT)
+            if {name} <= selected.metrics.keys() & baseline.metrics.keys()
+        ),
+        None,
+    )
+    if split is None:
+        return None
+    ours, theirs = selected.metrics[split], baseline.metrics[split]
+    found = corpus.findings.over_baseline.get(split)
+    per_class: Mapping[str, Difference] = found.per_class_f1 if found else {}
+    labels = [
+        ScoreRow(
+            label,
+            ours.support[label],
+            theirs.per_class_f1[label],
+            ours.per_class_f1[label],
+            per_class[label].interval if label in per_class else None,
+        )
+        for label in corpus.labels
+    ]
+    together = [
+        ScoreRow(
+            "Weighted F1", None, theirs.weighted_f1, ours.weighted_f1, found.weighted_f1.interval if found else None
+        ),
+        ScoreRow("Macro F1", None, theirs.macro_f1, ours.macro_f1, None),
+        ScoreRow("Accuracy", None, theirs.accuracy, ours.accuracy, found.accuracy.interval if found else None),
+    ]
+    return Against(split, baseline, selected, tuple(labels), tuple(together))
+
+
+def slice_tables(corpus: Corpus) -> list[SliceTable]:
+    """A table for each split on which the selected run has slices, the headline's first."""
+    run, main = corpus.selected, corpus.main
+    if run is None or main is None:
+        return []
+    splits = [main.split, *(line.split for line in corpus.headlines if line is not main)]
+    return [_slices(corpus, run, split) for split in splits if run.metrics[split].slices]
+
+
+def _slices(corpus: Corpus, run: Run, split: str) -> SliceTable:
+    metrics = run.metrics[split]
+    baseline = corpus.baseline if corpus.baseline is not run else None
+    theirs = baseline.metrics.get(split) if baseline else None
+    alike = baseline is not None and modalities_of(baseline) == modalities_of(run)
+    whole = SliceRow(
+        "all labelled utterances",
+        sum(metrics.support.values()),
+        metrics.weighted_f1,
+        metrics.accuracy,
+        theirs.weighted_f1 if theirs and theirs.support == metrics.support else None,
+    )
+    groups: dict[str, list[SliceRow]] = {"": [whole]}
+    for one in metrics.slices:
+        other = _same_slice(theirs, one) if theirs and (alike or one.group != _BY_MODALITY) else None
+        row = SliceRow(
+            SLICES.get(one.name, one.name),
+            one.utterances,
+            one.weighted_f1,
+            one.accuracy,
+            other.weighted_f1 if other else None,
+        )
+        groups.setdefault(GROUPS.get(one.group, one.group), []).append(row)
+    compared = any(row.baseline for rows in groups.values() for row in rows)
+    return SliceTable(
+        split, baseline if compared else None, tuple((name, tuple(rows)) for name, rows in groups.items())
+    )
+
+
+def _same_slice(metrics: Metrics, wanted: SliceScores) -> SliceScores | None:
+    key = (wanted.group, wanted.name, wanted.utterances)
+    return next((one for one in metrics.slices if (one.group, one.name, one.utterances) == key), None)
