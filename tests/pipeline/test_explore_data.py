@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from explore_factory import HOSTILE, LABELS, SPLITS, make_corpus, save
 from test_explore_pages import Page, assert_self_contained, explore
-from tiny_gpt2 import write_tiny_gpt2
+from tiny_gpt2 import write_tokenizer
 
 from features.cards import DatasetCard
 from features.manifest import Manifest
@@ -96,7 +96,7 @@ class TestTokens:
         from features.encoders.text.prompt_windows import PromptPreparer
         from features.encoders.text.token_windows import bare_tokenizer
 
-        folder = write_tiny_gpt2(tmp_path / "model")
+        folder = write_tokenizer(tmp_path / "model")
         seen = 0
 
         def advance(number: int) -> None:
@@ -113,8 +113,10 @@ class TestTokens:
         for split in SPLITS:
             of_split = [expected[name] for name in manifest.ids if f"/{split}/" in name]
             assert prompts.by_split[split].values.tolist() == of_split
-            (window, *_) = prompts.windows
-            assert prompts.over(split)[0] == sum(number > window.tokens for number in of_split)
+            (window,) = prompts.windows
+            assert window.tokens == 1024
+            assert prompts.over(split) == [sum(number > 1024 for number in of_split)]
+            assert 0 < prompts.over(split)[0] < len(of_split)
         assert seen == len(manifest) * (2 if sentence.by_split else 1)
 
     def test_utterances_are_counted_with_their_marks(self, manifest: Manifest) -> None:

@@ -164,6 +164,7 @@ class TestProjection:
         with pytest.raises(UsageError, match="there are 2 utterances of 9 values: raise --per-class"):
             projection.pca(np.zeros((2, 9), np.float32), (2,), 0)
 
+    @pytest.mark.slow
     def test_umap_parts_what_is_far_apart_and_is_seeded(self) -> None:
         if importlib.util.find_spec("umap") is None:
             pytest.skip("umap-learn is not installed")
