@@ -131,7 +131,7 @@ def command(
 def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> None:
     from pipeline.explore.embeddings_page import name_of
     from pipeline.explore.vectors import reason_text
-    from pipeline.report.words import percent
+    from pipeline.report.words import percent, plural
     from pipeline.tables import text_table
 
     header = ["feature", "values", "shown", "probe train", "probe dev", "kNN train", "kNN dev", "always-neutral dev"]
@@ -145,7 +145,8 @@ def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> Non
     for look in looks:
         if look.missing:
             reasons = "; ".join(f"{number:,}: {reason_text(reason)}" for reason, number in look.missing.items())
-            click.echo(f"{name_of(look)}: {sum(look.missing.values()):,} utterances without an embedding ({reasons})")
+            total = plural(sum(look.missing.values()), "utterance")
+            click.echo(f"{name_of(look)}: {total} without an embedding ({reasons})")
         if look.fewer:
             classes = ", ".join(f"{label} {number}" for label, number in look.fewer.items())
             click.echo(f"{name_of(look)}: classes with fewer than {settings.per_class:,} utterances: {classes}")
