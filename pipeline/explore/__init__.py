@@ -1,0 +1,1 @@
+"""A look into the features and what they are made of."""
