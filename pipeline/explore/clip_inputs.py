@@ -190,12 +190,13 @@ def _seen(wanted: Wanted, encoder: Encoder, turn: Turn, clip: Clip | Unavailable
     if wanted.request.encoder == "faces" or spec.derives_from:
         seen, made = _with_faces(seen, encoder, made, item)
     viewer = encoder if isinstance(encoder, Viewed) else encoder.prepare
+    is_whole = seen.unavailable is None and not (seen.no_faces and spec.derives_from)
     agrees = None
-    if stored is not None and stored.input_digest is not None and seen.unavailable is None:
+    if stored is not None and stored.input_digest is not None and is_whole:
         agrees = made.digests[place] == stored.input_digest
     return replace(
         seen,
-        view=viewer.view(item, made, place) if isinstance(viewer, Viewed) else None,
+        view=viewer.view(item, made, place) if is_whole and isinstance(viewer, Viewed) else None,
         counts=made.counts[place],
         agrees=agrees,
     )

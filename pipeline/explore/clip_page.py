@@ -6,8 +6,9 @@ Every value from data passes through autoescape; the page's policy lets nothing 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import jinja2
 import numpy as np
@@ -23,10 +24,10 @@ from pipeline.report.facts import SYNTHETIC_WARNING
 from pipeline.report.words import count, plural
 
 _TITLES = {"text": "Text", "audio": "Sound", "visual": "Pictures"}
-_AT_A_GLANCE = ("tokens", "left out", "samples", "padding", "frames", "in the input", "faces")
 _FRAME_WIDTH = 320  # pixels of the decoded frames
+_ALL = 0.999  # of a frame: what is less is cut
 _MOST_PICTURES = 40  # of a strip
-_MOST_TOKENS = 4000
+_MOST_CUT = 160  # tokens in a row that are not in the input
 _SURE = 0.5  # a face above this score is cut out
 _MOST_FACES = 24
 _CROP_SIDE = 112
@@ -78,14 +79,19 @@ class Sounding:
 
 @dataclass
 class Block:
-    """One encoder's part of the page. facts: (name, value) lines; same_as: the encoder whose input is the same"""
+    """One encoder's part of the page.
+
+    facts:   (name, value) lines; glance: the same in a few words
+    tokens:  a number stands for so many cut ones that are not shown
+    same_as: the encoder whose sound is the same
+    """
 
     seen: Seen
     name: str
     anchor: str
     facts: list[tuple[str, str]] = field(default_factory=list)
-    tokens: tuple[Token, ...] = ()
-    left_out: int = 0
+    glance: str = ""
+    tokens: tuple[Token | int, ...] = ()
     values: tuple[tuple[str, float], ...] = ()
     sounding: Sounding | None = None
     rows: list[Row] = field(default_factory=list)
@@ -108,9 +114,7 @@ class Block:
         error = self.seen.unavailable
         if error is not None:
             return error.detail or str(error.reason)
-        shown = [value for name, value in self.facts if name in _AT_A_GLANCE]
-        cut = "cut" if dict(self.facts).get("cut", "no") != "no" else ""
-        return "; ".join([*shown, *filter(None, [cut])]) or plural(len(self.values), "count")
+        return self.glance
 
     @property
     def stored_outcome(self) -> str:
@@ -148,6 +152,7 @@ def clip_page(look: Look, command_line: str, store: str | None = None) -> str:
         clip_facts=_clip_facts(look),
         command_line=command_line,
         store=store,
+        has_stored=any(block.seen.wanted.stored for block in blocks),
     )
 
 
@@ -169,7 +174,7 @@ def blocks_of(look: Look) -> list[Block]:
         elif isinstance(seen.view, FramesView):
             _frames(block, seen.view, budget, made)
         elif isinstance(seen.before, FramesView):
-            _frames(block, seen.before, budget, made)
+            _frames(block, seen.before, budget, made, finished=False)
     return blocks
 
 
@@ -182,9 +187,25 @@ def _text(block: Block, view: TextView) -> None:
         own = sum(token.kept for token in view.tokens if token.part == "own")
         block.facts.append(("of them", f"{count(own)} of this turn, {count(kept - own)} past or special"))
         block.facts.append(("left out", count(cut) if cut else "none"))
-    block.left_out = max(0, len(view.tokens) - _MOST_TOKENS)
-    block.tokens = view.tokens[block.left_out :]  # the end of a prompt is what is said now
+        block.glance = plural(kept, "token") + (f", {count(cut)} left out" if cut else "")
+    else:
+        block.glance = plural(len(view.values), "count")
+    block.tokens = tuple(_shortened(view.tokens))
     block.values, block.note = view.values, view.note
+
+
+def _shortened(tokens: Sequence[Token]) -> Iterator[Token | int]:
+    """The tokens; of many cut ones in a row only those nearest to the input, before it or behind it."""
+    runs = [list(run) for _, run in itertools.groupby(tokens, key=lambda token: token.kept)]
+    for number, run in enumerate(runs):
+        skipped = 0 if run[0].kept else max(0, len(run) - _MOST_CUT)
+        if skipped and number == 0:
+            yield skipped
+            yield from run[skipped:]
+        else:
+            yield from run[: len(run) - skipped]
+            if skipped:
+                yield skipped
 
 
 def _sound(block: Block, view: SoundView, budget: Budget, made: dict[str, str]) -> None:
@@ -196,6 +217,9 @@ def _sound(block: Block, view: SoundView, budget: Budget, made: dict[str, str]) 
     ]
     if view.padding:
         block.facts.append(("padding", f"{count(view.padding)} zeros, {view.padding / length:.0%} of the input"))
+    block.glance = f"{length / view.rate_hz:.2f} s at {count(view.rate_hz)} Hz" + (", cut" if view.cut else "")
+    if view.padding:
+        block.glance += f", {view.padding / length:.0%} of it zeros"
     peak = float(np.abs(view.samples).max()) if length else 0.0
     block.facts.append(("peak", f"{peak:.3f} of full scale"))
     block.note = view.note
@@ -213,7 +237,8 @@ def _sound(block: Block, view: SoundView, budget: Budget, made: dict[str, str]) 
     )
 
 
-def _frames(block: Block, view: FramesView, budget: Budget, made: dict[str, str]) -> None:
+def _frames(block: Block, view: FramesView, budget: Budget, made: dict[str, str], finished: bool = True) -> None:
+    """finished: whether the view is of the network's input, not of what faces are still to be cut out of."""
     frames, faces = view.frames, block.seen.faces
     times = ", ".join(f"{time_s:.2f}" for time_s in frames.times_s)
     distinct = len({id(frame) for frame in frames.pixels})
@@ -224,19 +249,29 @@ def _frames(block: Block, view: FramesView, budget: Budget, made: dict[str, str]
         ("cut", "yes: the rest is not seen" if frames.cut else "no"),
     ]
     shares = [_share(region, frame) for region, frame in zip(view.seen, frames.pixels, strict=False)]
-    if shares:
-        arrived = f"{sum(shares):.1f} of {len(frames.pixels)} frames, counted by their area"
-        block.facts.append(("in the input", "all of every frame" if min(shares) > 0.999 else arrived))
+    block.glance = plural(len(frames.pixels), "frame") + (", cut" if frames.cut else "")
+    if shares and finished:
+        whole, alike = min(shares) > _ALL, max(shares) - min(shares) < 1 - _ALL
+        each, together = f"{shares[0]:.0%} of every frame", f"{sum(shares):.1f} of {len(shares)} frames"
+        block.facts.append(("in the input", "all of every frame" if whole else each if alike else together))
+        if not whole:
+            block.glance = f"{block.glance}, {each}" if alike else together
     if faces is not None:
         sure = int((faces.faces.scores >= faces.confidence).sum())
         block.facts.append(("faces", f"{plural(sure, 'face')} with a score of {faces.confidence:g} or more"))
         block.facts.append(("found by", faces.origin))
+        block.glance += f", {plural(sure, 'face')}"
     block.note = view.note
-    published = bool(block.seen.settings.get("as_published"))
-    block.rows.append(_decoded_row(view, shares, None if published else faces))
-    if block.seen.before is not None and published and isinstance(block.seen.before, FramesView):
-        block.rows += [_strip(strip, budget, made, block, faces) for strip in block.seen.before.strips]
     is_detector = block.seen.wanted.request.encoder == "faces"
+    published = bool(block.seen.settings.get("as_published"))
+    block.rows.append(_decoded_row(view, shares, None if published or is_detector else faces))
+    if not finished:
+        strips = [replace(strip, title="Faces are looked for in these") for strip in view.strips]
+        block.rows += [_strip(strip, budget, made, block, faces if published else None) for strip in strips]
+        return
+    if block.seen.before is not None and published and isinstance(block.seen.before, FramesView):
+        strips = [replace(strip, title="Faces are looked for in this") for strip in block.seen.before.strips]
+        block.rows += [_strip(strip, budget, made, block, faces) for strip in strips]
     block.rows += [_strip(strip, budget, made, block, faces if is_detector else None) for strip in view.strips]
     if is_detector and faces is not None and not published and len(faces.faces):
         block.rows.append(_crops(view, faces))
@@ -250,15 +285,15 @@ def _decoded_row(view: FramesView, shares: Sequence[float], found: Found | None)
         frame, time_s = view.frames.pixels[place], view.frames.times_s[place]
         region = view.seen[place] if view.seen else None
         share = shares[place] if shares else 1.0
-        box = _region_box(region, frame) if region is not None and share < 0.999 else None
+        box = _region_box(region, frame) if region is not None and share < _ALL else None
         part = f"{share:.0%} of it is in the input" if share else "nothing of it is in the input"
-        note = "" if share > 0.999 else part
+        note = "" if share > _ALL else part
         label = f"frame {place + 1}, {time_s:.2f} s"
         image = thumbnail(frame, _FRAME_WIDTH)
         shots.append(Shot(image, label, _boxes(found, place), box, bool(shares) and not share, note))
     height, width = view.frames.pixels[0].shape[:2]
     note = f"{width} x {height} pixels as decoded, shown smaller"
-    if any(share < 0.999 for share in shares):
+    if any(share < _ALL for share in shares):
         note += "; what is dark never reaches the network"
     return Row("Sampled frames", tuple(shots), note + _some(places))
 
@@ -285,9 +320,8 @@ def _crops(view: FramesView, found: Found) -> Row:
 
     faces = found.faces.where(found.faces.scores >= _SURE)
     shots = []
-    for frame, box, score in list(zip(faces.frames.tolist(), faces.boxes.tolist(), faces.scores, strict=True))[
-        :_MOST_FACES
-    ]:
+    likely = list(zip(faces.frames.tolist(), faces.boxes.tolist(), faces.scores.tolist(), strict=True))
+    for frame, box, score in likely[:_MOST_FACES]:
         picture = view.frames.pixels[frame]
         square = square_around(box, picture.shape[1], picture.shape[0])
         image = thumbnail(cut_out(picture, square, _CROP_SIDE), _CROP_SIDE)

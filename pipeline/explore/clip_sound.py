@@ -17,7 +17,9 @@ _COLUMNS = 600  # of the waveform: each is drawn from its lowest to its highest 
 _BANDS = 64
 _WINDOW_S, _HOP_S = 0.025, 0.010
 _FLOOR_DB = -80.0
-_TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16000, 32000)
+_TICKS_HZ = (32000, 16000, 8000, 4000, 2000, 1000, 500, 250)
+_TICKS_APART = 0.13  # of the height, so that their names do not touch
+_WIDE = 0.2  # a padded part from this share on has a name
 
 
 def waveform(key: str, samples: np.ndarray, rate_hz: int, padding: int = 0) -> Drawing:
@@ -27,15 +29,20 @@ def waveform(key: str, samples: np.ndarray, rate_hz: int, padding: int = 0) -> D
     lows = np.minimum.reduceat(samples, edges[:-1])
     highs = np.maximum.reduceat(samples, edges[:-1])
 
+    peak = float(np.abs(samples).max())
+    height = next(limit for limit in (0.1, 0.2, 0.5, 1.0) if peak <= limit or limit == 1.0)
+
     def plot(axes: Axes) -> None:
         times = (edges[:-1] + edges[1:]) / 2 / rate_hz
-        least = 2 / _SIZE[1]  # a silent column is a line, too
+        least = 2 * height / _SIZE[1]  # a silent column is a line, too
         axes.fill_between(times, lows - least / 2, highs + least / 2, color=ACCENT, linewidth=0)
         if padding:
             axes.axvspan(seconds - padding / rate_hz, seconds, color=FAINT, alpha=0.35, linewidth=0)
+        if padding > _WIDE * len(samples):
             middle = seconds - padding / rate_hz / 2
-            axes.text(middle, 0.6, "zeros", ha="center", va="center", color=MUTED, fontsize=SMALL)
-        axes.set(xlim=(0, seconds), ylim=(-1, 1), yticks=(-1, 0, 1), xlabel="seconds")
+            axes.text(middle, 0.6 * height, "zeros", ha="center", va="center", color=MUTED, fontsize=SMALL)
+        axes.set(xlim=(0, seconds), ylim=(-height, height), yticks=(-height, 0, height), xlabel="seconds")
+        axes.tick_params(axis="x", pad=7)
         axes.grid(axis="y")
 
     return draw(key, f"Waveform of {seconds:.2f} seconds at {rate_hz} Hz", _SIZE, plot)
@@ -48,7 +55,12 @@ def mel_spectrogram(key: str, samples: np.ndarray, rate_hz: int) -> Drawing:
     levels = mel_levels(samples, rate_hz)
     seconds = len(samples) / rate_hz
     bottom, top = librosa.hz_to_mel([0, rate_hz / 2])
-    ticks = [hertz for hertz in _TICKS_HZ if hertz <= rate_hz / 2]
+    ticks: list[int] = []
+    for hertz in _TICKS_HZ:
+        place = float(librosa.hz_to_mel(hertz)) / top
+        above = float(librosa.hz_to_mel(ticks[-1])) / top if ticks else 2.0
+        if place <= 1 and above - place >= _TICKS_APART:
+            ticks.append(hertz)
 
     def plot(axes: Axes) -> None:
         axes.imshow(
