@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ablate": ("ablate", "Train every experiment of a suite, over several seeds."),
     "evaluate": ("evaluate", "Score trained heads on a split."),
     "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),
+    "explore": ("explore", "Look inside: stored embeddings, the corpus, one clip."),
 }
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
