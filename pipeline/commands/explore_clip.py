@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from features.encoders import DEFAULT_PRESET, PRESETS, EncoderRequest, entry, resolve_settings
-from features.errors import ErcError, UsageError
-from features.files import write_whole
-from pipeline.options import manifest_option, media_root_option, parse_settings, store_option
+from features.errors import UsageError, status_of
+from pipeline.options import json_option, manifest_option, media_root_option, parse_settings, store_option
 
 if TYPE_CHECKING:
     from features.manifest import Manifest
     from features.store import Store
+    from pipeline.explore.clip_inputs import Seen
     from pipeline.explore.clip_wanted import Wanted
 
 _EPILOG = """\b
 Examples:
   erc explore clip meld/test/dia38_utt4
-  erc explore clip meld/dev/dia0_utt1 --encoder resnet50 --as-published --out seen.html
+  erc explore clip meld/dev/dia0_utt1 --encoder resnet50 --as-published --out seen
   erc explore clip meld/dev/dia0_utt1 --encoder sentence --set scope=context
 """
 
@@ -62,8 +62,12 @@ Examples:
     "--follow-symlinks", is_flag=True, help="Read the clip, too, where symbolic links lead to it out of the media root."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The page.  [default: clip-ID.html]"
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="explore",
+    help="Folder to write the page to; it is made if need be.",
 )
+@json_option
 @click.pass_context
 def command(
     context: click.Context,
@@ -78,7 +82,8 @@ def command(
     settings: tuple[str, ...],
     media_root: Path | None,
     follow_symlinks: bool,
-    out: Path | None,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Show what each encoder really saw of one utterance.
 
@@ -97,6 +102,8 @@ def command(
     from features.store import Store
     from pipeline.explore.clip_inputs import look_at
     from pipeline.explore.clip_page import clip_page
+    from pipeline.explore.page import write_files
+    from pipeline.printing import print_json
 
     table = read_manifest(manifest, media_root)
     _check_id(utterance_id, table)
@@ -115,16 +122,31 @@ def command(
     ]
     look = look_at(table, utterance_id, wanted, follow_symlinks=follow_symlinks, strict=bool(names) and changes)
     page = clip_page(look, shlex.join(["erc", *sys.argv[1:]]), str(store) if opened else None)
-    path = out or Path(f"clip-{re.sub(r'[^A-Za-z0-9._-]+', '_', utterance_id)[:120]}.html")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda temporary: temporary.write_text(page, encoding="utf-8", newline="\n"))
-    except OSError as error:
-        raise ErcError(f"{path}: cannot be written: {error.strerror or error}: give another --out FILE") from error
+    path = out / page_name(utterance_id)
+    write_files(out, {path.name: page})
+    if as_json:
+        print_json({"page": str(path), "encoders": [_outcome(seen) for seen in look.seen]})
+        return
     for seen in look.seen:
         state = f"not shown: {seen.not_shown}" if seen.not_shown else str(seen.unavailable or "ok")
         click.echo(f"{seen.wanted.name}: {state}")
-    click.echo(f"wrote {path} ({len(page.encode()) / 1e6:.1f} MB)")
+    click.echo(f"page: {path}")
+
+
+def page_name(utterance_id: str) -> str:
+    """A file name of an utterance; ids that differ in odd characters alone have the same."""
+    return f"clip-{re.sub(r'[^A-Za-z0-9._-]+', '-', utterance_id)[:120]}.html"
+
+
+def _outcome(seen: Seen) -> dict[str, object]:
+    error = seen.unavailable
+    return {
+        "encoder": seen.wanted.name,
+        "status": None if seen.not_shown else status_of(error.reason if error else None),
+        "reason": str(error.reason) if error else None,
+        "detail": seen.not_shown or (error.detail if error else None),
+        "counts": dict(seen.counts),
+    }
 
 
 def _check_id(utterance_id: str, manifest: Manifest) -> None:

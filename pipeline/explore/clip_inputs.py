@@ -52,7 +52,8 @@ class Seen:
     view:        of its input; None where there is none, or no view of it
     unavailable: why there is no input
     not_shown:   why this encoder could not be tried, one line; else ''
-    agrees:      whether the input is the one that the stored row was made of; None where the store does not say
+    agrees:      whether the input (of media: the clip, byte by byte) is the one that the stored row was made of; None
+                 where the store does not say
     differs:     what the encoder makes its input with today, where the stored feature says otherwise
     faces:       for encoders of faces; no_faces: why there are none to show
     before:      of an encoder that derives from another: the view of what it cuts faces out of
@@ -193,7 +194,7 @@ def _seen(wanted: Wanted, encoder: Encoder, turn: Turn, clip: Clip | Unavailable
     is_whole = seen.unavailable is None and not (seen.no_faces and spec.derives_from)
     agrees = None
     if stored is not None and stored.input_digest is not None and is_whole:
-        agrees = made.digests[place] == stored.input_digest
+        agrees = stored.input_digest == (item.digest if encoder.reads == "clip" else made.digests[place])
     return replace(
         seen,
         view=viewer.view(item, made, place) if is_whole and isinstance(viewer, Viewed) else None,

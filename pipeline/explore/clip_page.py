@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import jinja2
 import numpy as np
 
 from features.encoders.views import FramesView, Region, SoundView, Strip, TextView, Token
@@ -19,6 +18,7 @@ from features.media import Clip
 from pipeline.explore.clip_inputs import Found, Look, Seen
 from pipeline.explore.clip_sound import mel_spectrogram, waveform
 from pipeline.explore.inline_media import Budget, Image, thumbnail
+from pipeline.explore.page import render
 from pipeline.report.drawing import Drawing
 from pipeline.report.facts import SYNTHETIC_WARNING
 from pipeline.report.words import count, plural
@@ -127,24 +127,13 @@ class Block:
 
 def clip_page(look: Look, command_line: str, store: str | None = None) -> str:
     """The page. store: the folder whose ledgers were read, or None"""
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("pipeline.explore", ""), jinja2.PackageLoader("pipeline.report", "")]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"visible": visible, "setting": _setting, "count": count}
-    style = "\n".join(environment.get_template(name).render() for name in ("style.css.jinja", "clip.css.jinja"))
     blocks = blocks_of(look)
     sections = [
         (title, [block for block in blocks if block.seen.modality == modality]) for modality, title in _TITLES.items()
     ]
-    return environment.get_template("clip.html.jinja").render(
+    return render(
+        "clip.html.jinja",
         look=look,
-        style=style,
         badges=_badges(look),
         warnings=_warnings(look),
         blocks=blocks,
@@ -152,6 +141,8 @@ def clip_page(look: Look, command_line: str, store: str | None = None) -> str:
         clip_facts=_clip_facts(look),
         command_line=command_line,
         store=store,
+        visible=visible,
+        setting=_setting,
         has_stored=any(block.seen.wanted.stored for block in blocks),
     )
 
