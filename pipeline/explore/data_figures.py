@@ -42,8 +42,8 @@ def drawings_of(
         if item.by_split:
             key = f"tokens-{item.encoder}"
             windows = [window.tokens for window in item.windows]
-            title = f"Tokens of {item.reads} for {item.encoder}, percent of a split"
-            drawings[key] = histogram(key, title, item.by_split, "tokens", log=True, rules=windows)
+            title = f"Tokens of {item.reads} for {item.encoder}, percent of a split with at most so many"
+            drawings[key] = cumulative(key, title, item.by_split, "tokens", windows)
     return drawings
 
 
@@ -92,46 +92,72 @@ def speaker_bars(key: str, speakers: Sequence[SpeakerCount], splits: Sequence[st
     return draw(key, "Utterances of the most frequent speakers", (_SIZE[0] - 80, 18 + 21 * len(speakers)), plot)
 
 
-def histogram(
-    key: str, title: str, spreads: dict[str, Spread], unit: str, log: bool, rules: Sequence[int] = ()
-) -> Drawing:
-    """Numbers by split as outlines, each split adding up to 100%. rules: vertical lines at these values."""
+def histogram(key: str, title: str, spreads: dict[str, Spread], unit: str, log: bool) -> Drawing:
+    """Numbers by split as outlines, each split adding up to 100%."""
     every = np.concatenate([spread.values for spread in spreads.values()])
     edges = _edges(float(every.min()), float(every.max()), log)
 
     def plot(axes: Axes) -> None:
-        for split, spread in reversed(spreads.items()):
-            if spread.count:
-                shares = 100 * np.histogram(spread.values, edges)[0] / spread.count
-                first = split == next(iter(spreads))
-                line = axes.stairs(
-                    shares,
-                    edges,
-                    color=fill_of(list(spreads), split),
-                    linewidth=1.75 if first else 1.5,
-                    label=plain(split),
-                )
-                hint(line, f"{split}: {count(spread.count)}, median {np.median(spread.values):.3g} {unit}")
-        if log:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            axes.xaxis.set_minor_formatter(
-                lambda value, _: f"{value:g}" if f"{value:g}".lstrip("0.")[:1] in "25" else ""
+        for split, spread in _measured(spreads):
+            shares = 100 * np.histogram(spread.values, edges)[0] / spread.count
+            color = fill_of(list(spreads), split)
+            hint(
+                axes.stairs(shares, edges, color=color, linewidth=1.75, label=plain(split)), _told(split, spread, unit)
             )
-            axes.tick_params(axis="x", which="minor", labelsize=SMALL, labelcolor=MUTED)
+        _by_number(axes, unit, log)
+
+    return draw(key, title, _SIZE, plot)
+
+
+def cumulative(key: str, title: str, spreads: dict[str, Spread], unit: str, rules: Sequence[int]) -> Drawing:
+    """The percent of each split with at most so many, on a logarithmic axis. rules: vertical lines at these values."""
+
+    def plot(axes: Axes) -> None:
+        for split, spread in _measured(spreads):
+            values, counts = np.unique(spread.values, return_counts=True)
+            shares = 100 * np.cumsum(counts) / spread.count
+            color = fill_of(list(spreads), split)
+            (line,) = axes.step(values, shares, where="post", color=color, linewidth=1.75, label=plain(split))
+            hint(line, _told(split, spread, unit))
         for rule in rules:
             axes.axvline(rule, color=INK, linewidth=1, dashes=(4, 3))
             axes.annotate(
-                f"{rule:,}", (rule, 1), (-4, -4), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
-                ha="right", va="top", color=INK, fontsize=SMALL,
-            )  # fmt: skip
-        axes.set_ylim(0)
-        axes.set_xlabel(plain(unit), loc="right")
-        axes.set_ylabel("%", rotation=0, loc="top")
-        axes.grid(axis="y")
-        _legend(axes)
+                f"{rule:,}",
+                (rule, 0),
+                (-5, 5),
+                xycoords=axes.get_xaxis_transform(),
+                textcoords="offset points",
+                ha="right",
+                color=INK,
+                fontsize=SMALL,
+            )
+        _by_number(axes, unit, log=True)
 
     return draw(key, title, _SIZE, plot)
+
+
+def _measured(spreads: dict[str, Spread]) -> list[tuple[str, Spread]]:
+    """Those with numbers, the first split last, so that it lies above."""
+    return [(split, spread) for split, spread in reversed(spreads.items()) if spread.count]
+
+
+def _told(split: str, spread: Spread, unit: str) -> str:
+    return f"{split}: {count(spread.count)}, median {np.median(spread.values):.3g} {unit}"
+
+
+def _by_number(axes: Axes, unit: str, log: bool) -> None:
+    if log:
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        shown = "25" if high / low < 1000 else "3"
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in shown else "")
+        axes.tick_params(axis="x", which="minor", labelsize=SMALL, labelcolor=MUTED)
+    axes.set_ylim(0)
+    axes.set_xlabel(plain(unit), loc="right")
+    axes.set_ylabel("%", rotation=0, loc="top")
+    axes.grid(axis="y")
+    _legend(axes, reverse=True)
 
 
 def _edges(low: float, high: float, log: bool) -> np.ndarray:
@@ -142,8 +168,10 @@ def _edges(low: float, high: float, log: bool) -> np.ndarray:
     return np.arange(low - 0.5, high + 0.5 + width, width)
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, reverse: bool = False) -> None:
     handles, names = axes.get_legend_handles_labels()
+    if reverse:
+        handles, names = handles[::-1], names[::-1]
     axes.legend(
         handles, names, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, frameon=False, fontsize=SMALL,
         labelcolor=MUTED, borderaxespad=0, handlelength=1.2, columnspacing=1.2,

@@ -195,10 +195,11 @@ def _badges(settings: Settings) -> list[tuple[str, str]]:
 
 _HOW_READ = (
     "Each point is an utterance: hover for it, drag to turn or move, click a name in the legend to hide it,"
-    " double-click to see it alone. A plot keeps a small part of what is in an embedding: classes that overlap in it may"
-    " still be told apart. The scores use all of it. The linear probe is scikit-learn's LogisticRegression"
-    f" (C={STRENGTH:g}, at most {MOST_ITERATIONS} iterations); neighbours are Euclidean, and on train no utterance is"
-    " its own. Both learn from train alone. Heads that train longer or see the dialogue can do better."
+    " double-click to see it alone. A plot keeps a small part of what is in an embedding: classes that overlap in it"
+    " may still be told apart. The scores use all of it. The linear probe is scikit-learn's LogisticRegression"
+    f" (C = {STRENGTH:g} over the train rows, at most {MOST_ITERATIONS} iterations). Neighbours are Euclidean, and on"
+    " train no utterance is its own. Both learn from train alone. Heads that train longer or see the dialogue can do"
+    " better."
 )
 
 

@@ -37,7 +37,8 @@ def render(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {name: getattr(words, name) for name in ("percent", "points", "count", "reasons")}
+    environment.filters |= {name: getattr(words, name) for name in ("percent", "count")}
+    environment.filters["short"] = short
     style = "".join(environment.get_template(name).render() for name in ("style.css.jinja", "explore.css.jinja"))
     for script in scripts:
         if "</script" in script.lower() or "<!--" in script:
@@ -49,6 +50,11 @@ def render(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
         plural=words.plural,
         **values,
     )
+
+
+def short(value: float) -> str:
+    """Three digits, or all of a whole part that has more: `0.681`, `12.3`, `1,024`."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def policy(scripts: Sequence[str]) -> Markup:

@@ -132,9 +132,9 @@ def _prompt_lengths(tokenizer: Tokenizer, manifest: Manifest, advance: Advance) 
 def _lengths(tokenizer: Tokenizer, texts: Sequence[str], advance: Advance, special: bool) -> Iterator[int]:
     for start in range(0, len(texts), _BATCH):
         batch = list(texts[start : start + _BATCH])
-        for encoded in tokenizer.encode_batch(batch, add_special_tokens=special):
-            yield len(encoded.ids)
+        encoded = tokenizer.encode_batch(batch, add_special_tokens=special)
         advance(len(batch))
+        yield from (len(item.ids) for item in encoded)
 
 
 def _local_folder(model: str) -> Path:
