@@ -48,4 +48,5 @@ def command() -> None:
     Example:
       erc explore embeddings --modality text --out explore
       erc explore data --manifest data/manifest.parquet --out explore
+      erc explore clip meld/test/dia38_utt4
     """
