@@ -44,7 +44,7 @@ standardised by train rows, then projected and probed. The test split is not rea
     type=click.Choice(_METHODS),
     multiple=True,
     default=["pca"],
-    help="How to project; may be given several times. UMAP takes about half a minute a plot.",
+    help="How to project; may be given several times. UMAP takes up to half a minute more.",
 )
 @click.option("--dims", type=click.Choice(["2", "3", "both"]), default="both", help="Dimensions of the plots.")
 @click.option("--per-class", type=click.IntRange(min=1), default=250, help="Utterances of each class, at most.")
