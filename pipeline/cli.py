@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Score trained heads on a split."),
     "compare": ("compare", "Tell whether two runs differ: interval, p-value, what flipped; or a suite's contrasts."),
     "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),
+    "explore": ("explore", "Look inside: stored embeddings, the corpus, one clip."),
 }
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}

@@ -107,3 +107,16 @@ def media_root_option(command: Command) -> Command:
         type=click.Path(path_type=Path, file_okay=False),
         help="Folder that the manifest's clip paths are relative to, instead of the one it names.",
     )(command)
+
+
+def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """What --set KEY=VALUE, any number of times, says. Raises UsageError for anything else."""
+    from features.errors import UsageError
+
+    settings = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise UsageError(f"--set {pair!r} is not KEY=VALUE")
+        settings[key] = value
+    return settings

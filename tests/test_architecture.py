@@ -121,6 +121,8 @@ def test_no_assert_no_pickle_and_no_unsafe_loading_in_the_packages() -> None:
         "from pipeline.cli import erc, run; run(erc, ['ablate', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['compare', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['report', '--help'], 'erc')",
+        "from pipeline.cli import erc, run; run(erc, ['explore', 'embeddings', '--help'], 'erc')",
+        "from pipeline.cli import erc, run; run(erc, ['explore', 'data', '--help'], 'erc')",
     ],
 )
 def test_light_packages_stay_light(code: str) -> None:

@@ -6,14 +6,14 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from features.encoders import DEFAULT_PRESET, ENCODERS, PRESETS, EncoderRequest, entry, resolve_settings
 from features.errors import UsageError
 from features.spec import MODALITIES
-from pipeline.options import json_option, manifest_option, media_root_option, store_option
+from pipeline.options import json_option, manifest_option, media_root_option, parse_settings, store_option
 
 if TYPE_CHECKING:
     from features.extract import Engine
@@ -172,7 +172,7 @@ def command(
         raise UsageError(
             f"--model, --as and --set are for one encoder, not for {', '.join(names)}: name it with --encoder"
         )
-    request_settings = _parse_settings(settings)
+    request_settings = parse_settings(settings)
     for name in names:
         resolve_settings(name, request_settings, as_published)
     slice_of_work = _parse_shard(shard)
@@ -245,16 +245,6 @@ def choose_encoders(modality: str | None, encoders: tuple[str, ...], preset: str
     if not chosen:
         raise UsageError(f"preset {preset!r} has no {modality} encoder: give --encoder NAME")
     return chosen
-
-
-def _parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
-    settings = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        if not separator or not key:
-            raise UsageError(f"--set {pair!r} is not KEY=VALUE")
-        settings[key] = value
-    return settings
 
 
 def _parse_shard(text: str | None) -> tuple[int, int] | None:

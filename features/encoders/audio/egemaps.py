@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from features.encoders import EncoderRequest, Input, Reads
+from features.encoders.views import SoundView
 from features.errors import Reason, UnavailableError, UsageError
 from features.media import AudioNeed, Clip, ClipNeeds
 from features.spec import EncoderSpec
@@ -79,6 +80,12 @@ class EgemapsPreparer:
         values = _extractor()(sound.samples, RATE_HZ)[0, :, 0]  # [channels, features, frames]
         counts = {"num_samples": num_samples, "cut": int(sound.cut)}
         return Input(np.ascontiguousarray(values, np.float32), 1, (clip.digest,), (counts,))
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> SoundView:
+        """The samples that the statistics are of."""
+        sound = item.sound(self.need)
+        note = "The embedding is made of openSMILE's functionals."
+        return SoundView(sound.samples, sound.rate_hz, sound.seconds, sound.cut, 0, note)
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from features.encoders import EncoderRequest, Input, Reads
 from features.encoders.audio.acoustics import Array, count_syllables, pitch
+from features.encoders.views import SoundView
 from features.errors import Reason, UnavailableError
 from features.media import AudioNeed, Clip, ClipNeeds
 from features.spec import EncoderSpec
@@ -97,6 +98,12 @@ class LogmelPreparer:
         values = logmel_statistics(sound.samples)
         counts = {"num_samples": len(sound.samples), "cut": int(sound.cut)}
         return Input(values, 1, (clip.digest,), (counts,))
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> SoundView:
+        """The samples that the statistics are of."""
+        sound = item.sound(self.need)
+        note = "The embedding is made of statistics of its bands, pitch and energy."
+        return SoundView(sound.samples, sound.rate_hz, sound.seconds, sound.cut, 0, note)
 
 
 def logmel_statistics(samples: np.ndarray) -> np.ndarray:

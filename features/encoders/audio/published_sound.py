@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.encoders import Input
+from features.encoders.views import SoundView
 from features.media import AudioNeed, Clip
 
 RATE_HZ = 44100
@@ -31,6 +32,7 @@ class PublishedSoundPreparer:
     """Clip -> float32 [samples]: whole numbers from -32768 to 32767, interleaved, the rest of a shorter clip 0."""
 
     samples: int
+    taken_for_hz: int = 2 * RATE_HZ  # the rate that the network takes the values for
 
     @property
     def need(self) -> AudioNeed:
@@ -44,6 +46,16 @@ class PublishedSoundPreparer:
         padded = np.zeros(self.samples, np.float32)
         padded[: counts["num_samples"]] = values[: self.samples]
         return Input(padded, self.samples, (clip.digest,), (counts,))
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> SoundView:
+        """The values as if they were one channel, scaled to [-1, 1]."""
+        sound, counts = item.sound(self.need), made.counts[0]
+        note = f"As published: left and right samples at {RATE_HZ} Hz in turn, taken for one channel"
+        if self.taken_for_hz != 2 * RATE_HZ:
+            note += f" at {self.taken_for_hz} Hz, {2 * RATE_HZ / self.taken_for_hz:.1f} times too slow"
+        values = made.value / np.float32(FULL_SCALE)
+        padding = len(values) - counts["num_samples"]
+        return SoundView(values, self.taken_for_hz, sound.seconds, bool(counts["cut"]), padding, f"{note}.")
 
 
 def interleave(samples: np.ndarray) -> np.ndarray:

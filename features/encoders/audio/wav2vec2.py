@@ -27,6 +27,7 @@ from features.encoders.audio.speech_models import SpeechModel
 from features.encoders.devices import for_device
 from features.encoders.layers import parse_layers
 from features.encoders.specs import network_spec
+from features.encoders.views import SoundView
 from features.errors import Reason, UnavailableError, UsageError
 from features.media import AudioNeed, Clip, ClipNeeds
 from features.pooling import POOLINGS, check_pooling
@@ -61,7 +62,7 @@ class Wav2Vec2Encoder:
             if settings["samples"] < model.geometry.min_samples:
                 shortest = f"the {model.geometry.min_samples} that the model needs"
                 raise UsageError(f"wav2vec2: samples={settings['samples']} is fewer than {shortest}")
-            published = PublishedSoundPreparer(settings["samples"])
+            published = PublishedSoundPreparer(settings["samples"], model.rate_hz)
             need, self.prepare = published.need, published
             sound = {
                 "as_published": True,
@@ -71,7 +72,8 @@ class Wav2Vec2Encoder:
             }
         else:
             need = AudioNeed(model.rate_hz, settings["max_seconds"])
-            self.prepare = SpeechPreparer(need, model.geometry, self._window)
+            normalised = model.settings["normalise"] != "none"
+            self.prepare = SpeechPreparer(need, model.geometry, self._window, normalised)
             sound = {"window_seconds": WINDOW_SECONDS}
         self.needs = ClipNeeds(audio=need)
         self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
@@ -134,11 +136,12 @@ def join_windows(rows: Sequence[torch.Tensor], frames: Sequence[int], pooling: s
 
 @dataclass(frozen=True)
 class SpeechPreparer:
-    """Clip -> samples, float32 [n], as decoded. window: in samples"""
+    """Clip -> samples, float32 [n], as decoded. window: in samples; normalised: whether the model's input will be"""
 
     need: AudioNeed
     geometry: FrameGeometry
     window: int
+    normalised: bool = False
 
     def __call__(self, clip: Clip, /) -> Input:
         """Raises UnavailableError: what `Clip.sound` raises, and too-short for less than the model's smallest input."""
@@ -151,3 +154,12 @@ class SpeechPreparer:
         num_frames = sum(self.geometry.num_frames(window.stop - window.start) for window in windows)
         counts = {"num_samples": num_samples, "num_frames": num_frames, "cut": int(sound.cut)}
         return Input(sound.samples, num_samples, (clip.digest,), (counts,))
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> SoundView:
+        """The samples, before the whole clip is normalised."""
+        sound = item.sound(self.need)
+        note = "The network gets them shifted and scaled to mean 0 and variance 1." if self.normalised else ""
+        windows = cut_windows(len(made.value), self.window, self.geometry.min_samples)
+        if len(windows) > 1:
+            note += f" They run in {len(windows)} windows, each on its own."
+        return SoundView(made.value, sound.rate_hz, sound.seconds, sound.cut, 0, note.strip())

@@ -18,6 +18,7 @@ import numpy as np
 from features.encoders import EncoderRequest, Input, Preparer, Reads
 from features.encoders.audio.published_sound import RATE_HZ as PUBLISHED_RATE_HZ
 from features.encoders.audio.published_sound import PublishedSoundPreparer
+from features.encoders.views import SoundView
 from features.media import AudioNeed, Clip, ClipNeeds
 from features.spec import EncoderSpec
 
@@ -70,3 +71,8 @@ class WaveformPreparer:
         sound = clip.sound(self.need)
         counts = {"num_samples": len(sound.samples), "cut": int(sound.cut)}
         return Input(sound.samples, len(sound.samples), (clip.digest,), (counts,))
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> SoundView:
+        """The samples, before they are rounded to float16."""
+        sound = item.sound(self.need)
+        return SoundView(made.value, sound.rate_hz, sound.seconds, sound.cut)

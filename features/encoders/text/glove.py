@@ -26,6 +26,7 @@ from features.digests import digest_of
 from features.encoders import ENCODERS, EncoderRequest, Input, Turn
 from features.encoders.text.token_windows import check_scope
 from features.encoders.text.word_vectors import VectorSource, WordVectors, find_vectors, read_vectors, read_vocabulary
+from features.encoders.views import TextView, Token
 from features.errors import Reason, UnavailableError, UsageError
 from features.prompts import report_pieces
 from features.spec import EncoderSpec
@@ -90,6 +91,17 @@ class GlovePreparer:
             raise UnavailableError(Reason.NO_KNOWN_TOKEN, f"none of {len(tokens)} tokens has a vector: {tokens[:5]}")
         counts = {"num_tokens": len(tokens), "num_unknown": len(tokens) - len(known)}
         return Input(np.array(known, dtype=np.int64), len(known), (digest_of("tokens", tokens),), (counts,))
+
+    def view(self, item: Turn, made: Input, turn: int = 0) -> TextView:
+        """The words, those without a vector marked as not kept. The last text is the utterance's own."""
+        rows = read_vocabulary(self.source).rows
+        texts = self._texts(item)
+        tokens = [
+            Token(f"{word} ", word in rows, "own" if number == len(texts) else "past", word in rows)
+            for number, text in enumerate(texts, start=1)
+            for word in tokenise(text, rows)
+        ]
+        return TextView(tuple(tokens), None, "Words that are struck out have no vector and are left out.")
 
     def _texts(self, turn: Turn) -> list[str]:
         if self.scope == "utterance":

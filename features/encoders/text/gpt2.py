@@ -113,11 +113,12 @@ def _load(request: EncoderRequest) -> tuple[Any, torch.nn.Module, str]:
         return load_tokenizer(folder, model), *load_model(folder, request.weights, model)
     from transformers import GPT2Config
 
-    tokenizer = _gpt2_tokenizer(folder, model)
+    tokenizer = gpt2_tokenizer(folder, model)
     return tokenizer, *random_model(GPT2Config())
 
 
-def _gpt2_tokenizer(folder: Path, model: str) -> Any:
+def gpt2_tokenizer(folder: Path, model: str) -> Any:
+    """GPT-2's tokenizer from its files alone. Raises WeightsError where they are not there or another one's."""
     from transformers import GPT2TokenizerFast
 
     whole = (folder / "tokenizer.json").is_file()

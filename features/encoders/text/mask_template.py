@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.encoders import Input, Turn
-from features.encoders.text.token_windows import LineTokenizer, special_tokens, window_input
+from features.encoders.text.token_windows import (
+    LineTokenizer,
+    cut_tokens,
+    special_tokens,
+    window_input,
+    window_tokens,
+)
+from features.encoders.views import TextView
 from features.errors import Reason, UnavailableError, UsageError, nearest
 from features.prompts import fit_past, past_lines
 
@@ -43,6 +50,7 @@ class TemplatePreparer:
         mask_id = tokenizer.token_to_id(mask_token.content)
         if mask_id is None:
             raise UsageError(f"pooling=mask: the tokenizer has no id for its mask token {mask_token.content!r}")
+        self.tokenizer = tokenizer
         self.prefix, self.suffix = special_tokens(tokenizer)
         self.scope = scope
         self._mask_id = mask_id
@@ -58,10 +66,9 @@ class TemplatePreparer:
 
     def __call__(self, turn: Turn) -> Input:
         """Raises UnavailableError(no-text) for a blank text, or one of which the tokenizer leaves nothing."""
-        text = " ".join(turn.utterance.text.split())
-        if not text:
+        if not turn.utterance.text.strip():
             raise UnavailableError(Reason.NO_TEXT, "the text is blank")
-        ids, cut = self._fit(self._filled(text, " ".join(turn.utterance.speaker.split())))
+        ids, cut = self._fit(self._filled(turn))
         past: list[int] = []
         if self.scope == "context" and not cut:
             past, cut = fit_past(map(self._ids, past_lines(turn.past)), self.room - sum(map(len, ids)))
@@ -70,9 +77,28 @@ class TemplatePreparer:
         window = [*self.prefix, *past, *(token for piece in ids for token in piece), *self.suffix]
         return window_input(np.array(window, dtype=np.int32), place, place + 1, cut)
 
-    def _filled(self, text: str, speaker: str) -> list[list[int]]:
+    def view(self, item: Turn, made: Input, turn: int = 0) -> TextView:
+        """The filled template, behind the past turns that fit."""
+        whole = self._filled(item)
+        kept, _ = self._fit(whole)
+        num_own = sum(map(len, kept))
+        num_past = len(made.value.ids) - len(self.prefix) - num_own - len(self.suffix)
+        lines = reversed(list(past_lines(item.past))) if self.scope == "context" else ()
+        past = [token for line in lines for token in self._ids(line)]
+        lengths = len(self.prefix), num_past, num_own, len(self.suffix)
+        tokens = cut_tokens(self.tokenizer, past[: len(past) - num_past], "past")
+        tokens += window_tokens(self.tokenizer, made.value, lengths)
+        for piece, fitted in zip(whole, kept, strict=True):
+            tokens += cut_tokens(self.tokenizer, piece[len(fitted) :])
+        note = "The embedding is the state at the mask. What was cut of the text or the name stands at the end."
+        return TextView(tuple(tokens), self.room + len(self.prefix) + len(self.suffix), note)
+
+    def _filled(self, turn: Turn) -> list[list[int]]:
         """The ids of each piece."""
-        values = {TEXT: text, SPEAKER: speaker}
+        values = {
+            TEXT: " ".join(turn.utterance.text.split()),
+            SPEAKER: " ".join(turn.utterance.speaker.split()),
+        }
         filled = []
         for place, words in self._pieces:
             if place == MASK:
@@ -85,8 +111,9 @@ class TemplatePreparer:
                 raise UnavailableError(Reason.NO_TEXT, "the tokenizer leaves nothing of the text")
         return filled
 
-    def _fit(self, filled: list[list[int]]) -> tuple[list[list[int]], bool]:
+    def _fit(self, whole: list[list[int]]) -> tuple[list[list[int]], bool]:
         """The pieces cut to the room: the text's end down to one token, then the ends of names; and whether."""
+        filled = list(whole)
         excess = total = sum(map(len, filled)) - self.room
         for place, least in ((TEXT, 1), (SPEAKER, 0)):
             for index, (name, _) in enumerate(self._pieces):

@@ -24,6 +24,7 @@ import numpy as np
 from features.digests import digest_of, sha256_bytes
 from features.encoders import Input
 from features.encoders.text.token_windows import special_tokens
+from features.encoders.views import Part, TextView, Token, token_text
 from features.errors import Reason, UnavailableError, UsageError
 from features.manifest import Dialogue
 from features.prompts import report_pieces
@@ -68,9 +69,7 @@ class PromptPreparer:
 
     def __call__(self, dialogue: Dialogue) -> Input:
         """One Input for all turns. A turn of blank text has no embedding, but stands in the prompts of later turns."""
-        pieces = [
-            self.tokenizer.encode(piece, add_special_tokens=False).ids for piece in report_pieces(dialogue.utterances)
-        ]
+        pieces = self._pieces(dialogue)
         ids = np.array([token for piece in pieces for token in piece], dtype=np.int32)
         ends = np.cumsum([len(piece) for piece in pieces])
         starts = np.zeros_like(ends) if self.published else np.maximum(ends - self.room, 0)
@@ -92,6 +91,31 @@ class PromptPreparer:
             ),
             unavailable,
         )
+
+    def view(self, item: Dialogue, made: Input, turn: int = 0) -> TextView:
+        """The prompt of a turn that has an embedding: the window up to where it ends, and what was cut around it."""
+        window = next(window for window in made.value.windows if turn in window.turns)
+        own = int(window.places[list(window.turns).index(turn)]) + 1 - len(self.prefix)
+        pieces = self._pieces(item)[: turn + 1]
+        prompt = [token for piece in pieces for token in piece]
+        first = 0 if self.published else len(prompt) - own  # how many were cut on the left
+        kept = window.ids[len(self.prefix) : len(self.prefix) + own].tolist()
+        begin = len(prompt) - len(pieces[-1])
+        tokens = [Token(token_text(self.tokenizer, token), True, "special", False) for token in self.prefix.tolist()]
+        for place, token in enumerate([*prompt[:first], *kept, *prompt[first + own :]]):
+            inside = first <= place < first + own
+            part: Part = "own" if place >= begin else "past"
+            tokens.append(Token(token_text(self.tokenizer, token), inside, part, place == first + own - 1))
+        note = "The embedding is the state at the last token of the window."
+        if own < len(prompt) and self.published:
+            note += " As published, the prompt is cut on the right: what this utterance says is lost."
+        return TextView(tuple(tokens), self.room + len(self.prefix), note)
+
+    def _pieces(self, dialogue: Dialogue) -> list[list[int]]:
+        """The ids of each turn's piece of the prompt."""
+        return [
+            self.tokenizer.encode(piece, add_special_tokens=False).ids for piece in report_pieces(dialogue.utterances)
+        ]
 
     def _window(self, ids: np.ndarray, turns: list[int], starts: np.ndarray, stops: np.ndarray) -> PromptWindow:
         """The window of turns that begin at one start, oldest first."""

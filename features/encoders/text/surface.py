@@ -16,6 +16,7 @@ import numpy as np
 
 from features.digests import digest_of
 from features.encoders import EncoderRequest, Input, Turn
+from features.encoders.views import TextView
 from features.errors import Reason, UnavailableError
 from features.spec import EncoderSpec
 
@@ -111,6 +112,11 @@ class SurfacePreparer:
         if not text.strip():
             raise UnavailableError(Reason.NO_TEXT, "the text is blank")
         return Input(measure(text), len(text), (digest_of("surface", text),), ({},))
+
+    def view(self, item: Turn, made: Input, turn: int = 0) -> TextView:
+        """The counts."""
+        note = "Counted in the text as it is written."
+        return TextView(note=note, values=tuple(zip(COLUMNS, made.value.tolist(), strict=True)))
 
 
 class SurfaceEncoder:

@@ -12,6 +12,7 @@ The tokens of a context are the joined tokens of its lines, each tokenised alone
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from features.digests import digest_of, sha256_bytes
 from features.encoders import Input, Turn
+from features.encoders.views import Part, TextView, Token, token_text
 from features.errors import Reason, UnavailableError, UsageError, WeightsError, nearest
 from features.prompts import fit_past, past_lines, turn_line
 
@@ -76,16 +78,37 @@ class WindowPreparer:
             stop = len(ids) - len(self.suffix)
         return window_input(ids, start, stop, cut)
 
+    def view(self, item: Turn, made: Input, turn: int = 0) -> TextView:
+        """The window, between what was cut of the past and of the utterance."""
+        past, target, named, _ = self._parts(item)
+        whole, spoken = self._target(item)
+        begin = spoken - named  # above 0 where the speaker's name was cut
+        lines = reversed(list(past_lines(item.past))) if self.scope == "context" else ()
+        all_past = [token for line in lines for token in self._line_ids(line)]
+        tokens = [
+            *cut_tokens(self.tokenizer, all_past[: len(all_past) - len(past)], "past"),
+            *cut_tokens(self.tokenizer, whole[:begin]),
+            *window_tokens(self.tokenizer, made.value, (len(self.prefix), len(past), len(target), len(self.suffix))),
+            *cut_tokens(self.tokenizer, whole[begin + len(target) :]),
+        ]
+        note = "The embedding is taken of the states of all tokens that are underlined."
+        return TextView(tuple(tokens), self.room + len(self.prefix) + len(self.suffix), note)
+
+    def _target(self, turn: Turn) -> tuple[list[int], int]:
+        """All ids of the target, and how many of them are its speaker's name."""
+        if self.scope == "utterance":
+            return self.tokenizer.encode(turn.utterance.text.strip(), add_special_tokens=False).ids, 0
+        line = turn_line(turn.utterance)
+        encoded = self.tokenizer.encode(str(line), add_special_tokens=False)
+        spoken = next((i for i, (_, end) in enumerate(encoded.offsets) if end > len(line.name)), len(encoded.ids))
+        return encoded.ids, spoken
+
     def _parts(self, turn: Turn) -> tuple[list[int], list[int], int, bool]:
         """Ids of the past that fits, ids of the target, how many of the latter are its speaker's name, and whether
         anything was cut."""
+        target, spoken = self._target(turn)
         if self.scope == "utterance":
-            target = self.tokenizer.encode(turn.utterance.text.strip(), add_special_tokens=False).ids
             return [], target[: self.room], 0, len(target) > self.room
-        line = turn_line(turn.utterance)
-        encoded = self.tokenizer.encode(str(line), add_special_tokens=False)
-        target = encoded.ids
-        spoken = next((i for i, (_, end) in enumerate(encoded.offsets) if end > len(line.name)), len(target))
         if len(target) <= self.room:
             past, cut = fit_past(map(self._line_ids, past_lines(turn.past)), self.room - len(target))
             return past, target, spoken, cut
@@ -128,6 +151,23 @@ def window_input(ids: np.ndarray, start: int, stop: int, cut: bool) -> Input:
     """The Input of a Window. cut: whether anything was left out to fit it"""
     digest = digest_of("window", sha256_bytes(ids.astype("<i4").tobytes()), start, stop)
     return Input(Window(ids, start, stop), len(ids), (digest,), ({"num_tokens": len(ids), "cut": int(cut)},))
+
+
+def window_tokens(tokenizer: Tokenizer, window: Window, lengths: tuple[int, int, int, int]) -> list[Token]:
+    """The tokens of a window. lengths: of the special ones before, the past, the target, the special ones behind"""
+    parts: list[Part] = []
+    order: tuple[Part, ...] = ("special", "past", "own", "special")
+    for part, length in zip(order, lengths, strict=True):
+        parts += [part] * length
+    return [
+        Token(token_text(tokenizer, token), True, part, window.start <= place < window.stop)
+        for place, (token, part) in enumerate(zip(window.ids.tolist(), parts, strict=True))
+    ]
+
+
+def cut_tokens(tokenizer: Tokenizer, ids: Sequence[int], part: Part = "own") -> list[Token]:
+    """Tokens that did not fit."""
+    return [Token(token_text(tokenizer, token), False, part, False) for token in ids]
 
 
 def check_scope(scope: str, over: str) -> None:

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from features.encoders import EncoderRequest, Input, Reads
+from features.encoders.views import FramesView, Strip, frame_labels, whole_frame
 from features.media import Clip, ClipNeeds, FramesNeed
 from features.spec import EncoderSpec
 
@@ -84,6 +85,18 @@ class HogColourPreparer:
         values = hog_colour_statistics(frames.pixels)
         counts = {"num_frames": len(frames.pixels), "cut": int(frames.cut)}
         return Input(values, 1, (clip.digest,), (counts,))
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> FramesView:
+        """The grey squares that shapes and motion are taken of, and the small pictures that colours are."""
+        frames = item.frames(self.need)
+        greys = tuple(middle_square(frame).astype(np.uint8) for frame in frames.pixels)
+        small = tuple(_resize(frame, COLOUR_SIZE) for frame in frames.pixels)
+        strips = (
+            Strip("Edges and motion are taken of these", greys, frame_labels(frames)),
+            Strip("Colours are taken of these", small, frame_labels(frames)),
+        )
+        note = "The middle square gives shapes, the whole frame gives colours."
+        return FramesView(frames, tuple(map(whole_frame, frames.pixels)), strips, note)
 
 
 def hog_colour_statistics(pictures: Sequence[np.ndarray]) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from features.encoders import Input
+from features.encoders.views import FramesView, Region, Strip, frame_labels, whole_frame
 from features.media import Clip, Frames, FramesNeed
 
 Transform = Callable[[np.ndarray], np.ndarray]
@@ -64,6 +65,14 @@ class CentreCrop:
         left, top = round((width - self.crop) / 2), round((height - self.crop) / 2)
         return np.ascontiguousarray(resized[top : top + self.crop, left : left + self.crop])
 
+    def seen(self, picture: np.ndarray) -> Region:
+        """The part of a picture that is in the square."""
+        height, width = picture.shape[:2]
+        resized_width, resized_height = shorter_side(width, height, self.resize)
+        left, top = round((resized_width - self.crop) / 2), round((resized_height - self.crop) / 2)
+        across, down = width / resized_width, height / resized_height
+        return left * across, top * down, (left + self.crop) * across, (top + self.crop) * down
+
 
 @dataclass(frozen=True)
 class AtMost:
@@ -109,6 +118,15 @@ class Processed:
         made = self.processor([picture], return_tensors="pt", input_data_format="channels_last")
         return np.asarray(made.pixel_values[0], np.float32)
 
+    def pixels(self, values: np.ndarray) -> np.ndarray:
+        """uint8 RGB [h, w, 3]: what was made of a frame, without the processor's normalisation."""
+        pixels = values.transpose(1, 2, 0).astype(np.float64)
+        if getattr(self.processor, "do_normalize", True):
+            pixels = pixels * np.array(self.processor.image_std) + np.array(self.processor.image_mean)
+        if getattr(self.processor, "do_rescale", True):
+            pixels = pixels / getattr(self.processor, "rescale_factor", 1 / 255)
+        return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
 
 def whole(picture: np.ndarray) -> np.ndarray:
     """The picture as it is."""
@@ -141,6 +159,18 @@ class FramesPreparer:
         frames = clip.frames(self.need)
         return input_of(clip, frames, Pictures(*each_once(frames.pixels, self.transform)))
 
+    def view(self, item: Clip, made: Input, turn: int = 0) -> FramesView:
+        """Each frame as it was made, before it is normalised. What a processor cuts off is not known."""
+        frames, pictures = item.frames(self.need), made.value
+        if isinstance(self.transform, Processed):
+            shown = tuple(self.transform.pixels(pictures.distinct[place]) for place in pictures.order)
+            note = "The model's own processor resizes, crops and normalises; its normalisation is undone here."
+            return FramesView(frames, (), (Strip("The network's input", shown, frame_labels(frames)),), note)
+        seen = self.transform.seen if isinstance(self.transform, CentreCrop) else whole_frame
+        shown = tuple(pictures.distinct[place] for place in pictures.order)
+        strip = Strip("The network's input, before it is normalised", shown, frame_labels(frames))
+        return FramesView(frames, tuple(seen(frame) for frame in frames.pixels), (strip,))
+
 
 @dataclass(frozen=True)
 class LetterboxPreparer:
@@ -155,6 +185,13 @@ class LetterboxPreparer:
         squares, order = each_once(frames.pixels, self.letterbox)
         places, _ = each_once(frames.pixels, self.letterbox.place)
         return input_of(clip, frames, Pictures(squares, order, places))
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> FramesView:
+        """Each frame within its square."""
+        frames, pictures = item.frames(self.need), made.value
+        shown = tuple(pictures.distinct[place] for place in pictures.order)
+        strip = Strip("Each frame fitted into the network's square", shown, frame_labels(frames))
+        return FramesView(frames, tuple(map(whole_frame, frames.pixels)), (strip,))
 
 
 def input_of(clip: Clip, frames: Frames, pictures: Pictures) -> Input:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.encoders import Input
+from features.encoders.views import FramesView, Region, Strip, whole_frame
 from features.encoders.visual.pictures import Pictures, Transform, input_of, resize, shorter_side
 from features.errors import UsageError
 from features.media import Clip, FramesNeed
@@ -49,6 +50,20 @@ class MosaicPreparer:
         frames = clip.frames(self.need)
         return input_of(clip, frames, Pictures((self.transform(mosaic(frames.pixels)),), (0,)))
 
+    def view(self, item: Clip, made: Input, turn: int = 0) -> FramesView:
+        """The one picture, and how much of each frame is in it."""
+        frames = item.frames(self.need)
+        strip = Strip("The network's input, before it is normalised", made.value.distinct, ("all frames",))
+        if self.transform is not published_crop:
+            note = f"As published, the frames are one picture of {MOSAIC_SIZE[0]} x {MOSAIC_SIZE[1]} pixels."
+            return FramesView(frames, tuple(map(whole_frame, frames.pixels)), (strip,), note)
+        note = (
+            "As published, the frames are one picture, which is cropped with its axes swapped:"
+            f" {num_frames_seen():.1f} of {NUM_FRAMES} frames arrive, {black_share():.1%} of the input is black."
+        )
+        seen = tuple(seen_of(number, frame) for number, frame in enumerate(frames.pixels))
+        return FramesView(frames, seen, (strip,), note)
+
 
 def mosaic(frames: Sequence[np.ndarray]) -> np.ndarray:
     """uint8 RGB [1200, 426, 3]: five frames, the first on top."""
@@ -62,6 +77,27 @@ def published_crop(picture: np.ndarray) -> np.ndarray:
     seen = resized[:CROP_HEIGHT, :CROP_WIDTH]
     cropped[: seen.shape[0], : seen.shape[1]] = seen
     return cropped
+
+
+def rows_seen() -> float:
+    """How many rows of the mosaic are left of it in the crop."""
+    return CROP_HEIGHT * MOSAIC_SIZE[1] / shorter_side(*MOSAIC_SIZE, RESIZE)[1]
+
+
+def num_frames_seen() -> float:
+    """How many frames these rows are."""
+    return rows_seen() / FRAME_SIZE[1]
+
+
+def black_share() -> float:
+    """How much of the crop lies beside the mosaic."""
+    return 1 - shorter_side(*MOSAIC_SIZE, RESIZE)[0] / CROP_WIDTH
+
+
+def seen_of(number: int, frame: np.ndarray) -> Region | None:
+    """The part of a frame, the `number`-th of the mosaic from 0, that is in the crop."""
+    share = min(1.0, num_frames_seen() - number)
+    return (0.0, 0.0, float(frame.shape[1]), frame.shape[0] * share) if share > 0 else None
 
 
 def published_settings(backbone: Backbone) -> dict[str, Any]:

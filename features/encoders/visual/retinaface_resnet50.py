@@ -27,6 +27,7 @@ from features.digests import canonical_json
 from features.encoders import ENCODERS, EncoderRequest, Input, Preparer, Reads
 from features.encoders.devices import for_device
 from features.encoders.specs import network_spec
+from features.encoders.views import FramesView, Strip, View, Viewed
 from features.encoders.visual.face_boxes import CONFIDENCE, Faces, unpack
 from features.encoders.visual.face_pictures import MARGIN, Square, areas, black_out, cut_out, square_around
 from features.encoders.visual.picture_network import PictureEncoder
@@ -40,7 +41,7 @@ from features.encoders.visual.published_mosaic import (
 )
 from features.encoders.visual.vision_models import Backbone, load_backbone
 from features.errors import Reason, UnavailableError, UsageError, nearest
-from features.media import ClipNeeds, FramesNeed
+from features.media import Clip, ClipNeeds, FramesNeed
 
 VERSION = 1
 MODES = ("blackout", "crop")
@@ -102,6 +103,7 @@ class RetinaFaceResNet50Encoder:
         else:
             need = FramesNeed(int(source.settings["frames"]), float(source.settings["max_seconds"]))
             way = _way(settings, need, backbone)
+        self._need = way.need
         self.needs = ClipNeeds(frames=way.need)
         self.prepare = way.prepare
         self._make = way.make
@@ -138,6 +140,18 @@ class RetinaFaceResNet50Encoder:
         counts = item.counts[0] | {"num_faces": len(faces)}
         length = sum(picture.size for picture in pictures.pictures)
         return replace(item, value=pictures, length=length, digests=(pictures.digest(),), counts=(counts,))
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> View:
+        """What `prepare` made, and once `derive` has completed it, the pictures of faces that the network gets."""
+        if not isinstance(made.value, FacePictures) and isinstance(self.prepare, Viewed):
+            return self.prepare.view(item, made, turn)
+        pictures = made.value
+        share = [weight / sum(pictures.weights) for weight in pictures.weights]
+        labels = tuple(f"{number}: {part:.0%} of the mean" for number, part in enumerate(share, start=1))
+        shown = tuple(pictures.pictures[place] for place in pictures.order)
+        frames = item.frames(self._need)
+        strip = Strip("The network's input, before it is normalised", shown, labels)
+        return FramesView(frames, (), (strip,), "Only the faces go into the network.")
 
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
         """One float32 [d] per input that `derive` made: the weighted mean over its pictures, in fp32."""

@@ -1,0 +1,66 @@
+"""`erc explore data`: class balance, durations, dialogues, speakers, tokens and missing clips of a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.options import json_option, manifest_option, media_root_option
+
+_EPILOG = """\b
+Examples:
+  erc explore data --manifest data/manifest.parquet --out explore
+  erc explore data --model gpt2_folder --json
+
+Tokens are counted with the packaged MiniLM's tokenizer (the extra `embedded`) and with GPT-2's, where it
+is in the hub's cache or --model names its folder. One that is not at hand is named as not measured.
+"""
+
+
+@click.command("data", epilog=_EPILOG)
+@manifest_option
+@media_root_option
+@click.option(
+    "--model",
+    "gpt2_model",
+    metavar="FOLDER_OR_ID",
+    help="Folder, or hub id in the cache, of the causal model whose tokenizer counts prompts.  [default: GPT-2]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="explore",
+    help="Folder to write to; it is made if need be.",
+)
+@json_option
+def command(manifest: Path, media_root: Path | None, gpt2_model: str | None, out: Path, as_json: bool) -> None:
+    """Show what a corpus holds: data.html, which works offline, and its figures as PNG and SVG.
+
+    Every split is counted; no embedding is read, and no clip opened.
+    """
+    from features.manifest import read_manifest
+    from pipeline.explore.data_page import data_files, document, look_at
+    from pipeline.explore.page import write_files
+    from pipeline.printing import print_json
+    from pipeline.progress import progress_bar
+
+    table = read_manifest(manifest, media_root)
+    with progress_bar(2 * len(table), "utt", "tokens") as bar:
+        corpus = look_at(table, gpt2_model, bar.update)
+    write_files(out, data_files(corpus))
+    page = out / "data.html"
+    if as_json:
+        print_json({"page": str(page)} | document(corpus))
+        return
+    for item in corpus.tokens:
+        if item.problem:
+            click.echo(f"erc explore data: {item.encoder} is not measured: {item.problem}", err=True)
+        for split, spread in item.by_split.items():
+            over = ", ".join(
+                f"{number:,} over {window.tokens:,}"
+                for window, number in zip(item.windows, item.over(split), strict=True)
+            )
+            median, most = spread.quantiles[2], spread.quantiles[-1]
+            click.echo(f"{item.encoder}, {split}: tokens of {item.reads}: median {median:.0f}, most {most:.0f}; {over}")
+    click.echo(f"page: {page}")

@@ -1,0 +1,201 @@
+"""`erc explore embeddings`: stored embeddings in two and three dimensions, with probe scores beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.options import json_option, manifest_option, store_option
+
+if TYPE_CHECKING:
+    from pipeline.explore.embeddings import FeatureLook, Settings
+    from pipeline.explore.embeddings_page import Plot
+
+# As pipeline.explore names them: importing these takes longer than --help may.
+_MODALITIES = ["text", "audio", "visual", "all"]
+_METHODS = ["pca", "umap"]
+_COLOUR_BY = ["emotion", "speaker", "split"]
+_EPILOG = """\b
+Examples:
+  erc explore embeddings --modality text --out explore
+  erc explore embeddings --modality all --method pca --method umap --colour speaker --out explore
+  erc explore embeddings --modality visual --feature resnet50 --dims 3 --sphere --out explore
+
+A vector is shown as stored, a stack of layers laid end to end, a sequence by its mean. Embeddings are
+standardised by train rows, then projected and probed. The test split is not read. Needs the extra
+`explore`: pip install 'erc-feature-store[explore]'.
+"""
+
+
+@click.command("embeddings", epilog=_EPILOG)
+@click.option("--modality", type=click.Choice(_MODALITIES), default="all", help="Whose features.")
+@click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    metavar="NAME[@FINGERPRINT]",
+    help="Only this feature; may be given several times.  [default: all of the modality]",
+)
+@click.option(
+    "--method",
+    "methods",
+    type=click.Choice(_METHODS),
+    multiple=True,
+    default=["pca"],
+    help="How to project; may be given several times. UMAP takes up to half a minute more.",
+)
+@click.option("--dims", type=click.Choice(["2", "3", "both"]), default="both", help="Dimensions of the plots.")
+@click.option("--per-class", type=click.IntRange(min=1), default=250, help="Utterances of each class, at most.")
+@click.option("--colour", "colour_by", type=click.Choice(_COLOUR_BY), default="emotion", help="What colours mean.")
+@click.option("--sphere", is_flag=True, help="PCA's points on the unit circle and sphere, as in the HLM12ERC report.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the sample, PCA and UMAP.")
+@store_option
+@manifest_option
+@click.option("--allow-stale", is_flag=True, help="Show rows that were made from other input than the manifest's.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="explore",
+    help="Folder to write to; it is made if need be.",
+)
+@json_option
+def command(
+    modality: str,
+    features: tuple[str, ...],
+    methods: tuple[str, ...],
+    dims: str,
+    per_class: int,
+    colour_by: str,
+    sphere: bool,
+    seed: int,
+    store: Path,
+    manifest: Path,
+    allow_stale: bool,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Project stored embeddings to 2-D and 3-D: embeddings.html, which works offline, and figures as PNG and SVG.
+
+    Beside each plot stand the weighted F1 of a linear probe and of nearest neighbours on train and dev, and that of
+    always saying neutral.
+    """
+    from features.errors import UsageError
+    from features.manifest import read_manifest
+    from features.store import Store
+    from pipeline.explore.embeddings import Settings, look_at, readable_utterances
+    from pipeline.explore.embeddings_page import check_plotly, drawings_of, embeddings_page, groups_of, plots_of
+    from pipeline.explore.page import write_files
+    from pipeline.explore.projection import check_umap
+    from pipeline.explore.vectors import choose
+    from pipeline.progress import progress_bar
+
+    methods = tuple(dict.fromkeys(methods))
+    if sphere and "pca" not in methods:
+        raise UsageError("--sphere is of PCA: add --method pca, or leave it out")
+    check_plotly()
+    if "umap" in methods:
+        check_umap()
+    planes = (2, 3) if dims == "both" else (int(dims),)
+    settings = Settings(methods, planes, per_class, colour_by, seed, sphere, allow_stale)
+    chosen, notes = choose(Store(store), modality, features)
+    table = read_manifest(manifest)
+    utterances = readable_utterances(table)
+    looks = []
+    steps = 2 + ("pca" in methods) + len(planes) * ("umap" in methods)
+    with progress_bar(len(chosen) * steps, "step", "explore") as bar:
+        for feature in chosen:
+
+            def step(what: str, name: str = feature.name) -> None:
+                bar.set_postfix_str(f"{name}: {what}")
+                bar.update(1)
+
+            looks.append(look_at(feature, table, utterances, settings, step))
+    plots = plots_of(looks, settings)
+    groups = groups_of(looks, utterances, settings, table.card.neutral)
+    drawings = drawings_of(plots, groups)
+    files: dict[str, str | bytes] = {}
+    for key, drawing in drawings.items():
+        files |= {f"figures/{key}.png": drawing.png, f"figures/{key}.svg": drawing.svg}
+    files["embeddings.html"] = embeddings_page(looks, plots, groups, table, utterances, settings, notes)
+    write_files(out, files)
+    for note in notes:
+        click.echo(f"erc explore embeddings: {note}", err=True)
+    if as_json:
+        _print_json(looks, plots, settings, notes, out)
+    else:
+        _print_table(looks, settings, out)
+
+
+def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> None:
+    from pipeline.explore.embeddings_page import name_of
+    from pipeline.explore.vectors import reason_text
+    from pipeline.report.words import percent, plural
+    from pipeline.tables import text_table
+
+    header = ["feature", "values", "shown", "probe train", "probe dev", "kNN train", "kNN dev", "always-neutral dev"]
+    rows = []
+    for look in looks:
+        linear, neighbours, constant = look.scores
+        scores = [linear.train, linear.dev, neighbours.train, neighbours.dev, constant.dev]
+        rows.append([name_of(look), f"{look.width:,}", f"{len(look.sample):,}", *map(percent, scores)])
+    click.echo(text_table(header, rows))
+    click.echo(f"weighted F1 in percent; kNN with k={looks[0].neighbours}")
+    for look in looks:
+        if look.missing:
+            reasons = "; ".join(f"{number:,}: {reason_text(reason)}" for reason, number in look.missing.items())
+            total = plural(sum(look.missing.values()), "utterance")
+            click.echo(f"{name_of(look)}: {total} without an embedding ({reasons})")
+        if look.fewer:
+            classes = ", ".join(f"{label} {number}" for label, number in look.fewer.items())
+            click.echo(f"{name_of(look)}: classes with fewer than {settings.per_class:,} utterances: {classes}")
+    click.echo(f"page: {out / 'embeddings.html'}")
+
+
+def _print_json(looks: list[FeatureLook], plots: list[Plot], settings: Settings, notes: list[str], out: Path) -> None:
+    from pipeline.printing import print_json
+
+    def entry(position: int, look: FeatureLook) -> dict[str, Any]:
+        spec = look.feature.spec
+        return {
+            "feature": look.feature.folder,
+            "modality": spec.modality,
+            "name": look.feature.name,
+            "fingerprint": look.feature.fingerprint,
+            "weights": spec.weights,
+            "values": look.width,
+            "form": look.form or "as stored",
+            "shown": len(look.sample),
+            "fewer": look.fewer,
+            "missing": look.missing,
+            "probe_rows": look.probe_rows,
+            "train_rows": look.train_rows,
+            "dev_rows": look.dev_rows,
+            "neighbours": look.neighbours,
+            "weighted_f1": {
+                key: {"train": score.train, "dev": score.dev}
+                for key, score in zip(("linear_probe", "neighbours", "always_neutral"), look.scores, strict=True)
+            },
+            "plots": [
+                {
+                    "method": plot.projection.method,
+                    "dims": plot.projection.dims,
+                    "explained": list(plot.projection.explained) or None,
+                    "png": str(out / "figures" / f"{plot.key}.png"),
+                }
+                for plot in plots
+                if plot.look == position
+            ],
+        }
+
+    print_json(
+        {
+            "page": str(out / "embeddings.html"),
+            "colour": settings.colour_by,
+            "per_class": settings.per_class,
+            "seed": settings.seed,
+            "notes": notes,
+            "features": [entry(position, look) for position, look in enumerate(looks)],
+        }
+    )

@@ -1,0 +1,6 @@
+"""A look inside: stored embeddings in two and three dimensions, what a corpus holds, what encoders saw of a clip.
+
+`sample` and `vectors` choose and read rows, `projection` and `probe` compute, `scatter` and `data_figures` draw, `page`
+writes pages that work offline; the `clip_*` modules look at one utterance. Nothing here trains a head or reads the test
+split's embeddings.
+"""

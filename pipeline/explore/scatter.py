@@ -1,0 +1,88 @@
+"""Scatter plots as files: a projection, its points coloured by group. Sizes are pixels of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.explore.colours import GREY, Group
+from pipeline.explore.projection import Projection
+from pipeline.report.drawing import FAINT, INK, LINE, MUTED, SMALL, Drawing, draw, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIDE = 460
+_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "cross": "P"}
+
+
+def axis_names(projection: Projection) -> list[str]:
+    """`PC 1 (8.4%)` with the share of the variance that lies along it, `UMAP 1`."""
+    shares = [f" ({100 * share:.1f}%)" for share in projection.explained] or [""] * projection.dims
+    name = "PC" if projection.method == "pca" else projection.method.upper()
+    return [f"{name} {number}{share}" for number, share in enumerate(shares, start=1)]
+
+
+def scatter(key: str, title: str, projection: Projection, groups: Sequence[Group]) -> Drawing:
+    """One plot. Grey groups lie below the coloured ones."""
+
+    def plot(axes: Axes) -> None:
+        drawn: Any = axes
+        if projection.dims == 3:
+            figure: Any = axes.figure
+            axes.remove()
+            drawn = figure.add_axes((0, 0, 1, 1), projection="3d")
+        handles = [_points(drawn, projection, group) for group in groups]
+        names = axis_names(projection)
+        for axis, name in zip("xyz", names, strict=False):
+            getattr(drawn, f"set_{axis}label")(name, labelpad=-10 if projection.dims == 3 else 4)
+            getattr(drawn, f"set_{axis}ticks")([])
+        if projection.dims == 3:
+            _bare_box(drawn)
+        else:
+            for spine in drawn.spines.values():
+                spine.set(visible=True, color=LINE)
+            drawn.margins(0.03)
+        legend = drawn.legend(
+            handles,
+            [_short(group.name) for group in groups],
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.0) if projection.dims == 2 else (0.98, 0.95),
+            frameon=False,
+            fontsize=SMALL,
+            labelcolor=INK,
+            handletextpad=0.2,
+            borderaxespad=0,
+        )
+        for handle in legend.legend_handles:
+            handle.set(alpha=1, sizes=[36])
+
+    return draw(key, title, (_SIDE, _SIDE), plot)
+
+
+def _points(axes: Any, projection: Projection, group: Group) -> Any:
+    behind = group.colour == GREY
+    depth: dict[str, Any] = {"depthshade": False} if projection.dims == 3 else {}
+    return axes.scatter(
+        *projection.points[group.rows].T,
+        s=9 if projection.dims == 3 else 14,
+        c=group.colour,
+        marker=_MARKERS[group.shape],
+        alpha=0.45 if behind else 0.75,
+        linewidths=0,
+        zorder=1 if behind else 2,
+        **depth,
+    )
+
+
+def _bare_box(axes: Any) -> None:
+    """The box of a 3-D plot: thin lines, no panes, no room wasted around it."""
+    axes.set_box_aspect((1, 1, 1), zoom=1.12)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_pane_color((1, 1, 1, 0))
+        axis.line.set(color=FAINT, linewidth=0.8)
+        axis.label.set_color(MUTED)
+
+
+def _short(name: str) -> str:
+    return plain(name if len(name) <= 24 else f"{name[:23]}…")
