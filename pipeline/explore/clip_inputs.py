@@ -51,11 +51,11 @@ class Seen:
     settings:    all that its spec says of how its input is made
     view:        of its input; None where there is none, or no view of it
     unavailable: why there is no input
-    not_shown:   why this encoder could not be tried, one line; else ''
+    not_shown:   why this encoder, or all that it takes, is not to be had here, one line; else ''
     agrees:      whether the input (of media: the clip, byte by byte) is the one that the stored row was made of; None
                  where the store does not say
     differs:     what the encoder makes its input with today, where the stored feature says otherwise
-    faces:       for encoders of faces; no_faces: why there are none to show
+    faces:       for encoders of faces; no_faces: why those of the detector are not to be had
     before:      of an encoder that derives from another: the view of what it cuts faces out of
     """
 
@@ -191,7 +191,7 @@ def _seen(wanted: Wanted, encoder: Encoder, turn: Turn, clip: Clip | Unavailable
     if wanted.request.encoder == "faces" or spec.derives_from:
         seen, made = _with_faces(seen, encoder, made, item)
     viewer = encoder if isinstance(encoder, Viewed) else encoder.prepare
-    is_whole = seen.unavailable is None and not (seen.no_faces and spec.derives_from)
+    is_whole = seen.unavailable is None and not seen.not_shown
     agrees = None
     if stored is not None and stored.input_digest is not None and is_whole:
         agrees = stored.input_digest == (item.digest if encoder.reads == "clip" else made.digests[place])
@@ -226,6 +226,8 @@ def _with_faces(seen: Seen, encoder: Encoder, made: Input, clip: Clip) -> tuple[
     try:
         rows, origin, random = _face_rows(seen.wanted, clip)
     except (WeightsError, UsageError, StoreError) as error:
+        if encoder.spec.derives_from:
+            return replace(seen, not_shown=str(error)), made
         return replace(seen, no_faces=str(error)), made
     except UnavailableError as error:
         return replace(seen, unavailable=error), made

@@ -6,18 +6,19 @@ import base64
 import io
 import re
 import wave
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from click.testing import CliRunner
-from clip_factory import every, sine, write_clip
+from clip_factory import every, numbered_picture, sine, write_clip
 from PIL import Image
 
 from features.cards import DatasetCard
-from features.manifest import Manifest, build_manifest, frame_of, write_manifest
+from features.manifest import build_manifest, frame_of, write_manifest
 
 RATE_HZ = 48000
 SIZE = (320, 240)
@@ -29,7 +30,8 @@ def make_corpus(folder: Path, texts: tuple[str, ...] = TEXTS, card: DatasetCard 
     """A manifest of one dialogue; only its second utterance has a clip, of 2 s. Returns the manifest's path."""
     media = folder / "media"
     media.mkdir(parents=True, exist_ok=True)
-    write_clip(media / "clip.mp4", times_ms=every(100, 20), samples=sine(2.0, RATE_HZ), rate_hz=RATE_HZ, size=SIZE)
+    with patch("clip_factory.numbered_picture", tinted):
+        write_clip(media / "clip.mp4", times_ms=every(100, 20), samples=sine(2.0, RATE_HZ), rate_hz=RATE_HZ, size=SIZE)
     rows = [
         {
             "utterance_id": f"toy/train/dia0_utt{turn}",
@@ -49,8 +51,9 @@ def make_corpus(folder: Path, texts: tuple[str, ...] = TEXTS, card: DatasetCard 
     return write_manifest(manifest, folder / "manifest.parquet")
 
 
-def rewrite(path: Path, manifest: Manifest, **changes: Any) -> Path:
-    return write_manifest(replace(manifest, **changes), path)
+def tinted(number: int, width: int, height: int) -> np.ndarray:
+    """`numbered_picture` in orange, so that exchanged colours show."""
+    return (numbered_picture(number, width, height) * np.array([1.0, 0.75, 0.45])).astype(np.uint8)
 
 
 def run(manifest: Path, *flags: str, utterance_id: str = CLIP_ID) -> Any:
