@@ -37,7 +37,10 @@ QUIET = (
     "--disable-quic",
     "--hide-scrollbars",
 )
+A4_LANDSCAPE = 1032  # pixels between the page's margins
 ATTACKS = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "Long" * 90)
+# Many settings that the other runs do not have: a wide table.
+CONTEXT = {"name": "dialogue-rnn"} | {f"setting_of_{name}_dropout": 0.25 for name in "abcdefghijklmnop"}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     talk = make_talk(folder / "talk.parquet", dialogues=30, texts=ATTACKS)
     runs = folder / "runs"
     all_three = (SENTENCE, LOGMEL, HOG)
-    make_talk_run(runs, "text", talk, skill=0.4, features=(SENTENCE,))
+    make_talk_run(runs, "text", talk, skill=0.4, features=(SENTENCE,), config={"context": CONTEXT})
     make_talk_run(runs, "text+audio", talk, skill=0.5, features=(SENTENCE, LOGMEL))
     make_talk_run(runs, "text+audio+visual", talk, skill=0.6, features=all_three)
     make_talk_run(runs, "<img src=x onerror=alert(2)>", talk, skill=0.3, features=(HOG,), folder="hostile")
@@ -233,7 +236,9 @@ def test_dark_and_print_have_their_own_colours(browser: Any, report: Path) -> No
 
 
 def test_the_page_prints(browser: Any, report: Path) -> None:
-    show(browser, report, scheme="dark", medium="print")
+    show(browser, report, A4_LANDSCAPE, "dark", "print")
+    assert value(browser, "document.documentElement.scrollWidth") <= A4_LANDSCAPE  # else all is printed smaller
+    assert value(browser, "document.querySelector('details:not([open]) td').getBoundingClientRect().height") > 0
     assert value(browser, "getComputedStyle(document.querySelector('.filters')).display") == "none"
     assert value(browser, "[...document.querySelectorAll('.hard > li')].filter(one => one.offsetParent).length") == 20
     options = {"preferCSSPageSize": True, "printBackground": True}
