@@ -166,18 +166,17 @@ def test_calibration_error_is_that_of_a_plain_loop(seed: int, count: int) -> Non
 
 
 def test_reliability_bins_end_at_their_upper_edge_and_are_added_up() -> None:
-    gold = np.array([0, 1, 0])
-    chances = np.array([[0.6, 0.4], [0.6, 0.4], [1.0, 0.0]])
-    found = reliability(gold, chances, bins=5)
+    gold = np.array([0, 1, 0, 0])
+    chances = np.array([[0.75, 0.25], [0.75, 0.25], [1.0, 0.0], [0.875, 0.125]])
+    found = reliability(gold, chances, bins=4)
     assert found.to_list() == [
-        {"lower": 0.0, "upper": 0.2, "count": 0, "confidence": None, "accuracy": None},
-        {"lower": 0.2, "upper": 0.4, "count": 0, "confidence": None, "accuracy": None},
-        {"lower": 0.4, "upper": pytest.approx(0.6), "count": 2, "confidence": pytest.approx(0.6), "accuracy": 0.5},
-        {"lower": pytest.approx(0.6), "upper": 0.8, "count": 0, "confidence": None, "accuracy": None},
-        {"lower": 0.8, "upper": 1.0, "count": 1, "confidence": 1.0, "accuracy": 1.0},
+        {"lower": 0.0, "upper": 0.25, "count": 0, "confidence": None, "accuracy": None},
+        {"lower": 0.25, "upper": 0.5, "count": 0, "confidence": None, "accuracy": None},
+        {"lower": 0.5, "upper": 0.75, "count": 2, "confidence": 0.75, "accuracy": 0.5},
+        {"lower": 0.75, "upper": 1.0, "count": 2, "confidence": 0.9375, "accuracy": 1.0},
     ]
-    assert found.calibration_error == pytest.approx(2 / 3 * 0.1)
-    both = found + reliability(gold, chances, bins=5)
-    assert both.counts.tolist() == [0, 0, 4, 0, 2]
+    assert found.calibration_error == pytest.approx(0.5 * 0.25 + 0.5 * 0.0625)
+    both = found + reliability(gold, chances, bins=4)
+    assert both.counts.tolist() == [0, 0, 4, 4]
     assert both.calibration_error == pytest.approx(found.calibration_error)
     assert len(reliability(gold, chances).to_list()) == 15
