@@ -144,22 +144,23 @@ def write_dev_metrics(run: Run, seeds: Sequence[int], attributes: pl.DataFrame |
     return values
 
 
-def write_suite_record(
-    suite: Suite, plan: Plan, folders: Mapping[str, Path], runs: Path, roles: Mapping[str, str] | None = None
-) -> None:
+def write_suite_record(suite: Suite, plan: Plan, runs: Path, roles: Mapping[str, str] | None = None) -> None:
     """RUNS/suite-NAME.json: which run folder answers for which experiment, the suite's questions and its baseline.
 
+    plan:  of the whole suite; an experiment that has no folder in RUNS is left out
     roles: feature of the suite -> the one that played its role
     """
-    names = {planned.experiment.name: folders[planned.experiment.name].name for planned in plan.planned}
-    names |= {name: names[first] for name, first in plan.duplicates.items()}
+    there = [planned for planned in plan.planned if (runs / planned.folder_name).is_dir()]
+    names = {planned.experiment.name: planned.folder_name for planned in there}
+    duplicates = {name: first for name, first in plan.duplicates.items() if first in names}
+    names |= {name: names[first] for name, first in duplicates.items()}
     record = {
         "suite": suite.name,
         "title": suite.title,
         "description": suite.description,
         "roles": dict(roles or {}),
         "runs": names,
-        "duplicates": plan.duplicates,
+        "duplicates": duplicates,
         "baseline": suite.baseline,
         "contrasts": [contrast.model_dump() for contrast in suite.contrasts],
     }

@@ -113,8 +113,9 @@ def command(
     printing.print_warnings(plan)
     folders = {planned.experiment.name: out / planned.folder_name for planned in plan.planned}
     outcome = run_plan(plan, source, range(seeds), folders, jobs, device, given_command())
-    if plan.planned:
-        write_suite_record(suite, plan, folders, out, roles)
+    if plan.planned:  # the record is of the whole suite: what --only leaves out may have been trained before
+        whole = make_plan(play_roles(suite, roles, say=False).experiments, source) if only else plan
+        write_suite_record(suite, whole, out, roles)
     if as_json:
         document = printing.outcome_document(chosen, plan, outcome, folders)
         printing.print_json({"suite": suite.name} | document)

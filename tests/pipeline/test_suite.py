@@ -135,7 +135,7 @@ def test_equal_experiments_run_once(corner: Corner) -> None:
     plan, outcome = corner.run(seeds=1)
     assert plan.duplicates == {"same-as-text": "text"}
     assert outcome.trained == 2
-    write_suite_record(corner.suite, plan, corner.folders(plan), corner.out)
+    write_suite_record(corner.suite, plan, corner.out)
     record = json.loads((corner.out / "suite-tiny.json").read_text())
     assert record["runs"]["same-as-text"] == record["runs"]["text"]
     assert record["contrasts"] == [{"question": "Does sound help?", "A": "both", "B": "text"}]

@@ -74,6 +74,14 @@ def test_ablate_prints_a_table_and_what_was_the_same(shell: Shell) -> None:
     assert "0 heads trained, 4 kept from before" in shell.ablate("--seeds", 2)[1]
 
 
+def test_the_record_of_a_suite_keeps_what_was_trained_before(shell: Shell) -> None:
+    record = shell.folder / "runs" / "suite-tiny.json"
+    shell.ablate("--seeds", 1, "--only", "both")
+    assert list(json.loads(record.read_text())["runs"]) == ["both"]
+    shell.ablate("--seeds", 1, "--only", "text")
+    assert set(json.loads(record.read_text())["runs"]) == {"text", "both", "same-as-text"}
+
+
 def test_ablate_runs_what_it_can_and_fails_for_the_rest(shell: Shell) -> None:
     shutil.rmtree(shell.folder / "store" / LOGMEL.folder)
     status, out, err = shell.ablate("--seeds", 1)
