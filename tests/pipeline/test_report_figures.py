@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import matplotlib
 import polars as pl
 import pytest
-from run_factory import SENTENCE, add_suite, make_run
+from run_factory import SENTENCE, add_suite, make_run, write_json
 from talk_factory import make_talk, make_talk_run
 
 from pipeline.report.curves import mean_curve, with_other_loss
@@ -106,6 +106,7 @@ def test_runs_without_curves_have_no_figure_of_them(tmp_path: Path) -> None:
         "1-architecture",
         "1-confusion-dev",
         "1-f1-dev",
+        "1-reliability-dev",
     ]
 
 
@@ -180,8 +181,12 @@ def test_the_reliability_diagram_is_of_the_bins(tmp_path: Path) -> None:
     assert f"negative log-likelihood {likelihood['mean']:.2f} ± {likelihood['std']:.2f} nats" in " ".join(page.split())
 
 
-def test_without_bins_there_is_no_reliability_diagram(drawings: dict[str, Drawing]) -> None:
-    assert not [key for key in drawings if "reliability" in key]
+def test_without_bins_there_is_no_reliability_diagram(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "runs", "text")
+    assert "1-reliability-dev" in drawings_of(corpora(tmp_path / "runs"))
+    values = json.loads((folder / "metrics-dev.json").read_text())
+    write_json(folder / "metrics-dev.json", {key: value for key, value in values.items() if key != "reliability"})
+    assert not [key for key in drawings_of(corpora(tmp_path / "runs")) if "reliability" in key]
 
 
 def test_the_suites_baseline_has_its_confusion_matrix(tmp_path: Path) -> None:
