@@ -44,7 +44,7 @@ standardised by train rows, then projected and probed. The test split is not rea
     type=click.Choice(_METHODS),
     multiple=True,
     default=["pca"],
-    help="How to project; may be given several times. UMAP takes about half a minute a plot.",
+    help="How to project; may be given several times. UMAP takes up to half a minute more.",
 )
 @click.option("--dims", type=click.Choice(["2", "3", "both"]), default="both", help="Dimensions of the plots.")
 @click.option("--per-class", type=click.IntRange(min=1), default=250, help="Utterances of each class, at most.")
@@ -131,7 +131,7 @@ def command(
 def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> None:
     from pipeline.explore.embeddings_page import name_of
     from pipeline.explore.vectors import reason_text
-    from pipeline.report.words import percent
+    from pipeline.report.words import percent, plural
     from pipeline.tables import text_table
 
     header = ["feature", "values", "shown", "probe train", "probe dev", "kNN train", "kNN dev", "always-neutral dev"]
@@ -145,7 +145,8 @@ def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> Non
     for look in looks:
         if look.missing:
             reasons = "; ".join(f"{number:,}: {reason_text(reason)}" for reason, number in look.missing.items())
-            click.echo(f"{name_of(look)}: {sum(look.missing.values()):,} utterances without an embedding ({reasons})")
+            total = plural(sum(look.missing.values()), "utterance")
+            click.echo(f"{name_of(look)}: {total} without an embedding ({reasons})")
         if look.fewer:
             classes = ", ".join(f"{label} {number}" for label, number in look.fewer.items())
             click.echo(f"{name_of(look)}: classes with fewer than {settings.per_class:,} utterances: {classes}")

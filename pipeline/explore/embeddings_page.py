@@ -92,7 +92,7 @@ def embeddings_page(
         [get_plotlyjs(), source],
         title=title,
         headline=_headline(looks, settings),
-        badges=_badges(settings),
+        badges=_badges(utterances, settings),
         notes=[*notes, *_fewer_notes(looks, settings)],
         how_read=_HOW_READ,
         synthetic=manifest.card.synthetic,
@@ -185,10 +185,10 @@ def _headline(looks: Sequence[FeatureLook], settings: Settings) -> str:
     return f"{shown} as {what} {'sees' if len(looks) == 1 else 'see'} them, by {settings.colour_by}"
 
 
-def _badges(settings: Settings) -> list[tuple[str, str]]:
+def _badges(utterances: Utterances, settings: Settings) -> list[tuple[str, str]]:
     return [
         ("Sample", f"up to {count(settings.per_class)} a class, seed {settings.seed}"),
-        ("Splits", "train and dev; test is not read"),
+        ("Splits", f"{listed(list(dict.fromkeys(map(str, utterances.splits))))}; test is not read"),
         ("Standardised", "by train"),
     ]
 

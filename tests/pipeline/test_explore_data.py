@@ -89,7 +89,7 @@ class TestFacts:
 class TestTokens:
     @pytest.fixture
     def manifest(self) -> Manifest:
-        return make_corpus(text=lambda split, number: f"Well, {split} has {'so ' * (number % 30)}many!")
+        return make_corpus(text=lambda split, number: f"Well, {split} has {'so ' * (30 + number % 30)}many!")
 
     def test_prompts_are_counted_as_the_encoder_counts_them(self, tmp_path: Path, manifest: Manifest) -> None:
         from features.encoders.text.gpt2 import gpt2_tokenizer
