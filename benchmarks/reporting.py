@@ -153,7 +153,7 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
             result |= {"parameters": num_parameters(head), "dev_weighted_f1": float(curve[-1])}
             write_json(place / "result.json", result)
         write_dev_metrics(run, range(seeds), attributes)
-    write_suite_record(suite, plan, folders, folder / "runs")
+    write_suite_record(suite, plan, folder / "runs")
 
 
 def seconds_of(arguments: list[str]) -> float:

@@ -211,7 +211,7 @@ class Experiment:
             "feedforward": self.feedforward.model_dump(mode="json"),
             "loss": [term.to_dict() for term in self.loss],
             "batch": self.batch.model_dump(),
-            "optim": self.optim.model_dump(),
+            "optim": self.optim.model_dump(exclude={"precision"} if self.optim.precision == "fp32" else None),
             "stop": self.stop.model_dump(),
             "evaluation": self.evaluation.model_dump(),
         }

@@ -88,7 +88,7 @@ def cross_validate(
     """
     folder = runs / folding.name
     sources = fold_sources(source, folding)
-    plan = make_plan(experiments, source)
+    plan = make_plan(experiments, source, device)
     result = CrossValidated(plan, failures=dict(plan.failures))
     if not plan.planned:
         return result

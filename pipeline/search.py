@@ -73,7 +73,7 @@ def run_search(
     warn:   told, in one line, what a user should know
     Raises StoreError where even the experiment as it stands cannot run, and RunError where the folder holds another.
     """
-    record = _open(search, folder, warn)
+    record = _open(search, folder, device, warn)
     with tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
         scorer = _Scorer(search, folder / "trials", Path(workspace), jobs, device, command)
         left = range(len(record.trials), trials)
@@ -89,9 +89,9 @@ def run_search(
     return record
 
 
-def _open(search: Search, folder: Path, warn: Callable[[str], object]) -> SearchRecord:
+def _open(search: Search, folder: Path, device: str, warn: Callable[[str], object]) -> SearchRecord:
     base = search.resolve([])
-    plan = make_plan([base], search.source)
+    plan = make_plan([base], search.source, device)
     for warning in plan.warnings:
         warn(warning)
     if plan.failures:
@@ -164,7 +164,7 @@ class _Scorer:
         run = None
         try:
             experiment = self.search.resolve(_overrides(parameters))
-            plan = make_plan([experiment], self.search.source)
+            plan = make_plan([experiment], self.search.source, self.device)
             if plan.failures:
                 raise TrainingError(plan.failures[experiment.name])
             run = plan.planned[0].key

@@ -147,13 +147,17 @@ def write_dev_metrics(run: Run, seeds: Sequence[int], attributes: pl.DataFrame |
 def write_suite_record(suite: Suite, plan: Plan, runs: Path, roles: Mapping[str, str] | None = None) -> None:
     """RUNS/suite-NAME.json: which run folder answers for which experiment, the suite's questions and its baseline.
 
-    plan:  of the whole suite; an experiment that has no folder in RUNS is left out
+    plan:  of the whole suite; an experiment that has no folder in RUNS is left out. Of equal experiments, the folder of
+           any answers for all
     roles: feature of the suite -> the one that played its role
     """
-    there = [planned for planned in plan.planned if (runs / planned.folder_name).is_dir()]
-    names = {planned.experiment.name: planned.folder_name for planned in there}
-    duplicates = {name: first for name, first in plan.duplicates.items() if first in names}
-    names |= {name: names[first] for name, first in duplicates.items()}
+    names: dict[str, str] = {}
+    for planned in plan.planned:
+        first = planned.experiment.name
+        equal = [first, *(name for name, of in plan.duplicates.items() if of == first)]
+        there = [folder for name in equal if (runs / (folder := planned.folder_of(name))).is_dir()]
+        names |= dict.fromkeys(equal, there[0]) if there else {}
+    duplicates = {name: first for name, first in plan.duplicates.items() if name in names}
     record = {
         "suite": suite.name,
         "title": suite.title,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,11 @@ class Planned:
 
     @property
     def folder_name(self) -> str:
-        return f"{self.experiment.name}-{self.key[:8]}"
+        return self.folder_of(self.experiment.name)
+
+    def folder_of(self, name: str) -> str:
+        """The run folder of an equal experiment of another name."""
+        return f"{name}-{self.key[:8]}"
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,13 @@ class Source:
         return cls(Store(store), manifest.select_splits(splits), read_utterances(manifest, splits), allow_stale)
 
 
-def make_plan(experiments: Sequence[Experiment], source: Source) -> Plan:
-    """Choose every experiment's features; refuse those that lack one or whose rows are stale; find equal ones."""
+def make_plan(experiments: Sequence[Experiment], source: Source, device: str = "cpu") -> Plan:
+    """Choose every experiment's features; refuse those that lack one or whose rows are stale; find equal ones.
+
+    device: on which they are to be trained: it decides what `precision: auto` is
+    """
     plan = Plan()
+    experiments = [_with_precision(experiment, device) for experiment in experiments]
     troubles: dict[str, str | None] = {}
     by_key: dict[str, str] = {}
     for experiment in experiments:
@@ -94,6 +102,16 @@ def make_plan(experiments: Sequence[Experiment], source: Source) -> Plan:
             by_key[key] = experiment.name
             plan.planned.append(Planned(experiment, features, key))
     return plan
+
+
+def _with_precision(experiment: Experiment, device: str) -> Experiment:
+    """`auto` becomes what the device has units for, so that a run's config and key say what was computed."""
+    if experiment.optim.precision != "auto":
+        return experiment
+    from heads.precision import resolve_precision
+
+    optim = experiment.optim.model_copy(update={"precision": resolve_precision("auto", device)})
+    return replace(experiment, optim=optim)
 
 
 def run_key(experiment: Experiment, features: Mapping[str, Sequence[Feature]], utterances: Utterances) -> str:

@@ -11,8 +11,10 @@ import pytest
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-# Under nohup SIGHUP is ignored, and so it is in all that tests start: those of interruption would find nothing stopped.
+# Under nohup SIGHUP is ignored, in the background of a script SIGINT, and so they are in all that tests start: those of
+# interruption would find nothing stopped.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -109,12 +109,12 @@ def command(
         printing.print_cross_validated(result, out / folding.name, as_json)
         return 1 if result.failures else 0
     source = Source.open(store, read_manifest(manifest), allow_stale)
-    plan = make_plan(chosen, source)
+    plan = make_plan(chosen, source, device)
     printing.print_warnings(plan)
     folders = {planned.experiment.name: out / planned.folder_name for planned in plan.planned}
     outcome = run_plan(plan, source, range(seeds), folders, jobs, device, given_command())
     if plan.planned:  # the record is of the whole suite: what --only leaves out may have been trained before
-        whole = make_plan(play_roles(suite, roles, say=False).experiments, source) if only else plan
+        whole = make_plan(play_roles(suite, roles, say=False).experiments, source, device) if only else plan
         write_suite_record(suite, whole, out, roles)
     if as_json:
         document = printing.outcome_document(chosen, plan, outcome, folders)

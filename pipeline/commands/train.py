@@ -123,7 +123,7 @@ def command(
         printing.print_cross_validated(result, out / folding.name, as_json)
         return 1 if result.failures else 0
     source = Source.open(store, read_manifest(manifest), allow_stale)
-    plan = make_plan([experiment], source)
+    plan = make_plan([experiment], source, device)
     printing.print_warnings(plan)
     folders = {experiment.name: out}
     outcome = run_plan(plan, source, seeds, folders, jobs, device, given_command())

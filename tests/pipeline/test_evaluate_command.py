@@ -14,8 +14,11 @@ from features.errors import ConfigError, RunError, UsageError
 from features.store import Feature
 from heads.config import read_suite, shipped_suites
 from pipeline.cli import erc, run
+from pipeline.commands.evaluate import score_table
 from pipeline.runs import Run, find_runs
 from pipeline.selection import parse_words, select_runs
+
+SCORES = ("weighted_f1", "macro_f1", "accuracy", "negative_log_likelihood", "calibration_error")
 
 SUITE = """
 baseline: text
@@ -133,6 +136,21 @@ def test_without_a_choice_several_test_scores_are_said_to_be_several(shell: Shel
     assert "3 runs were scored on test. The protocol is `--select best-dev,baseline`" in out
     assert "were scored on test" not in shell.erc("evaluate", shell.runs, "--split", "dev")[1]
     assert "were scored on test" not in shell.erc("evaluate", shell.folder_of("text"), "--split", "test")[1]
+
+
+def test_scores_on_test_rank_nothing() -> None:
+    scores = {name: {"mean": 0.5, "std": None, "values": [0.5]} for name in SCORES}
+    common = scores | {"slices": [], "seeds": [0], "utterances": 4, "unlabelled": 0, "no_input": 0}
+    common["baselines"] = dict.fromkeys(
+        ("class-prior", "always-neutral"), {"weighted_f1": 0.1, "macro_f1": 0.1, "accuracy": 0.1}
+    )
+    worse, better = (
+        common | {"experiment": name, "run": name, "weighted_f1": {"mean": mean, "std": None, "values": [mean]}}
+        for name, mean in (("chosen", 0.3), ("other", 0.4))
+    )
+    for split, first in (("test", "chosen"), ("dev", "other")):
+        table = score_table([worse | {"split": split}, better | {"split": split}])
+        assert table.splitlines()[1].startswith(first)
 
 
 def test_words_and_splits_that_do_not_exist(shell: Shell) -> None:

@@ -16,6 +16,7 @@ from safetensors.torch import load
 from small_corpus import HOG, LOGMEL, SENTENCE, edited, embeddings, make_manifest, make_store
 
 import pipeline.workers
+from features import hardware
 from features.errors import RunError
 from features.manifest import Manifest
 from features.store import write_feature
@@ -129,6 +130,26 @@ def test_a_run_folder_holds_what_the_contract_names(corner: Corner) -> None:
     assert values["weighted_f1"]["values"][1] == pytest.approx(result["dev_weighted_f1"])
     assert values["utterances"] == sum(values["support"].values()) == sum(map(sum, values["confusion"])) / 2 == 24
     assert values["coverage"][LOGMEL.folder]["missing"] == {"no-file": 1}
+
+
+def test_auto_precision_is_resolved_before_it_becomes_the_runs_key(
+    corner: Corner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So that seeds of fp32 and of bf16 are never one run, and a suite that asks for neither keeps its folders."""
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(hardware, "_CPUINFO", cpuinfo)
+    (named,) = [item for item in corner.suite.experiments if item.name == "both"]
+
+    def planned(precision: str, flags: str) -> tuple[str, str]:
+        cpuinfo.write_text(f"flags\t\t: fpu {flags}\n")
+        chosen = replace(named, optim=named.optim.model_copy(update={"precision": precision}))
+        (item,) = make_plan([chosen], corner.source()).planned
+        return item.experiment.optim.precision, item.key
+
+    assert planned("auto", "avx2") == planned("fp32", "avx2")
+    assert planned("auto", "amx_bf16") == planned("bf16", "avx2")
+    assert planned("bf16", "avx2")[1] != planned("fp32", "avx2")[1]
+    assert "precision" not in named.settings()["optim"]
 
 
 def test_equal_experiments_run_once(corner: Corner) -> None:
