@@ -141,9 +141,9 @@ def test_without_a_choice_several_test_scores_are_said_to_be_several(shell: Shel
 def test_scores_on_test_rank_nothing() -> None:
     scores = {name: {"mean": 0.5, "std": None, "values": [0.5]} for name in SCORES}
     common = scores | {"slices": [], "seeds": [0], "utterances": 4, "unlabelled": 0, "no_input": 0}
-    common["baselines"] = dict.fromkeys(
-        ("class-prior", "always-neutral"), {"weighted_f1": 0.1, "macro_f1": 0.1, "accuracy": 0.1}
-    )
+    common["baselines"] = {
+        key: {"weighted_f1": 0.1, "macro_f1": 0.1, "accuracy": 0.1} for key in ("class-prior", "always-neutral")
+    }
     worse, better = (
         common | {"experiment": name, "run": name, "weighted_f1": {"mean": mean, "std": None, "values": [mean]}}
         for name, mean in (("chosen", 0.3), ("other", 0.4))
