@@ -129,7 +129,9 @@ def encoder_options(weights_help: str) -> Callable[[Command], Command]:
                 show_default=True,
                 help=weights_help,
             ),
-            click.option("--model", metavar="HUB_ID_OR_PATH", help="Model, instead of the encoder's own choice."),
+            click.option(
+                "--model", metavar="HUB_ID_OR_PATH", help="Model or weights, instead of the encoder's own choice."
+            ),
         ):
             command = option(command)
         return command
