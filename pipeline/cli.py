@@ -1,17 +1,16 @@
-"""`erc`: a group of commands that are imported only when they run."""
+"""`erc`: the group of all commands, and how errors and signals end a run."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
 from features.errors import ErcError
+from pipeline.lazy_group import LazyGroup
 
 # name -> (module of pipeline.commands, one line of help). The order is that of the work.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -31,32 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 
 
-class LazyGroup(click.Group):
-    """Knows its commands by name; imports one when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, _ = COMMANDS[name]
-        loaded: click.Command = importlib.import_module(f"pipeline.commands.{module}").command
-        return loaded
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        from features.errors import nearest
-
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]!r}: {nearest(args[0], COMMANDS)}")
-        return super().resolve_command(ctx, args)
-
-
-@click.command(cls=LazyGroup, context_settings=_CONTEXT)
+@click.command(cls=LazyGroup, members=COMMANDS, context_settings=_CONTEXT)
 @click.version_option(package_name="erc-feature-store", prog_name="erc")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error; may stand anywhere.")
 def erc() -> None:

@@ -65,7 +65,7 @@ class Evaluator:
         self._allow_stale = allow_stale
         self._rows = SharedRows()
         self._corpora: dict[Path, Corpus] = {}
-        self._stores: dict[Path, dict[str, Feature]] = {}
+        self._stores: dict[Path, list[Feature]] = {}
         self._fresh: set[tuple[Path, Path]] = set()
         self._coverage: dict[tuple[Path, Path], dict[str, Any]] = {}
 
@@ -97,7 +97,7 @@ class Evaluator:
             for seed in seeds:
                 frames[seed] = self._predict(run, seed, features, corpus)
                 scored()
-        coverage = {feature.folder: self._covered(feature, corpus) for feature in features.values()}
+        coverage = {folder: self._covered(feature, corpus) for folder, feature in features.items()}
         values = split_metrics(
             run.experiment.name, self.split, frames, run.features["manifest"], coverage, corpus.attributes
         )
@@ -110,13 +110,13 @@ class Evaluator:
         head = read_checkpoint(folder / "head.safetensors", run.experiment)
         for items in head.inputs.values():
             for item in items:
-                if item.fingerprint not in features:
+                if item.folder not in features or features[item.folder].fingerprint != item.fingerprint:
                     where = folder / "head.safetensors"
                     raise RunError(f"{where}: reads {item.folder}, which features.json does not name: train again")
         name = f"{corpus.path}:{self.split}"
         inputs = {
             modality: tuple(
-                self._rows.of(features[item.fingerprint], corpus.utterances, name, item.normaliser) for item in items
+                self._rows.of(features[item.folder], corpus.utterances, name, item.normaliser) for item in items
             )
             for modality, items in head.inputs.items()
         }
@@ -136,20 +136,26 @@ class Evaluator:
         return self._corpora[path]
 
     def _features(self, run: Run) -> dict[str, Feature]:
-        """fingerprint -> the store's feature, for each of the run's. Raises RunError where the store lacks one."""
+        """Recorded folder -> the store's feature, for each of the run's: that very folder, else one of its fingerprint.
+
+        Raises RunError where the store has neither.
+        """
         path = self._store or Path(run.features["store"])
         if path not in self._stores:
-            self._stores[path] = {feature.fingerprint: feature for feature in Store(path).features()}
+            self._stores[path] = Store(path).features()
         there = self._stores[path]
+        found = {}
         for item in run.features["features"]:
-            if item["fingerprint"] not in there:
-                named = [f"{other.folder}" for other in there.values() if other.name == item["name"]]
+            same = [feature for feature in there if feature.fingerprint == item["fingerprint"]]
+            if not same:
+                named = [other.folder for other in there if other.name == item["name"]]
                 has = f"it has {', '.join(named)}" if named else "it has none of that name"
                 raise RunError(
                     f"{run.path}: was trained on {item['folder']}, which {path} does not have ({has}):"
                     " give the run's own --store, or extract the same feature again"
                 )
-        return {item["fingerprint"]: there[item["fingerprint"]] for item in run.features["features"]}
+            found[item["folder"]] = next((feature for feature in same if feature.folder == item["folder"]), same[0])
+        return found
 
     def _check_fresh(self, feature: Feature, corpus: Corpus) -> None:
         key = (feature.path, corpus.path)

@@ -109,6 +109,36 @@ def media_root_option(command: Command) -> Command:
     )(command)
 
 
+def encoder_options(weights_help: str) -> Callable[[Command], Command]:
+    """--model, --weights, --as-published and --set. weights_help: whose weights, and what random ones are for."""
+
+    def decorate(command: Command) -> Command:
+        for option in (
+            click.option(
+                "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the encoder; repeatable."
+            ),
+            click.option(
+                "--as-published",
+                is_flag=True,
+                help="Feed the encoder what the HLM12ERC code really fed it; see docs/encoders.md.",
+            ),
+            click.option(
+                "--weights",
+                type=click.Choice(["pretrained", "random"]),
+                default="pretrained",
+                show_default=True,
+                help=weights_help,
+            ),
+            click.option(
+                "--model", metavar="HUB_ID_OR_PATH", help="Model or weights, instead of the encoder's own choice."
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
     """What --set KEY=VALUE, any number of times, says. Raises UsageError for anything else."""
     from features.errors import UsageError

@@ -16,6 +16,9 @@ from features.manifest import Manifest
 from features.spec import MODALITIES
 from heads.metrics import over_seeds, scores_of_confusions
 
+SECONDS = pl.coalesce("duration", pl.col("end") - pl.col("start"))
+"""How long an utterance is: as the manifest says, else between its ends; null where it says neither."""
+
 _TURNS = ("0", "1-4", "5-9", "10-")
 _DURATIONS = ("under 1 s", "1-2 s", "2-4 s", "4 s and more", "unknown")
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -37,14 +40,14 @@ def attributes(manifest: Manifest, split: str) -> pl.DataFrame:
     duration:         seconds: the manifest's `duration`, else `end` - `start`
     speaker:          whether the dataset card names the speaker as one of its leads; null where the card names none
     speaker-in-train, text-in-train: whether any train utterance has the same speaker, or the same text apart from white
-                      space around it; null on train itself and where the manifest has no train split
+                      space around it; null for a blank one, on train itself, and where the manifest has no train split
     """
     frame = manifest.frame.filter(pl.col("split") == split)
     train = manifest.frame.filter(pl.col("split") == "train")
     has_train = bool(train.height) and split != "train"
     speaker = pl.col("speaker").str.strip_chars()
     text = pl.col("text").str.strip_chars()
-    named = pl.when(speaker != "")
+    named, spoken = pl.when(speaker != ""), pl.when(text != "")
     earlier = pl.col("label").shift(1).over("dialogue_id", speaker)
     first = pl.int_range(pl.len()).over("dialogue_id", speaker) == 0
     shifts = (
@@ -58,7 +61,6 @@ def attributes(manifest: Manifest, split: str) -> pl.DataFrame:
         .then(pl.lit("no-shift"))
     )
     place = pl.int_range(pl.len()).over("dialogue_id")
-    seconds = pl.coalesce("duration", pl.col("end") - pl.col("start"))
     known = set(train["speaker"].str.strip_chars())
     said = set(train["text"].str.strip_chars())
     leads = manifest.card.leads
@@ -67,12 +69,12 @@ def attributes(manifest: Manifest, split: str) -> pl.DataFrame:
         "utterance_id",
         shifts.alias("emotion-shift"),
         _cut(place, (1, 5, 10), _TURNS).alias("turn"),
-        _cut(seconds, (1.0, 2.0, 4.0), _DURATIONS[:-1]).fill_null("unknown").alias("duration"),
+        _cut(SECONDS, (1.0, 2.0, 4.0), _DURATIONS[:-1]).fill_null("unknown").alias("duration"),
         (named.then(_either(speaker.is_in(leads), "speaker")) if leads else nothing).alias("speaker"),
         (named.then(_either(speaker.is_in(known), "speaker-in-train")) if has_train else nothing).alias(
             "speaker-in-train"
         ),
-        (_either(text.is_in(said), "text-in-train") if has_train else nothing).alias("text-in-train"),
+        (spoken.then(_either(text.is_in(said), "text-in-train")) if has_train else nothing).alias("text-in-train"),
     )
 
 

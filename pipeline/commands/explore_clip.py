@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +11,14 @@ import click
 
 from features.encoders import DEFAULT_PRESET, PRESETS, EncoderRequest, entry, resolve_settings
 from features.errors import UsageError, status_of
-from pipeline.options import json_option, manifest_option, media_root_option, parse_settings, store_option
+from pipeline.options import (
+    encoder_options,
+    json_option,
+    manifest_option,
+    media_root_option,
+    parse_settings,
+    store_option,
+)
 
 if TYPE_CHECKING:
     from features.manifest import Manifest
@@ -45,18 +50,7 @@ Examples:
     type=click.Choice(sorted(PRESETS)),
     help=f"Encoders to show in place of the store's features.  [default without a store: {DEFAULT_PRESET}]",
 )
-@click.option("--model", metavar="HUB_ID_OR_PATH", help="Model, instead of the encoder's own choice.")
-@click.option(
-    "--weights",
-    type=click.Choice(["pretrained", "random"]),
-    default="pretrained",
-    show_default=True,
-    help="Of the detector that finds the faces; other weights are not needed here. random: for tests.",
-)
-@click.option(
-    "--as-published", is_flag=True, help="What the HLM12ERC code really fed the encoder; see docs/encoders.md."
-)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the encoder; repeatable.")
+@encoder_options("Of the detector that finds the faces; other weights are not needed here. random: for tests.")
 @media_root_option
 @click.option(
     "--follow-symlinks", is_flag=True, help="Read the clip, too, where symbolic links lead to it out of the media root."
@@ -100,6 +94,7 @@ def command(
 
     from features.manifest import read_manifest
     from features.store import Store
+    from pipeline.commands.train import given_command
     from pipeline.explore.clip_inputs import look_at
     from pipeline.explore.clip_page import clip_page
     from pipeline.explore.page import write_files
@@ -121,7 +116,7 @@ def command(
         for name in names
     ]
     look = look_at(table, utterance_id, wanted, follow_symlinks=follow_symlinks, strict=bool(names) and changes)
-    page = clip_page(look, shlex.join(["erc", *sys.argv[1:]]), str(store) if opened else None)
+    page = clip_page(look, given_command(), str(store) if opened else None)
     path = out / page_name(utterance_id)
     write_files(out, {path.name: page})
     if as_json:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.explore.embeddings import FeatureLook, Settings
     from pipeline.explore.embeddings_page import Plot
 
-# As pipeline.explore names them: importing these takes longer than --help may.
+# Of features.spec, and all: to import it takes longer than --help may.
 _MODALITIES = ["text", "audio", "visual", "all"]
 _METHODS = ["pca", "umap"]
 _COLOUR_BY = ["emotion", "speaker", "split"]

@@ -13,7 +13,14 @@ import click
 from features.encoders import DEFAULT_PRESET, ENCODERS, PRESETS, EncoderRequest, entry, resolve_settings
 from features.errors import UsageError
 from features.spec import MODALITIES
-from pipeline.options import json_option, manifest_option, media_root_option, parse_settings, store_option
+from pipeline.options import (
+    encoder_options,
+    json_option,
+    manifest_option,
+    media_root_option,
+    parse_settings,
+    store_option,
+)
 
 if TYPE_CHECKING:
     from features.extract import Engine
@@ -110,18 +117,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
     show_default=True,
     help="Clips that the dataset card calls wrong: record them as missing, or use them.",
 )
-@click.option("--model", metavar="HUB_ID_OR_PATH", help="Weights, instead of the encoder's own choice.")
-@click.option(
-    "--weights",
-    type=click.Choice(["pretrained", "random"]),
-    default="pretrained",
-    show_default=True,
-    help="random: seeded, for tests and benchmarks; every report says so.",
-)
-@click.option(
-    "--as-published", is_flag=True, help="Feed the encoder what the HLM12ERC code really fed it; see docs/encoders.md."
-)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the encoder; repeatable.")
+@encoder_options("random: seeded, for tests and benchmarks; every report says so.")
 @click.option("--as", "alias", metavar="ALIAS", help="Name of the feature's folder, to tell two settings apart.")
 @media_root_option
 @click.option("--dry-run", is_flag=True, help="Show what is left to do, and do nothing.")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
+
+from pipeline.lazy_group import LazyGroup
 
 # name -> (module of pipeline.commands, one line of help)
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -15,33 +15,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class _StoreGroup(click.Group):
-    """Knows its commands by name; imports one when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        loaded: click.Command = importlib.import_module(f"pipeline.commands.{_COMMANDS[name][0]}").command
-        return loaded
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        from features.errors import nearest
-
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]!r}: {nearest(args[0], _COMMANDS)}")
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_StoreGroup)
+@click.group(cls=LazyGroup, members=_COMMANDS)
 def command() -> None:
     """Look after a store of embeddings.
 

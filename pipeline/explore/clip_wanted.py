@@ -57,15 +57,16 @@ def wanted_of_store(
 
     Raises StoreError for a damaged store, UsageError for an encoder that this version does not know.
     """
-    stored = {feature.fingerprint: stored_of(feature, manifest, utterance_id) for feature in features}
+    every = [stored_of(feature, manifest, utterance_id) for feature in features]
+    sources = {stored.feature.fingerprint: stored for stored in reversed(every)}  # the first of each
     wanted = []
-    for feature in features:
-        spec = feature.spec
+    for stored in every:
+        spec = stored.feature.spec
         if names and spec.name not in names and spec.encoder not in names:
             continue
-        source = stored.get(spec.derives_from or "")
+        source = sources.get(spec.derives_from or "")
         request = request_of(spec, source.feature.spec if source else None)
-        wanted.append(Wanted(feature.name, request, stored[feature.fingerprint], source))
+        wanted.append(Wanted(spec.name, request, stored, source))
     return wanted
 
 

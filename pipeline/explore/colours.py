@@ -12,7 +12,6 @@ import numpy as np
 
 from heads.utterances import Utterances
 
-COLOUR_BY = ("emotion", "speaker", "split")
 SPEAKERS = 6
 """Speakers with a colour of their own: the most frequent of train. MELD has as many leads."""
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from features.manifest import Manifest
+from pipeline.slices import SECONDS, attributes
 
 _ORDER = {"train": 0, "dev": 1, "test": 3}
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
@@ -65,11 +66,12 @@ class SplitFacts:
     """One split.
 
     labels:        label -> utterances, in the card's order; unlabelled: those without one
-    durations:     annotated seconds of the utterances that have them; no_duration: how many have none
+    durations:     `slices.SECONDS` of the utterances that have them; no_duration: how many have none
     lengths:       utterances of each dialogue
-    speakers:      different names; new_speakers: utterances by someone whom train has not, None for train and where
-                   there is no train
-    blank:         utterances without text; in_train: those whose text occurs verbatim in train (None as above)
+    speakers:      different names; new_speakers: utterances by a named speaker whom train has not, None for train and
+                   where there is no train
+    blank:         utterances without text; in_train: those whose text occurs verbatim in train, blank ones left out
+                   (None as above). Both are counted from `slices.attributes`, as the slices of an evaluation are
     no_clip:       utterances for which the manifest names no clip; absent: clips that are not on disk, None where the
                    clips' folder is not known or not here; known_bad: utterances whose clip the card lists as wrong
     """
@@ -95,34 +97,40 @@ def split_facts(manifest: Manifest) -> list[SplitFacts]:
     frame = manifest.frame
     there = frame["split"].unique(maintain_order=True).to_list()
     labels = manifest.card.labels or tuple(sorted(frame["label"].drop_nulls().unique()))
-    train = frame.filter(pl.col("split") == "train")
-    known = (set(train["speaker"]), set(train["text"])) if len(train) else None
-    return [_facts(manifest, split, labels, known) for split in sorted(there, key=lambda name: _ORDER.get(name, 2))]
+    return [_facts(manifest, split, labels, "train" in there) for split in sorted(there, key=_place)]
 
 
-def _facts(
-    manifest: Manifest, split: str, labels: Sequence[str], known: tuple[set[str], set[str]] | None
-) -> SplitFacts:
+def _place(split: str) -> int:
+    return _ORDER.get(split, 2)
+
+
+def _facts(manifest: Manifest, split: str, labels: Sequence[str], has_train: bool) -> SplitFacts:
     frame = manifest.frame.filter(pl.col("split") == split)
     counted = dict(frame["label"].value_counts().iter_rows())
-    durations = frame["duration"].drop_nulls()
-    compared = known if split != "train" else None
+    durations = frame.select(SECONDS)["duration"]
+    speakers, texts = frame["speaker"].str.strip_chars(), frame["text"].str.strip_chars()
+    is_compared = has_train and split != "train"
+    sliced = attributes(manifest, split)
     return SplitFacts(
         split=split,
         utterances=len(frame),
         labels={label: counted.get(label, 0) for label in labels},
         unlabelled=frame["label"].null_count(),
-        durations=Spread(durations.to_numpy()),
-        no_duration=frame["duration"].null_count(),
+        durations=Spread(durations.drop_nulls().to_numpy()),
+        no_duration=durations.null_count(),
         lengths=Spread(frame.group_by("dialogue_id").len()["len"].to_numpy()),
-        speakers=frame["speaker"].n_unique(),
-        new_speakers=sum(name not in compared[0] for name in frame["speaker"]) if compared else None,
-        blank=sum(not text.strip() for text in frame["text"]),
-        in_train=sum(text in compared[1] for text in frame["text"]) if compared else None,
+        speakers=speakers.filter(speakers != "").n_unique(),
+        new_speakers=_count(sliced["speaker-in-train"], "not seen in train") if is_compared else None,
+        blank=_count(texts, ""),
+        in_train=_count(sliced["text-in-train"], "verbatim") if is_compared else None,
         no_clip=frame["media"].null_count(),
         absent=_absent(manifest, frame),
         known_bad=sum(name in manifest.card.known_bad for name in frame["utterance_id"]),
     )
+
+
+def _count(values: pl.Series, value: str) -> int:
+    return int((values == value).sum())
 
 
 def _absent(manifest: Manifest, frame: pl.DataFrame) -> int | None:
@@ -133,11 +141,17 @@ def _absent(manifest: Manifest, frame: pl.DataFrame) -> int | None:
 
 
 def speaker_counts(manifest: Manifest) -> tuple[list[SpeakerCount], int, int]:
-    """The MOST_SPEAKERS most frequent speakers, and how many others there are with how many utterances."""
+    """The MOST_SPEAKERS most frequent speakers, and how many others there are with how many utterances.
+
+    Utterances by nobody named stand after the most frequent speakers, where there are any.
+    """
     counted: dict[str, dict[str, int]] = {}
-    for speaker, split, number in manifest.frame.group_by("speaker", "split").len().iter_rows():
+    by_speaker = manifest.frame.group_by(pl.col("speaker").str.strip_chars(), "split").len()
+    for speaker, split, number in by_speaker.iter_rows():
         counted.setdefault(speaker, {})[split] = number
+    nobody = counted.pop("", None)
     speakers = [SpeakerCount(name, by_split) for name, by_split in counted.items()]
     speakers.sort(key=lambda item: (-item.utterances, item.speaker))
     rest = speakers[MOST_SPEAKERS:]
-    return speakers[:MOST_SPEAKERS], len(rest), sum(item.utterances for item in rest)
+    shown = speakers[:MOST_SPEAKERS] + ([SpeakerCount("", nobody)] if nobody else [])
+    return shown, len(rest), sum(item.utterances for item in rest)

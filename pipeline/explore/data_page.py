@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.manifest import Manifest
-from pipeline.explore.corpus import QUANTILES, SpeakerCount, SplitFacts, speaker_counts, split_facts
+from pipeline.explore.corpus import SpeakerCount, SplitFacts, speaker_counts, split_facts
 from pipeline.explore.data_figures import drawings_of
 from pipeline.explore.page import render
 from pipeline.explore.tokens import Advance, TokenCounts, count_tokens
@@ -117,7 +117,7 @@ def _rows(item: SplitFacts) -> list[tuple[str, int | None]]:
     return [
         ("without text", item.blank),
         ("whose text occurs verbatim in train", item.in_train),
-        ("by speakers not in train", item.new_speakers),
+        ("by named speakers not in train", item.new_speakers),
         ("without a clip in the manifest", item.no_clip),
         ("whose clip is not on disk", item.absent),
         ("whose clip the dataset card lists as wrong", item.known_bad),
@@ -142,6 +142,8 @@ def _class_lead(facts: Sequence[SplitFacts]) -> str:
         if labelled:
             ordered = sorted(item.labels.items(), key=lambda pair: pair[1])
             (least, few), (most, many) = ordered[0], ordered[-1]
+            if len(ordered) == 1:
+                return f"{most} is the only label."
             ratio = f", {many / few:.0f} times as many" if few else ""
             return (
                 f"In {item.split}, {most} is {percent(many / labelled)}% of the labelled utterances and {least}"
@@ -151,9 +153,11 @@ def _class_lead(facts: Sequence[SplitFacts]) -> str:
 
 
 def _speaker_lead(corpus: Corpus) -> str:
+    shown, theirs = sum(item.speaker != "" for item in corpus.speakers), corpus.their_utterances
+    if not shown:
+        return "Nobody is named."
     if not corpus.others:
-        return f"{plural(len(corpus.speakers), 'speaker')} in all."
-    shown, theirs = len(corpus.speakers), corpus.their_utterances
+        return f"{plural(shown, 'speaker')} in all."
     return (
         f"The {shown} most frequent of {count(shown + corpus.others)} speakers. The others say"
         f" {plural(theirs, 'utterance')}, {percent(theirs / len(corpus.manifest))}%."
@@ -166,6 +170,3 @@ def _missing_foot(facts: Sequence[SplitFacts]) -> str:
     return (
         "Which clips are on disk is not measured: the manifest names none, or their folder is not here (--media-root)."
     )
-
-
-__all__ = ["QUANTILES", "Corpus", "data_files", "document", "look_at"]

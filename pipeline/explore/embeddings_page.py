@@ -7,6 +7,7 @@ import importlib.util
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -80,11 +81,9 @@ def embeddings_page(
 ) -> str:
     """The page. Raises UsageError where plotly is not installed."""
     check_plotly()
-    import jinja2
     from plotly.offline import get_plotlyjs
 
-    script = jinja2.Environment(loader=jinja2.PackageLoader("pipeline.explore", ""), autoescape=True)
-    source, _, _ = script.loader.get_source(script, "plots.js.jinja")  # type: ignore[union-attr]
+    source = resources.files("pipeline.explore").joinpath("plots.js").read_text(encoding="utf-8")
     title = manifest.card.title or manifest.card.dataset
     random = [name_of(look) for look in looks if look.feature.spec.weights == "random"]
     return render(
@@ -239,6 +238,8 @@ def _caption(projection: Projection, settings: Settings) -> str:
         return (
             f"UMAP, {projection.dims}-D ({UMAP_NEIGHBOURS} neighbours, distance {UMAP_DISTANCE}, seed {settings.seed})"
         )
+    if not any(projection.explained):
+        return f"PCA, {projection.dims}-D (nothing varies: all embeddings that are shown are equal)"
     kept = f"{100 * sum(projection.explained):.0f}% of the variance"
     shape = ", on the unit " + ("circle" if projection.dims == 2 else "sphere") if settings.sphere else ""
     return f"PCA, {projection.dims}-D{shape} ({kept})"

@@ -13,7 +13,6 @@ import numpy as np
 from features.errors import UsageError
 
 INSTALL = "pip install 'erc-feature-store[explore]'"
-METHODS = ("pca", "umap")
 UMAP_NEIGHBOURS = 15
 UMAP_DISTANCE = 0.1
 _PCA_DIMS = 3  # fitted once: the first two are the plane
@@ -21,7 +20,7 @@ _PCA_DIMS = 3  # fitted once: the first two are the plane
 
 @dataclass(frozen=True)
 class Projection:
-    """points: float64 [n, k]. explained: share of the variance along each axis, for PCA alone."""
+    """points: float64 [n, k]. explained: for PCA alone, share of the variance along each axis; 0 if nothing varies."""
 
     method: str
     points: np.ndarray
@@ -53,6 +52,8 @@ def pca(values: np.ndarray, dims: tuple[int, ...], seed: int, sphere: bool = Fal
             f"PCA to {_PCA_DIMS} dimensions needs as many utterances and values, and there are {values.shape[0]}"
             f" utterances of {values.shape[1]} values: raise --per-class or choose another --feature"
         )
+    if (values == values[0]).all():  # its shares would be 0 / 0
+        return [Projection("pca", np.zeros((len(values), count)), (0.0,) * count) for count in dims]
     fitted = PCA(_PCA_DIMS, random_state=seed)
     points = fitted.fit_transform(values.astype(np.float64))
     explained = tuple(float(share) for share in fitted.explained_variance_ratio_)

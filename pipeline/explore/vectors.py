@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.errors import FeatureChoiceError, StoreError, UsageError, nearest
+from features.spec import MODALITIES
 
 if TYPE_CHECKING:
     from features.store import Feature, Store
-
-MODALITIES = ("text", "audio", "visual")
 
 _NO_VECTOR = "samples of a waveform have no mean that says anything"
 _SEQUENCES = 512  # read at once
@@ -34,7 +33,7 @@ def choose(store: Store, modality: str, names: Sequence[str]) -> tuple[list[Feat
     Raises StoreError for a store without features of the modality, FeatureChoiceError for a name that matches none or
     several, UsageError for a waveform asked for by name.
     """
-    modalities = MODALITIES if modality == "all" else (modality,)
+    modalities: Sequence[str] = MODALITIES if modality == "all" else (modality,)
     there = [feature for feature in store.features() if feature.spec.modality in modalities]
     if not there:
         of_it = "" if modality == "all" else f" {modality}"

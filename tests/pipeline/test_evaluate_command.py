@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_corpus import make_manifest, make_store
+from small_corpus import LOGMEL, make_manifest, make_store
 
 import pipeline.evaluation
 from features.errors import ConfigError, RunError, UsageError
@@ -289,3 +290,17 @@ def test_the_suites_that_ship_have_baselines_but_for_the_one_of_single_encoders(
     without = [name for name in shipped_suites() if read_suite(name).baseline is None]
     assert without == ["slips-features"]
     assert read_suite("table4").baseline == read_suite("table4-as-published").baseline == "01-baseline-cce"
+
+
+def test_of_folders_with_one_fingerprint_the_recorded_one_is_read(shell: Shell) -> None:
+    folder, twin = LOGMEL.folder, replace(LOGMEL, alias="twin")
+    assert twin.fingerprint == LOGMEL.fingerprint
+    make_store(shell.folder / "store", shell.manifest, (twin,))  # lacks nothing
+    shell.erc("evaluate", shell.folder_of("sound"), "--split", "test")
+    path = shell.folder_of("sound") / "metrics-test.json"
+    coverage = json.loads(path.read_text())["coverage"]
+    assert {name: item["ok"] for name, item in coverage.items()} == {folder: 22}
+    store = make_store(shell.folder / "other", shell.manifest, (twin,))
+    assert shell.erc("evaluate", shell.folder_of("sound"), "--split", "test", "--store", store)[0] == 0
+    coverage = json.loads(path.read_text())["coverage"]
+    assert {name: item["ok"] for name, item in coverage.items()} == {folder: 24}

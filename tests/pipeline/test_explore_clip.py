@@ -297,6 +297,25 @@ def test_the_stores_features_are_the_default_and_tell_their_ledger(tmp_path: Pat
     assert waveform.facts["stored"] == "missing: no-media: the manifest names no clip"
 
 
+def test_two_aliases_of_one_fingerprint_each_tell_their_own_ledger(tmp_path: Path) -> None:
+    from store_factory import make_manifest, make_spec
+
+    from features.errors import Reason, UnavailableError
+    from features.store import Store, write_feature
+    from pipeline.explore.clip_wanted import wanted_of_store
+
+    manifest = make_manifest(2)
+    name, rows = manifest.ids[0], {known: np.zeros(3, np.float32) for known in manifest.ids}
+    write_feature(tmp_path, make_spec(alias="one"), manifest, rows)
+    write_feature(tmp_path, make_spec(alias="two"), manifest, rows, {name: UnavailableError(Reason.NO_TEXT)})
+    write_feature(tmp_path, make_spec(alias="zoom", derives_from=make_spec().fingerprint), manifest, rows)
+    one, two, zoom = wanted_of_store(Store(tmp_path).features(), manifest, name)
+    shown = [(item.name, item.stored.feature.name, item.stored.status) for item in (one, two, zoom) if item.stored]
+    assert shown == [("one", "one", "ok"), ("two", "two", "missing"), ("zoom", "zoom", "ok")]
+    assert zoom.source == one.stored
+    assert one.source is two.source is None
+
+
 def test_a_row_made_from_other_input_is_stale(tmp_path: Path, tiny_gpt2: Path) -> None:
     corpus = make_corpus(tmp_path)
     store = extract(corpus, "--encoder", "gpt2", "--model", str(tiny_gpt2))

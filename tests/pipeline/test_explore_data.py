@@ -17,6 +17,7 @@ from features.cards import DatasetCard
 from features.manifest import Manifest
 from pipeline.explore.corpus import MOST_SPEAKERS, speaker_counts, split_facts
 from pipeline.explore.tokens import count_tokens
+from pipeline.slices import attributes
 
 
 def document(capsys: pytest.CaptureFixture[str], folder: Path, *more: object) -> Any:
@@ -60,6 +61,31 @@ class TestFacts:
         assert (train.new_speakers, train.in_train, train.blank) == (None, None, SPLITS["train"] - 25)
         assert (dev.new_speakers, dev.in_train, dev.blank) == (7, 25, 0)
         assert (test.new_speakers, test.in_train) == (0, SPLITS["test"])
+
+    def test_the_same_is_counted_as_in_the_slices_of_an_evaluation(self) -> None:
+        texts = {"train": ("Hi", " "), "dev": ("Hi ", ""), "test": ("hi", "\t")}
+        manifest = make_corpus(
+            speaker=lambda split, number: {"train": "Ann ", "dev": (" Ann", " ", "Cy")[number % 3], "test": ""}[split],
+            text=lambda split, number: texts[split][number % 2],
+            duration=lambda split, number: None if split == "dev" or number % 2 else 1.0,
+            start=1.0,
+            end=lambda split, _: 3.5 if split == "dev" else None,
+        )
+        train, dev, test = split_facts(manifest)
+        assert (train.in_train, train.new_speakers, train.blank, train.no_duration) == (None, None, 60, 60)
+        assert (dev.in_train, dev.new_speakers, dev.blank, dev.no_duration) == (20, 13, 20, 0)
+        assert (test.in_train, test.new_speakers, test.blank, test.no_duration) == (0, 0, 10, 10)
+        assert set(dev.durations.values) == {2.5}
+        for facts in (dev, test):
+            table = attributes(manifest, facts.split)
+            assert facts.in_train == table["text-in-train"].to_list().count("verbatim")
+            assert facts.new_speakers == table["speaker-in-train"].to_list().count("not seen in train")
+            assert facts.no_duration == table["duration"].to_list().count("unknown")
+        assert [item.speakers for item in (train, dev, test)] == [1, 2, 0]
+        first, *_ = speaker_counts(manifest)
+        assert [item.speaker for item in first] == ["Ann", "Cy", ""]
+        assert first[0].by_split == {"train": 120, "dev": 14}
+        assert first[-1].by_split == {"dev": 13, "test": 20}
 
     def test_missing_clips(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         card = DatasetCard("toy", labels=LABELS, known_bad={"toy/dev/dia0_utt3": "cut"})
@@ -164,6 +190,26 @@ class TestPage:
         for name in ("classes", "durations", "dialogues", "speakers"):
             assert (tmp_path / "out" / "figures" / f"data-{name}.png").read_bytes().startswith(b"\x89PNG")
             assert "<script" not in (tmp_path / "out" / "figures" / f"data-{name}.svg").read_text()
+
+    @pytest.mark.parametrize("used", [("joy",), ("joy", "anger")])
+    def test_a_corpus_of_one_label_compares_it_with_no_other(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], used: tuple[str, ...]
+    ) -> None:
+        card = DatasetCard("toy", labels=used)
+        save(make_corpus(card, label=lambda _, number: used[number % 4 == 3 and len(used) > 1]), tmp_path)
+        assert explore(capsys, "data", tmp_path)[0] == 0
+        words = Page((tmp_path / "out" / "data.html").read_text()).words
+        alone = "joy is the only label." in words
+        compared = "In train, joy is 75.0% of the labelled utterances and anger 25.0%, 3 times as many." in words
+        assert (alone, compared) == (len(used) == 1, len(used) > 1)
+        assert ("times as many" in words) == compared
+
+    def test_nobody_is_named(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        save(make_corpus(speaker=" "), tmp_path)
+        assert explore(capsys, "data", tmp_path)[0] == 0
+        words = Page((tmp_path / "out" / "data.html").read_text()).words
+        assert "Nobody is named." in words
+        assert "(nobody named)" in words
 
     def test_a_corpus_without_labels_durations_and_train(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from features.errors import FeatureChoiceError, ManifestError, StaleFeaturesError, StoreError, UsageError
 from features.manifest import Manifest
+from features.spec import MODALITIES
 from features.store import Feature, Store
 from pipeline.explore import probe, projection
 from pipeline.explore.colours import GREY, PALETTE, SPEAKERS, colour_groups
@@ -117,6 +118,12 @@ class TestChoice:
         assert len(notes) == 1
         assert notes[0].startswith("audio/waveform-")
 
+    def test_the_command_knows_every_modality(self) -> None:
+        from pipeline.commands.explore_embeddings import command
+
+        (modality,) = (item.type for item in command.params if item.name == "modality")
+        assert list(getattr(modality, "choices", ())) == [*MODALITIES, "all"]
+
     def test_by_name_in_any_modality(self, store: Store) -> None:
         assert [feature.name for feature in choose(store, "all", ("logmel", "sentence", "logmel"))[0]] == [
             "logmel",
@@ -159,6 +166,14 @@ class TestProjection:
             lengths = np.linalg.norm(plain.points, axis=1, keepdims=True)
             np.testing.assert_allclose(np.linalg.norm(sphere.points, axis=1), 1.0)
             np.testing.assert_allclose(sphere.points * lengths, plain.points)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("sphere", [False, True])
+    def test_where_nothing_varies_the_shares_are_0(self, sphere: bool) -> None:
+        equal = np.full((9, 5), 0.1, np.float32)
+        for found, dims in zip(projection.pca(equal, (2, 3), 0, sphere), (2, 3), strict=True):
+            assert found.explained == (0.0,) * dims
+            np.testing.assert_array_equal(found.points, np.zeros((9, dims)))
 
     def test_too_few_rows(self) -> None:
         with pytest.raises(UsageError, match="there are 2 utterances of 9 values: raise --per-class"):

@@ -13,8 +13,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from explore_factory import HOSTILE, LABELS, SPLITS, make_corpus, save, store_feature
+from explore_factory import HOSTILE, LABELS, SPLITS, WIDTH, make_corpus, save, store_feature
 
 from features.cards import DatasetCard
 from pipeline.cli import erc, run
@@ -139,6 +140,19 @@ class TestEmbeddings:
         (plot,) = feature["plots"]
         assert (plot["method"], plot["dims"], len(plot["explained"])) == ("pca", 3, 3)
         assert Path(plot["png"]).is_file()
+
+    def test_equal_embeddings_are_said_to_be_equal(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        manifest = make_corpus()
+        save(manifest, tmp_path)
+        equal = {name: np.full(WIDTH, 0.1, np.float32) for name in manifest.ids}
+        store_feature(tmp_path / "store", manifest, equal, encoder="sentence")
+        status, out, _ = explore(capsys, "embeddings", tmp_path, "--json")
+        assert status == 0
+        plots = json.loads(out, parse_constant=pytest.fail)["features"][0]["plots"]
+        assert [plot["explained"] for plot in plots] == [[0, 0], [0, 0, 0]]
+        page = Page((tmp_path / "out" / "embeddings.html").read_text())
+        assert "PCA, 3-D (nothing varies: all embeddings that are shown are equal)" in page.words
+        assert page.data()["plots"][0]["axes"] == ["PC 1 (0.0%)", "PC 2 (0.0%)"]
 
     def test_classes_with_fewer_are_named(self, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
         _, out, _ = explore(capsys, "embeddings", corpus, "--feature", "sentence", "--per-class", 40)

@@ -79,14 +79,17 @@ def test_leads_are_the_cards_and_who_and_what_was_in_train_is_looked_up_there() 
         {"text": "hi there!", "speaker": "Bob"},
         {"text": "Bye.", "speaker": "Cy"},
         {"text": "What?", "speaker": ""},
+        {"split": "train", "text": " "},
+        {"text": ""},
     ]
-    assert column(turns, "speaker", leads=("Ann",)) == ["lead", "other", "other", None]
-    assert column(turns, "speaker") == [None] * 4
-    assert column(turns, "speaker-in-train") == ["seen in train", "seen in train", "not seen in train", None]
-    assert column(turns, "text-in-train") == ["verbatim", "new", "verbatim", "new"]
+    seen, unseen = "seen in train", "not seen in train"
+    assert column(turns, "speaker", leads=("Ann",)) == ["lead", "other", "other", None, "lead"]
+    assert column(turns, "speaker") == [None] * 5
+    assert column(turns, "speaker-in-train") == [seen, seen, unseen, None, seen]
+    assert column(turns, "text-in-train") == ["verbatim", "new", "verbatim", "new", None]
     on_train = attributes(manifest(turns), "train")
-    assert on_train["text-in-train"].to_list() == on_train["speaker-in-train"].to_list() == [None, None]
-    assert column(turns[2:], "text-in-train") == [None] * 4
+    assert on_train["text-in-train"].to_list() == on_train["speaker-in-train"].to_list() == [None] * 3
+    assert column(turns[2:6], "text-in-train") == [None] * 4
 
 
 def predictions(count: int, missing: list[list[str]] | None = None) -> pl.DataFrame:
