@@ -17,12 +17,12 @@ from test_report_page import read_page
 
 from pipeline.comparison.compare import Comparison, Difference, Interval, compare, margin_interval, score_interval
 from pipeline.comparison.holm import holm
+from pipeline.records import Contrast
 from pipeline.report import facts, tables, words
 from pipeline.report.evidence import with_findings
 from pipeline.report.findings import Answer
 from pipeline.report.leaderboard import Corpus, corpora_of
 from pipeline.report.markdown import text_of
-from pipeline.report.model import Contrast
 from pipeline.report.provenance import notes_on
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
@@ -194,8 +194,8 @@ def test_without_test_scores_of_the_baseline_the_table_is_on_dev(tmp_path: Path)
 @pytest.mark.parametrize(
     ("baseline", "said"),
     [
-        (None, "No suite among these runs names a baseline experiment that was trained."),
-        ("gone", "No suite among these runs names a baseline experiment that was trained."),
+        (None, "No suite of the selected model names a baseline experiment that was trained."),
+        ("gone", "No suite of the selected model names a baseline experiment that was trained."),
         ("best", "The selected model is the suite's baseline itself: best."),
         ("unscored", "The suite's baseline, unscored, has no scores on dev or test."),
     ],
@@ -261,8 +261,9 @@ def test_inputs_of_a_baseline_that_reads_other_modalities_are_not_compared(tmp_p
 
 
 def test_older_runs_read_and_the_page_says_what_is_lacking(tmp_path: Path) -> None:
-    for name, skill in (("best", 0.7), ("base", 0.4)):
-        add_predictions(make_run(tmp_path / "runs", name), skill=skill, dialogue_ids=False)
+    best, base = (make_run(tmp_path / "runs", name) for name in ("best", "base"))
+    for run, skill in ((best, 0.7), (base, 0.4)):
+        add_predictions(run, skill=skill, dialogue_ids=False)
     for file in (tmp_path / "runs").glob("*/metrics-dev.json"):
         values: dict[str, Any] = json.loads(file.read_text())
         for key in ("slices", "reliability", "negative_log_likelihood", "calibration_error"):
@@ -271,8 +272,9 @@ def test_older_runs_read_and_the_page_says_what_is_lacking(tmp_path: Path) -> No
     add_suite(tmp_path / "runs", [("Does it help?", "best", "base")])
     write_report(tmp_path / "runs", tmp_path / "out")
     page, text = read_page(tmp_path / "out"), (tmp_path / "out" / "report.md").read_text()
-    said = "seed-0/predictions-dev.parquet has no column dialogue_id: evaluate again"
-    for shown in (page.text, text.replace("\\_", "_")):
+    file = best / "seed-0" / "predictions-dev.parquet"
+    said = f"{file}: has no column dialogue_id: run `erc evaluate {best} --split dev`"
+    for shown in (page.text, text.replace("\\", "")):
         assert f"No interval of best on dev: {said}." in shown
         assert f"not answered: {said}" in shown
         assert "The metrics files hold no slices: " in shown
@@ -304,7 +306,9 @@ def test_a_damaged_file_of_predictions_is_named(tmp_path: Path) -> None:
     add_predictions(run)
     (run / "seed-1" / "predictions-dev.parquet").write_bytes(b"PAR1")
     (note,) = judged(tmp_path).findings.notes
-    assert note.startswith("No interval of run on dev: seed-1/predictions-dev.parquet cannot be read (")
+    file = run / "seed-1" / "predictions-dev.parquet"
+    assert note.startswith(f"No interval of run on dev: {file}: cannot be read (")
+    assert note.endswith(f": run `erc evaluate {run} --split dev`.")
 
 
 def test_few_dialogues_are_a_caveat(tmp_path: Path) -> None:

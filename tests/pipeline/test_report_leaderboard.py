@@ -244,9 +244,10 @@ def test_contrasts_find_their_runs_and_duplicates_answer_for_their_twin(tmp_path
         [("b or a?", "b", "a"), ("twin?", "twin", "b"), ("gone?", "gone", "a"), ("no", "x", "y")],
         {"twin": "a"},
     )
+    corpus = only_corpus(tmp_path)
     found = [
         (contrast.question, a and a.experiment, b and b.experiment)
-        for contrast, a, b in only_corpus(tmp_path).differences()
+        for contrast, a, b in corpus.contrasts_of(corpus.suites[0])
     ]
     assert found == [("b or a?", "b", "a"), ("twin?", "a", "b"), ("gone?", None, "a")]
 

@@ -136,7 +136,7 @@ def test_leaderboard_cells_are_the_metrics_files_numbers(runs: Path, tmp_path: P
     assert "always-neutral" in text
     assert "class-prior" in text
     assert "Does sound help?" in text
-    assert "not answered: seed-0/predictions-dev.parquet is not there" in text
+    assert "/seed-0/predictions-dev.parquet: is not there: run `erc evaluate " in text
 
 
 def test_without_published_scores_there_is_no_column_for_them(tmp_path: Path) -> None:
