@@ -21,6 +21,7 @@ from pipeline.records import Contrast
 from pipeline.report import facts, tables, words
 from pipeline.report.evidence import with_findings
 from pipeline.report.findings import Answer
+from pipeline.report.hardest import hardest_of
 from pipeline.report.leaderboard import Corpus, corpora_of
 from pipeline.report.markdown import text_of
 from pipeline.report.provenance import notes_on
@@ -224,6 +225,27 @@ def test_the_baseline_is_of_the_selected_runs_suite(tmp_path: Path) -> None:
     assert corpus.baseline.experiment == "base"
 
 
+def test_the_baseline_of_another_suite_is_not_borrowed(tmp_path: Path) -> None:
+    for name, skill in (("best", 0.7), ("base", 0.4), ("stranger", 0.3)):
+        add_predictions(make_run(tmp_path / "runs", name, folder=name), skill=skill)
+    other = {"suite": "a", "runs": {"stranger": "stranger"}, "contrasts": [], "baseline": "stranger"}
+    mine = {"suite": "b", "runs": {"best": "best", "base": "base"}, "contrasts": [], "baseline": "gone"}
+    write_json(tmp_path / "runs" / "suite-a.json", other)
+    for baseline in ("gone", None):
+        write_json(tmp_path / "runs" / "suite-b.json", mine | {"baseline": baseline})
+        corpus = judged(tmp_path / "runs")
+        assert corpus.baseline is None
+        assert corpus.findings.over_baseline == {}
+    write_report(tmp_path / "runs", tmp_path / "out")
+    page = read_page(tmp_path / "out").text
+    assert "No suite of the selected model names a baseline experiment that was trained." in page
+    assert "the baseline stranger" not in page
+    write_json(tmp_path / "runs" / "suite-b.json", mine | {"baseline": "base"})
+    baseline = judged(tmp_path / "runs").baseline
+    assert baseline is not None
+    assert baseline.experiment == "base"
+
+
 def test_slices_stand_beside_the_baselines_and_dev_is_there_too(runs: Path, out: Path) -> None:
     metrics = {
         name: {(item["group"], item["name"]): item for item in json.loads(file.read_text())["slices"]}
@@ -309,6 +331,40 @@ def test_a_damaged_file_of_predictions_is_named(tmp_path: Path) -> None:
     file = run / "seed-1" / "predictions-dev.parquet"
     assert note.startswith(f"No interval of run on dev: {file}: cannot be read (")
     assert note.endswith(f": run `erc evaluate {run} --split dev`.")
+
+
+def test_a_file_whose_labels_are_numbers_costs_its_own_figures_alone(tmp_path: Path) -> None:
+    best, base, twin = (make_run(tmp_path / "runs", name) for name in ("best", "base", "twin"))
+    for run, skill in ((best, 0.7), (base, 0.4), (twin, 0.4)):
+        add_predictions(run, skill=skill)
+    file = best / "seed-1" / "predictions-dev.parquet"
+    frame = pl.read_parquet(file)
+    frame.with_columns(gold=pl.col("gold").rank("dense").cast(pl.Int64)).write_parquet(file)
+    add_suite(tmp_path / "runs", [("Does it help?", "best", "base"), ("Is the twin another?", "twin", "base")])
+    write_report(tmp_path / "runs", tmp_path / "out")
+    problem = f"{file}: its column gold holds Int64: run `erc evaluate {best} --split dev`"
+    page = read_page(tmp_path / "out")
+    assert f"No interval of best on dev: {problem}." in page.text
+    assert f"Not shown: {problem}" in page.text
+    rows = {row[0]: row for row in page.rows if len(row) == 10}
+    assert rows["Does it help?"][1] == f"not answered: {problem}"
+    assert rows["Is the twin another?"][1] == "no difference shown"
+    assert "95% interval over dialogues" not in page.text
+
+
+def test_a_folder_with_brackets_in_its_name_loses_nothing(tmp_path: Path) -> None:
+    support = dict.fromkeys(("train", "dev", "test"), (10,) * 7)
+    for name, skill in (("best", 0.7), ("base", 0.4)):
+        add_predictions(make_run(tmp_path / "runs[1]", name, support=support), skill=skill)
+    add_suite(tmp_path / "runs[1]", [("Does it help?", "best", "base")], baseline="base")
+    corpus = judged(tmp_path / "runs[1]")
+    assert [len(run.curves) for run in corpus.runs] == [3, 3]
+    assert corpus.findings.intervals.keys() == corpus.findings.over_baseline.keys() == {"dev"}
+    assert corpus.findings.answers[0].comparison is not None
+    assert not [note for note in notes_on(corpus) if "cannot be read" in note or "is not there" in note]
+    hardest = hardest_of(corpus)
+    assert hardest is not None
+    assert (hardest.labelled, hardest.problem) == (70, None)
 
 
 def test_few_dialogues_are_a_caveat(tmp_path: Path) -> None:
