@@ -82,6 +82,8 @@ def read_prediction_frame(
             raise RunError(f"{where}: its column {name} holds {kind}: {mend}")
         if name in texts and name != "gold" and frame[name].null_count():
             raise RunError(f"{where}: its column {name} has gaps: {mend}")
+    if "missing" in frame.columns and frame["missing"].dtype != pl.List(pl.String):
+        raise RunError(f"{where}: its column missing holds {frame['missing'].dtype}: {mend}")
     for name in ("gold", "predicted"):
         unknown = sorted(set(frame[name].drop_nulls().unique()) - set(labels))
         if unknown:

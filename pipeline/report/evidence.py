@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import ErcError, RunError
-from pipeline.records import Contrast, SuiteRecord
+from pipeline.records import Contrast, SuiteRecord, clean
 from pipeline.report.findings import Answer, FeatureCost, Findings
 from pipeline.report.leaderboard import Corpus, baseline_of
 from pipeline.report.model import SELECTION_SPLIT, FeatureUse, Run
@@ -38,7 +38,7 @@ def with_findings(corpus: Corpus) -> Corpus:
         over_baseline=work.over_baseline,
         answers=tuple(answers),
         costs=tuple(costs),
-        notes=tuple(dict.fromkeys(work.notes)),
+        notes=tuple(dict.fromkeys(map(clean, work.notes))),
         cost_notes=tuple(cost_notes),
     )
     return replace(corpus, findings=findings)
@@ -124,7 +124,7 @@ class _Work:
         return [
             Answer(suite.title or suite.suite, *one.declared, one.comparison, one.adjusted_p, family)
             if one.comparison
-            else Answer(suite.title or suite.suite, *one.declared, trouble=one.problem or "")
+            else Answer(suite.title or suite.suite, *one.declared, trouble=clean(one.problem or ""))
             for one in found
         ]
 

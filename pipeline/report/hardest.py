@@ -85,7 +85,7 @@ def hardest_of(corpus: Corpus, shown: int = SHOWN) -> Hardest | None:
     try:
         found = _ranked(run, metrics, shown)
     except RunError as error:
-        return Hardest(metrics.split, problem=str(error))
+        return Hardest(metrics.split, problem=clean(str(error)))
     try:
         return _with_texts(found, _manifest(run.manifest))
     except ErcError as error:

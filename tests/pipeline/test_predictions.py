@@ -87,6 +87,7 @@ def test_a_file_is_read_whatever_its_folder_is_called(tmp_path: Path, name: str)
         (lambda table: table.with_columns(p_anger=pl.lit("much")), "its column p_anger holds String"),
         (lambda table: table.with_columns(predicted=pl.lit(None, pl.String)), "its column predicted has gaps"),
         (lambda table: table.with_columns(gold=pl.lit("bliss")), "gold 'bliss' is not one of the labels joy, anger"),
+        (lambda table: table.with_columns(missing=pl.lit(0)), "its column missing holds Int32"),
         (lambda table: table.drop("p_joy"), "has no column p_joy"),
         (lambda table: table.drop("dialogue_id"), "has no column dialogue_id"),
     ],

@@ -367,6 +367,18 @@ def test_a_folder_with_brackets_in_its_name_loses_nothing(tmp_path: Path) -> Non
     assert (hardest.labelled, hardest.problem) == (70, None)
 
 
+def test_a_control_character_in_a_folders_name_is_not_written(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_run(tmp_path / "runs\x01", name)
+    add_suite(tmp_path / "runs\x01", [("?", "a", "b")])
+    corpus = judged(tmp_path / "runs\x01")
+    hardest = hardest_of(corpus)
+    assert hardest is not None
+    for said in (corpus.findings.notes[0], corpus.findings.answers[0].verdict, hardest.problem or ""):
+        assert "runs\ufffd/" in said
+        assert "\x01" not in said
+
+
 def test_few_dialogues_are_a_caveat(tmp_path: Path) -> None:
     few = dict.fromkeys(("train", "dev", "test"), (40,) * 7)
     many = dict.fromkeys(("train", "dev", "test"), (45,) * 7)
