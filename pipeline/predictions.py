@@ -1,10 +1,11 @@
-"""A head's predictions on a split as a table, and the scores of several seeds' tables."""
+"""A head's predictions on a split as a table, its file, and the scores of several seeds' tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,51 @@ def _missing(absent: Mapping[str, np.ndarray]) -> pl.Series:
         [modality for place, modality in enumerate(absent) if code >> place & 1] for code in range(1 << len(absent))
     ]
     return pl.Series(lists, dtype=pl.List(pl.String)).gather(codes)
+
+
+def read_prediction_frame(
+    run: Path, seed: int, split: str, labels: Sequence[str], *, dialogues: bool = False
+) -> pl.DataFrame:
+    """What `prediction_frame` made of one seed, from its file in a run folder.
+
+    dialogues: whether dialogue_id must be there, which files of an older form lack
+    Raises RunError where the file is not there, cannot be read, lacks a column or has it in another type, or holds
+    another label. Probabilities are not looked at: those of a training that diverged are no numbers.
+    """
+    where = run / f"seed-{seed}" / f"predictions-{split}.parquet"
+    mend = f"run `erc evaluate {run} --split {split}`"
+    try:
+        frame = pl.read_parquet(where, glob=False)
+    except FileNotFoundError:
+        raise RunError(f"{where}: is not there: {mend}") from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RunError(f"{where}: cannot be read ({reason}): {mend}") from error
+    texts = ["utterance_id", "gold", "predicted"]
+    if dialogues or "dialogue_id" in frame.columns:
+        texts.append("dialogue_id")
+    for name in (*texts, *(f"p_{label}" for label in labels)):
+        if name not in frame.columns:
+            raise RunError(f"{where}: has no column {name}: {mend}")
+        kind = frame[name].dtype
+        if not (kind == pl.String if name in texts else kind.is_float()):
+            raise RunError(f"{where}: its column {name} holds {kind}: {mend}")
+        if name in texts and name != "gold" and frame[name].null_count():
+            raise RunError(f"{where}: its column {name} has gaps: {mend}")
+    if "missing" in frame.columns and frame["missing"].dtype != pl.List(pl.String):
+        raise RunError(f"{where}: its column missing holds {frame['missing'].dtype}: {mend}")
+    for name in ("gold", "predicted"):
+        unknown = sorted(set(frame[name].drop_nulls().unique()) - set(labels))
+        if unknown:
+            raise RunError(f"{where}: {name} {unknown[0]!r} is not one of the labels {', '.join(labels)}: {mend}")
+    return frame
+
+
+def mean_probabilities(frames: Iterable[pl.DataFrame], labels: Sequence[str]) -> np.ndarray:
+    """float64 [m, c]: the mean over seeds. frames: of the same utterances in the same order, one a seed."""
+    columns = [f"p_{label}" for label in labels]
+    seeds = np.stack([frame.select(columns).to_numpy() for frame in frames])
+    return seeds.mean(axis=0, dtype=np.float64)
 
 
 def split_metrics(
@@ -120,8 +166,7 @@ def _seed_average(
     """Scores of the probabilities averaged over the seeds: one prediction of several heads. None for one seed."""
     if len(frames) < 2:
         return None
-    columns = [f"p_{label}" for label in labels]
-    mean = np.mean([frame.filter(labelled).select(columns).to_numpy() for frame in frames.values()], axis=0)
+    mean = mean_probabilities((frame.filter(labelled) for frame in frames.values()), labels)
     scores = metrics.score(gold, mean.argmax(axis=1), labels)
     return {"weighted_f1": scores.weighted_f1, "macro_f1": scores.macro_f1, "accuracy": scores.accuracy}
 

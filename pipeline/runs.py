@@ -77,14 +77,11 @@ class Run:
         """metrics-SPLIT.json. Raises RunError where it is absent or damaged."""
         return self._object(self.path / f"metrics-{split}.json", f"run `erc evaluate {self.path} --split {split}`")
 
-    def predictions(self, seed: int, split: str) -> pl.DataFrame:
-        import polars as pl
+    def predictions(self, seed: int, split: str, *, dialogues: bool = False) -> pl.DataFrame:
+        """One seed's predictions. Raises RunError as `predictions.read_prediction_frame`."""
+        from pipeline.predictions import read_prediction_frame
 
-        where = self.seed_folder(seed) / f"predictions-{split}.parquet"
-        try:
-            return pl.read_parquet(where)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise RunError(f"{where}: cannot be read: run `erc evaluate {self.path} --split {split}`") from error
+        return read_prediction_frame(self.path, seed, split, self.labels, dialogues=dialogues)
 
     def _object(self, where: Path, mend: str) -> dict[str, Any]:
         """A JSON object. Raises RunError, which ends with `mend`."""
@@ -103,6 +100,14 @@ class Run:
             raise RunError(f"{where}: cannot be read ({error.strerror}): {mend}") from error
         except UnicodeDecodeError as error:
             raise RunError(f"{where}: is not text ({error}): {mend}") from error
+
+
+def dev_rank(weighted_f1: float | None, folder: str) -> tuple[bool, float, str]:
+    """A key that sorts runs by their mean dev weighted F1: best first, equal ones by folder name, unscored ones last.
+
+    Whatever chooses a run by dev sorts by this, so that a report leads with the run that test was read of.
+    """
+    return weighted_f1 is None, -(weighted_f1 or 0.0), folder
 
 
 def is_run(path: Path) -> bool:

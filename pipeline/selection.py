@@ -5,14 +5,14 @@ Choosing by dev alone, and reading test for what was chosen and no more, keeps a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from features.errors import RunError, UsageError, nearest
-from pipeline.runs import Run, is_run
+from pipeline.records import read_suite_record
+from pipeline.runs import Run, dev_rank, is_run
 
 BEST_DEV, BASELINE = "best-dev", "baseline"
 WORDS = (BEST_DEV, BASELINE)
@@ -61,7 +61,7 @@ def select_runs(runs: Sequence[Run], words: Sequence[str]) -> Selection:
 def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
     corpora: dict[tuple[Any, ...], list[tuple[float, Run]]] = {}
     without = []
-    for run in sorted(runs, key=lambda run: run.path.name):
+    for run in runs:
         if not (run.path / "metrics-dev.json").is_file():
             without.append(run.path.name)
             continue
@@ -75,7 +75,7 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
     if not corpora:
         raise RunError(f"{runs[0].path}: has no metrics-dev.json to choose by: run `erc ablate` or `erc train` again")
     for scored in corpora.values():
-        score, best = max(scored, key=lambda pair: pair[0])
+        score, best = min(scored, key=lambda pair: dev_rank(pair[0], pair[1].path.resolve().name))
         selection.add(best, f"best on dev of {len(scored)} (weighted F1 {score:.4f})")
 
 
@@ -96,20 +96,20 @@ def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:
     found, undeclared = False, []
     for folder, given in names.items():
         for file in sorted(folder.glob("suite-*.json")):
-            record = _read_record(file)
-            if not given & set(record["runs"].values()):
+            record = read_suite_record(file)
+            if not given & set(record.runs.values()):
                 continue
-            name = record.get("baseline")
+            name = record.baseline
             if name is None:
-                undeclared.append(str(record.get("suite", file.stem)))
+                undeclared.append(record.suite)
                 continue
-            path = folder / str(record["runs"].get(name, ""))
-            if name not in record["runs"] or not is_run(path):
+            path = folder / record.runs.get(name, "")
+            if name not in record.runs or not is_run(path):
                 raise RunError(
-                    f"{file}: its baseline {name!r} has no run here: train it with `erc ablate {record.get('suite')}"
+                    f"{file}: its baseline {name!r} has no run here: train it with `erc ablate {record.suite}"
                     f" --out {folder}`, or leave `{BASELINE}` out of --select"
                 )
-            selection.add(Run(path), f"baseline of suite {record.get('suite')}")
+            selection.add(Run(path), f"baseline of suite {record.suite}")
             found = True
     if found:
         selection.notes += [f"suite {name} declares no baseline" for name in undeclared]
@@ -123,16 +123,3 @@ def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:
             f"{', '.join(map(str, names))}: no suite-NAME.json beside the runs names one of them, so no baseline is"
             f" known: give runs of `erc ablate`, or leave `{BASELINE}` out of --select"
         )
-
-
-def _read_record(file: Path) -> dict[str, Any]:
-    mend = "run the suite's `erc ablate` again, which writes it"
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{file}: cannot be read ({error}): {mend}") from error
-    runs = record.get("runs") if isinstance(record, dict) else None
-    if not isinstance(runs, dict) or not all(isinstance(name, str) for name in runs.values()):
-        raise RunError(f"{file}: names no runs: {mend}")
-    whole: dict[str, Any] = record
-    return whole

@@ -72,7 +72,7 @@ def read_ledgers(paths: Sequence[Path], columns: Sequence[str] | None = None) ->
     frames = []
     for path in paths:
         try:
-            frame = pl.read_parquet(path, columns=list(columns) if columns else None)
+            frame = pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise ShardError(f"{path}: cannot be read: {str(error).splitlines()[0]}: {REPAIR}") from error
         frames.append(frame)

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from features.errors import RunError
 from pipeline.comparison.compare import REPLICATES, Comparison, compare
 from pipeline.comparison.counts import Frames
 from pipeline.comparison.holm import holm
-from pipeline.comparison.pair import method_lines, p_text
+from pipeline.comparison.pair import method_lines
 from pipeline.comparison.read import Declared, check_comparable, read_declared, read_predictions
-from pipeline.report.words import points
+from pipeline.report.words import p_value, points
 from pipeline.runs import Run
 from pipeline.tables import text_table
 
+Item = TypeVar("Item")
+
+
+class Arms(NamedTuple):
+    """The predictions of A and of B, and the labels of both."""
+
+    a: Frames
+    b: Frames
+    labels: Sequence[str]
+
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Generic[Item]):
     """A declared contrast and what came of it: a comparison with its adjusted p-value, or the problem in one line.
 
     seeds: how many of A and of B were compared
     """
 
-    declared: Declared
+    declared: Item
     comparison: Comparison | None = None
     adjusted_p: float | None = None
     problem: str | None = None
@@ -34,21 +44,18 @@ class Answer:
 
 
 def compare_contrasts(
-    declared: Sequence[Declared], split: str, *, replicates: int = REPLICATES, seed: int = 0
-) -> list[Answer]:
-    """Compare these contrasts' runs on a split, in the order given. Those that have a result are one family for Holm.
+    declared: Sequence[Item], load: Callable[[Item], Arms], *, replicates: int = REPLICATES, seed: int = 0
+) -> list[Answer[Item]]:
+    """Compare these contrasts, in the order given. Those that have a result are one family for Holm.
 
-    One whose runs are not there, not scored on the split or of other utterances has a problem instead of a result.
+    load: gives a contrast's predictions. Where it, or `compare`, raises RunError, the answer has that problem instead.
     """
-    loaded: dict[Path, Frames] = {}
     found: list[tuple[Comparison, tuple[int, int]] | RunError] = []
     for contrast in declared:
         try:
-            a, b = contrast.pair()
-            check_comparable(a, b)
-            first, second = _load(a, split, loaded), _load(b, split, loaded)
-            comparison = compare(first, second, a.labels, replicates=replicates, seed=seed)
-            found.append((comparison, (len(first), len(second))))
+            arms = load(contrast)
+            comparison = compare(*arms, replicates=replicates, seed=seed)
+            found.append((comparison, (len(arms.a), len(arms.b))))
         except RunError as error:
             found.append(error)
     adjusted = iter(holm([item[0].p_value for item in found if isinstance(item, tuple)]))
@@ -60,15 +67,22 @@ def compare_contrasts(
     ]
 
 
-def compare_declared(runs: Path, split: str, *, replicates: int = REPLICATES) -> list[Answer]:
+def compare_declared(runs: Path, split: str, *, replicates: int = REPLICATES) -> list[Answer[Declared]]:
     """Every contrast of every suite in a folder of runs; each suite is a family of its own.
 
     Raises RunError where none of them can be compared, and as `read_declared`.
     """
+    loaded: dict[Path, Frames] = {}
+
+    def load(contrast: Declared) -> Arms:
+        a, b = contrast.pair()
+        check_comparable(a, b)
+        return Arms(_load(a, split, loaded), _load(b, split, loaded), a.labels)
+
     answers = [
         answer
         for _, members in groupby(read_declared(runs), key=lambda contrast: contrast.suite)
-        for answer in compare_contrasts(list(members), split, replicates=replicates)
+        for answer in compare_contrasts(list(members), load, replicates=replicates)
     ]
     if all(answer.comparison is None for answer in answers):
         raise RunError(
@@ -77,7 +91,7 @@ def compare_declared(runs: Path, split: str, *, replicates: int = REPLICATES) ->
     return answers
 
 
-def contrasts_document(answers: Sequence[Answer], split: str) -> dict[str, Any]:
+def contrasts_document(answers: Sequence[Answer[Declared]], split: str) -> dict[str, Any]:
     """What `--json` prints. Differences are fractions."""
     return {
         "split": split,
@@ -97,7 +111,7 @@ def contrasts_document(answers: Sequence[Answer], split: str) -> dict[str, Any]:
     }
 
 
-def contrasts_text(answers: Sequence[Answer], split: str) -> str:
+def contrasts_text(answers: Sequence[Answer[Declared]], split: str) -> str:
     """A table of the contrasts that have a result (at least one), and what its columns mean."""
     rows, compared, most_seeds = [], [], 1
     for answer in answers:
@@ -112,8 +126,8 @@ def contrasts_text(answers: Sequence[Answer], split: str) -> str:
                 answer.declared.b,
                 points(difference.value),
                 f"{points(difference.interval.low)} to {points(difference.interval.high)}",
-                p_text(comparison.p_value),
-                p_text(adjusted),
+                p_value(comparison.p_value),
+                p_value(adjusted),
             ]
         )
         compared.append(comparison)

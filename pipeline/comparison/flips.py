@@ -11,6 +11,7 @@ import polars as pl
 
 from features.errors import RunError
 from pipeline.comparison.counts import Frames
+from pipeline.predictions import mean_probabilities
 
 ONLY_A, ONLY_B = "only A is right", "only B is right"
 
@@ -73,7 +74,7 @@ def _average(frames: Frames, labels: Sequence[str], arm: str) -> pl.DataFrame:
                 " `erc evaluate RUN --split SPLIT`"
             )
         tables.append(frames[seed].filter(pl.col("gold").is_not_null()).sort("utterance_id"))
-    mean = np.mean([table.select(columns).to_numpy() for table in tables], axis=0)
+    mean = mean_probabilities(tables, labels)
     first = tables[0].select("utterance_id", "dialogue_id", "gold")
     place = {label: index for index, label in enumerate(labels)}
     gold = first["gold"].replace_strict(place, return_dtype=pl.Int64).to_numpy()

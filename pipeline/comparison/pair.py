@@ -14,7 +14,7 @@ from pipeline.comparison.compare import Comparison, Difference, compare
 from pipeline.comparison.counts import Frames, Scores, read_arm
 from pipeline.comparison.flips import ONLY_A, ONLY_B, McNemar, average_predictions, flipped, mcnemar
 from pipeline.comparison.read import check_comparable, experiment_name, read_predictions
-from pipeline.report.words import points
+from pipeline.report.words import p_value, points
 from pipeline.runs import Run
 from pipeline.tables import mean_and_deviation, text_table
 
@@ -103,7 +103,7 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
             f" ({len(seeds)} seed{'s' if len(seeds) > 1 else ''}; {run.path.name})"
         )
     lines += [
-        f"A - B  {difference_text(comparison.weighted_f1)} points, p = {p_text(comparison.p_value)}",
+        f"A - B  {difference_text(comparison.weighted_f1)} points, p = {p_value(comparison.p_value)}",
         *method_lines([comparison], max(map(len, pair.seeds)) > 1),
         "",
         _class_table(pair),
@@ -113,8 +113,8 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
     ]
     if pair.mcnemar:
         lines.append(
-            f"McNemar, exact: p = {p_text(pair.mcnemar.p_value)}. It assumes independent utterances, which those of one"
-            " dialogue are not."
+            f"McNemar, exact: p = {p_value(pair.mcnemar.p_value)}. It assumes independent utterances, which those of"
+            " one dialogue are not."
         )
     for row in shown:
         said = f"  {row['speaker']}: {row['text']}" if row.get("text") is not None else ""
@@ -153,10 +153,6 @@ def difference_text(difference: Difference) -> str:
     """`+0.5 [−0.8, +1.9]`, in points."""
     interval = difference.interval
     return f"{points(difference.value)} [{points(interval.low)}, {points(interval.high)}]"
-
-
-def p_text(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _count(pair: Pair, flip: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from features.errors import ErcError, RunError
-from pipeline.comparison.counts import COLUMNS, Frames
+from pipeline.comparison.counts import Frames
+from pipeline.records import read_suite_record
 from pipeline.runs import Run
 
 
@@ -40,15 +40,7 @@ def read_predictions(run: Run, split: str) -> Frames:
     seeds = run.finished_seeds()
     if not seeds:
         raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
-    frames = {seed: run.predictions(seed, split) for seed in seeds}
-    for seed, frame in frames.items():
-        lacking = [name for name in (*COLUMNS, *(f"p_{label}" for label in run.labels)) if name not in frame.columns]
-        if lacking:
-            raise RunError(
-                f"{run.seed_folder(seed)}/predictions-{split}.parquet: has no column {lacking[0]}: make it again with"
-                f" `erc evaluate {run.path} --split {split}`"
-            )
-    return frames
+    return {seed: run.predictions(seed, split, dialogues=True) for seed in seeds}
 
 
 def experiment_name(run: Run) -> str:
@@ -92,14 +84,9 @@ def read_declared(runs: Path) -> list[Declared]:
         )
     declared = []
     for file in files:
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-            folders = {name: runs / folder for name, folder in record["runs"].items()}
-            declared += [
-                Declared(record["suite"], one["question"], one["A"], one["B"], folders) for one in record["contrasts"]
-            ]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{file}: cannot be read ({error!r}): run `erc ablate` of this suite again") from error
+        record = read_suite_record(file)
+        folders = {name: runs / folder for name, folder in record.runs.items()}
+        declared += [Declared(record.suite, one.question, one.a, one.b, folders) for one in record.contrasts]
     if not declared:
         names = ", ".join(file.name for file in files)
         raise RunError(f"{runs}: {names} declares no contrasts: give two runs (`erc compare RUN_A RUN_B`)")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import ErcError, RunError
+from pipeline.records import Contrast, SuiteRecord, clean
 from pipeline.report.findings import Answer, FeatureCost, Findings
 from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.model import SELECTION_SPLIT, Contrast, FeatureUse, Run, Suite
+from pipeline.report.model import SELECTION_SPLIT, FeatureUse, Run
 from pipeline.report.provenance import stored_features
 from pipeline.report.words import listed, plural
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from pipeline.comparison.compare import Comparison, Difference, Interval
+    from pipeline.comparison.contrasts import Arms
 
-_COLUMNS = ("utterance_id", "dialogue_id", "gold", "predicted")
 _FEW_DIALOGUES = 30
 _SAME = 1e-6  # what a score may differ by between a metrics file and the predictions beside it
 
@@ -37,7 +38,7 @@ def with_findings(corpus: Corpus) -> Corpus:
         over_baseline=work.over_baseline,
         answers=tuple(answers),
         costs=tuple(costs),
-        notes=tuple(dict.fromkeys(work.notes)),
+        notes=tuple(dict.fromkeys(map(clean, work.notes))),
         cost_notes=tuple(cost_notes),
     )
     return replace(corpus, findings=findings)
@@ -95,6 +96,8 @@ class _Work:
 
     def judge_selected(self, run: Run) -> None:
         """The selected run by itself, over one label for all and over the suite's baseline, split by split."""
+        from pipeline.comparison.compare import compare
+
         name, other = self.corpus.names[run.folder], self.corpus.baseline
         for line in self.corpus.headlines:
             split = line.split
@@ -106,36 +109,43 @@ class _Work:
             if other is None or other is run or split not in other.metrics:
                 continue
             try:
-                self.over_baseline[split] = self.compare(run, other, split)
+                frames = self.frames(run, split), self.frames(other, split)
+                self.over_baseline[split] = compare(*frames, self.corpus.labels)
             except ErcError as error:
                 named = self.corpus.names[other.folder]
                 self.notes.append(f"No interval of {name} over {named} on {split}: {error}.")
 
-    def answers(self, suite: Suite) -> list[Answer]:
+    def answers(self, suite: SuiteRecord) -> list[Answer]:
         """What dev says to each of a suite's contrasts; Holm over those that have an answer."""
-        from pipeline.comparison.holm import holm
+        from pipeline.comparison.contrasts import compare_contrasts
 
-        found = [self._answer(suite, *contrast) for contrast in self.corpus.contrasts_of(suite)]
-        adjusted = iter(holm([answer.comparison.p_value for answer in found if answer.comparison]))
-        family = sum(answer.comparison is not None for answer in found)
+        found = compare_contrasts(self.corpus.contrasts_of(suite), self._arms)
+        family = sum(one.comparison is not None for one in found)
         return [
-            replace(answer, adjusted=next(adjusted), family=family) if answer.comparison else answer for answer in found
+            Answer(suite.title or suite.suite, *one.declared, one.comparison, one.adjusted_p, family)
+            if one.comparison
+            else Answer(suite.title or suite.suite, *one.declared, trouble=clean(one.problem or ""))
+            for one in found
         ]
 
-    def compare(self, a: Run, b: Run, split: str) -> Comparison:
-        """a - b. Raises RunError where predictions are lacking, differ from the metrics, or are of other utterances."""
-        from pipeline.comparison.compare import compare
-
-        comparison = compare(self.frames(a, split), self.frames(b, split), self.corpus.labels)
-        known = a.metrics[split].weighted_f1.mean - b.metrics[split].weighted_f1.mean
-        self._agree(comparison.weighted_f1.value, known, split)
-        return comparison
-
     def frames(self, run: Run, split: str) -> dict[int, pl.DataFrame]:
-        """Seed -> predictions, of the seeds that the metrics are of. Raises RunError where one cannot be read."""
+        """Seed -> predictions, of the seeds that the metrics are of.
+
+        Raises RunError where one cannot be read, or they do not give the metrics' weighted F1.
+        """
+        from pipeline.comparison.counts import COLUMNS, read_arm
+        from pipeline.predictions import read_prediction_frame
+
         key = (run.folder, split)
         if key not in self._frames:
-            self._frames[key] = {seed: _predictions(run, seed, split) for seed in run.metrics[split].seeds}
+            path, metrics, labels = run.path or Path(run.folder), run.metrics[split], self.corpus.labels
+            frames = {
+                seed: read_prediction_frame(path, seed, split, labels, dialogues=True).select(COLUMNS)
+                for seed in metrics.seeds
+            }
+            value = float(read_arm(frames, labels).seed_scores().mean().weighted_f1[0])
+            _agree(value, metrics.weighted_f1.mean, split)
+            self._frames[key] = frames
         return self._frames[key]
 
     def _judge_alone(self, run: Run, split: str) -> None:
@@ -145,7 +155,7 @@ class _Work:
         margin = margin_interval(frames, self.corpus.constant, labels)
         named = baseline_of(metrics)
         if named is not None:
-            self._agree(margin.value, metrics.weighted_f1.mean - metrics.baselines[named].weighted_f1, split)
+            _agree(margin.value, metrics.weighted_f1.mean - metrics.baselines[named].weighted_f1, split)
         self.intervals[split] = score_interval(frames, labels)
         dialogues = next(iter(frames.values()))["dialogue_id"].n_unique()
         if dialogues < _FEW_DIALOGUES:
@@ -156,38 +166,23 @@ class _Work:
         if named is not None:
             self.margins[split] = margin
 
-    def _agree(self, value: float, known: float, split: str) -> None:
-        if abs(value - known) > _SAME:
-            raise RunError(f"the predictions do not give the scores of metrics-{split}.json: evaluate again")
+    def _arms(self, contrast: tuple[Contrast, Run | None, Run | None]) -> Arms:
+        """Raises RunError where a contrast cannot be answered on dev."""
+        from pipeline.comparison.contrasts import Arms
 
-    def _answer(self, suite: Suite, contrast: Contrast, a: Run | None, b: Run | None) -> Answer:
-        answer = Answer(suite.title or suite.suite, contrast, a, b)
-        arms = ((contrast.a, a), (contrast.b, b))
+        declared, a, b = contrast
+        arms = ((declared.a, a), (declared.b, b))
         lacking = [name for name, run in arms if run is None]
         unscored = [name for name, run in arms if run and not run.dev]
         if lacking:
-            return replace(answer, trouble=f"not among the runs: {listed(lacking)}")
+            raise RunError(f"not among the runs: {listed(lacking)}")
         if unscored:
-            return replace(answer, trouble=f"no dev scores: {listed(unscored)}")
+            raise RunError(f"no dev scores: {listed(unscored)}")
         if a is None or b is None or a is b:
-            return replace(answer, trouble="both are one and the same configuration")
-        try:
-            return replace(answer, comparison=self.compare(a, b, SELECTION_SPLIT))
-        except ErcError as error:
-            return replace(answer, trouble=str(error))
+            raise RunError("both are one and the same configuration")
+        return Arms(self.frames(a, SELECTION_SPLIT), self.frames(b, SELECTION_SPLIT), self.corpus.labels)
 
 
-def _predictions(run: Run, seed: int, split: str) -> pl.DataFrame:
-    import polars as pl
-
-    name = f"seed-{seed}/predictions-{split}.parquet"
-    if run.path is None or not (run.path / name).is_file():
-        raise RunError(f"{name} is not there: evaluate again")
-    try:
-        frame = pl.read_parquet(run.path / name)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise RunError(f"{name} cannot be read ({type(error).__name__}): evaluate again") from error
-    lacking = [column for column in _COLUMNS if column not in frame.columns]
-    if lacking:
-        raise RunError(f"{name} has no column {lacking[0]}: evaluate again")
-    return frame.select(_COLUMNS)
+def _agree(value: float, known: float, split: str) -> None:
+    if abs(value - known) > _SAME:
+        raise RunError(f"the predictions do not give the scores of metrics-{split}.json: evaluate again")

@@ -131,7 +131,7 @@ def baseline_status(corpus: Corpus) -> str:
     if corpus.selected is None:
         return ""
     if corpus.baseline is None:
-        return "No suite among these runs names a baseline experiment that was trained."
+        return "No suite of the selected model names a baseline experiment that was trained."
     if corpus.baseline is corpus.selected:
         return f"The selected model is the suite's baseline itself: {corpus.names[corpus.selected.folder]}."
     if not {EVALUATION_SPLIT, SELECTION_SPLIT} & corpus.selected.metrics.keys() & corpus.baseline.metrics.keys():

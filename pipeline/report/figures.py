@@ -171,7 +171,8 @@ def reliability(key: str, metrics: Metrics, name: str) -> Drawing | None:
         shares.set_ylabel("share")
         shares.patch.set_visible(False)
 
-    return draw(key, f"Reliability of {name} on {metrics.split}, 15 bins of confidence", (300, 230), plot)
+    title = f"Reliability of {name} on {metrics.split}, {len(metrics.reliability)} bins of confidence"
+    return draw(key, title, (300, 230), plot)
 
 
 # kind of figure -> what draws it, for each split that the selected run was scored on

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.report.model import Contrast, FeatureUse, Run
+from pipeline.records import Contrast
+from pipeline.report.model import FeatureUse, Run
 
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Comparison, Difference, Interval
@@ -41,10 +42,9 @@ class Answer:
         """
         if self.comparison is None or self.adjusted is None:
             return f"not answered: {self.trouble}"
-        difference, alone = self.comparison.weighted_f1, not spans_zero(self.comparison.weighted_f1.interval)
-        if self.adjusted < LEVEL:
-            higher = f"{'A' if difference.value > 0 else 'B'} is higher"
-            return higher if alone else f"{higher} on average"
+        alone = not spans_zero(self.comparison.weighted_f1.interval)
+        if self.higher:
+            return f"{self.higher} is higher" if alone else f"{self.higher} is higher on average"
         if alone and self.family > 1:
             return f"no difference shown, with {self.family} questions asked"
         return "no difference shown"
@@ -52,7 +52,9 @@ class Answer:
     @property
     def higher(self) -> str:
         """The arm that is shown to be higher, `A` or `B`; empty where none is."""
-        return self.verdict[0] if " is higher" in self.verdict else ""
+        if self.comparison is None or self.adjusted is None or self.adjusted >= LEVEL:
+            return ""
+        return "A" if self.comparison.weighted_f1.value > 0 else "B"
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import polars as pl
 from features.digests import sha256_file
 from features.errors import ErcError, RunError
 from features.manifest import Manifest, Utterance, read_manifest
+from pipeline.predictions import mean_probabilities, read_prediction_frame
+from pipeline.records import clean
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import EVALUATION_SPLIT, ManifestFacts, Metrics, Run
-from pipeline.report.read import clean
 
 SHOWN = 100
 _TURNS_BEFORE = 2
@@ -84,7 +85,7 @@ def hardest_of(corpus: Corpus, shown: int = SHOWN) -> Hardest | None:
     try:
         found = _ranked(run, metrics, shown)
     except RunError as error:
-        return Hardest(metrics.split, problem=str(error))
+        return Hardest(metrics.split, problem=clean(str(error)))
     try:
         return _with_texts(found, _manifest(run.manifest))
     except ErcError as error:
@@ -99,8 +100,7 @@ def _ranked(run: Run, metrics: Metrics, shown: int) -> Hardest:
             raise RunError(f"seed {seed} predicts other utterances than seed {metrics.seeds[0]}: evaluate again")
     labels = metrics.labels
     places = {label: place for place, label in enumerate(labels)}
-    columns = [f"p_{label}" for label in labels]
-    means = np.mean([frame.select(columns).to_numpy().astype(np.float64) for frame in frames], axis=0)
+    means = mean_probabilities(frames, labels)
     gold = np.array([places[label] for label in first["gold"]], dtype=np.int64)
     of_gold = means[np.arange(len(gold)), gold]
     ids = first["utterance_id"].to_list()
@@ -123,21 +123,15 @@ def _ranked(run: Run, metrics: Metrics, shown: int) -> Hardest:
 
 def _predictions(run: Run, seed: int, metrics: Metrics) -> pl.DataFrame:
     """One seed's labelled rows. Raises RunError where they are not there, or are not of these labels."""
-    name = f"seed-{seed}/predictions-{metrics.split}.parquet"
-    again = f"run `erc evaluate RUN --split {metrics.split}`"
-    try:
-        frame = pl.read_parquet((run.path or Path(run.folder)) / name, glob=False).filter(pl.col("gold").is_not_null())
-        labels = pl.col("gold", "predicted").is_in(metrics.labels)
-        columns = [pl.col(f"p_{label}").cast(pl.Float64) for label in metrics.labels]
-        sound = frame.select(labels, *(column.is_finite() & column.is_between(0, 1.001) for column in columns))
-        sound = sound.select(pl.all().fill_null(False))
-        frame["utterance_id"].cast(pl.String)
-    except FileNotFoundError:
-        raise RunError(f"{run.folder} has no {name}: {again}") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise RunError(f"{run.folder}: {name} cannot be read ({' '.join(str(error).split())}): {again}") from error
-    if not frame.height or not all(sound[column].all() for column in sound.columns):
-        raise RunError(f"{run.folder}: {name} does not hold a probability of each label: {again}")
+    path, split = run.path or Path(run.folder), metrics.split
+    frame = read_prediction_frame(path, seed, split, metrics.labels).filter(pl.col("gold").is_not_null())
+    columns = pl.col([f"p_{label}" for label in metrics.labels])
+    sound = frame.select((columns.is_finite() & columns.is_between(0, 1.001)).fill_null(False).all())
+    if not frame.height or not all(sound.row(0)):
+        raise RunError(
+            f"{path}/seed-{seed}/predictions-{split}.parquet: does not hold a probability of each label: run"
+            f" `erc evaluate {path} --split {split}`"
+        )
     return frame
 
 

@@ -12,20 +12,20 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.records import Contrast, SuiteRecord
 from pipeline.report.findings import Findings
 from pipeline.report.model import (
     EVALUATION_SPLIT,
     BaselineScores,
-    Contrast,
     Metrics,
     Run,
     RunSet,
     Score,
     Spread,
-    Suite,
     TestRead,
     ordered_splits,
 )
+from pipeline.runs import dev_rank
 
 MODALITY_ORDER = {"text": 0, "audio": 1, "visual": 2}
 
@@ -78,7 +78,7 @@ class Corpus:
 
     runs: tuple[Run, ...]
     test_reads: tuple[TestRead, ...] = ()
-    suites: tuple[Suite, ...] = ()
+    suites: tuple[SuiteRecord, ...] = ()
     findings: Findings = field(default_factory=Findings)
 
     @property
@@ -135,11 +135,13 @@ class Corpus:
 
     @cached_property
     def baseline(self) -> Run | None:
-        """The run that the suite names as its baseline: of the selected run's suite, if that names one."""
+        """The run that the selected run's suite names as its baseline; of several suites, the first's that has one."""
         by_folder = {run.folder: run for run in self.runs}
-        named = [suite for suite in self.suites if suite.baseline and suite.runs.get(suite.baseline) in by_folder]
-        named.sort(key=lambda suite: self.runs[0].folder not in suite.runs.values())
-        return by_folder[named[0].runs[named[0].baseline or ""]] if named else None
+        for suite in self.suites:
+            folder = suite.runs.get(suite.baseline or "")
+            if folder in by_folder and self.runs[0].folder in suite.runs.values():
+                return by_folder[folder]
+        return None
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -216,12 +218,8 @@ class Corpus:
         """Whether any run has a published score to stand beside its own."""
         return any(run.reported is not None for run in self.runs)
 
-    def differences(self) -> list[tuple[Contrast, Run | None, Run | None]]:
-        """The suites' contrasts that name a run of this corpus, with both runs (None: not among the runs)."""
-        return [found for suite in self.suites for found in self.contrasts_of(suite)]
-
-    def contrasts_of(self, suite: Suite) -> list[tuple[Contrast, Run | None, Run | None]]:
-        """Those of one suite."""
+    def contrasts_of(self, suite: SuiteRecord) -> list[tuple[Contrast, Run | None, Run | None]]:
+        """A suite's contrasts that name a run of this corpus, with both runs (None: not among the runs)."""
         by_folder = {run.folder: run for run in self.runs}
         found = []
         for contrast in suite.contrasts:
@@ -242,7 +240,7 @@ class Corpus:
 
 
 def corpora_of(found: RunSet) -> list[Corpus]:
-    """Group runs by corpus, labels and neutral label; corpora by name, runs by dev. Ties go by name."""
+    """Group runs by corpus, labels and neutral label; corpora by name, runs by dev. Ties go by folder name."""
     groups: dict[tuple[str, tuple[str, ...], str], list[Run]] = {}
     for run in found.runs:
         key = (run.manifest.dataset, run.manifest.labels, run.manifest.neutral or "")
@@ -294,8 +292,8 @@ def leaderboard_csv(corpora: Sequence[Corpus]) -> str:
     return pl.DataFrame([{name: row.get(name) for name in names} for row in rows], infer_schema_length=None).write_csv()
 
 
-def _rank(run: Run) -> tuple[bool, float, str, str]:
-    return (run.dev is None, -(run.dev.weighted_f1.mean if run.dev else 0.0), run.experiment, run.folder)
+def _rank(run: Run) -> tuple[bool, float, str]:
+    return dev_rank(run.dev.weighted_f1.mean if run.dev else None, run.folder)
 
 
 def _seeds_text(run: Run) -> str:

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.records import SuiteRecord
+
 SELECTION_SPLIT = "dev"
 EVALUATION_SPLIT = "test"
 
@@ -338,29 +340,6 @@ class TestRead:
     seeds: tuple[int, ...]
 
 
-class Contrast(_Part):
-    """A question that a suite asks of two of its experiments, which differ in one factor."""
-
-    question: str
-    a: Annotated[str, Field(alias="A")]
-    b: Annotated[str, Field(alias="B")]
-
-
-class Suite(_Part):
-    """suite-NAME.json, beside the runs: which run folder answers for which experiment, and the suite's questions.
-
-    duplicates: experiment -> the equal one that was trained in its place
-    baseline:   the experiment that others are measured against
-    """
-
-    suite: str
-    title: str = ""
-    runs: dict[str, str] = {}
-    duplicates: dict[str, str] = {}
-    contrasts: tuple[Contrast, ...] = ()
-    baseline: str | None = None
-
-
 @dataclass(frozen=True)
 class RunSet:
     """Everything that was found in a folder of runs."""
@@ -368,7 +347,7 @@ class RunSet:
     runs: tuple[Run, ...]
     unreadable: tuple[Unreadable, ...] = ()
     test_reads: tuple[TestRead, ...] = ()
-    suites: tuple[Suite, ...] = ()
+    suites: tuple[SuiteRecord, ...] = ()
     notes: tuple[str, ...] = ()
 
 

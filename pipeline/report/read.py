@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from features.errors import RunError
+from pipeline.records import SuiteRecord, checked, clean, one_line, read_suite_record
 from pipeline.report.model import (
     EVALUATION_SPLIT,
     Curve,
@@ -21,16 +21,12 @@ from pipeline.report.model import (
     Run,
     RunSet,
     SeedResult,
-    Suite,
     TestRead,
     Unreadable,
 )
 
-Model = TypeVar("Model", bound=BaseModel)
-
 _SEED = re.compile(r"seed-(\d+)")
 _METRICS = re.compile(r"metrics-(.+)\.json")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def read_runs(folder: Path) -> RunSet:
@@ -74,7 +70,7 @@ def read_run(path: Path, notes: list[str]) -> Run:
     config = clean(_load_yaml(path / "config.yaml"))
     if not isinstance(config, dict):
         raise RunError("config.yaml is not a mapping")
-    record = _checked(FeaturesFile, path / "features.json")
+    record = checked(FeaturesFile, path / "features.json")
     name = clean(path.resolve().name)
     experiment = config.get("name")
     experiment = experiment if isinstance(experiment, str) and experiment.strip() else name
@@ -82,7 +78,7 @@ def read_run(path: Path, notes: list[str]) -> Run:
     for file in sorted(path.glob("metrics-*.json")):
         matched = _METRICS.fullmatch(file.name)
         split = clean(matched.group(1)) if matched else ""
-        scores = _checked(Metrics, file)
+        scores = checked(Metrics, file)
         if scores.split != split:
             raise RunError(f"{file.name} holds the scores of split {scores.split!r}")
         if scores.labels != record.manifest.labels:
@@ -101,44 +97,13 @@ def read_run(path: Path, notes: list[str]) -> Run:
     return Run(name, experiment, config, record, metrics, tuple(results), tuple(unfinished), tuple(curves), path)
 
 
-def clean(value: Any) -> Any:
-    """The value with the control characters and lone surrogates of its texts as U+FFFD: no valid page holds them."""
-    if isinstance(value, str):
-        return _CONTROL.sub("\ufffd", value)
-    if isinstance(value, dict):
-        return {clean(key): clean(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [clean(item) for item in value]
-    return value
-
-
-def _load_json(file: Path) -> Any:
-    try:
-        return clean(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise RunError(f"{file.name} is not there") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{file.name} cannot be read: {_one_line(error)}") from error
-
-
 def _load_yaml(file: Path) -> Any:
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{file.name} is not there") from None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise RunError(f"{file.name} cannot be read: {_one_line(error)}") from error
-
-
-def _checked(model: type[Model], file: Path) -> Model:
-    try:
-        return model.model_validate(_load_json(file))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        message = first["msg"].removeprefix("Value error, ")
-        raise RunError(clean(f"{file.name}: {f'{where}: ' if where else ''}{message}{more}")) from error
+        raise RunError(f"{file.name} cannot be read: {one_line(error)}") from error
 
 
 def _seed_folders(path: Path) -> Iterator[tuple[int, Path]]:
@@ -151,7 +116,7 @@ def _read_result(folder: Path, run: str, notes: list[str]) -> SeedResult | None:
     if not file.is_file():
         return None
     try:
-        return _checked(SeedResult, file)
+        return checked(SeedResult, file)
     except RunError as error:
         notes.append(f"{run}, {folder.name}: {error}; this seed counts as unfinished.")
         return None
@@ -162,12 +127,12 @@ def _read_curve(folder: Path, seed: int, run: str, notes: list[str]) -> Curve | 
     if not file.is_file():
         return None
     try:
-        frame = pl.read_parquet(file)
+        frame = pl.read_parquet(file, glob=False)
         names = ["dev_weighted_f1", *(name for name in ("train_loss", "dev_loss") if name in frame.columns)]
         frame = frame.select(pl.col("epoch").cast(pl.Int64), pl.col(names).cast(pl.Float64)).sort("epoch")
     except (pl.exceptions.PolarsError, OSError) as error:
         notes.append(
-            f"{run}, {folder.name}: history.parquet cannot be read ({_one_line(error)}); its curve is left out."
+            f"{run}, {folder.name}: history.parquet cannot be read ({one_line(error)}); its curve is left out."
         )
         return None
     frame = frame.drop_nulls().filter(pl.all_horizontal(pl.col(names).is_finite()))
@@ -199,15 +164,11 @@ def _read_test_reads(file: Path, notes: list[str]) -> list[TestRead]:
     return reads
 
 
-def _read_suites(root: Path, notes: list[str]) -> list[Suite]:
+def _read_suites(root: Path, notes: list[str]) -> list[SuiteRecord]:
     suites = []
     for file in sorted(root.glob("suite-*.json")):
         try:
-            suites.append(_checked(Suite, file))
+            suites.append(read_suite_record(file))
         except RunError as error:
             notes.append(f"{error}; the suite's questions are left out.")
     return suites
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

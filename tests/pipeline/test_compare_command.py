@@ -195,7 +195,7 @@ def test_predictions_without_dialogues_name_the_command_that_makes_them(
     file = b / "seed-1" / "predictions-dev.parquet"
     pl.read_parquet(file).drop("dialogue_id").write_parquet(file)
     line = refused(capsys, a, b)
-    assert f"{file}: has no column dialogue_id: make it again with `erc evaluate {b} --split dev`" in line
+    assert f"{file}: has no column dialogue_id: run `erc evaluate {b} --split dev`" in line
 
 
 # The contrasts of a suite
@@ -264,4 +264,4 @@ def test_suites_that_say_nothing_are_refused(suite: Path, capsys: pytest.Capture
     with pytest.raises(RunError, match="none of the 1 declared contrasts can be compared; of the first"):
         compare_declared(suite, "dev")
     (suite / "suite-fake.json").write_text('{"suite": "fake"}')
-    assert "suite-fake.json: cannot be read (KeyError('runs')): run `erc ablate`" in refused(capsys, suite)
+    assert "suite-fake.json: runs: Field required: run the suite's `erc ablate` again" in refused(capsys, suite)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
 from features.errors import RunError
-from pipeline.predictions import split_metrics
+from pipeline.predictions import read_prediction_frame, split_metrics
 
 MANIFEST: dict[str, Any] = {"labels": ["joy", "anger"], "neutral": None, "train_label_counts": {"joy": 3, "anger": 1}}
 
@@ -51,3 +52,61 @@ def test_seeds_of_other_utterances_are_refused() -> None:
     frames = {0: frame([0.9] * 4, ["joy"] * 4), 1: frame([0.9] * 4, ["joy"] * 4, "abce")}
     with pytest.raises(RunError, match="seed 1's predictions on dev are of other utterances or labels"):
         split_metrics("x", "dev", frames, MANIFEST, {})
+
+
+# The file of a seed
+
+
+LABELS = ["joy", "anger"]
+
+
+def written(run: Path, table: pl.DataFrame) -> Path:
+    file = run / "seed-3" / "predictions-dev.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    table.write_parquet(file)
+    return file
+
+
+@pytest.mark.parametrize("name", ["run", "runs[1]", "what*?", "a=1"])
+def test_a_file_is_read_whatever_its_folder_is_called(tmp_path: Path, name: str) -> None:
+    table = frame([0.9, 0.2, float("nan"), 0.4], ["joy", None, "anger", "joy"])
+    written(tmp_path / name, table)
+    assert read_prediction_frame(tmp_path / name, 3, "dev", LABELS, dialogues=True).equals(table)
+    without = table.drop("dialogue_id", "missing")
+    written(tmp_path / name, without)
+    assert read_prediction_frame(tmp_path / name, 3, "dev", LABELS).equals(without)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda table: table.with_columns(gold=pl.lit(1)), "its column gold holds Int32"),
+        (lambda table: table.with_columns(predicted=pl.lit(1)), "its column predicted holds Int32"),
+        (lambda table: table.with_columns(utterance_id=pl.lit(7)), "its column utterance_id holds Int32"),
+        (lambda table: table.with_columns(dialogue_id=pl.lit(7)), "its column dialogue_id holds Int32"),
+        (lambda table: table.with_columns(p_anger=pl.lit("much")), "its column p_anger holds String"),
+        (lambda table: table.with_columns(predicted=pl.lit(None, pl.String)), "its column predicted has gaps"),
+        (lambda table: table.with_columns(gold=pl.lit("bliss")), "gold 'bliss' is not one of the labels joy, anger"),
+        (lambda table: table.with_columns(missing=pl.lit(0)), "its column missing holds Int32"),
+        (lambda table: table.drop("p_joy"), "has no column p_joy"),
+        (lambda table: table.drop("dialogue_id"), "has no column dialogue_id"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_mend_in_one_line(tmp_path: Path, change: Any, problem: str) -> None:
+    file = written(tmp_path, change(frame([0.9, 0.2], ["joy", None], "ab")))
+    with pytest.raises(RunError) as caught:
+        read_prediction_frame(tmp_path, 3, "dev", LABELS, dialogues=True)
+    assert str(caught.value) == f"{file}: {problem}: run `erc evaluate {tmp_path} --split dev`"
+
+
+def test_a_file_that_is_gone_or_is_no_table_is_named(tmp_path: Path) -> None:
+    file = written(tmp_path, frame([0.9], ["joy"], "a"))
+    file.write_bytes(b"PAR1")
+    with pytest.raises(RunError) as caught:
+        read_prediction_frame(tmp_path, 3, "dev", LABELS)
+    assert str(caught.value).startswith(f"{file}: cannot be read (")
+    assert "\n" not in str(caught.value)
+    file.unlink()
+    with pytest.raises(RunError) as caught:
+        read_prediction_frame(tmp_path, 3, "dev", LABELS)
+    assert str(caught.value) == f"{file}: is not there: run `erc evaluate {tmp_path} --split dev`"

@@ -17,12 +17,13 @@ from test_report_page import read_page
 
 from pipeline.comparison.compare import Comparison, Difference, Interval, compare, margin_interval, score_interval
 from pipeline.comparison.holm import holm
+from pipeline.records import Contrast
 from pipeline.report import facts, tables, words
 from pipeline.report.evidence import with_findings
 from pipeline.report.findings import Answer
+from pipeline.report.hardest import hardest_of
 from pipeline.report.leaderboard import Corpus, corpora_of
 from pipeline.report.markdown import text_of
-from pipeline.report.model import Contrast
 from pipeline.report.provenance import notes_on
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
@@ -194,8 +195,8 @@ def test_without_test_scores_of_the_baseline_the_table_is_on_dev(tmp_path: Path)
 @pytest.mark.parametrize(
     ("baseline", "said"),
     [
-        (None, "No suite among these runs names a baseline experiment that was trained."),
-        ("gone", "No suite among these runs names a baseline experiment that was trained."),
+        (None, "No suite of the selected model names a baseline experiment that was trained."),
+        ("gone", "No suite of the selected model names a baseline experiment that was trained."),
         ("best", "The selected model is the suite's baseline itself: best."),
         ("unscored", "The suite's baseline, unscored, has no scores on dev or test."),
     ],
@@ -222,6 +223,27 @@ def test_the_baseline_is_of_the_selected_runs_suite(tmp_path: Path) -> None:
     corpus = judged(tmp_path)
     assert corpus.baseline is not None
     assert corpus.baseline.experiment == "base"
+
+
+def test_the_baseline_of_another_suite_is_not_borrowed(tmp_path: Path) -> None:
+    for name, skill in (("best", 0.7), ("base", 0.4), ("stranger", 0.3)):
+        add_predictions(make_run(tmp_path / "runs", name, folder=name), skill=skill)
+    other = {"suite": "a", "runs": {"stranger": "stranger"}, "contrasts": [], "baseline": "stranger"}
+    mine = {"suite": "b", "runs": {"best": "best", "base": "base"}, "contrasts": [], "baseline": "gone"}
+    write_json(tmp_path / "runs" / "suite-a.json", other)
+    for baseline in ("gone", None):
+        write_json(tmp_path / "runs" / "suite-b.json", mine | {"baseline": baseline})
+        corpus = judged(tmp_path / "runs")
+        assert corpus.baseline is None
+        assert corpus.findings.over_baseline == {}
+    write_report(tmp_path / "runs", tmp_path / "out")
+    page = read_page(tmp_path / "out").text
+    assert "No suite of the selected model names a baseline experiment that was trained." in page
+    assert "the baseline stranger" not in page
+    write_json(tmp_path / "runs" / "suite-b.json", mine | {"baseline": "base"})
+    baseline = judged(tmp_path / "runs").baseline
+    assert baseline is not None
+    assert baseline.experiment == "base"
 
 
 def test_slices_stand_beside_the_baselines_and_dev_is_there_too(runs: Path, out: Path) -> None:
@@ -261,8 +283,9 @@ def test_inputs_of_a_baseline_that_reads_other_modalities_are_not_compared(tmp_p
 
 
 def test_older_runs_read_and_the_page_says_what_is_lacking(tmp_path: Path) -> None:
-    for name, skill in (("best", 0.7), ("base", 0.4)):
-        add_predictions(make_run(tmp_path / "runs", name), skill=skill, dialogue_ids=False)
+    best, base = (make_run(tmp_path / "runs", name) for name in ("best", "base"))
+    for run, skill in ((best, 0.7), (base, 0.4)):
+        add_predictions(run, skill=skill, dialogue_ids=False)
     for file in (tmp_path / "runs").glob("*/metrics-dev.json"):
         values: dict[str, Any] = json.loads(file.read_text())
         for key in ("slices", "reliability", "negative_log_likelihood", "calibration_error"):
@@ -271,8 +294,9 @@ def test_older_runs_read_and_the_page_says_what_is_lacking(tmp_path: Path) -> No
     add_suite(tmp_path / "runs", [("Does it help?", "best", "base")])
     write_report(tmp_path / "runs", tmp_path / "out")
     page, text = read_page(tmp_path / "out"), (tmp_path / "out" / "report.md").read_text()
-    said = "seed-0/predictions-dev.parquet has no column dialogue_id: evaluate again"
-    for shown in (page.text, text.replace("\\_", "_")):
+    file = best / "seed-0" / "predictions-dev.parquet"
+    said = f"{file}: has no column dialogue_id: run `erc evaluate {best} --split dev`"
+    for shown in (page.text, text.replace("\\", "")):
         assert f"No interval of best on dev: {said}." in shown
         assert f"not answered: {said}" in shown
         assert "The metrics files hold no slices: " in shown
@@ -304,7 +328,55 @@ def test_a_damaged_file_of_predictions_is_named(tmp_path: Path) -> None:
     add_predictions(run)
     (run / "seed-1" / "predictions-dev.parquet").write_bytes(b"PAR1")
     (note,) = judged(tmp_path).findings.notes
-    assert note.startswith("No interval of run on dev: seed-1/predictions-dev.parquet cannot be read (")
+    file = run / "seed-1" / "predictions-dev.parquet"
+    assert note.startswith(f"No interval of run on dev: {file}: cannot be read (")
+    assert note.endswith(f": run `erc evaluate {run} --split dev`.")
+
+
+def test_a_file_whose_labels_are_numbers_costs_its_own_figures_alone(tmp_path: Path) -> None:
+    best, base, twin = (make_run(tmp_path / "runs", name) for name in ("best", "base", "twin"))
+    for run, skill in ((best, 0.7), (base, 0.4), (twin, 0.4)):
+        add_predictions(run, skill=skill)
+    file = best / "seed-1" / "predictions-dev.parquet"
+    frame = pl.read_parquet(file)
+    frame.with_columns(gold=pl.col("gold").rank("dense").cast(pl.Int64)).write_parquet(file)
+    add_suite(tmp_path / "runs", [("Does it help?", "best", "base"), ("Is the twin another?", "twin", "base")])
+    write_report(tmp_path / "runs", tmp_path / "out")
+    problem = f"{file}: its column gold holds Int64: run `erc evaluate {best} --split dev`"
+    page = read_page(tmp_path / "out")
+    assert f"No interval of best on dev: {problem}." in page.text
+    assert f"Not shown: {problem}" in page.text
+    rows = {row[0]: row for row in page.rows if len(row) == 10}
+    assert rows["Does it help?"][1] == f"not answered: {problem}"
+    assert rows["Is the twin another?"][1] == "no difference shown"
+    assert "95% interval over dialogues" not in page.text
+
+
+def test_a_folder_with_brackets_in_its_name_loses_nothing(tmp_path: Path) -> None:
+    support = dict.fromkeys(("train", "dev", "test"), (10,) * 7)
+    for name, skill in (("best", 0.7), ("base", 0.4)):
+        add_predictions(make_run(tmp_path / "runs[1]", name, support=support), skill=skill)
+    add_suite(tmp_path / "runs[1]", [("Does it help?", "best", "base")], baseline="base")
+    corpus = judged(tmp_path / "runs[1]")
+    assert [len(run.curves) for run in corpus.runs] == [3, 3]
+    assert corpus.findings.intervals.keys() == corpus.findings.over_baseline.keys() == {"dev"}
+    assert corpus.findings.answers[0].comparison is not None
+    assert not [note for note in notes_on(corpus) if "cannot be read" in note or "is not there" in note]
+    hardest = hardest_of(corpus)
+    assert hardest is not None
+    assert (hardest.labelled, hardest.problem) == (70, None)
+
+
+def test_a_control_character_in_a_folders_name_is_not_written(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_run(tmp_path / "runs\x01", name)
+    add_suite(tmp_path / "runs\x01", [("?", "a", "b")])
+    corpus = judged(tmp_path / "runs\x01")
+    hardest = hardest_of(corpus)
+    assert hardest is not None
+    for said in (corpus.findings.notes[0], corpus.findings.answers[0].verdict, hardest.problem or ""):
+        assert "runs\ufffd/" in said
+        assert "\x01" not in said
 
 
 def test_few_dialogues_are_a_caveat(tmp_path: Path) -> None:

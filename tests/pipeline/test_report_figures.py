@@ -181,6 +181,25 @@ def test_the_reliability_diagram_is_of_the_bins(tmp_path: Path) -> None:
     assert f"negative log-likelihood {likelihood['mean']:.2f} ± {likelihood['std']:.2f} nats" in " ".join(page.split())
 
 
+def test_the_number_of_bins_is_that_of_the_file(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "runs", "text")
+    values = json.loads((folder / "metrics-dev.json").read_text())
+    values["reliability"] = values["reliability"][:7]
+    write_json(folder / "metrics-dev.json", values)
+    assert "7 bins of confidence" in drawings_of(corpora(tmp_path / "runs"))["1-reliability-dev"].svg
+    write_report(tmp_path / "runs", tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "ECE: expected calibration error, percent, 7 bins. Of both" in page
+    assert "points over 7 bins" in page
+    assert set(re.findall(r"(\d+) bins", page)) == {"7"}
+    del values["reliability"]
+    write_json(folder / "metrics-dev.json", values)
+    write_report(tmp_path / "runs", tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "ECE: expected calibration error, percent. Of both" in page
+    assert " bins" not in page
+
+
 def test_without_bins_there_is_no_reliability_diagram(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "runs", "text")
     assert "1-reliability-dev" in drawings_of(corpora(tmp_path / "runs"))

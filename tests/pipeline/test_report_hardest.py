@@ -117,10 +117,13 @@ def test_predictions_that_cannot_be_ranked_say_why(run: Path, tmp_path: Path) ->
         "is other": (frame.reverse(), "seed 1 predicts other utterances than seed 0: evaluate again"),
         "no number": (
             frame.with_columns(p_joy=pl.lit(float("nan"))),
-            "does not hold a probability of each label: run `erc evaluate RUN --split dev`",
+            f"{file}: does not hold a probability of each label: run `erc evaluate {run} --split dev`",
         ),
-        "no column": (frame.drop("p_joy"), "predictions-dev.parquet cannot be read"),
-        "another label": (frame.with_columns(predicted=pl.lit("bliss")), "does not hold a probability of each label"),
+        "no column": (frame.drop("p_joy"), f"{file}: has no column p_joy: run `erc evaluate {run} --split dev`"),
+        "another label": (
+            frame.with_columns(predicted=pl.lit("bliss")),
+            f"{file}: predicted 'bliss' is not one of the labels ",
+        ),
     }
     for damaged, problem in damages.values():
         damaged.write_parquet(file)
@@ -128,7 +131,7 @@ def test_predictions_that_cannot_be_ranked_say_why(run: Path, tmp_path: Path) ->
         assert problem in (hardest.problem or "")
         assert hardest.utterances == ()
     file.unlink()
-    assert f"{run.name} has no seed-1/predictions-dev.parquet" in (found(run.parent).problem or "")
+    assert f"{file}: is not there: run `erc evaluate {run} --split dev`" in (found(run.parent).problem or "")
     write_report(run.parent, tmp_path / "out")
     for name in ("report.html", "report.md"):
         assert "Not shown: " in (tmp_path / "out" / name).read_text()

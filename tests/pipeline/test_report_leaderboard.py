@@ -20,12 +20,15 @@ from run_factory import (
     add_suite,
     add_test_read,
     make_run,
+    write_json,
 )
 
 from pipeline.report.leaderboard import Corpus, corpora_of, leaderboard_csv, loss_name, part_name
 from pipeline.report.model import Metrics
 from pipeline.report.provenance import coverage_rows, modality_coverage, notes_on, settings_of
 from pipeline.report.read import read_runs
+from pipeline.runs import find_runs
+from pipeline.selection import select_runs
 
 
 def only_corpus(runs: Path) -> Corpus:
@@ -78,6 +81,20 @@ def test_equal_dev_scores_go_by_name(tmp_path: Path) -> None:
         metrics["weighted_f1"]["mean"] = 0.5
         (tmp_path / name / "metrics-dev.json").write_text(json.dumps(metrics))
     assert [run.experiment for run in only_corpus(tmp_path).runs] == ["a", "b"]
+
+
+def test_of_equal_runs_the_one_that_test_is_read_of_leads_the_report(tmp_path: Path) -> None:
+    for name, folder in (("z", "1"), ("a", "2"), ("m", "3")):
+        run = make_run(tmp_path, name, folder=folder)
+        metrics = json.loads((run / "metrics-dev.json").read_text())
+        metrics["weighted_f1"]["mean"] = 0.4 if name == "m" else 0.5
+        write_json(run / "metrics-dev.json", metrics)
+    runs = find_runs([tmp_path])
+    for ordered in (runs, runs[::-1]):
+        (chosen,) = select_runs(ordered, ["best-dev"]).runs
+        selected = only_corpus(tmp_path).selected
+        assert selected is not None
+        assert chosen.path.name == selected.folder == "1"
 
 
 def test_best_marks_are_the_highest_dev_means_of_each_column(tmp_path: Path) -> None:
@@ -244,9 +261,10 @@ def test_contrasts_find_their_runs_and_duplicates_answer_for_their_twin(tmp_path
         [("b or a?", "b", "a"), ("twin?", "twin", "b"), ("gone?", "gone", "a"), ("no", "x", "y")],
         {"twin": "a"},
     )
+    corpus = only_corpus(tmp_path)
     found = [
         (contrast.question, a and a.experiment, b and b.experiment)
-        for contrast, a, b in only_corpus(tmp_path).differences()
+        for contrast, a, b in corpus.contrasts_of(corpus.suites[0])
     ]
     assert found == [("b or a?", "b", "a"), ("twin?", "a", "b"), ("gone?", None, "a")]
 

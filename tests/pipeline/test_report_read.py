@@ -170,7 +170,7 @@ def test_suite_records_are_read_and_a_damaged_one_is_noted(tmp_path: Path) -> No
     make_run(tmp_path, "a")
     make_run(tmp_path, "b")
     add_suite(tmp_path, [("Is a better?", "a", "b")], {"c": "a"})
-    write_json(tmp_path / "suite-odd.json", {"suite": "odd", "contrasts": [{"question": "?"}]})
+    write_json(tmp_path / "suite-odd.json", {"suite": "odd", "runs": {}, "contrasts": [{"question": "?"}]})
     found = read_runs(tmp_path)
     (suite,) = found.suites
     assert (suite.contrasts[0].a, suite.contrasts[0].b) == ("a", "b")

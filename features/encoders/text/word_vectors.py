@@ -77,7 +77,7 @@ def read_vocabulary(source: VectorSource) -> Vocabulary:
 
     path = _only(source.path, _INDEX)
     try:
-        return _vocabulary(pl.read_parquet(path).to_series(0).to_list())
+        return _vocabulary(pl.read_parquet(path, glob=False).to_series(0).to_list())
     except (OSError, pl.exceptions.PolarsError) as error:
         raise WeightsError(f"word vectors {path}: cannot be read ({first_line(error)}): {_MEND}") from error
 
