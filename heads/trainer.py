@@ -227,10 +227,10 @@ def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor | Non
 
     precision: of the head's matrix products, fp32 or bf16; the loss itself is always float32
     """
+    batch, targets = examples.table.select(places), examples.targets.select(places)
     with products_in(precision, examples.table.device):
-        output = model.head(examples.table.select(places))
+        output = model.head(batch)
     output = Output(output.logits.float(), output.hidden.float())
-    targets = examples.targets.select(places)
     if learnt is not None:
         output, targets = output.select(learnt), targets.select(learnt)
     value: Tensor = model.objective(output, targets)

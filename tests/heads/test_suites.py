@@ -405,10 +405,16 @@ def test_parameters_of_rows_that_can_be_counted_by_hand() -> None:
     ids=lambda item: f"{item.suite}-{item.name}",
 )
 def test_an_experiment_trains_on_features_of_plausible_shapes(experiment: Experiment) -> None:
-    trained = train_head(replace(experiment, stop=Stop(epochs=1, patience=1)), head_data(experiment), seed=0)
-    (epoch,) = trained.history
-    assert math.isfinite(epoch.train_loss)
-    assert math.isfinite(epoch.dev_loss)
+    optim = experiment.optim
+    for precision in ("fp32", "bf16") if optim.precision == "auto" else (optim.precision,):
+        chosen = replace(
+            experiment, stop=Stop(epochs=1, patience=1), optim=optim.model_copy(update={"precision": precision})
+        )
+        trained = train_head(chosen, head_data(experiment), seed=0)
+        (epoch,) = trained.history
+        assert math.isfinite(epoch.train_loss)
+        assert math.isfinite(epoch.dev_loss)
+        assert trained.precision == precision
 
 
 def test_the_others_are_too_large_to_be_trained_here() -> None:
@@ -452,5 +458,6 @@ def _rows(generator: np.random.Generator, modality: str, shape: FeatureShape, pr
         return FeatureRows(modality, f"{modality}/x", none, values, present, shape)
     lengths = np.where(present, generator.integers(3, 60, size=len(present)), 0)
     offsets = np.concatenate([[0], lengths.cumsum()])
-    values = generator.normal(size=(offsets[-1], *shape.shape)).astype(np.float32)
+    stored = np.float32 if shape.shape else np.float16  # a waveform is kept as it is stored
+    values = generator.normal(size=(offsets[-1], *shape.shape)).astype(stored)
     return FeatureRows(modality, f"{modality}/x", none, values, present, shape, offsets)
