@@ -92,6 +92,7 @@ def train_head(
     Raises ManifestError where a split has no row to learn from, and TrainingError where the loss is no longer finite.
     """
     started = time.perf_counter()
+    precision = resolve_precision(experiment.optim.precision, device)
     utterances = data.utterances
     speakers = utterances.frequent_speakers(experiment.speakers.min_rows) if experiment.speakers else ()
     examples = Examples.of(data, speakers, device)
@@ -104,7 +105,7 @@ def train_head(
         scored = _Scored(experiment, model)
         history: list[Epoch] = []
         best_epoch, best_state = 0, model.state_dict()
-        for epoch in _epochs(experiment, model, scored, examples, generator):
+        for epoch in _epochs(experiment, model, scored, examples, generator, precision):
             if stopped():
                 raise KeyboardInterrupt
             history.append(epoch)
@@ -115,7 +116,6 @@ def train_head(
         model.load_state_dict(best_state)
     model.to("cpu").eval()
     predictor = Predictor(experiment, model.head, model.objective.decision)
-    precision = resolve_precision(experiment.optim.precision, device)
     return Trained(predictor, best_epoch, tuple(history), time.perf_counter() - started, speakers, precision)
 
 
@@ -178,11 +178,15 @@ class _Scored:
 
 
 def _epochs(
-    experiment: Experiment, model: Model, scored: _Scored, examples: Examples, generator: torch.Generator
+    experiment: Experiment,
+    model: Model,
+    scored: _Scored,
+    examples: Examples,
+    generator: torch.Generator,
+    precision: str,
 ) -> Iterator[Epoch]:
-    """Train one epoch after another and score dev after each."""
+    """Train one epoch after another and score dev after each. precision: of `_loss`."""
     optim = experiment.optim
-    precision = resolve_precision(optim.precision, str(examples.table.device))
     parameters = list(model.parameters())  # walking through the modules each step costs a tenth of a small head's step
     optimizer = _adamw(parameters, optim.lr, optim.weight_decay)
     trainable = examples.trainable() if experiment.batch.unit == "dialogues" else None

@@ -60,12 +60,7 @@ def class_bars(key: str, facts: Sequence[SplitFacts]) -> Drawing:
             bars = axes.barh(places, shares, height * 0.9, color=fill_of(splits, item.split), label=plain(item.split))
             for bar, label, share in zip(bars, labels, shares, strict=True):
                 hint(bar, f"{label}, {item.split}: {count(item.labels[label])} ({share:.1f}%)")
-        axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
-        axes.tick_params(axis="y", pad=6, labelsize=12, labelcolor=INK)
-        axes.set_ylim(len(labels) - 0.5, -0.5)
-        axes.set_xlabel("% of the labelled utterances", loc="right")
-        axes.grid(axis="x")
-        _legend(axes)
+        _finish_rows(axes, labels, "% of the labelled utterances")
 
     return draw(key, "Share of each label, percent of a split", (_SIZE[0] - 80, 18 + 34 * len(labels)), plot)
 
@@ -82,14 +77,19 @@ def speaker_bars(key: str, speakers: Sequence[SpeakerCount], splits: Sequence[st
             for bar, name, value in zip(bars, names, values, strict=True):
                 hint(bar, f"{name}, {split}: {count(int(value))}")
             left += values
-        axes.set_yticks(range(len(names)), [_short(name) for name in names])
-        axes.tick_params(axis="y", pad=6, labelsize=12, labelcolor=INK)
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel("utterances", loc="right")
-        axes.grid(axis="x")
-        _legend(axes)
+        _finish_rows(axes, names, "utterances")
 
     return draw(key, "Utterances of the most frequent speakers", (_SIZE[0] - 80, 18 + 21 * len(speakers)), plot)
+
+
+def _finish_rows(axes: Axes, names: Sequence[str], what: str) -> None:
+    """Name the rows of bars, the first on top, and what they measure."""
+    axes.set_yticks(range(len(names)), [_short(name) for name in names])
+    axes.tick_params(axis="y", pad=6, labelsize=12, labelcolor=INK)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(what, loc="right")
+    axes.grid(axis="x")
+    _legend(axes)
 
 
 def histogram(key: str, title: str, spreads: dict[str, Spread], unit: str, log: bool) -> Drawing:
