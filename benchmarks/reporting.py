@@ -19,16 +19,15 @@ import click
 import numpy as np
 import polars as pl
 import yaml
+from random_meld import make_manifest
 from timing import machine
 
-from features.cards import load_card
 from features.errors import Reason, UnavailableError
-from features.manifest import Manifest, build_manifest, read_manifest, write_manifest
+from features.manifest import read_manifest, write_manifest
 from features.spec import EncoderSpec
 from features.store import write_feature
 
 _SPLITS = {"train": 9_989, "dev": 1_109, "test": 2_610}
-_TURNS = 10
 _FEATURES = {"sentence": ("text", 2304), "logmel": ("audio", 212), "hog-colour": ("visual", 324)}
 _INPUTS = [
     {"text": ["sentence"]},
@@ -41,29 +40,9 @@ _CONTEXTS = [{"name": "none"}, {"name": "bclstm", "causal": False}]
 _SIZES = [128, 256, 512]
 
 
-def make_manifest() -> Manifest:
-    card = load_card("meld")
-    count = sum(_SPLITS.values())
-    rng = np.random.default_rng(1)
-    people = [*card.leads, "Janice", "Carol", "Frank"]
-    splits = [split for split, size in _SPLITS.items() for _ in range(size)]
-    frame = pl.DataFrame({"split": splits}).with_columns(row=pl.int_range(pl.len()).over("split"))
-    frame = frame.with_columns(
-        utterance_id=pl.format("random/{}/{}", "split", "row"),
-        dialogue_id=pl.format("random/{}/dia{}", "split", pl.col("row") // _TURNS),
-        dataset=pl.lit("meld"),
-        turn=pl.col("row") % _TURNS,
-        speaker=pl.Series([people[place] for place in rng.integers(len(people), size=count)]),
-        text=pl.format("What was said as number {} of them.", pl.col("row")),
-        label=pl.Series([card.labels[place] for place in rng.integers(len(card.labels), size=count)]),
-        duration=pl.Series(rng.lognormal(0.85, 0.7, count)),
-    )
-    return build_manifest(frame.drop("row"), card)
-
-
 def generate(folder: Path) -> None:
     """The manifest and the store; one utterance in a hundred has no sound."""
-    write_manifest(make_manifest(), folder / "manifest.parquet")
+    write_manifest(make_manifest(_SPLITS), folder / "manifest.parquet")
     manifest = read_manifest(folder / "manifest.parquet")
     rng = np.random.default_rng(0)
     for name, (modality, width) in _FEATURES.items():

@@ -19,15 +19,14 @@ from pathlib import Path
 import click
 import numpy as np
 import polars as pl
+from random_meld import make_manifest
 from timing import machine
 
-from features.cards import load_card
-from features.manifest import Manifest, build_manifest, read_manifest, write_manifest
+from features.manifest import read_manifest, write_manifest
 from features.spec import EncoderSpec
 from features.store import write_feature
 
 _SPLITS = {"train": 9_989, "dev": 1_109}
-_TURNS = 10
 _RATE_HZ, _LONGEST_SECONDS = 8_000, 2.27  # what the suite's waveform rows read at most
 _VECTORS = {
     "gpt2": ("text", 768),
@@ -42,7 +41,7 @@ _VECTORS = {
 
 def generate(folder: Path) -> None:
     """The manifest and the store, one feature at a time."""
-    write_manifest(make_manifest(), folder / "manifest.parquet")
+    write_manifest(make_manifest(_SPLITS), folder / "manifest.parquet")
     manifest = read_manifest(folder / "manifest.parquet")
     rng = np.random.default_rng(0)
     for name, (modality, width) in _VECTORS.items():
@@ -60,23 +59,6 @@ def generate(folder: Path) -> None:
         for key, length in zip(manifest.ids, seconds.tolist(), strict=True)
     }
     write_feature(folder / "store", waveform, manifest, samples)
-
-
-def make_manifest() -> Manifest:
-    card = load_card("meld")
-    count = sum(_SPLITS.values())
-    rng = np.random.default_rng(1)
-    frame = pl.DataFrame({"row": pl.int_range(count, eager=True)}).with_columns(
-        utterance_id=pl.format("random/{}", pl.col("row")),
-        dataset=pl.lit("meld"),
-        split=pl.when(pl.col("row") < _SPLITS["train"]).then(pl.lit("train")).otherwise(pl.lit("dev")),
-        turn=pl.col("row") % _TURNS,
-        speaker=pl.format("speaker {}", pl.col("row") % 3),
-        text=pl.format("What was said in row {}.", pl.col("row")),
-        label=pl.Series([card.labels[place] for place in rng.integers(len(card.labels), size=count)]),
-    )
-    dialogues = pl.format("random/{}/dia{}", pl.col("split"), pl.col("row") // _TURNS)
-    return build_manifest(frame.with_columns(dialogue_id=dialogues).drop("row"), card)
 
 
 def times(runs: Path, seeds: int) -> pl.DataFrame:
