@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from timing import compare, machine
 
-from features.encoders import Encoder, EncoderRequest, create
 from features.encoders.devices import resolve_dtype
+from features.encoders.table import Encoder, EncoderRequest, create
 from features.manifest import Utterance
-from features.media import Clip, Frames
+from features.media.clip import Clip, Frames
 
 FRAMES = 5
 

@@ -24,15 +24,15 @@ from features.cards import DatasetCard
 from features.manifest import build_manifest, write_manifest
 from features.spec import EncoderSpec
 from features.store import write_feature
-from heads.batch import batch_of
-from heads.data import FeatureRows, FeatureShape, HeadData
-from heads.experiment import Experiment, experiment_from_dict
+from heads.config.experiment import Experiment, experiment_from_dict
+from heads.data.batch import batch_of
+from heads.data.data import FeatureRows, FeatureShape, HeadData
+from heads.data.normalise import Normaliser
+from heads.data.utterances import Utterances
 from heads.model import HeadShape, build_head
-from heads.normalise import Normaliser
-from heads.objective import build_objective
 from heads.signals import LossTask, Targets
-from heads.trainer import train_head
-from heads.utterances import Utterances
+from heads.training.objective import build_objective
+from heads.training.trainer import train_head
 
 LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 WIDTHS = {"text": ("gpt2", 768), "audio": ("wav2vec2", 1536), "visual": ("resnet50", 2048)}
@@ -165,10 +165,10 @@ def bench_step(steps: int, size: int, rounds: int) -> None:
 
 def bench_jobs(rounds: int) -> None:
     """Eight heads on vectors of 768, through the very processes of `erc ablate`."""
-    from heads.config import read_suite
-    from pipeline.runs import Run
-    from pipeline.suite import run_plan
-    from pipeline.suite_plan import Source, make_plan
+    from heads.config.suite import read_suite
+    from pipeline.runs.folder import Run
+    from pipeline.suites.plan import Source, make_plan
+    from pipeline.suites.run import run_plan
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -79,16 +79,16 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
     import torch
 
     from features.files import write_whole
-    from heads.checkpoint import InputFeature, TrainedHead, write_checkpoint
-    from heads.config import read_suite
-    from heads.data import HeadData, fit_feature, shape_of
+    from heads.config.suite import read_suite
+    from heads.data.data import HeadData, fit_feature, shape_of
     from heads.model import HeadShape, build_head, num_parameters
     from heads.predict import Predictor
-    from pipeline import slices
-    from pipeline.predictions import prediction_frame
-    from pipeline.runs import Run, write_json
-    from pipeline.suite import open_run, write_dev_metrics, write_suite_record
-    from pipeline.suite_plan import Source, make_plan
+    from heads.training.checkpoint import InputFeature, TrainedHead, write_checkpoint
+    from pipeline.runs import slices
+    from pipeline.runs.folder import Run, write_json
+    from pipeline.runs.predictions import prediction_frame
+    from pipeline.suites.plan import Source, make_plan
+    from pipeline.suites.run import open_run, write_dev_metrics, write_suite_record
 
     (folder / "random.yaml").write_text(suite_text(runs))
     suite = read_suite(str(folder / "random.yaml"))

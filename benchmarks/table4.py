@@ -63,8 +63,8 @@ def generate(folder: Path) -> None:
 
 def times(runs: Path, seeds: int) -> pl.DataFrame:
     """One row an experiment, in the suite's order: seconds a seed, epochs, parameters."""
-    from heads.config import read_suite
-    from pipeline.runs import find_runs
+    from heads.config.suite import read_suite
+    from pipeline.runs.folder import find_runs
 
     found = {run.experiment.name: run for run in find_runs([runs])}
     rows = []

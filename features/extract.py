@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from features.encoders import Encoder, EncoderRequest, create, entry, source_request
+from features.encoders.table import Encoder, EncoderRequest, create, entry, source_request
 from features.engines.activity import Activity
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions

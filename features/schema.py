@@ -172,7 +172,7 @@ def _times(frame: pl.DataFrame) -> list[str]:
 def media_path_problem(media: str) -> str | None:
     """Why a `media` value is refused, or None. It must be relative, with forward slashes, and stay inside media_root.
 
-    Symbolic links are seen only where a clip is read: see `features.media.check_inside`.
+    Symbolic links are seen only where a clip is read: see `features.media.clip.check_inside`.
     """
     if re.search(_CONTROL, media):
         return "has control characters"

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from features.errors import ConfigError
+from heads.data.layout import Layout
 from heads.dropout import Dropout
-from heads.layout import Layout
 
 
 class Attention(nn.Module):

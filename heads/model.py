@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from features.errors import ConfigError
-from heads.batch import Batch
+from heads.config.experiment import Component, Experiment
+from heads.config.registry import look_up
 from heads.context import CONTEXTS
-from heads.data import FeatureShape
+from heads.data.batch import Batch
+from heads.data.data import FeatureShape
+from heads.data.sequences import Sequences
 from heads.dropout import Dropout
-from heads.experiment import Component, Experiment
 from heads.feedforward import feedforward
 from heads.fusion import FUSIONS
 from heads.readers import DEFAULT_READERS, READERS
-from heads.registry import look_up
-from heads.sequences import Sequences
 from heads.signals import Output
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from heads.batch import Batch
-from heads.experiment import Experiment
+from heads.config.experiment import Experiment
+from heads.data.batch import Batch
+from heads.data.sequences import Sequences
 from heads.losses.decision import Decision
 from heads.model import Head
-from heads.sequences import Sequences
 from heads.signals import Output
 
 _ROWS = 1024

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from features.errors import ErcError
-from pipeline.lazy_group import LazyGroup
+from pipeline.terminal.lazy_group import LazyGroup
 
 # name -> (module of pipeline.commands, one line of help). The order is that of the work.
 COMMANDS: dict[str, tuple[str, str]] = {

@@ -22,7 +22,7 @@ from heads.context.none import NoContext
 from heads.context.previous_turns import PreviousTurns
 from heads.context.speaker_attention import SpeakerAttention
 from heads.context.transformer import TransformerContext
-from heads.layout import Layout
+from heads.data.layout import Layout
 
 
 class Context(Protocol):

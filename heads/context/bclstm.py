@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from heads.context.steps import Steps
+from heads.data.layout import Layout
 from heads.dropout import Dropout
-from heads.layout import Layout
 from heads.precision import in_float32
 
 

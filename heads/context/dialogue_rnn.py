@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from heads.attention import masked_softmax, turns_seen
 from heads.context.gru import GRUCells
 from heads.context.steps import Steps
+from heads.data.layout import Layout
 from heads.dropout import Dropout
-from heads.layout import Layout
 from heads.precision import in_float32
 
 States = Annotated[int, Field(ge=1, le=1 << 14)]

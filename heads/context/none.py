@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from heads.layout import Layout
+from heads.data.layout import Layout
 
 
 class NoContext(nn.Module):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from heads.layout import Layout
+from heads.data.layout import Layout
 
 
 def sinusoidal(layout: Layout, dim: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from heads.layout import Layout
+from heads.data.layout import Layout
 
 
 class PreviousTurns(nn.Module):

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from heads.attention import Attention, turns_seen
 from heads.context.positions import sinusoidal
+from heads.data.layout import Layout
 from heads.dropout import Dropout
-from heads.layout import Layout
 
 
 class SpeakerAttention(nn.Module):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from heads.layout import Layout
+from heads.data.layout import Layout
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from heads.attention import Attention, turns_seen
 from heads.context.positions import sinusoidal
+from heads.data.layout import Layout
 from heads.dropout import Dropout
-from heads.layout import Layout
 
 Size = Annotated[int, Field(ge=1, le=1 << 14)]
 Count = Annotated[int, Field(ge=1, le=64)]

@@ -21,13 +21,13 @@ from typing import Protocol
 
 from torch import Tensor
 
+from heads.data.layout import Layout
 from heads.fusion.attention import AttentionFusion
 from heads.fusion.concat import Concat, NormedConcat
 from heads.fusion.gated import Gated
 from heads.fusion.m2fnet import M2FNetFusion
 from heads.fusion.mean import Mean
 from heads.fusion.over_batch import AttentionOverBatch
-from heads.layout import Layout
 
 
 class Fusion(Protocol):

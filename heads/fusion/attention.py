@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from heads.attention import Attention
+from heads.data.layout import Layout
 from heads.dropout import Dropout
 from heads.fusion.inputs import Dim, Heads, Rate, projections, visible
 from heads.fusion.mean import masked_mean
-from heads.layout import Layout
 
 
 class AttentionFusion(nn.Module):

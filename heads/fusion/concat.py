@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from heads.data.layout import Layout
 from heads.fusion.inputs import Dim, learned_vectors, projections, visible
-from heads.layout import Layout
 from heads.unit_length import unit_length
 
 

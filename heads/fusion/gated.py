@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from heads.attention import masked_softmax
+from heads.data.layout import Layout
 from heads.fusion.inputs import Dim, projections, visible
-from heads.layout import Layout
 
 
 class Gated(nn.Module):

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from features.errors import ConfigError, UsageError
 from heads.attention import Attention, turns_seen
+from heads.data.layout import Layout
 from heads.fusion.inputs import Dim, Heads, Rate, learned_vectors, projections, visible
-from heads.layout import Layout
 
 
 class M2FNetFusion(nn.Module):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from heads.data.layout import Layout
 from heads.fusion.inputs import Dim, projections, visible
-from heads.layout import Layout
 
 
 class Mean(nn.Module):

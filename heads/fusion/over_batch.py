@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from features.errors import ConfigError
 from heads.attention import check_heads
+from heads.data.layout import Layout
 from heads.fusion.inputs import Dim, Heads, visible
-from heads.layout import Layout
 
 
 class AttentionOverBatch(nn.Module):

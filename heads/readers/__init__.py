@@ -4,8 +4,8 @@ READERS.
 A reader is made with `shape` and keyword-only settings. There are two kinds of feature, and `kinds` says which it
 reads:
 
-  sequence: any number of elements an utterance, as heads.sequences.Sequences. `shape` is that of one element: (384,)
-            for tokens, (2048,) for frames, () for a waveform of samples. A missing utterance has no elements
+  sequence: any number of elements an utterance, as heads.data.sequences.Sequences. `shape` is that of one element:
+            (384,) for tokens, (2048,) for frames, () for a waveform of samples. A missing utterance has no elements
   stack:    the layers of a network, float32 [b, layers * d], laid end to end. `shape` is (layers, d)
 
 It gives float32 [b, reader.width], finite also for utterances without elements. An utterance's vector depends on that

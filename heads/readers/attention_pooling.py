@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heads.attention import check_heads, masked_softmax
+from heads.data.sequences import Sequences
 from heads.readers.shapes import vector_width
-from heads.sequences import Sequences
 
 
 class AttentionPooling(nn.Module):

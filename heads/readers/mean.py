@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from heads.data.sequences import Sequences
 from heads.readers.shapes import vector_width
-from heads.sequences import Sequences
 
 
 class MeanReader(nn.Module):

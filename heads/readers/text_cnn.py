@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from heads.data.sequences import Sequences
 from heads.dropout import Dropout
 from heads.precision import in_float32
 from heads.readers.shapes import vector_width
-from heads.sequences import Sequences
 
 Size = Annotated[int, Field(ge=1, le=1 << 14)]
 Windows = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)]

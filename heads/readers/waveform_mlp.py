@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from features.errors import ConfigError
 from heads.attention import check_heads
+from heads.data.sequences import Sequences
 from heads.feedforward import feedforward
-from heads.sequences import Sequences
 from heads.unit_length import unit_length
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
+from pipeline.terminal.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
 
 if TYPE_CHECKING:
-    from heads.config import Suite
-    from heads.experiment import Experiment
+    from heads.config.experiment import Experiment
+    from heads.config.suite import Suite
 
 
 @click.command()
@@ -70,8 +70,8 @@ def command(
       erc ablate modalities --use gpt2=sentence --use wav2vec2=logmel --use resnet50=hog-colour
     """
     from features.errors import UsageError
-    from heads.config import read_suite, shipped_suites
-    from heads.roles import parse_roles
+    from heads.config.roles import parse_roles
+    from heads.config.suite import read_suite, shipped_suites
 
     if suite_source is None:
         if not only_list:
@@ -83,8 +83,8 @@ def command(
     roles = parse_roles(use)
     chosen = choose_experiments(play_roles(suite, roles), only)
     if only_list:
-        from pipeline.training import check_device
-        from pipeline.workers import default_jobs
+        from pipeline.suites.training import check_device
+        from pipeline.suites.workers import default_jobs
 
         check_device(device)
         heads_each = seeds * (folding.count - 1 if folding else 1)  # K folds, each of (K - 1) / K of the rows
@@ -93,13 +93,13 @@ def command(
         return 0
 
     from features.manifest import read_manifest
-    from pipeline import printing
+    from pipeline.commands import printing
     from pipeline.commands.train import given_command
-    from pipeline.cross_validation import cross_validate, open_train
-    from pipeline.suite import run_plan, write_suite_record
-    from pipeline.suite_plan import Source, make_plan
-    from pipeline.training import check_device
-    from pipeline.workers import default_jobs
+    from pipeline.suites.cross_validation import cross_validate, open_train
+    from pipeline.suites.plan import Source, make_plan
+    from pipeline.suites.run import run_plan, write_suite_record
+    from pipeline.suites.training import check_device
+    from pipeline.suites.workers import default_jobs
 
     check_device(device)
     jobs = jobs or default_jobs()
@@ -127,7 +127,7 @@ def command(
 
 def play_roles(suite: Suite, roles: Mapping[str, str], say: bool = True) -> Suite:
     """The suite with other features in these roles. say: on stderr, which of them fell together."""
-    from heads.roles import use_features
+    from heads.config.roles import use_features
 
     experiments, notes = use_features(suite.experiments, roles, suite.name)
     for note in notes if say else []:
@@ -148,8 +148,8 @@ def choose_experiments(suite: Suite, only: tuple[str, ...]) -> list[Experiment]:
 
 def _print_suites(as_json: bool) -> None:
     """The suites that ship, one a line, each with its title."""
-    from heads.config import read_suite, shipped_suites
-    from pipeline.printing import print_json
+    from heads.config.suite import read_suite, shipped_suites
+    from pipeline.commands.printing import print_json
 
     suites = [read_suite(name) for name in shipped_suites()]
     if as_json:
@@ -176,9 +176,9 @@ def _print_list(
 
     from features.errors import ErcError
     from features.manifest import read_manifest
-    from pipeline.listing import duration, list_suite, listing_lines
-    from pipeline.printing import print_json, print_warning
-    from pipeline.suite_plan import Source
+    from pipeline.commands.printing import print_json, print_warning
+    from pipeline.suites.listing import duration, list_suite, listing_lines
+    from pipeline.suites.plan import Source
 
     source, problem = None, None
     try:

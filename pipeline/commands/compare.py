@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.options import json_option
+from pipeline.terminal.options import json_option
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,7 +62,7 @@ def command(
       erc compare runs --split test
     """
     from features.errors import UsageError
-    from pipeline.runs import is_run
+    from pipeline.runs.folder import is_run
 
     if len(runs) == 1 and not is_run(runs[0]):
         given = [
@@ -97,7 +97,7 @@ def _pair(
 ) -> None:
     from pipeline.comparison.pair import compare_runs, pair_document, pair_text
     from pipeline.comparison.read import read_texts
-    from pipeline.runs import find_runs
+    from pipeline.runs.folder import find_runs
 
     write = _writer(out) if out else None
     a, b = (_only(path, find_runs([path])) for path in (first, second))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.options import json_option
+from pipeline.terminal.options import json_option
 
 if TYPE_CHECKING:
-    from pipeline.selection import Selection
+    from pipeline.scoring.selection import Selection
 
 PROTOCOL = "--select best-dev,baseline"
 
@@ -51,11 +51,11 @@ def command(
       erc evaluate runs --split dev
     """
     from features.errors import ErcError
-    from pipeline.evaluation import Evaluator
-    from pipeline.printing import print_json, print_warning
-    from pipeline.progress import progress_bar
-    from pipeline.runs import find_runs
-    from pipeline.selection import parse_words, select_runs
+    from pipeline.commands.printing import print_json, print_warning
+    from pipeline.runs.folder import find_runs
+    from pipeline.scoring.evaluation import Evaluator
+    from pipeline.scoring.selection import parse_words, select_runs
+    from pipeline.terminal.progress import progress_bar
 
     words = parse_words(select) if select is not None else []
     evaluator = Evaluator(split, store, manifest, allow_stale)
@@ -99,7 +99,7 @@ def score_table(scored: Sequence[dict[str, Any]]) -> str:
 
     Where utterances lack a modality, how many they are and the weighted F1 of the others stand in columns of their own.
     """
-    from pipeline.tables import mean_and_deviation, text_table
+    from pipeline.terminal.tables import mean_and_deviation, text_table
 
     split = scored[0]["split"]
     whole = {values["run"]: _slice(values, "input", "all there") for values in scored}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from features.encoders import DEFAULT_PRESET, PRESETS, EncoderRequest, entry, resolve_settings
+from features.encoders.table import DEFAULT_PRESET, PRESETS, EncoderRequest, entry, resolve_settings
 from features.errors import UsageError, status_of
-from pipeline.options import (
+from pipeline.terminal.options import (
     encoder_options,
     json_option,
     manifest_option,
@@ -94,11 +94,11 @@ def command(
 
     from features.manifest import read_manifest
     from features.store import Store
+    from pipeline.commands.printing import print_json
     from pipeline.commands.train import given_command
     from pipeline.explore.clip_inputs import look_at
     from pipeline.explore.clip_page import clip_page
-    from pipeline.explore.page import write_files
-    from pipeline.printing import print_json
+    from pipeline.pages.page import write_files
 
     table = read_manifest(manifest, media_root)
     _check_id(utterance_id, table)

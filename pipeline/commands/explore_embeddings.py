@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.options import json_option, manifest_option, store_option
+from pipeline.terminal.options import json_option, manifest_option, store_option
 
 if TYPE_CHECKING:
     from pipeline.explore.embeddings import FeatureLook, Settings
@@ -86,10 +86,10 @@ def command(
     from features.store import Store
     from pipeline.explore.embeddings import Settings, look_at, readable_utterances
     from pipeline.explore.embeddings_page import check_plotly, drawings_of, embeddings_page, groups_of, plots_of
-    from pipeline.explore.page import write_files
     from pipeline.explore.projection import check_umap
     from pipeline.explore.vectors import choose
-    from pipeline.progress import progress_bar
+    from pipeline.pages.page import write_files
+    from pipeline.terminal.progress import progress_bar
 
     methods = tuple(dict.fromkeys(methods))
     if sphere and "pca" not in methods:
@@ -131,8 +131,8 @@ def command(
 def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> None:
     from pipeline.explore.embeddings_page import name_of
     from pipeline.explore.vectors import reason_text
-    from pipeline.report.words import percent, plural
-    from pipeline.tables import text_table
+    from pipeline.pages.words import percent, plural
+    from pipeline.terminal.tables import text_table
 
     header = ["feature", "values", "shown", "probe train", "probe dev", "kNN train", "kNN dev", "always-neutral dev"]
     rows = []
@@ -154,7 +154,7 @@ def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> Non
 
 
 def _print_json(looks: list[FeatureLook], plots: list[Plot], settings: Settings, notes: list[str], out: Path) -> None:
-    from pipeline.printing import print_json
+    from pipeline.commands.printing import print_json
 
     def entry(position: int, look: FeatureLook) -> dict[str, Any]:
         spec = look.feature.spec

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from features.encoders import DEFAULT_PRESET, ENCODERS, PRESETS, EncoderRequest, entry, resolve_settings
+from features.encoders.table import DEFAULT_PRESET, ENCODERS, PRESETS, EncoderRequest, entry, resolve_settings
 from features.errors import UsageError
 from features.spec import MODALITIES
-from pipeline.options import (
+from pipeline.terminal.options import (
     encoder_options,
     json_option,
     manifest_option,
@@ -181,7 +181,7 @@ def command(
     from features.engines.decode import DecodeOptions
     from features.extract import PlanOptions
     from features.manifest import read_manifest
-    from pipeline.extraction import extract
+    from pipeline.commands.extraction import extract
 
     table = read_manifest(manifest, media_root)
     computes = any(entry(name).device for name in names)

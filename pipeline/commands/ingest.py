@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from features.errors import UsageError
-from pipeline.options import DEFAULT_MANIFEST, Command, json_option
+from pipeline.terminal.options import DEFAULT_MANIFEST, Command, json_option
 
 if TYPE_CHECKING:
     from features.manifest import Manifest

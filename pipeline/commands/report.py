@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.options import json_option
+from pipeline.terminal.options import json_option
 
 if TYPE_CHECKING:
     from pipeline.report.findings import Answer

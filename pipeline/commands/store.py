@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipeline.lazy_group import LazyGroup
+from pipeline.terminal.lazy_group import LazyGroup
 
 # name -> (module of pipeline.commands, one line of help)
 _COMMANDS: dict[str, tuple[str, str]] = {

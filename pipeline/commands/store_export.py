@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import json_option, store_argument
+from pipeline.terminal.options import json_option, store_argument
 
 # As features.spec and features.store.export name them: importing these takes longer than --help may.
 _MODALITIES = ["text", "audio", "visual"]
@@ -53,8 +53,8 @@ def command(
     from features.manifest import read_manifest
     from features.store import Store
     from features.store.export import check_target, export_feature
-    from pipeline.progress import progress_bar
-    from pipeline.tables import bytes_text
+    from pipeline.terminal.progress import progress_bar
+    from pipeline.terminal.tables import bytes_text
 
     check_target(out, file_format, overwrite)
     feature = Store(store).choose(modality, selector)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from features.errors import RunError, UsageError
-from pipeline.options import json_option, store_argument
+from pipeline.terminal.options import json_option, store_argument
 
 if TYPE_CHECKING:
     from features.store.garbage import GarbagePlan
@@ -45,7 +45,7 @@ def command(store: Path, runs: Path | None, dry_run: bool, yes: bool, as_json: b
     utterance stays.
     """
     from features.store.garbage import plan_garbage, remove_garbage
-    from pipeline.tables import bytes_text
+    from pipeline.terminal.tables import bytes_text
 
     plan = plan_garbage(store, used_fingerprints(runs) if runs else None)
     for note in plan.notes:
@@ -80,7 +80,7 @@ _ENDING = {"superseded": ".*", "unused": "/"}
 
 
 def _print(store: Path, plan: GarbagePlan) -> None:
-    from pipeline.tables import bytes_text, text_table
+    from pipeline.terminal.tables import bytes_text, text_table
 
     if not plan.items:
         click.echo(f"{store}: nothing to remove")

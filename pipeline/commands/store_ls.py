@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.options import json_option, store_argument
+from pipeline.terminal.options import json_option, store_argument
 
 if TYPE_CHECKING:
     from features.store.listing import FeatureSummary
@@ -37,7 +37,7 @@ def command(store: Path, as_json: bool) -> None:
         document = {"store": str(store), "features": [_document(summary) for summary in summaries]}
         click.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
-    from pipeline.tables import text_table
+    from pipeline.terminal.tables import text_table
 
     click.echo(text_table(_HEADER, [_cells(summary) for summary in summaries]))
     random = [_name(summary) for summary in summaries if summary.feature.spec.weights == "random"]
@@ -69,7 +69,7 @@ def _name(summary: FeatureSummary) -> str:
 
 
 def _cells(summary: FeatureSummary) -> list[str]:
-    from pipeline.tables import bytes_text, seconds_text
+    from pipeline.terminal.tables import bytes_text, seconds_text
 
     spec = summary.feature.spec
     return [

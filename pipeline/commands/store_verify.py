@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.options import json_option, store_argument
+from pipeline.terminal.options import json_option, store_argument
 
 if TYPE_CHECKING:
     from features.store.verify import StoreReport
@@ -45,8 +45,8 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
     from features.manifest import read_manifest
     from features.store.repair import repair_store
     from features.store.verify import feature_folders, total_bytes, verify_store
-    from pipeline.progress import progress_bar
-    from pipeline.tables import bytes_text
+    from pipeline.terminal.progress import progress_bar
+    from pipeline.terminal.tables import bytes_text
 
     if repair and manifest:
         raise UsageError("--repair and --manifest do not go together: repair first, then verify with --manifest")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
+from pipeline.terminal.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
 
 if TYPE_CHECKING:
-    from heads.experiment import Experiment
-    from pipeline.suite import Outcome
+    from heads.config.experiment import Experiment
+    from pipeline.suites.run import Outcome
 
 
 def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
@@ -88,12 +88,12 @@ def command(
     """
     from features.errors import UsageError
     from features.manifest import read_manifest
-    from pipeline import printing
-    from pipeline.cross_validation import cross_validate, open_train
-    from pipeline.suite import run_plan
-    from pipeline.suite_plan import Source, make_plan
-    from pipeline.training import check_device
-    from pipeline.workers import default_jobs
+    from pipeline.commands import printing
+    from pipeline.suites.cross_validation import cross_validate, open_train
+    from pipeline.suites.plan import Source, make_plan
+    from pipeline.suites.run import run_plan
+    from pipeline.suites.training import check_device
+    from pipeline.suites.workers import default_jobs
 
     check_device(device)
     jobs = jobs or default_jobs()
@@ -102,8 +102,8 @@ def command(
         raise UsageError("--trials and --search-seed are of a search: give --search SPACE.yaml, too")
     experiment = read_experiment(config, overrides, only, use)
     if space is not None:
-        from pipeline.search import Search, check_optuna, run_search
-        from pipeline.search_space import check_space, read_space
+        from pipeline.search.run import Search, check_optuna, run_search
+        from pipeline.search.space import check_space, read_space
 
         def resolve(more: list[str]) -> Experiment:
             return read_experiment(config, [*overrides, *more], only, use, say=False)
@@ -143,8 +143,8 @@ def read_experiment(
     say: on stderr, which of its roles fell together
     """
     from features.errors import UsageError, nearest
-    from heads.config import read_suite
-    from heads.roles import parse_roles
+    from heads.config.roles import parse_roles
+    from heads.config.suite import read_suite
     from pipeline.commands.ablate import play_roles
 
     suite = read_suite(config, overrides, only)
@@ -158,7 +158,7 @@ def read_experiment(
 
 
 def _line(name: str, outcome: Outcome, out: Path) -> str:
-    from pipeline.tables import mean_and_deviation
+    from pipeline.terminal.tables import mean_and_deviation
 
     values = outcome.metrics[name]
     return (

@@ -14,9 +14,9 @@ from pipeline.comparison.counts import Frames
 from pipeline.comparison.holm import holm
 from pipeline.comparison.pair import method_lines
 from pipeline.comparison.read import Declared, check_comparable, read_declared, read_predictions
-from pipeline.report.words import p_value, points
-from pipeline.runs import Run
-from pipeline.tables import text_table
+from pipeline.pages.words import p_value, points
+from pipeline.runs.folder import Run
+from pipeline.terminal.tables import text_table
 
 Item = TypeVar("Item")
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from features.errors import RunError
 from pipeline.comparison.counts import Frames
-from pipeline.predictions import mean_probabilities
+from pipeline.runs.predictions import mean_probabilities
 
 ONLY_A, ONLY_B = "only A is right", "only B is right"
 

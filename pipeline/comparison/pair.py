@@ -14,9 +14,9 @@ from pipeline.comparison.compare import Comparison, Difference, compare
 from pipeline.comparison.counts import Frames, Scores, read_arm
 from pipeline.comparison.flips import ONLY_A, ONLY_B, McNemar, average_predictions, flipped, mcnemar
 from pipeline.comparison.read import check_comparable, experiment_name, read_predictions
-from pipeline.report.words import p_value, points
-from pipeline.runs import Run
-from pipeline.tables import mean_and_deviation, text_table
+from pipeline.pages.words import p_value, points
+from pipeline.runs.folder import Run
+from pipeline.terminal.tables import mean_and_deviation, text_table
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import polars as pl
 
 from features.errors import ErcError, RunError
 from pipeline.comparison.counts import Frames
-from pipeline.records import read_suite_record
-from pipeline.runs import Run
+from pipeline.runs.folder import Run
+from pipeline.runs.records import read_suite_record
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def experiment_name(run: Run) -> str:
 
     Raises ConfigError where config.yaml is damaged.
     """
-    from heads.config import parse_yaml
+    from heads.config.suite import parse_yaml
 
     where = run.path / "config.yaml"
     config = parse_yaml(where.read_text(encoding="utf-8"), str(where))

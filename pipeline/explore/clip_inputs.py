@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from features.encoders import (
+from features.encoders.table import (
     DerivedEncoder,
     Encoder,
     EncoderRequest,
@@ -20,12 +20,12 @@ from features.encoders import (
     create,
     source_request,
 )
-from features.encoders import entry as encoder_entry
+from features.encoders.table import entry as encoder_entry
 from features.encoders.views import View, Viewed
 from features.engines.decode import as_unavailable
 from features.errors import ErcError, Reason, StoreError, UnavailableError, UsageError, WeightsError
 from features.manifest import Dialogue, Manifest, Utterance
-from features.media import Clip, check_inside, decode_clip
+from features.media.clip import Clip, check_inside, decode_clip
 from pipeline.explore.clip_wanted import Stored, Wanted
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ import numpy as np
 
 from features.encoders.views import FramesView, Region, SoundView, Strip, TextView, Token
 from features.errors import status_of
-from features.media import Clip
+from features.media.clip import Clip
 from pipeline.explore.clip_inputs import Found, Look, Seen
 from pipeline.explore.clip_sound import mel_spectrogram, waveform
 from pipeline.explore.inline_media import Budget, Image, thumbnail
-from pipeline.explore.page import render
-from pipeline.report.drawing import Drawing
+from pipeline.pages.drawing import Drawing
+from pipeline.pages.page import render
+from pipeline.pages.words import count, plural
 from pipeline.report.facts import SYNTHETIC_WARNING
-from pipeline.report.words import count, plural
 
 _TITLES = {"text": "Text", "audio": "Sound", "visual": "Pictures"}
 _FRAME_WIDTH = 320  # pixels of the decoded frames

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.report.drawing import ACCENT, FAINT, MUTED, SMALL, Drawing, draw
+from pipeline.pages.drawing import ACCENT, FAINT, MUTED, SMALL, Drawing, draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heads.utterances import Utterances
+from heads.data.utterances import Utterances
 
 SPEAKERS = 6
 """Speakers with a colour of their own: the most frequent of train. MELD has as many leads."""

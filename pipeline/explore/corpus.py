@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from features.manifest import Manifest
-from pipeline.slices import SECONDS, attributes
+from pipeline.runs.slices import SECONDS, attributes
 
 _ORDER = {"train": 0, "dev": 1, "test": 3}
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)

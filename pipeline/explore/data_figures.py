@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.explore.corpus import SpeakerCount, SplitFacts, Spread
 from pipeline.explore.tokens import TokenCounts
-from pipeline.report.drawing import ACCENT, FAINT, INK, MUTED, SMALL, Drawing, draw, hint, plain
-from pipeline.report.words import count
+from pipeline.pages.drawing import ACCENT, FAINT, INK, MUTED, SMALL, Drawing, draw, hint, plain
+from pipeline.pages.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

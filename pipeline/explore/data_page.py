@@ -9,9 +9,9 @@ from typing import Any
 from features.manifest import Manifest
 from pipeline.explore.corpus import SpeakerCount, SplitFacts, speaker_counts, split_facts
 from pipeline.explore.data_figures import drawings_of
-from pipeline.explore.page import render
 from pipeline.explore.tokens import Advance, TokenCounts, count_tokens
-from pipeline.report.words import count, listed, percent, plural
+from pipeline.pages.page import render
+from pipeline.pages.words import count, listed, percent, plural
 
 
 @dataclass(frozen=True)

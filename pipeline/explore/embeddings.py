@@ -14,14 +14,14 @@ import numpy as np
 
 from features.errors import ManifestError, StoreError
 from features.manifest import Manifest
-from heads.data import check_fresh
-from heads.normalise import Normaliser
-from heads.utterances import UNLABELLED, Utterances, read_utterances
+from heads.data.data import check_fresh
+from heads.data.normalise import Normaliser
+from heads.data.utterances import UNLABELLED, Utterances, read_utterances
 from pipeline.explore import probe, projection
 from pipeline.explore.projection import Projection
 from pipeline.explore.sample import balanced_sample, fewer_than, train_subset
 from pipeline.explore.vectors import form_of, present, read_vectors, width_of
-from pipeline.extract_commands import mending_command
+from pipeline.terminal.extract_commands import mending_command
 
 if TYPE_CHECKING:
     from features.store import Feature

@@ -15,16 +15,16 @@ import polars as pl
 
 from features.errors import UsageError
 from features.manifest import Manifest
-from heads.utterances import Utterances
+from heads.data.utterances import Utterances
 from pipeline.explore.colours import GREY, Group, colour_groups
 from pipeline.explore.embeddings import FeatureLook, Settings
-from pipeline.explore.page import render, script_json
 from pipeline.explore.probe import MOST_ITERATIONS, STRENGTH
 from pipeline.explore.projection import INSTALL, UMAP_DISTANCE, UMAP_NEIGHBOURS, Projection
 from pipeline.explore.scatter import axis_names, scatter
 from pipeline.explore.vectors import reason_text
-from pipeline.report.drawing import Drawing
-from pipeline.report.words import count, listed, plural
+from pipeline.pages.drawing import Drawing
+from pipeline.pages.page import render, script_json
+from pipeline.pages.words import count, listed, plural
 
 _LINE = 64  # characters of a hovered text
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from heads.utterances import UNLABELLED
+from heads.data.utterances import UNLABELLED
 
 
 def balanced_sample(labels: np.ndarray, present: np.ndarray, per_class: int, seed: int, num_classes: int) -> np.ndarray:

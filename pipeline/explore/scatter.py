@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.explore.colours import GREY, Group
 from pipeline.explore.projection import Projection
-from pipeline.report.drawing import FAINT, INK, LINE, MUTED, SMALL, Drawing, draw, plain
+from pipeline.pages.drawing import FAINT, INK, LINE, MUTED, SMALL, Drawing, draw, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

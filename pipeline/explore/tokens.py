@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.encoders import ENCODERS
+from features.encoders.table import ENCODERS
 from features.encoders.weights import PACKAGED_PREFIX, first_line, has_config, packaged_folder
 from features.errors import WeightsError
 from features.manifest import Manifest

@@ -107,6 +107,6 @@ def read_vectors(feature: Feature, ids: Sequence[str]) -> np.ndarray:
 
 def reason_text(reason: str) -> str:
     """A ledger's reason in words."""
-    from pipeline.report.words import REASONS
+    from pipeline.pages.words import REASONS
 
     return "never extracted" if reason == "absent" else REASONS.get(reason, reason)

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from features.errors import UnavailableError
-from features.media import check_inside
-from pipeline.progress import progress_bar
+from features.media.clip import check_inside
+from pipeline.terminal.progress import progress_bar
 
 
 def clip_seconds(path: Path, root: Path | None = None) -> float | str:
@@ -20,7 +20,7 @@ def clip_seconds(path: Path, root: Path | None = None) -> float | str:
     """
     import av
 
-    from features.media_container import open_container
+    from features.media.container import open_container
 
     try:
         if root is not None:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from features.errors import ConfigError
 from features.spec import MODALITIES
+from pipeline.pages.words import count, magnitude
 from pipeline.report.model import FeatureUse, Run
-from pipeline.report.words import count, magnitude
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from heads.data import FeatureShape
-    from heads.experiment import Component, Experiment
+    from heads.config.experiment import Component, Experiment
+    from heads.data.data import FeatureShape
     from heads.model import Head
 
 _LINE = 22  # characters of a line within a box
@@ -70,7 +70,7 @@ class Architecture:
 
 def architecture_of(run: Run) -> Architecture:
     """Raises ConfigError where the config is not one that today's parts can be built from."""
-    from heads.experiment import experiment_from_dict
+    from heads.config.experiment import experiment_from_dict
 
     experiment = experiment_from_dict(run.config, f"{run.folder}/config.yaml")
     features: dict[str, list[FeatureUse]] = {}
@@ -89,7 +89,7 @@ def architecture_of(run: Run) -> Architecture:
 def _described(
     experiment: Experiment, features: Mapping[str, list[FeatureUse]], num_classes: int, parameters: int | None
 ) -> Architecture:
-    from heads.data import feature_shape
+    from heads.data.data import feature_shape
     from heads.model import num_parameters
 
     shapes = {
@@ -186,7 +186,7 @@ def _values(item: FeatureUse) -> str:
 
 
 def _reading(experiment: Experiment, item: FeatureUse, reader: nn.Module) -> Part | None:
-    from heads.experiment import Component
+    from heads.config.experiment import Component
     from heads.readers import DEFAULT_READERS
 
     is_waveform = item.kind == "sequence" and item.shape in ((), (1,))

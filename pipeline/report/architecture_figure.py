@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.pages.drawing import ACCENT, FAINT, INK, LINE, MUTED, Drawing, draw, hint, plain
+from pipeline.pages.words import magnitude
 from pipeline.report.architecture import MARKS, Architecture, Branch, Part
-from pipeline.report.drawing import ACCENT, FAINT, INK, LINE, MUTED, Drawing, draw, hint, plain
-from pipeline.report.words import magnitude
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

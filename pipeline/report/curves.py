@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.report.drawing import ACCENT, FAINT, MUTED, SMALL, Drawing, beside, draw, hint, plain
+from pipeline.pages.drawing import ACCENT, FAINT, MUTED, SMALL, Drawing, beside, draw, hint, plain
+from pipeline.pages.words import plural
 from pipeline.report.leaderboard import Corpus, loss_name
 from pipeline.report.model import Run
 from pipeline.report.scale import rule_of
-from pipeline.report.words import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import ErcError, RunError
-from pipeline.records import Contrast, SuiteRecord, clean
+from pipeline.pages.words import listed, plural
 from pipeline.report.findings import Answer, FeatureCost, Findings
 from pipeline.report.leaderboard import Corpus, baseline_of
 from pipeline.report.model import SELECTION_SPLIT, FeatureUse, Run
 from pipeline.report.provenance import stored_features
-from pipeline.report.words import listed, plural
+from pipeline.runs.records import Contrast, SuiteRecord, clean
 
 if TYPE_CHECKING:
     import polars as pl
@@ -134,7 +134,7 @@ class _Work:
         Raises RunError where one cannot be read, or they do not give the metrics' weighted F1.
         """
         from pipeline.comparison.counts import COLUMNS, read_arm
-        from pipeline.predictions import read_prediction_frame
+        from pipeline.runs.predictions import read_prediction_frame
 
         key = (run.folder, split)
         if key not in self._frames:

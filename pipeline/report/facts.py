@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.pages.words import count, interval, listed, percent, plural, point_interval, score, share
 from pipeline.report.findings import LEVEL, spans_zero
 from pipeline.report.leaderboard import Corpus, Headline
 from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT
 from pipeline.report.provenance import context_of, modality_coverage
-from pipeline.report.words import count, interval, listed, percent, plural, point_interval, score, share
-from pipeline.tables import seconds_text
+from pipeline.terminal.tables import seconds_text
 
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Interval

@@ -6,10 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from features.errors import ErcError
-from pipeline.report.architecture import architecture_of
-from pipeline.report.architecture_figure import architecture_figure
-from pipeline.report.curves import Quantity, losses, overlaid
-from pipeline.report.drawing import (
+from pipeline.pages.drawing import (
     ACCENT,
     BETWEEN,
     FAINT,
@@ -24,9 +21,12 @@ from pipeline.report.drawing import (
     hint,
     plain,
 )
+from pipeline.pages.words import count, percent, plural
+from pipeline.report.architecture import architecture_of
+from pipeline.report.architecture_figure import architecture_figure
+from pipeline.report.curves import Quantity, losses, overlaid
 from pipeline.report.leaderboard import Corpus, baseline_of
 from pipeline.report.model import Metrics, Run
-from pipeline.report.words import count, percent, plural
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.records import Contrast
 from pipeline.report.model import FeatureUse, Run
+from pipeline.runs.records import Contrast
 
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Comparison, Difference, Interval

@@ -12,10 +12,10 @@ import polars as pl
 from features.digests import sha256_file
 from features.errors import ErcError, RunError
 from features.manifest import Manifest, Utterance, read_manifest
-from pipeline.predictions import mean_probabilities, read_prediction_frame
-from pipeline.records import clean
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import EVALUATION_SPLIT, ManifestFacts, Metrics, Run
+from pipeline.runs.predictions import mean_probabilities, read_prediction_frame
+from pipeline.runs.records import clean
 
 SHOWN = 100
 _TURNS_BEFORE = 2

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 import jinja2
 from markupsafe import Markup
 
-from pipeline.report import facts, leaderboard, provenance, tables, words
+from pipeline.pages import words
+from pipeline.pages.drawing import Drawing
+from pipeline.report import facts, leaderboard, provenance, tables
 from pipeline.report.curves import with_other_loss
-from pipeline.report.drawing import Drawing
 from pipeline.report.figures import architecture_problem, key_of
 from pipeline.report.findings import spans_zero
 from pipeline.report.hardest import Hardest
@@ -39,7 +40,9 @@ def html_report(
 ) -> str:
     """The page. `folder_notes` concern the folder of runs: what was skipped and why; `hardest` are of each corpus."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.report", ""),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("pipeline.report", ""), jinja2.PackageLoader("pipeline.pages", "")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.records import Contrast, SuiteRecord
 from pipeline.report.findings import Findings
 from pipeline.report.model import (
     EVALUATION_SPLIT,
@@ -25,7 +24,8 @@ from pipeline.report.model import (
     TestRead,
     ordered_splits,
 )
-from pipeline.runs import dev_rank
+from pipeline.runs.folder import dev_rank
+from pipeline.runs.records import Contrast, SuiteRecord
 
 MODALITY_ORDER = {"text": 0, "audio": 1, "visual": 2}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.report import facts, provenance, tables, words
+from pipeline.pages import words
+from pipeline.report import facts, provenance, tables
 from pipeline.report.hardest import Hardest
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.model import Metrics

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.records import SuiteRecord
+from pipeline.runs.records import SuiteRecord
 
 SELECTION_SPLIT = "dev"
 EVALUATION_SPLIT = "test"

@@ -8,9 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from features.digests import canonical_json
+from pipeline.pages.words import count, listed, plural
 from pipeline.report.leaderboard import MODALITY_ORDER, Corpus
 from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT, Coverage, FeatureUse, Run, ordered_splits
-from pipeline.report.words import count, listed, plural
 
 _NOT_SETTINGS = ("name", "suite", "paper")
 

@@ -12,7 +12,6 @@ import polars as pl
 import yaml
 
 from features.errors import RunError
-from pipeline.records import SuiteRecord, checked, clean, one_line, read_suite_record
 from pipeline.report.model import (
     EVALUATION_SPLIT,
     Curve,
@@ -24,6 +23,7 @@ from pipeline.report.model import (
     TestRead,
     Unreadable,
 )
+from pipeline.runs.records import SuiteRecord, checked, clean, one_line, read_suite_record
 
 _SEED = re.compile(r"seed-(\d+)")
 _METRICS = re.compile(r"metrics-(.+)\.json")

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from features.errors import ErcError, UsageError
 from features.files import write_bytes_whole
-from pipeline.progress import progress_bar
 from pipeline.sample.script import EMOTIONS, FRAMES_PER_SECOND, MIN_DIALOGUES, SPLITS, Line, write_script
+from pipeline.terminal.progress import progress_bar
 
 DEFAULT_DIALOGUES = 100
 GENERATOR_VERSION = 1  # raise when the same seed gives another corpus

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from features.encoders import Input
+from features.encoders.table import Input
 
 HANGING = ("sleep", "spin", "regex", "stop", "stop-while-sending")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from clip_factory import utterance
 
-import features.media_decode
-from features import media_limits
+import features.media.decode
 from features.errors import UnavailableError
-from features.media import AudioNeed, ClipNeeds, FramesNeed, decode_clip
+from features.media import limits as media_limits
+from features.media.clip import AudioNeed, ClipNeeds, FramesNeed, decode_clip
 
 AUDIO, FRAMES = AudioNeed(16000, 30.0), FramesNeed(5, 30.0)
 
@@ -44,5 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    assert features.media_decode
+    assert features.media.decode
     main()

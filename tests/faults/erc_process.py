@@ -14,10 +14,10 @@ from pathlib import Path
 
 _PRELOADED = [
     "pipeline.commands.extract",
-    "pipeline.extraction",
+    "pipeline.commands.extraction",
     "features.encoders.text.surface",
     "features.encoders.visual.hog_colour",
-    "features.media",
+    "features.media.clip",
     "pyarrow.parquet",
 ]
 
@@ -30,7 +30,7 @@ def start_erc(arguments: list[str], errors: Path, point: str | None = None, coun
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["erc_process", "pipeline.commands.extract", "pipeline.extraction", "pyarrow.parquet"]
+        ["erc_process", "pipeline.commands.extract", "pipeline.commands.extraction", "pyarrow.parquet"]
     )
     process = context.Process(target=_main, args=(arguments, errors, point, count))
     process.start()

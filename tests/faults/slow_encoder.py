@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from features.encoders import Input
 from features.encoders.audio.waveform import WaveformEncoder
+from features.encoders.table import Input
 from pipeline.cli import main
 
 

@@ -16,10 +16,10 @@ import pytest
 from bomb_factory import endless_sound, growing_pictures, long_index, one_picture, png, wav
 from clip_factory import every, number_of, sine, utterance, write_clip
 
-from features import media_limits
 from features.errors import Reason, UnavailableError
-from features.media import AudioNeed, Clip, ClipNeeds, FramesNeed, decode_clip
-from features.media_container import _Times
+from features.media import limits as media_limits
+from features.media.clip import AudioNeed, Clip, ClipNeeds, FramesNeed, decode_clip
+from features.media.container import _Times
 
 AUDIO, FRAMES = AudioNeed(16000, 30.0), FramesNeed(5, 30.0)
 ALONE = Path(__file__).with_name("decode_alone.py")
@@ -180,7 +180,7 @@ def no_memory(*arguments: object, **options: object) -> None:
     raise MemoryError
 
 
-@pytest.mark.parametrize("where", ["av.open", "features.media_readers.FrameReader.feed"])
+@pytest.mark.parametrize("where", ["av.open", "features.media.readers.FrameReader.feed"])
 def test_memory_that_runs_out_is_a_reason_of_its_own(
     session: Path, monkeypatch: pytest.MonkeyPatch, where: str, request: pytest.FixtureRequest
 ) -> None:

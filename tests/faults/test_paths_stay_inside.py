@@ -18,12 +18,12 @@ from manifest_rows import build, row
 from store_factory import make_manifest
 from test_hanging_clip import ClipEncoder
 
-from features import media_container
 from features.engines.decode import ClipReader, ClipTask, DecodeOptions, process_clip
 from features.errors import ManifestError, Reason, UnavailableError
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest
-from features.media import ClipNeeds, FramesNeed, check_inside, decode_clip
+from features.media import container as media_container
+from features.media.clip import ClipNeeds, FramesNeed, check_inside, decode_clip
 from features.store import Feature
 from pipeline.ingest.probe import clip_seconds, probe_clips
 

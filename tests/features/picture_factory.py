@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from clip_factory import utterance
 
-from features.encoders import Encoder, Input
-from features.media import Clip, Frames
+from features.encoders.table import Encoder, Input
+from features.media.clip import Clip, Frames
 
 
 def picture(number: int = 0, width: int = 320, height: int = 240) -> np.ndarray:

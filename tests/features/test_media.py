@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 from clip_factory import damaged, every, number_of, sine, turned, utterance, without_codec, write_clip
 
-from features import media, media_container, media_decode, media_limits, media_readers
 from features.errors import Reason, UnavailableError
-from features.media import AudioNeed, Clip, ClipNeeds, FramesNeed, decode_clip
+from features.media import clip as media
+from features.media import container as media_container
+from features.media import decode as media_decode
+from features.media import limits as media_limits
+from features.media import readers as media_readers
+from features.media.clip import AudioNeed, Clip, ClipNeeds, FramesNeed, decode_clip
 
 AUDIO = AudioNeed(16000, 30.0)
 FRAMES = FramesNeed(5, 30.0)
@@ -498,7 +502,7 @@ def test_times_are_exact() -> None:
 
 
 def test_importing_media_loads_no_decoder() -> None:
-    code = "import sys, features.media; sys.exit(any(name in sys.modules for name in ('av', 'numpy', 'cv2')))"
+    code = "import sys, features.media.clip; sys.exit(any(name in sys.modules for name in ('av', 'numpy', 'cv2')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

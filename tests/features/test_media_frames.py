@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from clip_factory import every, number_of, utterance, write_clip
 
-from features import media_readers
-from features.media import ClipNeeds, Frames, FramesNeed, decode_clip
+from features.media import readers as media_readers
+from features.media.clip import ClipNeeds, Frames, FramesNeed, decode_clip
 
 B_FRAMES = {"bf": "3", "g": "250", "sc_threshold": "0", "x264-params": "b-adapt=0:b-pyramid=none"}
 

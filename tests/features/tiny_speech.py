@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from clip_factory import utterance
 
-from features.encoders import Encoder
-from features.media import Clip, Sound
+from features.encoders.table import Encoder
+from features.media.clip import Clip, Sound
 
 RATE_HZ = 16000
 WIDTH = 32

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from heads.data import FeatureRows, FeatureShape, HeadData
-from heads.experiment import Experiment, experiment_from_dict
+from heads.config.experiment import Experiment, experiment_from_dict
+from heads.data.data import FeatureRows, FeatureShape, HeadData
+from heads.data.normalise import Normaliser
+from heads.data.utterances import Utterances
 from heads.model import Head, HeadShape, build_head
-from heads.normalise import Normaliser
-from heads.utterances import Utterances
 
 LABELS = ("joy", "anger", "neutral")
 WIDTHS = {"text": (6,), "audio": (4,), "visual": (3, 2)}

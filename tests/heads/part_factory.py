@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from heads.attention import Attention
-from heads.layout import Layout
-from heads.registry import look_up, settings_of
+from heads.config.registry import look_up, settings_of
+from heads.data.layout import Layout
 
 LENGTHS = (4, 1, 7, 3, 5)  # turns of each dialogue
 Case = tuple[str, dict[str, Any]]

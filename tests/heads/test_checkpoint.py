@@ -12,11 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from features.errors import CheckpointError
-from heads.batch import batch_of
-from heads.checkpoint import InputFeature, TrainedHead, read_checkpoint, write_checkpoint
-from heads.data import FeatureShape
-from heads.normalise import Normaliser
+from heads.data.batch import batch_of
+from heads.data.data import FeatureShape
+from heads.data.normalise import Normaliser
 from heads.predict import Predictor
+from heads.training.checkpoint import InputFeature, TrainedHead, read_checkpoint, write_checkpoint
 
 
 @pytest.fixture

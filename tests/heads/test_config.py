@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from features.errors import ConfigError
-from heads.config import merge, parse_yaml, read_suite, shipped_suites
-from heads.experiment import experiment_from_dict
+from heads.config.experiment import experiment_from_dict
+from heads.config.suite import merge, parse_yaml, read_suite, shipped_suites
 
 
 def suite_file(folder: Path, text: str) -> str:

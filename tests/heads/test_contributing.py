@@ -10,7 +10,7 @@ import torch
 from head_factory import experiment, head_data, head_of
 
 from features.errors import ConfigError
-from heads.batch import batch_of
+from heads.data.batch import batch_of
 from heads.fusion import FUSIONS
 from heads.predict import Predictor
 

@@ -16,10 +16,10 @@ from features.cards import DatasetCard
 from features.errors import FeatureChoiceError, ManifestError, StaleFeaturesError, StoreError, UsageError
 from features.manifest import Manifest
 from features.store import Feature, Store, write_feature
-from heads.batch import batch_of
-from heads.data import FeatureShape, HeadData, apply_feature, check_fresh, choose_features, fit_feature, read_rows
-from heads.sequences import Sequences
-from heads.utterances import read_utterances
+from heads.data.batch import batch_of
+from heads.data.data import FeatureShape, HeadData, apply_feature, check_fresh, choose_features, fit_feature, read_rows
+from heads.data.sequences import Sequences
+from heads.data.utterances import read_utterances
 
 
 @pytest.fixture

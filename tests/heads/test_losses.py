@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loss_factory import HIDDEN, PARTS, batch_of_labels, drawn_labels, loss_of, task
 
+from heads.config.registry import settings_of
 from heads.losses import LOSSES, WeightedSum
-from heads.registry import settings_of
 from heads.signals import Output
 
 every_part = pytest.mark.parametrize(("name", "values"), PARTS, ids=lambda value: str(value))

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ConfigError
-from heads.batch import Batch, batch_of
+from heads.config.registry import look_up
+from heads.data.batch import Batch, batch_of
 from heads.fusion import FUSIONS
 from heads.model import Join, SpeakerEmbedding, hide_modalities, num_parameters
 from heads.predict import Predictor
-from heads.registry import look_up
 
 DIALOGUES = {"unit": "dialogues", "size": 3}
 PARTS: list[dict[str, Any]] = [

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import StandardScaler, normalize
 
 from features.errors import StoreError
-from heads.normalise import NORMALISERS, Normaliser
+from heads.data.normalise import NORMALISERS, Normaliser
 
 tables = hnp.arrays(np.float32, (7, 5), elements=st.floats(-100, 100, width=32))
 

@@ -7,9 +7,9 @@ import torch
 from part_factory import layout_of, make
 
 from heads.context import CONTEXTS
+from heads.data.sequences import Sequences
 from heads.precision import products_in
 from heads.readers import READERS
-from heads.sequences import Sequences
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from features.errors import ConfigError
+from heads.data.sequences import Sequences
 from heads.readers import DEFAULT_READERS, READERS
-from heads.sequences import Sequences
 
 WIDTH = 6
 LAYERS = 4

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ConfigError
-from heads.samplers import (
+from heads.data.samplers import (
     HELD_BLOCKS,
     SAMPLERS,
     class_balanced,

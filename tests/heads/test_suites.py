@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from features.encoders import ENCODERS
-from heads.config import Suite, read_suite, shipped_suites
+from features.encoders.table import ENCODERS
+from heads.config.experiment import Experiment, Stop, experiment_from_dict
+from heads.config.suite import Suite, read_suite, shipped_suites
 from heads.context import CONTEXTS
-from heads.data import FeatureRows, FeatureShape, HeadData
-from heads.experiment import Experiment, Stop, experiment_from_dict
+from heads.data.data import FeatureRows, FeatureShape, HeadData
+from heads.data.normalise import Normaliser
+from heads.data.samplers import SAMPLERS
+from heads.data.utterances import Utterances
 from heads.fusion import FUSIONS
 from heads.losses import LOSSES
 from heads.model import HeadShape, build_head, num_parameters
-from heads.normalise import Normaliser
-from heads.samplers import SAMPLERS
-from heads.trainer import train_head
-from heads.utterances import Utterances
+from heads.training.trainer import train_head
 
 SUITES = {name: read_suite(name) for name in shipped_suites()}
 EXPERIMENTS = [experiment for suite in SUITES.values() for experiment in suite.experiments]

@@ -13,13 +13,13 @@ from head_factory import LABELS, experiment, head_data
 
 from features import hardware
 from features.errors import ManifestError, TrainingError
-from heads.checkpoint import InputFeature, TrainedHead, read_checkpoint, write_checkpoint
-from heads.data import HeadData
-from heads.examples import Examples
-from heads.experiment import Experiment
+from heads.config.experiment import Experiment
+from heads.data.data import HeadData
 from heads.metrics import weighted_f1
 from heads.precision import resolve_precision
-from heads.trainer import Trained, _Scored, learning_rate_factor, train_head
+from heads.training.checkpoint import InputFeature, TrainedHead, read_checkpoint, write_checkpoint
+from heads.training.examples import Examples
+from heads.training.trainer import Trained, _Scored, learning_rate_factor, train_head
 
 QUICK: dict[str, Any] = {
     "feedforward": {"sizes": [8], "dropout": 0.3},
@@ -207,8 +207,8 @@ def test_features_that_exceed_memory_are_read_in_blocks(monkeypatch: pytest.Monk
     data = head_data(train=400, dev=16, missing=0.0)
     chosen = experiment(**QUICK)
     spread = torch.cat(Examples.of(data, (), "cpu").batches(chosen, 1, torch.Generator().manual_seed(0)))
-    monkeypatch.setattr("heads.examples.BLOCK_BYTES", 1000)
-    monkeypatch.setattr("heads.examples._BLOCK_BYTES_EACH", 60)
+    monkeypatch.setattr("heads.training.examples.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("heads.training.examples._BLOCK_BYTES_EACH", 60)
     examples = Examples.of(data, (), "cpu")
     blocked = torch.cat(examples.batches(chosen, 1, torch.Generator().manual_seed(0)))
     assert sorted(blocked.tolist()) == sorted(spread.tolist()) == list(range(400))

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from run_factory import hash_of, write_json
 
-from pipeline.predictions import split_metrics
+from pipeline.runs.predictions import split_metrics
 
 TURNS = 10
 ATTRIBUTES: dict[str, tuple[str, ...]] = {

@@ -14,8 +14,8 @@ from run_factory import MELD_LABELS, hash_of, make_run, write_json
 from features.cards import DatasetCard
 from features.digests import sha256_file
 from features.manifest import Manifest, build_manifest, frame_of, read_manifest, write_manifest
-from pipeline.predictions import split_metrics
-from pipeline.slices import attributes
+from pipeline.runs.predictions import split_metrics
+from pipeline.runs.slices import attributes
 
 SPEAKERS = ("Ross", "Monica", "Joey", "Rachel")
 TURNS = 5  # of a dialogue
@@ -77,7 +77,7 @@ def make_talk_run(
 
 
 def predictions(manifest: Manifest, split: str, name: str, seed: int, skill: float) -> pl.DataFrame:
-    """Of one seed, in the form of `pipeline.predictions.prediction_frame`."""
+    """Of one seed, in the form of `pipeline.runs.predictions.prediction_frame`."""
     labels = manifest.card.labels
     frame = manifest.frame.filter(pl.col("split") == split)
     draw = np.random.default_rng(hash_of(name, split, seed) % 2**32)

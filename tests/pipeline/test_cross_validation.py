@@ -17,9 +17,9 @@ from test_train_commands import Shell
 from features.errors import ManifestError, UsageError
 from features.manifest import build_manifest, write_manifest
 from features.store import Feature
-from heads.folds import Folding, fold_numbers, fold_utterances
-from heads.utterances import Utterances, read_utterances
-from pipeline.runs import Run
+from heads.data.utterances import Utterances, read_utterances
+from heads.training.folds import Folding, fold_numbers, fold_utterances
+from pipeline.runs.folder import Run
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +165,8 @@ def test_dev_and_test_are_not_read(shell: Shell, monkeypatch: pytest.MonkeyPatch
 
 
 def test_normalisation_is_fitted_on_the_rows_that_are_not_held_out(shell: Shell) -> None:
-    from heads.checkpoint import read_checkpoint
-    from pipeline.cross_validation import fold_sources, open_train
+    from heads.training.checkpoint import read_checkpoint
+    from pipeline.suites.cross_validation import fold_sources, open_train
 
     shell.ablate("--cv", 3, "--seeds", 1, "--only", "text")
     source = open_train(shell.folder / "store", shell.manifest)

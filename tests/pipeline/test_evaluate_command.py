@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from small_corpus import LOGMEL, make_manifest, make_store
 
-import pipeline.evaluation
+import pipeline.scoring.evaluation
 from features.errors import ConfigError, RunError, UsageError
 from features.store import Feature
-from heads.config import read_suite, shipped_suites
+from heads.config.suite import read_suite, shipped_suites
 from pipeline.cli import erc, run
 from pipeline.commands.evaluate import score_table
-from pipeline.runs import Run, find_runs
-from pipeline.selection import parse_words, select_runs
+from pipeline.runs.folder import Run, find_runs
+from pipeline.scoring.selection import parse_words, select_runs
 
 SCORES = ("weighted_f1", "macro_f1", "accuracy", "negative_log_likelihood", "calibration_error")
 
@@ -256,20 +256,20 @@ def test_a_feature_is_read_once_for_all_runs_and_seeds(shell: Shell, monkeypatch
 
     monkeypatch.setattr(Feature, "read", spy)
     runs = find_runs([shell.runs])
-    evaluator = pipeline.evaluation.Evaluator("test")
+    evaluator = pipeline.scoring.evaluation.Evaluator("test")
     together = [evaluator.score(one) for one in runs]
     assert len(read) == len(set(read)) == 2
-    alone = [pipeline.evaluation.Evaluator("test").score(one) for one in runs]
+    alone = [pipeline.scoring.evaluation.Evaluator("test").score(one) for one in runs]
     assert together == alone
 
 
 def test_the_least_memory_gives_the_same_scores(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.shared_rows import SharedRows
+    from pipeline.scoring.shared_rows import SharedRows
 
     runs = find_runs([shell.runs])
-    together = [pipeline.evaluation.Evaluator("test").score(one) for one in runs]
-    monkeypatch.setattr(pipeline.evaluation, "SharedRows", lambda: SharedRows(kept_bytes=0))
-    assert [pipeline.evaluation.Evaluator("test").score(one) for one in runs] == together
+    together = [pipeline.scoring.evaluation.Evaluator("test").score(one) for one in runs]
+    monkeypatch.setattr(pipeline.scoring.evaluation, "SharedRows", lambda: SharedRows(kept_bytes=0))
+    assert [pipeline.scoring.evaluation.Evaluator("test").score(one) for one in runs] == together
 
 
 def test_a_baseline_must_be_an_experiment_of_the_suite(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from explore_clip_factory import CLIP_ID, make_corpus, page_of, row_of, run, sou
 from tiny_gpt2 import report_prompt, write_tiny_gpt2
 
 from features.cards import DatasetCard
-from features.encoders import EncoderRequest, create
+from features.encoders.table import EncoderRequest, create
 from features.errors import ManifestError, UsageError
 from features.manifest import read_manifest, write_manifest
-from features.media import Clip, decode_clip
+from features.media.clip import Clip, decode_clip
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" & 'so' \U0001f600"
 

@@ -17,7 +17,7 @@ from features.cards import DatasetCard
 from features.manifest import Manifest
 from pipeline.explore.corpus import MOST_SPEAKERS, speaker_counts, split_facts
 from pipeline.explore.tokens import count_tokens
-from pipeline.slices import attributes
+from pipeline.runs.slices import attributes
 
 
 def document(capsys: pytest.CaptureFixture[str], folder: Path, *more: object) -> Any:

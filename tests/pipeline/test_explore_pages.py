@@ -20,7 +20,7 @@ from explore_factory import HOSTILE, LABELS, SPLITS, WIDTH, make_corpus, save, s
 from features.cards import DatasetCard
 from pipeline.cli import erc, run
 from pipeline.explore.embeddings_page import hover_text
-from pipeline.explore.page import render, script_json, write_files
+from pipeline.pages.page import render, script_json, write_files
 
 needs_plotly = pytest.mark.skipif(importlib.util.find_spec("plotly") is None, reason="plotly is not installed")
 CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)

@@ -53,7 +53,7 @@ def test_the_flags_reach_the_engine(corpus: Path, monkeypatch: pytest.MonkeyPatc
         seen.append(decoding)
         return 0
 
-    monkeypatch.setattr("pipeline.extraction.extract", extract)
+    monkeypatch.setattr("pipeline.commands.extraction.extract", extract)
     for flags in ([], ["--clip-timeout", "2.5", "--workers", "3"], ["--follow-symlinks", "--workers", "0"]):
         assert run(corpus, *flags).exit_code == 0
     assert seen == [DecodeOptions(), DecodeOptions(3, 2.5), DecodeOptions(0, None, True)]

@@ -12,7 +12,7 @@ from store_factory import make_manifest
 from features.engines.activity import Activity, joined
 from features.manifest import write_manifest
 from pipeline.cli import erc
-from pipeline.limits import activity_summary, limit_line
+from pipeline.commands.limits import activity_summary, limit_line
 
 
 def clips(**changes: Any) -> Activity:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from features.errors import RunError
-from pipeline.predictions import read_prediction_frame, split_metrics
+from pipeline.runs.predictions import read_prediction_frame, split_metrics
 
 MANIFEST: dict[str, Any] = {"labels": ["joy", "anger"], "neutral": None, "train_label_counts": {"joy": 3, "anger": 1}}
 

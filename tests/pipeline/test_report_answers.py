@@ -17,8 +17,8 @@ from test_report_page import read_page
 
 from pipeline.comparison.compare import Comparison, Difference, Interval, compare, margin_interval, score_interval
 from pipeline.comparison.holm import holm
-from pipeline.records import Contrast
-from pipeline.report import facts, tables, words
+from pipeline.pages import words
+from pipeline.report import facts, tables
 from pipeline.report.evidence import with_findings
 from pipeline.report.findings import Answer
 from pipeline.report.hardest import hardest_of
@@ -27,6 +27,7 @@ from pipeline.report.markdown import text_of
 from pipeline.report.provenance import notes_on
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
+from pipeline.runs.records import Contrast
 
 ATTACK = "<script>alert(1)</script>"
 

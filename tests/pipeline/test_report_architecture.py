@@ -10,8 +10,8 @@ import pytest
 from run_factory import HOG, LOGMEL, SENTENCE, make_run
 
 from features.errors import ConfigError
-from heads.config import read_suite, shipped_suites
-from heads.experiment import Experiment
+from heads.config.experiment import Experiment
+from heads.config.suite import read_suite, shipped_suites
 from pipeline.report.architecture import Architecture, Part, architecture_of
 from pipeline.report.architecture_figure import architecture_figure, plan_of
 from pipeline.report.figures import drawings_of
@@ -57,7 +57,7 @@ def as_run(experiment: Experiment, parameters: int | None = None) -> Run:
 
 
 def built(experiment: Experiment) -> Any:
-    from heads.data import feature_shape
+    from heads.data.data import feature_shape
     from heads.model import HeadShape, build_head
 
     shapes = {

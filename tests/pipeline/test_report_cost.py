@@ -15,12 +15,12 @@ from test_report_page import read_page
 
 from features.store import Feature, open_writer
 from features.store.ledger import LedgerRow
-from pipeline.report import words
+from pipeline.pages import words
 from pipeline.report.evidence import with_findings
 from pipeline.report.leaderboard import Corpus, corpora_of
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
-from pipeline.tables import bytes_text
+from pipeline.terminal.tables import bytes_text
 
 
 def make_store(root: Path, decode: float | None = 2.0, encode: float = 0.5) -> Feature:

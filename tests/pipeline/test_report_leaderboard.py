@@ -27,8 +27,8 @@ from pipeline.report.leaderboard import Corpus, corpora_of, leaderboard_csv, los
 from pipeline.report.model import Metrics
 from pipeline.report.provenance import coverage_rows, modality_coverage, notes_on, settings_of
 from pipeline.report.read import read_runs
-from pipeline.runs import find_runs
-from pipeline.selection import select_runs
+from pipeline.runs.folder import find_runs
+from pipeline.scoring.selection import select_runs
 
 
 def only_corpus(runs: Path) -> Corpus:

@@ -32,7 +32,7 @@ from features.digests import sha256_file
 from features.errors import ErcError, Reason
 from features.manifest import build_manifest, frame_of, write_manifest
 from pipeline.commands.report import command
-from pipeline.report import words
+from pipeline.pages import words
 from pipeline.report.markdown import text_of
 from pipeline.report.write import write_report
 

@@ -11,9 +11,9 @@ from small_corpus import SENTENCE
 from test_train_commands import Shell
 
 from features.errors import UsageError
-from heads.config import Suite, read_suite
-from heads.roles import parse_roles, use_features
-from pipeline.extract_commands import making_command
+from heads.config.roles import parse_roles, use_features
+from heads.config.suite import Suite, read_suite
+from pipeline.terminal.extract_commands import making_command
 
 TEXT = """
 defaults: {feedforward: {sizes: [4]}, batch: {size: 16}, stop: {epochs: 2}}

@@ -13,13 +13,13 @@ import yaml
 from small_corpus import HOG, LOGMEL, SENTENCE, make_store
 from test_train_commands import Shell
 
-import pipeline.search
-import pipeline.workers
+import pipeline.search.run
+import pipeline.suites.workers
 from features.errors import ConfigError, TrainingError
 from features.store import Feature
-from pipeline.runs import Run
-from pipeline.search_space import override_of, read_space
-from pipeline.training import SeedTask
+from pipeline.runs.folder import Run
+from pipeline.search.space import override_of, read_space
+from pipeline.suites.training import SeedTask
 
 SPACE = """
 optim.lr: {low: 1e-3, high: 1e-1, log: true}
@@ -178,7 +178,7 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
 ) -> None:
     """Past the ten trials that TPE draws blindly, so that later trials depend on the values of earlier ones."""
     shell.search(14, "stop.epochs=1", out="whole")
-    original = pipeline.workers.train_seed
+    original = pipeline.suites.workers.train_seed
     count = 0
 
     def interrupted(task: SeedTask) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
             raise KeyboardInterrupt
         return original(task)
 
-    monkeypatch.setattr(pipeline.workers, "train_seed", interrupted)
+    monkeypatch.setattr(pipeline.suites.workers, "train_seed", interrupted)
     assert shell.search(14, "stop.epochs=1")[0] == 130
     assert len(shell.record()["trials"]) == 3
     assert shell.search(14, "stop.epochs=1")[0] == 130
@@ -218,7 +218,7 @@ def test_another_search_or_a_run_in_the_folder_is_refused(shell: SearchShell) ->
 
 
 def test_a_failing_trial_is_recorded_and_the_next_follows(shell: SearchShell, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = pipeline.workers.train_seed
+    original = pipeline.suites.workers.train_seed
     count = 0
 
     def failing(task: SeedTask) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def test_a_failing_trial_is_recorded_and_the_next_follows(shell: SearchShell, mo
             raise TrainingError("the loss is nan")
         return original(task)
 
-    monkeypatch.setattr(pipeline.workers, "train_seed", failing)
+    monkeypatch.setattr(pipeline.suites.workers, "train_seed", failing)
     status, out, err = shell.search(4)
     assert status == 0
     assert err == "erc: trial 1: seed 0: the loss is nan\n"
@@ -296,7 +296,7 @@ def test_a_plain_search_reads_no_test_and_its_trials_cannot_be_scored_on_it(
 
 
 def test_without_optuna_it_says_how_to_get_it(shell: SearchShell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.search, "find_spec", lambda name: None)
+    monkeypatch.setattr(pipeline.search.run, "find_spec", lambda name: None)
     status, _, err = shell.search(1)
     assert (status, err) == (2, "erc: --search needs Optuna: pip install 'erc-feature-store[tuning]'\n")
 

@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 
 from features.cards import DatasetCard
 from features.manifest import Manifest, build_manifest, frame_of
-from pipeline.slices import attributes, score_slices
+from pipeline.runs.slices import attributes, score_slices
 
 LABELS = ("joy", "anger", "neutral")
 

@@ -267,9 +267,9 @@ class TestGarbage:
         """features.json as `erc train` writes it."""
         import small_corpus
 
-        from heads.config import read_suite
-        from pipeline.runs import write_json
-        from pipeline.suite_plan import Source, describe_features, make_plan
+        from heads.config.suite import read_suite
+        from pipeline.runs.folder import write_json
+        from pipeline.suites.plan import Source, describe_features, make_plan
 
         manifest = small_corpus.make_manifest(tmp_path / "M.parquet")
         root = small_corpus.make_store(tmp_path / "store", manifest)

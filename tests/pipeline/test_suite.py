@@ -15,16 +15,16 @@ import torch
 from safetensors.torch import load
 from small_corpus import HOG, LOGMEL, SENTENCE, edited, embeddings, make_manifest, make_store
 
-import pipeline.workers
+import pipeline.suites.workers
 from features import hardware
 from features.errors import RunError
 from features.manifest import Manifest
 from features.store import write_feature
-from heads.config import Suite, read_suite
-from pipeline.runs import Run, find_runs
-from pipeline.suite import Outcome, run_plan, write_suite_record
-from pipeline.suite_plan import Plan, Source, make_plan
-from pipeline.training import SeedTask
+from heads.config.suite import Suite, read_suite
+from pipeline.runs.folder import Run, find_runs
+from pipeline.suites.plan import Plan, Source, make_plan
+from pipeline.suites.run import Outcome, run_plan, write_suite_record
+from pipeline.suites.training import SeedTask
 
 TEXT = """
 defaults:
@@ -170,13 +170,13 @@ def test_finished_seeds_are_kept_and_unfinished_ones_trained_again(
     victim = corner.folders(plan)["text"] / "seed-1"
     (victim / "result.json").unlink()
     trained: list[tuple[str, int]] = []
-    original = pipeline.workers.train_seed
+    original = pipeline.suites.workers.train_seed
 
     def spy(task: SeedTask) -> dict[str, Any]:
         trained.append((task.experiment.name, task.seed))
         return original(task)
 
-    monkeypatch.setattr(pipeline.workers, "train_seed", spy)
+    monkeypatch.setattr(pipeline.suites.workers, "train_seed", spy)
     _, outcome = corner.run(seeds=2)
     assert trained == [("text", 1)]
     assert outcome.metrics["text"]["seeds"] == [0, 1]
@@ -189,14 +189,14 @@ def test_finished_seeds_are_kept_and_unfinished_ones_trained_again(
 
 
 def test_one_failing_experiment_does_not_stop_the_others(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = pipeline.workers.train_seed
+    original = pipeline.suites.workers.train_seed
 
     def failing(task: SeedTask) -> dict[str, Any]:
         if task.experiment.name == "text" and task.seed == 0:
             raise ValueError("broken\nin two lines")
         return original(task)
 
-    monkeypatch.setattr(pipeline.workers, "train_seed", failing)
+    monkeypatch.setattr(pipeline.suites.workers, "train_seed", failing)
     _, outcome = corner.run()
     assert outcome.failures == {"text": "seed 0: ValueError: broken in two lines"}
     assert outcome.metrics["text"]["seeds"] == [1]

@@ -15,12 +15,12 @@ from test_train_commands import Shell
 from features.errors import ConfigError
 from features.spec import EncoderSpec
 from features.store import Store, write_feature
-from heads.config import shipped_suites
-from heads.data import choose_features
-from heads.experiment import Batch, Experiment, experiment_from_dict
-from heads.utterances import Utterances, read_utterances
-from pipeline.estimate import count_parameters, estimate, seconds_a_weight, slice_of
-from pipeline.listing import Line, Listing, badges_of, duration
+from heads.config.experiment import Batch, Experiment, experiment_from_dict
+from heads.config.suite import shipped_suites
+from heads.data.data import choose_features
+from heads.data.utterances import Utterances, read_utterances
+from pipeline.suites.estimate import count_parameters, estimate, seconds_a_weight, slice_of
+from pipeline.suites.listing import Line, Listing, badges_of, duration
 
 SUITE = """
 defaults: {feedforward: {sizes: [4]}, batch: {size: 16}, stop: {epochs: 40}}

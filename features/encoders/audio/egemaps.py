@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from features.encoders import EncoderRequest, Input, Reads
+from features.encoders.table import EncoderRequest, Input, Reads
 from features.encoders.views import SoundView
 from features.errors import Reason, UnavailableError, UsageError
-from features.media import AudioNeed, Clip, ClipNeeds
+from features.media.clip import AudioNeed, Clip, ClipNeeds
 from features.spec import EncoderSpec
 
 VERSION = 1

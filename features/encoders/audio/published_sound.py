@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.encoders import Input
+from features.encoders.table import Input
 from features.encoders.views import SoundView
-from features.media import AudioNeed, Clip
+from features.media.clip import AudioNeed, Clip
 
 RATE_HZ = 44100
 FULL_SCALE = 32768

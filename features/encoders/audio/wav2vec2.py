@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.encoders import EncoderRequest, Input, Preparer, Reads
 from features.encoders.audio.published_sound import RATE_HZ as PUBLISHED_RATE_HZ
 from features.encoders.audio.published_sound import PublishedSoundPreparer
 from features.encoders.audio.speech_frames import FrameGeometry, cut_windows
@@ -27,9 +26,10 @@ from features.encoders.audio.speech_models import SpeechModel
 from features.encoders.devices import for_device
 from features.encoders.layers import parse_layers
 from features.encoders.specs import network_spec
+from features.encoders.table import EncoderRequest, Input, Preparer, Reads
 from features.encoders.views import SoundView
 from features.errors import Reason, UnavailableError, UsageError
-from features.media import AudioNeed, Clip, ClipNeeds
+from features.media.clip import AudioNeed, Clip, ClipNeeds
 from features.pooling import POOLINGS, check_pooling
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from features.encoders import ENCODERS, EncoderRequest, Input, Reads
 from features.encoders.devices import for_device
 from features.encoders.specs import network_spec
+from features.encoders.table import ENCODERS, EncoderRequest, Input, Reads
 from features.encoders.visual.face_boxes import (
     CONFIDENCE,
     MOST_FACES,
@@ -34,7 +34,7 @@ from features.encoders.visual.face_boxes import (
 from features.encoders.visual.pictures import AtMost, FramesPreparer, Pictures, whole
 from features.encoders.visual.published_mosaic import MOSAIC_SIZE, NUM_FRAMES, PUBLISHED_NEED, MosaicPreparer
 from features.encoders.visual.retinaface_network import MEAN, STD, FaceDetector, load_retinaface
-from features.media import ClipNeeds, FramesNeed
+from features.media.clip import ClipNeeds, FramesNeed
 
 VERSION = 1
 

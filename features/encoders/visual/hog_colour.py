@@ -18,9 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from features.encoders import EncoderRequest, Input, Reads
+from features.encoders.table import EncoderRequest, Input, Reads
 from features.encoders.views import FramesView, Strip, frame_labels, whole_frame
-from features.media import Clip, ClipNeeds, FramesNeed
+from features.media.clip import Clip, ClipNeeds, FramesNeed
 from features.spec import EncoderSpec
 
 SIDE = 128  # pixels of the square that shapes are taken from

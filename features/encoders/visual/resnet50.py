@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from features.encoders import ENCODERS, EncoderRequest, Input, Reads
 from features.encoders.devices import for_device
 from features.encoders.specs import network_spec
+from features.encoders.table import ENCODERS, EncoderRequest, Input, Reads
 from features.encoders.visual.picture_network import PictureEncoder
 from features.encoders.visual.pictures import FramesPreparer, Pictures, Processed
 from features.encoders.visual.published_mosaic import (
@@ -22,7 +22,7 @@ from features.encoders.visual.published_mosaic import (
 )
 from features.encoders.visual.vision_models import load_backbone
 from features.errors import UsageError, nearest
-from features.media import ClipNeeds, FramesNeed
+from features.media.clip import ClipNeeds, FramesNeed
 from features.pooling import POOLINGS, pool
 
 VERSION = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.encoders import (
+from features.encoders.table import (
     DEFAULT_PRESET,
     ENCODERS,
     PRESETS,

@@ -15,10 +15,10 @@ import pytest
 from clip_factory import sine, utterance, write_clip
 from tiny_speech import RATE_HZ, clip_of, voice
 
-from features.encoders import Encoder, EncoderRequest, create
 from features.encoders.audio.egemaps import MIN_SAMPLES, SIZE, VERSION
+from features.encoders.table import Encoder, EncoderRequest, create
 from features.errors import Reason, UnavailableError, UsageError
-from features.media import decode_clip
+from features.media.clip import decode_clip
 
 opensmile = pytest.importorskip("opensmile", reason="the extra `egemaps` is not installed")
 
@@ -104,7 +104,7 @@ def test_without_opensmile_one_line_says_how_to_install_it(monkeypatch: pytest.M
 
 def test_opensmile_is_loaded_only_where_clips_are_prepared() -> None:
     code = (
-        "import sys, pickle; from features.encoders import EncoderRequest, create;"
+        "import sys, pickle; from features.encoders.table import EncoderRequest, create;"
         "pickle.loads(pickle.dumps(create(EncoderRequest('egemaps')).prepare));"
         "print([name for name in ('opensmile', 'pandas', 'torch') if name in sys.modules])"
     )

@@ -14,11 +14,11 @@ from clip_factory import utterance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.encoders import EncoderRequest, create
 from features.encoders.audio.acoustics import count_syllables
 from features.encoders.audio.logmel import NAMES, RATE_HZ, WINDOW, LogmelEncoder, logmel_statistics
+from features.encoders.table import EncoderRequest, create
 from features.errors import Reason, UnavailableError, UsageError
-from features.media import Clip, Sound, decode_clip
+from features.media.clip import Clip, Sound, decode_clip
 
 
 def tone(frequency_hz: float, seconds: float = 1.0, amplitude: float = 0.1) -> np.ndarray:

@@ -33,14 +33,14 @@ from tiny_speech import (
     write_tiny_speech,
 )
 
-from features.encoders import Encoder, EncoderRequest, create
 from features.encoders.audio import speech_models, wav2vec2
 from features.encoders.audio.published_sound import PublishedSoundPreparer
 from features.encoders.audio.speech_frames import FrameGeometry, cut_windows
 from features.encoders.audio.speech_models import SpeechModel
 from features.encoders.audio.wav2vec2 import VERSION, Wav2Vec2Encoder
+from features.encoders.table import Encoder, EncoderRequest, create
 from features.errors import Reason, UnavailableError, UsageError, WeightsError
-from features.media import decode_clip
+from features.media.clip import decode_clip
 from features.spec import EncoderSpec
 
 pytestmark = pytest.mark.usefixtures("one_thread")

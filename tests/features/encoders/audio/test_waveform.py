@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_speech import clip_of, voice
 
-from features.encoders import Encoder, EncoderRequest, create
 from features.encoders.audio.published_sound import interleave
 from features.encoders.audio.waveform import RATE_HZ, VERSION
+from features.encoders.table import Encoder, EncoderRequest, create
 from features.errors import Reason, UnavailableError, UsageError
-from features.media import Clip, decode_clip
+from features.media.clip import Clip, decode_clip
 from features.store.shard import open_shard, shard_bytes, stored_array
 
 RELATIVE = 2.0**-11  # float16 keeps 11 bits

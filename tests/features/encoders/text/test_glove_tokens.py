@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_bert import turn
 
-from features.encoders import Encoder, EncoderRequest, create
+from features.encoders.table import Encoder, EncoderRequest, create
 from features.encoders.text.glove_tokens import VERSION
 from features.errors import Reason, UnavailableError, UsageError
 

@@ -19,14 +19,14 @@ from PIL import Image
 from raw_faces import Planted, package_faces, raw_outputs
 from safetensors.torch import save_file
 
-from features.encoders import Encoder, EncoderRequest, Input, create
 from features.encoders.state_files import random_network
+from features.encoders.table import Encoder, EncoderRequest, Input, create
 from features.encoders.visual.face_boxes import MOST_FACES, unpack
 from features.encoders.visual.faces import VERSION
 from features.encoders.visual.published_mosaic import mosaic
 from features.encoders.visual.retinaface_network import FaceDetector
 from features.errors import Reason, UnavailableError, UsageError, WeightsError
-from features.media import Clip, decode_clip
+from features.media.clip import Clip, decode_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from clip_factory import utterance
 
-from features.encoders import EncoderRequest, create
+from features.encoders.table import EncoderRequest, create
 from features.encoders.visual.hog_colour import (
     CELLS,
     HUE_BINS,
@@ -29,7 +29,7 @@ from features.encoders.visual.hog_colour import (
     oriented_gradients,
 )
 from features.errors import Reason, UnavailableError, UsageError
-from features.media import Clip, Frames, decode_clip
+from features.media.clip import Clip, Frames, decode_clip
 
 
 def golden_pictures() -> list[np.ndarray]:

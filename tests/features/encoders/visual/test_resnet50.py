@@ -19,14 +19,14 @@ from torchvision.models import get_model, get_model_weights
 from torchvision.transforms import Resize
 from torchvision.transforms.functional import crop, normalize, to_tensor
 
-from features.encoders import Encoder, EncoderRequest, create
 from features.encoders.devices import MemoryBatches
 from features.encoders.state_files import random_network
+from features.encoders.table import Encoder, EncoderRequest, create
 from features.encoders.visual.picture_network import PictureEncoder
 from features.encoders.visual.published_mosaic import mosaic
 from features.encoders.visual.resnet50 import VERSION
 from features.errors import Reason, UnavailableError, UsageError
-from features.media import Clip, decode_clip
+from features.media.clip import Clip, decode_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,0 +1,153 @@
+"""One decoding pass over a clip: each wanted stream feeds its reader until the reader has what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
+
+from features.errors import Reason, UnavailableError
+from features.media import limits as media_limits
+from features.media.clip import AudioNeed, Frames, FramesNeed, Sound
+from features.media.container import (
+    Survey,
+    Window,
+    choose_stream,
+    describe,
+    open_container,
+    prepare_decoder,
+    read_packets,
+    survey,
+)
+from features.media.readers import FrameReader, SoundReader
+
+Reader = SoundReader | FrameReader
+Sounds = dict[AudioNeed, Sound | UnavailableError]
+Pictures = dict[FramesNeed, Frames | UnavailableError]
+
+_READERS: dict[str, type[Any]] = {"audio": SoundReader, "video": FrameReader}
+
+
+def decode(
+    path: Path, start: float | None, end: float | None, sounds: Sequence[AudioNeed], frames: Sequence[FramesNeed]
+) -> tuple[Sounds, Pictures]:
+    """Everything that is asked of one clip, or why it is not to be had. A broken stream does not take the other along.
+
+    start, end: the cut in seconds from the beginning of the file, or None
+    Raises UnavailableError (undecodable) where the file is no media.
+    """
+    wanted: dict[str, Sequence[Any]] = {"audio": sounds, "video": frames}
+    troubles: dict[str, UnavailableError] = {}
+    indices: dict[str, int] = {}
+    readers: dict[str, Reader] = {}
+    with open_container(path) as container:
+        window = Window.of_cut(container, start, end)
+        for kind, needs in wanted.items():
+            with _kept(troubles, kind):
+                if needs:
+                    indices[kind] = _decodable(container, kind)
+    plan = survey(path, list(indices.values()), window)
+    for kind, index in indices.items():
+        with _kept(troubles, kind):
+            readers[kind] = _READERS[kind](plan.timeline(index), window, wanted[kind])
+    _feed(path, plan.seek_to, {indices[kind]: reader for kind, reader in readers.items()})
+    _feed_again(path, plan, window, frames, indices, readers)
+    results: dict[Any, Any] = {}
+    for kind, needs in wanted.items():
+        with _kept(troubles, kind):
+            results |= readers[kind].results() if kind in readers else {}
+        if kind in troubles:
+            results |= dict.fromkeys(needs, troubles[kind])
+    return {need: results[need] for need in sounds}, {need: results[need] for need in frames}
+
+
+def _feed_again(
+    path: Path,
+    plan: Survey,
+    window: Window,
+    frames: Sequence[FramesNeed],
+    indices: Mapping[str, int],
+    readers: dict[str, Reader],
+) -> None:
+    """Where frames that the packets promised did not decode: look at every frame, then sample what there is."""
+    video = readers.get("video")
+    if isinstance(video, FrameReader) and video.missed:
+        video = readers["video"] = FrameReader(plan.timeline(indices["video"]), window, frames, every_frame=True)
+        _feed(path, plan.seek_to, {indices["video"]: video})
+    if isinstance(video, FrameReader) and (shorter := video.decoded_timeline()) is not None:
+        video = readers["video"] = FrameReader(shorter, window, frames, every_frame=True)
+        _feed(path, plan.seek_to, {indices["video"]: video})
+
+
+@contextmanager
+def _kept(troubles: dict[str, UnavailableError], kind: str) -> Iterator[None]:
+    """Keep what is wrong with one stream, and go on with the other."""
+    try:
+        yield
+    except UnavailableError as error:
+        troubles[kind] = error
+
+
+def _decodable(container: InputContainer, kind: str) -> int:
+    """Index of the stream to decode. Raises UnavailableError (no-audio, no-video, undecodable, too-large)."""
+    stream = choose_stream(container, kind)
+    prepare_decoder(stream)
+    return stream.index
+
+
+def _feed(path: Path, seek_to: int | None, readers: Mapping[int, Reader]) -> None:
+    """Decode the streams of these indices into their readers, and stop once all are done."""
+    running = {index: reader for index, reader in readers.items() if not reader.done}
+    if not running:
+        return
+    with open_container(path) as container:
+        streams = [container.streams[index] for index in running]
+        for stream in streams:
+            prepare_decoder(stream)
+        for packet in read_packets(container, streams, seek_to):
+            reader = running.get(packet.stream_index)
+            if reader is None:
+                continue
+            _push(reader, packet.stream, packet)
+            if reader.done:
+                del running[packet.stream_index]
+                if not running:
+                    return
+        for stream in streams:  # the frames that the decoders still hold back
+            if stream.index in running:
+                _push(running[stream.index], stream, None)
+
+
+def _push(reader: Reader, stream: Stream, packet: Packet | None) -> None:
+    """Decode one packet into a reader. A packet that does not decode is noted and passed over, as players do."""
+    if isinstance(reader, FrameReader) and packet is not None:
+        stream.codec_context.skip_frame = "DEFAULT" if reader.wants(packet.pts) else "NONREF"
+    try:
+        frames = stream.codec_context.decode(packet)
+    except MemoryError:
+        reader.refuse(UnavailableError(Reason.OUT_OF_MEMORY, "no memory for a decoded frame"))
+        return
+    except FFmpegError as error:
+        reader.damage = reader.damage or describe(error) + _unknown_size(stream)
+        return
+    try:
+        for frame in frames:
+            if not reader.done:
+                reader.feed(frame)
+    except UnavailableError as error:
+        reader.refuse(error)
+    except (FFmpegError, ValueError) as error:
+        reader.refuse(UnavailableError(Reason.UNDECODABLE, describe(error)))
+
+
+def _unknown_size(stream: Stream) -> str:
+    """Said of pictures whose size FFmpeg did not get to know, since they are damaged or above the limit."""
+    if stream.type == "video" and not stream.codec_context.width:
+        return f"; of unknown size, perhaps above {media_limits.MAX_PIXELS:,} pixels"
+    return ""

@@ -1,0 +1,1 @@
+"""What an experiment is: its settings, read from YAML, merged and checked."""

@@ -1,0 +1,1 @@
+"""How a head is trained: examples, objective, epochs, folds, and the checkpoint it leaves."""

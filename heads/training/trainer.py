@@ -1,0 +1,265 @@
+"""Training one head with one seed: AdamW, a warm-up, early stopping on dev weighted F1.
+
+Everything random comes from the seed: the same seed, data and thread count give the same bits, whatever else runs. The
+caller's generator and thread count are left as they were.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from features.errors import TrainingError
+from heads.config.experiment import Experiment
+from heads.data.batch import Batch
+from heads.data.data import HeadData
+from heads.data.utterances import UNLABELLED
+from heads.losses import WeightedSum
+from heads.losses.decision import Decision
+from heads.metrics import weighted_f1
+from heads.model import Head, HeadShape, build_head
+from heads.precision import products_in, resolve_precision
+from heads.predict import Predictor
+from heads.signals import LossTask, Output
+from heads.training.examples import Examples
+from heads.training.objective import build_objective
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of history.parquet. learning_rate: that of the epoch's last step; seconds: training and scoring."""
+
+    epoch: int
+    train_loss: float
+    dev_loss: float
+    dev_weighted_f1: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The head as it was after its best epoch on dev. Epochs count from 1; speakers: those it knows by name; precision:
+    that of its products in training, fp32 or bf16."""
+
+    predictor: Predictor
+    best_epoch: int
+    history: tuple[Epoch, ...]
+    seconds: float
+    speakers: tuple[str, ...] = ()
+    precision: str = "fp32"
+
+    @property
+    def head(self) -> Head:
+        return self.predictor.head
+
+    @property
+    def dev_weighted_f1(self) -> float:
+        return self.history[self.best_epoch - 1].dev_weighted_f1
+
+
+class Model(nn.Module):
+    """What is trained: the head, and what its losses learn."""
+
+    def __init__(self, head: Head, objective: WeightedSum) -> None:
+        super().__init__()
+        self.head = head
+        self.objective = objective
+
+
+def train_head(
+    experiment: Experiment,
+    data: HeadData,
+    seed: int,
+    device: str = "cpu",
+    stopped: Callable[[], bool] = lambda: False,
+) -> Trained:
+    """Train on the train rows, select by the dev rows; rows of other splits are not looked at.
+
+    Rows without a label or without any input are left out of the loss; dev rows without input are scored.
+    stopped: asked once an epoch; when it says True, KeyboardInterrupt is raised.
+    Raises ManifestError where a split has no row to learn from, and TrainingError where the loss is no longer finite.
+    """
+    started = time.perf_counter()
+    precision = resolve_precision(experiment.optim.precision, device)
+    utterances = data.utterances
+    speakers = utterances.frequent_speakers(experiment.speakers.min_rows) if experiment.speakers else ()
+    examples = Examples.of(data, speakers, device)
+    with _seeded(seed, device) as generator:
+        num_classes = len(utterances.label_names)
+        head = build_head(experiment, HeadShape(data.shapes, num_classes, len(speakers)))
+        counts = torch.bincount(examples.labels, minlength=num_classes)
+        task = LossTask(counts, head.hidden_width, len(utterances.sentiment_names))
+        model = Model(head, build_objective(experiment.loss, task)).to(device)
+        scored = _Scored(experiment, model)
+        history: list[Epoch] = []
+        best_epoch, best_state = 0, model.state_dict()
+        for epoch in _epochs(experiment, model, scored, examples, generator, precision):
+            if stopped():
+                raise KeyboardInterrupt
+            history.append(epoch)
+            if not best_epoch or epoch.dev_weighted_f1 > history[best_epoch - 1].dev_weighted_f1:
+                best_epoch, best_state = epoch.epoch, copy.deepcopy(scored.model.state_dict())
+            if epoch.epoch - max(best_epoch, warmup_epochs(experiment)) >= experiment.stop.patience:
+                break
+        model.load_state_dict(best_state)
+    model.to("cpu").eval()
+    predictor = Predictor(experiment, model.head, model.objective.decision)
+    return Trained(predictor, best_epoch, tuple(history), time.perf_counter() - started, speakers, precision)
+
+
+def warmup_epochs(experiment: Experiment) -> int:
+    """Epochs that the warm-up touches."""
+    return math.ceil(experiment.optim.warmup * experiment.stop.epochs)
+
+
+def learning_rate_factor(step: int, warmup_steps: int, total_steps: int, schedule: str) -> float:
+    """What the learning rate is multiplied by at a step (from 0): up to 1 over the warm-up, then down to 0, or 1."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    left = max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
+    if schedule == "linear":
+        return left
+    return 0.5 * (1 - math.cos(math.pi * left)) if schedule == "cosine" else 1.0
+
+
+@contextmanager
+def _seeded(seed: int, device: str) -> Iterator[torch.Generator]:
+    """torch's generators (initial weights, dropout) seeded, one thread, and a generator of its own for shuffling."""
+    threads = torch.get_num_threads()
+    devices = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield torch.Generator().manual_seed(seed)
+        finally:
+            torch.set_num_threads(threads)
+
+
+class _Scored:
+    """The model that is scored and kept: the one that is trained, or the moving average of its weights."""
+
+    def __init__(self, experiment: Experiment, model: Model) -> None:
+        decay = experiment.optim.ema
+        self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        self.trained = model
+        self.model = model if self._average is None else cast(Model, self._average.module)
+        self.predictor = Predictor(experiment, self.model.head, self.model.objective.decision)
+
+    def after_step(self) -> None:
+        if self._average is not None:
+            self._average.update_parameters(self.trained)
+
+    def refresh(self, examples: Examples) -> None:
+        """Class centres as the weights stand, where a loss decides by them."""
+        for model in {id(item): item for item in (self.trained, self.model)}.values():
+            decision = model.objective.decision
+            if decision is not None:
+                hidden = Predictor(self.predictor.experiment, model.head).outputs(examples.table.select(examples.train))
+                decision.refresh(hidden.hidden, examples.targets.labels[examples.train])
+
+    def difficulty(self, examples: Examples) -> Tensor:
+        """float32 [n] of the training examples, on the CPU. Expects a loss that decides."""
+        decision = cast(Decision, self.model.objective.decision)
+        hidden = self.predictor.outputs(examples.table.select(examples.train)).hidden
+        return decision.difficulty(hidden, examples.targets.labels[examples.train]).cpu()
+
+
+def _epochs(
+    experiment: Experiment,
+    model: Model,
+    scored: _Scored,
+    examples: Examples,
+    generator: torch.Generator,
+    precision: str,
+) -> Iterator[Epoch]:
+    """Train one epoch after another and score dev after each. precision: of `_loss`."""
+    optim = experiment.optim
+    parameters = list(model.parameters())  # walking through the modules each step costs a tenth of a small head's step
+    optimizer = _adamw(parameters, optim.lr, optim.weight_decay)
+    trainable = examples.trainable() if experiment.batch.unit == "dialogues" else None
+    dev = examples.table.select(examples.dev)
+    schedule: LambdaLR | None = None
+    scored.refresh(examples)
+    for number in range(1, experiment.stop.epochs + 1):
+        started = time.perf_counter()
+        batches = examples.batches(experiment, number, generator, lambda: scored.difficulty(examples))
+        if schedule is None:
+            schedule = _schedule(optimizer, experiment, len(batches))
+        model.train()
+        total, seen = torch.zeros((), device=examples.table.device), 0
+        for places in batches:
+            learnt = None if trainable is None else trainable[places]
+            count = len(places) if learnt is None else int(learnt.sum())
+            if not count:  # dialogues without any label or input
+                continue
+            value = _loss(model, examples, places, learnt, precision)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            if optim.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, optim.clip)
+            rate = float(schedule.get_last_lr()[0])
+            optimizer.step()
+            schedule.step()
+            scored.after_step()
+            total += value.detach() * count
+            seen += count
+        train_loss = float(total) / seen
+        if not math.isfinite(train_loss):
+            raise TrainingError(
+                f"the loss is {train_loss} in epoch {number} with optim.lr={optim.lr:g}: try a lower one"
+            )
+        scored.refresh(examples)
+        dev_loss, dev_f1 = _score(scored.predictor, dev, examples)
+        yield Epoch(number, train_loss, dev_loss, dev_f1, rate, time.perf_counter() - started)
+
+
+def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor | None, precision: str) -> Tensor:
+    """The loss of one batch over its trainable utterances: those where `learnt`, bool [b], is True; None: all.
+
+    precision: of the head's matrix products, fp32 or bf16; the loss itself is always float32
+    """
+    batch, targets = examples.table.select(places), examples.targets.select(places)
+    with products_in(precision, examples.table.device):
+        output = model.head(batch)
+    output = Output(output.logits.float(), output.hidden.float())
+    if learnt is not None:
+        output, targets = output.select(learnt), targets.select(learnt)
+    value: Tensor = model.objective(output, targets)
+    return value
+
+
+def _score(predictor: Predictor, dev: Batch, examples: Examples) -> tuple[float, float]:
+    """(cross-entropy, weighted F1) of dev's labelled utterances."""
+    labels = examples.targets.labels[examples.dev]
+    known = labels != UNLABELLED
+    scores, labels = predictor.scores(dev)[known], labels[known]
+    loss = float(functional.cross_entropy(scores, labels))
+    return loss, weighted_f1(labels.cpu().numpy(), scores.argmax(dim=1).cpu().numpy(), scores.shape[1])
+
+
+def _schedule(optimizer: torch.optim.Optimizer, experiment: Experiment, steps_per_epoch: int) -> LambdaLR:
+    optim = experiment.optim
+    total_steps = steps_per_epoch * experiment.stop.epochs
+    warmup_steps = round(optim.warmup * total_steps)
+    return LambdaLR(optimizer, lambda step: learning_rate_factor(step, warmup_steps, total_steps, optim.schedule))
+
+
+def _adamw(parameters: Sequence[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """Weight decay on matrices alone: biases and the learned vectors of missing inputs are free."""
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=lr, fused=True)

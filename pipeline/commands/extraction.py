@@ -1,0 +1,151 @@
+"""Extraction as the command line shows it: what is left, a bar while it runs, what came of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+
+from features.encoders.table import EncoderRequest
+from features.engines.activity import Activity
+from features.engines.chunk_work import Job
+from features.engines.decode import DecodeOptions
+from features.errors import Reason
+from features.extract import Engine, LocalEngine, PlanOptions, plan_extraction
+from features.manifest import Manifest
+from features.store import Feature
+from features.store.commit import ShardName
+from pipeline.commands.limits import activity_summary, limit_line
+from pipeline.terminal.progress import progress_bar
+
+
+def extract(
+    manifest: Manifest,
+    store: Path,
+    requests: list[EncoderRequest],
+    dtype: str,
+    options: PlanOptions,
+    *,
+    engine: Engine | None = None,
+    decoding: DecodeOptions | None = None,
+    dry_run: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Plan, run, and say what was done. Returns the exit status: 0, or 3 where selected utterances are `failed`."""
+    engine = engine or LocalEngine()
+    device = requests[0].device.partition(":")[0]
+    built, implied = engine.build(requests, store, dtype)
+    jobs = plan_extraction(manifest, store, built, options, implied)
+    if not as_json:
+        for job in jobs:
+            click.echo(_plan_line(job, len(manifest), store))
+    activities: list[Activity] = []
+    if not dry_run:
+        total = sum(job.plan.left for job in jobs)
+        started = time.perf_counter()
+        with progress_bar(total, "utt" if len(jobs) == 1 else "emb", "extract") as bar:
+            try:
+                activities = engine.run(
+                    manifest,
+                    store,
+                    jobs,
+                    decoding=decoding or DecodeOptions(),
+                    shard=options.shard,
+                    advance=bar.update,
+                )
+            except KeyboardInterrupt:
+                bar.close()
+                click.echo("stopped: committed shards are kept; run the same command again to resume", err=True)
+                raise
+        seconds = time.perf_counter() - started
+        if not as_json:
+            for job in jobs:
+                click.echo(_done_line(job))
+            if total:
+                click.echo(f"{total} embeddings in {seconds:.1f} s ({total / max(seconds, 1e-9):.1f} a second)")
+            for activity in activities:
+                click.echo(limit_line(activity, device, engine.cores))
+    failed = (
+        [failures for job in jobs if (failures := _failures(job, manifest.ids, store))["count"]] if not dry_run else []
+    )
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "dry_run": dry_run,
+                    "features": [_summary(job, len(manifest)) for job in jobs],
+                    "activity": [activity_summary(activity) for activity in activities],
+                    "failed": failed,
+                }
+            )
+        )
+    elif failed:
+        for failures in failed:
+            click.echo(f"{failures['count']} utterances failed: {failures['ledger']} (after mending: --retry-failed)")
+        if any(Reason.OUTSIDE_ROOT in job.reasons for job in jobs):
+            click.echo(f"{Reason.OUTSIDE_ROOT}: symbolic links lead to these clips: --follow-symlinks --retry-failed")
+    return 3 if failed else 0
+
+
+def _plan_line(job: Job, num_utterances: int, store: Path) -> str:
+    plan = job.plan
+    parts = [f"{plan.left} of {num_utterances} utterances left, in {len(plan.chunks)} chunks"]
+    if plan.stale:
+        parts.append(f"{plan.stale} changed since they were encoded")
+    if plan.failed:
+        parts.append(f"{plan.failed} failed before")
+    weights = ", RANDOM WEIGHTS" if plan.spec.weights == "random" else ""
+    return f"{store / plan.spec.folder} ({plan.spec.compute_dtype}{weights}): {'; '.join(parts)}"
+
+
+def _done_line(job: Job) -> str:
+    counts = ", ".join(
+        f"{number} {'ok' if reason is None else reason}"
+        for reason, number in sorted(job.reasons.items(), key=_ok_first)
+    )
+    cut = f", {job.cut} cut to the encoder's limit" if job.cut else ""
+    if job.batch_size < job.encoder.batch_size:
+        cut += f", batches lowered from {job.encoder.batch_size} to {job.batch_size} where memory ran out"
+    first = ("decode", job.seconds_decode) if job.encoder.reads == "clip" else ("prepare", job.seconds_prepare)
+    stages = (first, ("encode", job.seconds_encode), ("write", job.seconds_write))
+    times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages)
+    return f"{job.plan.spec.folder}: {counts or 'nothing to do'}{cut} ({times})"
+
+
+def _ok_first(item: tuple[Any, int]) -> tuple[bool, str]:
+    return (item[0] is not None, str(item[0]))
+
+
+def _summary(job: Job, num_utterances: int) -> dict[str, Any]:
+    return {
+        "feature": job.plan.spec.folder,
+        "fingerprint": job.plan.spec.fingerprint,
+        "weights": job.plan.spec.weights,
+        "utterances": num_utterances,
+        "left_before": job.plan.left,
+        "outcomes": {"ok" if reason is None else str(reason): number for reason, number in job.reasons.items()},
+        "cut": job.cut,
+        "shards": job.shards,
+        "seconds": {
+            "prepare": job.seconds_prepare,
+            "decode": job.seconds_decode,
+            "encode": job.seconds_encode,
+            "write": job.seconds_write,
+        },
+    }
+
+
+def _failures(job: Job, ids: list[str], store: Path) -> dict[str, Any]:
+    """How many of these utterances are `failed` in the store, and the first ledger that says so."""
+    if not job.plan.failed and not any(reason for reason in job.reasons):
+        return {"count": 0}
+    ledger = Feature(store, job.plan.spec.folder).ledger(["status"])
+    failed = ledger.filter((pl.col("status") == "failed") & pl.col("utterance_id").is_in(ids))
+    if failed.is_empty():
+        return {"count": 0}
+    name = ShardName(failed["generation"][0], failed["chunk"][0])
+    return {"count": failed.height, "ledger": str(store / job.plan.spec.folder / f"{name.stem}.parquet")}

@@ -1,0 +1,157 @@
+"""What `erc train` and `erc ablate` say of the heads that they trained: tables, or one JSON document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.terminal.tables import mean_and_deviation, text_table
+
+if TYPE_CHECKING:
+    from heads.config.experiment import Experiment
+    from pipeline.search.record import SearchRecord
+    from pipeline.suites.cross_validation import CrossValidated
+    from pipeline.suites.plan import Plan
+    from pipeline.suites.run import Outcome
+
+_SCORES = ("seeds", "weighted_f1", "macro_f1", "accuracy")
+_SHOWN_TRIALS = 10
+
+
+def print_warning(text: str) -> None:
+    click.echo(f"erc: {text}", err=True)
+
+
+def print_warnings(plan: Plan) -> None:
+    for warning in plan.warnings:
+        print_warning(warning)
+
+
+def print_failures(failures: Mapping[str, str]) -> None:
+    for name, reason in failures.items():
+        click.echo(f"erc: {name}: {reason}", err=True)
+
+
+def print_json(document: Any) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False))
+
+
+def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcome) -> None:
+    """A line an experiment, in their order; then what was equal, and how many heads were trained."""
+    rows = [
+        [
+            experiment.name,
+            mean_and_deviation(outcome.metrics[experiment.name]["weighted_f1"]),
+            str(len(outcome.metrics[experiment.name]["seeds"])),
+            f"{outcome.seconds[experiment.name]:.1f}",
+        ]
+        for experiment in experiments
+        if experiment.name in outcome.metrics
+    ]
+    if rows:
+        click.echo(text_table(["experiment", "dev weighted F1", "seeds", "seconds a seed"], rows))
+    _print_duplicates(plan)
+    click.echo(f"{outcome.trained} heads trained, {_heads(outcome) - outcome.trained} kept from before")
+
+
+def outcome_document(
+    experiments: Sequence[Experiment], plan: Plan, outcome: Outcome, folders: Mapping[str, Path]
+) -> dict[str, Any]:
+    """JSON-ready: dev scores of each experiment that has any, and why the others have none."""
+    return {
+        "experiments": [
+            {"experiment": item.name, "run": str(folders[item.name])}
+            | {key: outcome.metrics[item.name][key] for key in _SCORES}
+            | {"seconds": outcome.seconds[item.name]}
+            for item in experiments
+            if item.name in outcome.metrics and item.name in outcome.seconds
+        ],
+        "duplicates": plan.duplicates,
+        "trained": outcome.trained,
+        "kept": _heads(outcome) - outcome.trained,
+        "failures": outcome.failures,
+    }
+
+
+def print_cross_validated(result: CrossValidated, where: Path, as_json: bool) -> None:
+    """A line an experiment: mean and deviation over the folds, each fold's mean over its seeds, and every fold; and on
+    stderr what is missing. as_json: summary.json instead, with the experiments of this command alone."""
+    print_warnings(result.plan)
+    if as_json:
+        print_json(_cross_validated_document(result, where))
+    else:
+        _print_folds(result, where)
+    print_failures(result.failures)
+
+
+def _print_folds(result: CrossValidated, where: Path) -> None:
+    count = result.document.get("folds", 0)
+    rows = [
+        [
+            name,
+            mean_and_deviation(entry["weighted_f1"]),
+            *(f"{value:.4f}" for value in entry["weighted_f1"]["values"]),
+            str(len(entry["folds"][0]["weighted_f1"])),
+        ]
+        for name, entry in result.entries.items()
+    ]
+    if rows:
+        folds = [f"fold {number}" for number in range(1, count + 1)]
+        click.echo(text_table(["experiment", "weighted F1 over folds", *folds, "seeds"], rows))
+    _print_duplicates(result.plan)
+    click.echo(f"{result.trained} heads trained, {result.heads - result.trained} kept from before")
+    if result.document:
+        tried = result.document["configurations_tried"]
+        click.echo(f"{tried} configurations tried on these folds: {where / 'summary.json'}")
+
+
+def _cross_validated_document(result: CrossValidated, where: Path) -> dict[str, Any]:
+    return result.document | {
+        "summary": str(where / "summary.json"),
+        "experiments": list(result.entries.values()),
+        "duplicates": result.plan.duplicates,
+        "trained": result.trained,
+        "kept": result.heads - result.trained,
+        "failures": result.failures,
+    }
+
+
+def print_search(record: SearchRecord, as_json: bool) -> None:
+    """The best ten trials and how many there were. as_json: search.json instead."""
+    if as_json:
+        print_json(record.document())
+        return
+    from pipeline.search.record import parameter_text
+
+    keys = list(record.settings["space"])
+    ranked = record.ranked()
+    rows = [
+        [str(trial.number), f"{trial.value:.4f}", *(parameter_text(_short(trial.parameters[key])) for key in keys)]
+        for trial in ranked[:_SHOWN_TRIALS]
+    ]
+    if rows:
+        click.echo(text_table(["trial", "weighted F1", *keys], rows))
+    failed = len(record.trials) - len(ranked)
+    click.echo(
+        f"{len(record.trials)} trials, {failed} of them failed; {record.configurations_tried} different configurations"
+        f" tried by {record.settings['objective']}: {record.folder / 'trials.csv'}"
+    )
+    if ranked:
+        click.echo(f"the best, resolved: {record.folder / 'best.yaml'}")
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _print_duplicates(plan: Plan) -> None:
+    for name, first in plan.duplicates.items():
+        click.echo(f"{name} is the same as {first} (equal config and features): run once")
+
+
+def _heads(outcome: Outcome) -> int:
+    return sum(len(values["seeds"]) for values in outcome.metrics.values())

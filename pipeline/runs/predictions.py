@@ -1,0 +1,175 @@
+"""A head's predictions on a split as a table, its file, and the scores of several seeds' tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from features.errors import RunError
+from heads import metrics
+from pipeline.runs.slices import score_slices
+
+if TYPE_CHECKING:
+    from heads.data.data import HeadData
+
+
+def prediction_frame(data: HeadData, rows: np.ndarray, probabilities: np.ndarray) -> pl.DataFrame:
+    """One line an utterance: utterance_id, dialogue_id, gold (null where unlabelled), predicted, p_LABEL (float32, in
+    label order), no_input, missing (the modalities without any of their features).
+
+    rows: int [m], positions in data; probabilities: float32 [m, c].
+    """
+    utterances = data.utterances
+    names = utterances.label_names
+    absent = {
+        modality: ~np.any([item.present[rows] for item in items], axis=0) for modality, items in data.inputs.items()
+    }
+    return pl.DataFrame(
+        {
+            "utterance_id": [utterances.ids[row] for row in rows],
+            "dialogue_id": [utterances.dialogue_ids[row] for row in rows],
+            "gold": [names[label] if label >= 0 else None for label in utterances.labels[rows]],
+            "predicted": [names[place] for place in probabilities.argmax(axis=1)],
+            **{f"p_{name}": probabilities[:, place].astype(np.float32) for place, name in enumerate(names)},
+            "no_input": np.all(list(absent.values()), axis=0),
+            "missing": _missing(absent),
+        },
+        schema_overrides={"gold": pl.String},
+    )
+
+
+def _missing(absent: Mapping[str, np.ndarray]) -> pl.Series:
+    """Of each row, a list of the modalities that are absent. Each of the few different lists is made once."""
+    codes = sum(mask.astype(np.int64) << place for place, mask in enumerate(absent.values()))
+    lists = [
+        [modality for place, modality in enumerate(absent) if code >> place & 1] for code in range(1 << len(absent))
+    ]
+    return pl.Series(lists, dtype=pl.List(pl.String)).gather(codes)
+
+
+def read_prediction_frame(
+    run: Path, seed: int, split: str, labels: Sequence[str], *, dialogues: bool = False
+) -> pl.DataFrame:
+    """What `prediction_frame` made of one seed, from its file in a run folder.
+
+    dialogues: whether dialogue_id must be there, which files of an older form lack
+    Raises RunError where the file is not there, cannot be read, lacks a column or has it in another type, or holds
+    another label. Probabilities are not looked at: those of a training that diverged are no numbers.
+    """
+    where = run / f"seed-{seed}" / f"predictions-{split}.parquet"
+    mend = f"run `erc evaluate {run} --split {split}`"
+    try:
+        frame = pl.read_parquet(where, glob=False)
+    except FileNotFoundError:
+        raise RunError(f"{where}: is not there: {mend}") from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RunError(f"{where}: cannot be read ({reason}): {mend}") from error
+    texts = ["utterance_id", "gold", "predicted"]
+    if dialogues or "dialogue_id" in frame.columns:
+        texts.append("dialogue_id")
+    for name in (*texts, *(f"p_{label}" for label in labels)):
+        if name not in frame.columns:
+            raise RunError(f"{where}: has no column {name}: {mend}")
+        kind = frame[name].dtype
+        if not (kind == pl.String if name in texts else kind.is_float()):
+            raise RunError(f"{where}: its column {name} holds {kind}: {mend}")
+        if name in texts and name != "gold" and frame[name].null_count():
+            raise RunError(f"{where}: its column {name} has gaps: {mend}")
+    if "missing" in frame.columns and frame["missing"].dtype != pl.List(pl.String):
+        raise RunError(f"{where}: its column missing holds {frame['missing'].dtype}: {mend}")
+    for name in ("gold", "predicted"):
+        unknown = sorted(set(frame[name].drop_nulls().unique()) - set(labels))
+        if unknown:
+            raise RunError(f"{where}: {name} {unknown[0]!r} is not one of the labels {', '.join(labels)}: {mend}")
+    return frame
+
+
+def mean_probabilities(frames: Iterable[pl.DataFrame], labels: Sequence[str]) -> np.ndarray:
+    """float64 [m, c]: the mean over seeds. frames: of the same utterances in the same order, one a seed."""
+    columns = [f"p_{label}" for label in labels]
+    seeds = np.stack([frame.select(columns).to_numpy() for frame in frames])
+    return seeds.mean(axis=0, dtype=np.float64)
+
+
+def split_metrics(
+    experiment: str,
+    split: str,
+    frames: Mapping[int, pl.DataFrame],
+    manifest: Mapping[str, Any],
+    coverage: Mapping[str, Any],
+    attributes: pl.DataFrame | None = None,
+) -> dict[str, Any]:
+    """What metrics-SPLIT.json holds. Unlabelled utterances are counted and left out of every score.
+
+    frames:   seed -> its predictions
+    manifest: what features.json says of the manifest
+    coverage: feature folder -> how many utterances are ok, missing, failed, absent
+    attributes: of `pipeline.runs.slices.attributes`; without them, the only slices are those by input
+    Raises RunError where no utterance is labelled, where the seeds' predictions are not of the same utterances, or
+    where probabilities are not numbers.
+    """
+    labels: Sequence[str] = manifest["labels"]
+    place = {label: index for index, label in enumerate(labels)}
+    first = next(iter(frames.values()))
+    labelled = first["gold"].is_not_null()
+    if not labelled.any():
+        raise RunError(f"{experiment}: no utterance of split {split!r} is labelled, so there is nothing to score")
+    gold = _places(first.filter(labelled)["gold"], place)
+    columns = [f"p_{label}" for label in labels]
+    scores, predictions, likelihoods, calibrations = [], [], [], []
+    for seed, frame in frames.items():
+        if not frame["utterance_id"].equals(first["utterance_id"]) or not frame["gold"].equals(first["gold"]):
+            raise RunError(
+                f"{experiment}: seed {seed}'s predictions on {split} are of other utterances or labels: evaluate again"
+            )
+        known = frame.filter(labelled)
+        probabilities = known.select(columns).to_numpy()
+        if not np.isfinite(probabilities).all():
+            raise RunError(
+                f"{experiment}: seed {seed} predicts probabilities on {split} that are no numbers: train again"
+            )
+        predictions.append(_places(known["predicted"], place))
+        scores.append(metrics.score(gold, predictions[-1], labels))
+        likelihoods.append(metrics.negative_log_likelihood(gold, probabilities))
+        calibrations.append(metrics.reliability(gold, probabilities))
+    support = np.bincount(gold, minlength=len(labels))
+    return {
+        "experiment": experiment,
+        "split": split,
+        "utterances": first.height,
+        "seeds": list(frames),
+        "labels": list(labels),
+        "support": {label: int(support[index]) for index, label in enumerate(labels)},
+        **metrics.summarise(scores, labels),
+        "negative_log_likelihood": metrics.over_seeds(likelihoods),
+        "calibration_error": metrics.over_seeds([item.calibration_error for item in calibrations]),
+        "reliability": reduce(add, calibrations).to_list(),
+        "slices": score_slices(attributes, first.filter(labelled), gold, predictions, len(labels)),
+        "seed_average": _seed_average(frames, gold, labelled, labels),
+        "baselines": metrics.baselines(gold, labels, manifest["neutral"], manifest["train_label_counts"]),
+        "coverage": dict(coverage),
+        "no_input": int(first["no_input"].sum()),
+        "unlabelled": first.height - int(labelled.sum()),
+    }
+
+
+def _seed_average(
+    frames: Mapping[int, pl.DataFrame], gold: np.ndarray, labelled: pl.Series, labels: Sequence[str]
+) -> dict[str, float] | None:
+    """Scores of the probabilities averaged over the seeds: one prediction of several heads. None for one seed."""
+    if len(frames) < 2:
+        return None
+    mean = mean_probabilities((frame.filter(labelled) for frame in frames.values()), labels)
+    scores = metrics.score(gold, mean.argmax(axis=1), labels)
+    return {"weighted_f1": scores.weighted_f1, "macro_f1": scores.macro_f1, "accuracy": scores.accuracy}
+
+
+def _places(names: pl.Series, place: Mapping[str, int]) -> np.ndarray:
+    return np.array([place[name] for name in names], dtype=np.int64)

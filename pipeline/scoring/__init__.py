@@ -1,0 +1,1 @@
+"""Trained heads scored on a split: which, and how."""

@@ -1,0 +1,125 @@
+"""Which runs an evaluation scores: all that are given, or only the best on dev and the suites' baselines.
+
+Choosing by dev alone, and reading test for what was chosen and no more, keeps a test score from being the best of many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from features.errors import RunError, UsageError, nearest
+from pipeline.runs.folder import Run, dev_rank, is_run
+from pipeline.runs.records import read_suite_record
+
+BEST_DEV, BASELINE = "best-dev", "baseline"
+WORDS = (BEST_DEV, BASELINE)
+
+
+@dataclass
+class Selection:
+    """reasons: run -> why it was chosen, in a line each; notes: what a user should know of the choice."""
+
+    reasons: dict[Run, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def runs(self) -> list[Run]:
+        return list(self.reasons)
+
+    def add(self, run: Run, reason: str) -> None:
+        same = next((known for known in self.reasons if known.path.resolve() == run.path.resolve()), run)
+        self.reasons.setdefault(same, []).append(reason)
+
+
+def parse_words(text: str) -> list[str]:
+    """`best-dev,baseline` as a list. Raises UsageError for a word that does not exist."""
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in WORDS:
+            raise UsageError(f"--select {text!r}: no choice {word!r}: {nearest(word, WORDS)}")
+    return list(dict.fromkeys(words))
+
+
+def select_runs(runs: Sequence[Run], words: Sequence[str]) -> Selection:
+    """The runs that these words name, each once.
+
+    best-dev: of each corpus, the run with the highest mean dev weighted F1; of equal ones the first by folder name
+    baseline: the experiment that each suite beside the runs declares, of suites that some of the runs belong to
+    Raises RunError where there is none, and for damaged metrics-dev.json, features.json or suite-NAME.json.
+    """
+    selection = Selection()
+    if BEST_DEV in words:
+        _add_best(selection, runs)
+    if BASELINE in words:
+        _add_baselines(selection, runs)
+    return selection
+
+
+def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
+    corpora: dict[tuple[Any, ...], list[tuple[float, Run]]] = {}
+    without = []
+    for run in runs:
+        if not (run.path / "metrics-dev.json").is_file():
+            without.append(run.path.name)
+            continue
+        manifest = run.features["manifest"]
+        corpus = (manifest.get("dataset"), *manifest["labels"], manifest.get("neutral"))
+        corpora.setdefault(corpus, []).append((_dev_score(run), run))
+    if without and corpora:
+        selection.notes.append(
+            f"{len(without)} of {len(runs)} runs have no dev scores and are passed over: {without[0]}, ..."
+        )
+    if not corpora:
+        raise RunError(f"{runs[0].path}: has no metrics-dev.json to choose by: run `erc ablate` or `erc train` again")
+    for scored in corpora.values():
+        score, best = min(scored, key=lambda pair: dev_rank(pair[0], pair[1].path.resolve().name))
+        selection.add(best, f"best on dev of {len(scored)} (weighted F1 {score:.4f})")
+
+
+def _dev_score(run: Run) -> float:
+    try:
+        return float(run.metrics("dev")["weighted_f1"]["mean"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{run.path / 'metrics-dev.json'}: holds no mean weighted F1: run `erc evaluate {run.path} --split dev`"
+        ) from error
+
+
+def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:
+    names: dict[Path, set[str]] = {}
+    for run in runs:
+        whole = run.path.resolve()
+        names.setdefault(whole.parent, set()).add(whole.name)
+    found, undeclared = False, []
+    for folder, given in names.items():
+        for file in sorted(folder.glob("suite-*.json")):
+            record = read_suite_record(file)
+            if not given & set(record.runs.values()):
+                continue
+            name = record.baseline
+            if name is None:
+                undeclared.append(record.suite)
+                continue
+            path = folder / record.runs.get(name, "")
+            if name not in record.runs or not is_run(path):
+                raise RunError(
+                    f"{file}: its baseline {name!r} has no run here: train it with `erc ablate {record.suite}"
+                    f" --out {folder}`, or leave `{BASELINE}` out of --select"
+                )
+            selection.add(Run(path), f"baseline of suite {record.suite}")
+            found = True
+    if found:
+        selection.notes += [f"suite {name} declares no baseline" for name in undeclared]
+    elif undeclared:
+        raise RunError(
+            f"suite {', '.join(undeclared)} declares no baseline: add `baseline: EXPERIMENT` to its YAML and run"
+            f" `erc ablate` again, or leave `{BASELINE}` out of --select"
+        )
+    else:
+        raise RunError(
+            f"{', '.join(map(str, names))}: no suite-NAME.json beside the runs names one of them, so no baseline is"
+            f" known: give runs of `erc ablate`, or leave `{BASELINE}` out of --select"
+        )

@@ -1,0 +1,1 @@
+"""Suites: planned on a store, trained over several seeds, cross-validated, listed."""

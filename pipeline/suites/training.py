@@ -1,0 +1,165 @@
+"""Training one seed of one experiment, in this process or a worker, and writing its folder."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.errors import UsageError
+from features.files import write_whole
+from features.store import Feature
+from heads.config.experiment import Experiment
+from heads.data.data import FeatureRows, FeatureShape, HeadData, fit_feature
+from heads.data.normalise import Normaliser
+from heads.data.utterances import Utterances
+from pipeline.runs.folder import Run, write_json
+
+
+@dataclass(frozen=True)
+class SharedFeature:
+    """A normalised feature in a file that every worker maps, so that memory holds it once.
+
+    values: a .npy file; the other fields are those of `heads.data.data.FeatureRows`
+    """
+
+    modality: str
+    folder: str
+    fingerprint: str
+    normaliser: Normaliser
+    values: Path
+    present: np.ndarray
+    shape: FeatureShape
+    offsets: np.ndarray | None
+    scale: float
+
+    @classmethod
+    def make(cls, feature: Feature, utterances: Utterances, normalise: str, path: Path) -> SharedFeature:
+        """Read and normalise a feature straight into the file, so that it need not fit in memory."""
+        rows = fit_feature(
+            feature, utterances, normalise, lambda shape, dtype: np.lib.format.open_memmap(path, "w+", dtype, shape)
+        )
+        return cls(
+            rows.modality,
+            rows.folder,
+            feature.fingerprint,
+            rows.normaliser,
+            path,
+            rows.present,
+            rows.shape,
+            rows.offsets,
+            rows.scale,
+        )
+
+    def open(self) -> FeatureRows:
+        # Copy-on-write: the pages are shared as long as nobody writes, and torch takes no read-only arrays.
+        values = np.load(self.values, mmap_mode="c", allow_pickle=False)
+        if self.shape.shape == ():
+            values = values.reshape(-1)
+        return FeatureRows(
+            self.modality,
+            self.folder,
+            self.normaliser,
+            values,
+            self.present,
+            self.shape,
+            self.offsets,
+            self.scale,
+        )
+
+
+@dataclass(frozen=True)
+class SeedTask:
+    """One head to train. inputs: modality -> features, in the experiment's order."""
+
+    experiment: Experiment
+    seed: int
+    run: Path
+    device: str
+    utterances: Utterances
+    inputs: dict[str, tuple[SharedFeature, ...]]
+
+
+def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Train, then write checkpoint, history, dev predictions and, last, result.json, which is returned."""
+    import polars as pl
+
+    from heads.model import num_parameters
+    from heads.training.checkpoint import InputFeature, TrainedHead, write_checkpoint
+    from heads.training.trainer import train_head
+    from pipeline.runs.predictions import prediction_frame
+
+    inputs = {modality: tuple(item.open() for item in items) for modality, items in task.inputs.items()}
+    data = HeadData(task.utterances, inputs)
+    trained = train_head(task.experiment, data, task.seed, task.device, stopped)
+    folder = Run(task.run).seed_folder(task.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    features = {
+        modality: tuple(
+            InputFeature(item.folder, item.fingerprint, item.normaliser, rows.shape)
+            for item, rows in zip(task.inputs[modality], inputs[modality], strict=True)
+        )
+        for modality in inputs
+    }
+    head = TrainedHead(trained.predictor, task.utterances.label_names, features, trained.speakers)
+    write_checkpoint(folder / "head.safetensors", head)
+    history = pl.DataFrame([asdict(epoch) for epoch in trained.history])
+    write_whole(folder / "history.parquet", history.write_parquet)
+    dev = data.utterances.rows("dev")
+    frame = prediction_frame(data, dev, head.probabilities(data, dev))
+    write_whole(folder / "predictions-dev.parquet", frame.write_parquet)
+    result = {
+        "seed": task.seed,
+        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.history),
+        "train_seconds": round(trained.seconds, 3),
+        "parameters": num_parameters(trained.head),
+        "dev_weighted_f1": trained.dev_weighted_f1,
+        "device": task.device,
+        "precision": trained.precision,
+    }
+    write_json(folder / "result.json", result)
+    return result
+
+
+_stop: Any = None  # the parent's stop event, in a worker
+
+
+def start_worker(stop: Any) -> None:
+    """A worker leaves Ctrl-C to its parent, which sets `stop`, and ends when the parent is gone."""
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def train_in_worker(task: SeedTask) -> dict[str, Any]:
+    return train_seed(task, _stop.is_set)
+
+
+def check_device(device: str) -> None:
+    """Raises UsageError for a device that is not cpu, cuda or cuda:N, or that is not here."""
+    if device == "cpu":
+        return
+    import torch
+
+    if not re.fullmatch(r"cuda(:\d+)?", device):
+        raise UsageError(f"--device {device!r} is unknown: cpu, cuda or cuda:N")
+    count = torch.cuda.device_count()
+    if int(device.partition(":")[2] or 0) >= count:
+        raise UsageError(f"--device {device}: this machine has {count} CUDA devices: use cpu")

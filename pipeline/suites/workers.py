@@ -1,0 +1,99 @@
+"""Heads trained one after another, or in parallel processes: one thread each, one answer to Ctrl-C."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from typing import Any
+
+from features.errors import TrainingError
+from pipeline.suites.training import SeedTask, start_worker, train_in_worker, train_seed
+
+# What every worker would import anyway.
+_PRELOADED = [
+    "sklearn.metrics",
+    "heads.training.trainer",
+    "heads.training.checkpoint",
+    "pipeline.runs.predictions",
+    "pipeline.suites.training",
+]
+
+
+def default_jobs() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def train_all(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, Exception | None]]:
+    """Each task with its error, or None, in the order in which they end. The numbers do not depend on `jobs`."""
+    if min(jobs, len(tasks)) > 1:
+        yield from _in_processes(tasks, min(jobs, len(tasks)))
+        return
+    for task in tasks:
+        error = None
+        try:
+            train_seed(task)
+        except Exception as raised:
+            error = raised
+        yield task, error
+
+
+def _in_processes(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, Exception | None]]:
+    """Never by fork: torch's threads and CUDA do not survive it. A fork server imports torch once for all workers."""
+    with_server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if with_server else "spawn")
+    stop = context.Event()
+    executor = ProcessPoolExecutor(jobs, context, start_worker, (stop,))
+    try:
+        with _ctrl_c_later():
+            if with_server:
+                context.set_forkserver_preload(_PRELOADED)
+                _start_server()
+            futures: dict[Future[dict[str, Any]], SeedTask] = {
+                executor.submit(train_in_worker, task): task for task in tasks
+            }
+        for future in as_completed(futures):
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                error = TrainingError("a worker process died, perhaps for want of memory: run again with fewer --jobs")
+            if error is not None and not isinstance(error, Exception):
+                raise error
+            yield futures[future], error
+    finally:
+        stop.set()
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_server() -> None:
+    """The fork server, and with it the workers, inherit that Ctrl-C is ignored: this process alone answers it."""
+    if threading.current_thread() is not threading.main_thread():
+        forkserver.ensure_running()
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Ctrl-C within is answered at the end, so that no worker is left half started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[bool] = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

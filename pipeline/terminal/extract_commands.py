@@ -1,0 +1,48 @@
+"""What a store lacks for an experiment, and the `erc extract` that makes it or brings it up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from features.encoders.table import ENCODERS
+from features.store import Feature, Store
+from heads.config.experiment import Selector
+
+
+def lacking_features(inputs: Mapping[str, Sequence[Selector]], store: Store | None) -> list[tuple[str, str]]:
+    """(modality, selector) of the named features that the store has none of; all of them without a store."""
+    there = {(feature.spec.modality, feature.name) for feature in store.features()} if store else set()
+    return [
+        (modality, selector)
+        for modality, selectors in inputs.items()
+        for selector in selectors
+        if isinstance(selector, str) and (modality, selector.partition("@")[0]) not in there
+    ]
+
+
+def making_command(modality: str, selector: str, manifest: Path | None, store: Path) -> str:
+    """The `erc extract` that makes a feature of that name; it says ENCODER where the name is no encoder's."""
+    name = selector.partition("@")[0]
+    if name in ENCODERS and ENCODERS[name].modality == modality:
+        return _command(modality, name, manifest, store)
+    return f"{_command(modality, 'ENCODER', manifest, store)} --as {name}"
+
+
+def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str:
+    """The `erc extract` that brings a stored feature up to date."""
+    spec = feature.spec
+    alias = f" --as {spec.alias}" if spec.alias else ""
+    given = ""
+    if spec.encoder in ENCODERS:
+        defaults = {key: default for key, (default, _) in ENCODERS[spec.encoder].options.items()}
+        given = "".join(
+            f" --set {key}={spec.settings[key]}"
+            for key, default in defaults.items()
+            if key in spec.settings and str(spec.settings[key]) != str(default)
+        )
+    return _command(spec.modality, spec.encoder, manifest, store) + given + alias
+
+
+def _command(modality: str, encoder: str, manifest: Path | None, store: Path) -> str:
+    return f"erc extract --modality {modality} --encoder {encoder} --manifest {manifest} --store {store}"
