@@ -1,0 +1,1 @@
+"""Encoders: the protocol they follow, the table of their names, how one is built, and one file each."""
