@@ -13,35 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_corpus import LOGMEL, SENTENCE, edited, embeddings, make_manifest, make_store
-from test_suite import TEXT
+from small_corpus import LOGMEL, SENTENCE, edited, embeddings, make_store
+from suite_shell import TEXT, Shell
 
-from features.manifest import Manifest
 from features.store import write_feature
-from pipeline.cli import erc, run
-
-
-class Shell:
-    """A corner of the disk with a manifest, a store and a suite, and `erc` in it."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self.capsys = capsys
-        self.manifest: Manifest = make_manifest(folder / "M.parquet")
-        make_store(folder / "store", self.manifest, missing=(0, 3, 61, 85))
-        (folder / "tiny.yaml").write_text(TEXT)
-        self.place = ["--store", str(folder / "store"), "--manifest", str(folder / "M.parquet")]
-
-    def erc(self, *arguments: object) -> tuple[int, str, str]:
-        self.capsys.readouterr()
-        status = run(erc, [str(item) for item in arguments], "erc")
-        captured = self.capsys.readouterr()
-        return status, captured.out, captured.err
-
-    def ablate(self, *arguments: object) -> tuple[int, str, str]:
-        return self.erc(
-            "ablate", self.folder / "tiny.yaml", *self.place, "--out", self.folder / "runs", "--jobs", 1, *arguments
-        )
 
 
 @pytest.fixture
@@ -237,7 +212,7 @@ def test_ctrl_c_ends_an_ablation_and_its_workers_at_once(shell: Shell) -> None:
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", "ablate", shell.folder / "long.yaml"]
     process = subprocess.Popen(
         [*command, *shell.place, "--out", shell.folder / "runs", "--seeds", "2", "--jobs", "2"],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -261,7 +236,7 @@ def test_a_killed_ablation_goes_on_to_the_same_bits(shell: Shell) -> None:
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", "ablate", shell.folder / "tiny.yaml"]
     command += [*shell.place, "--out", shell.folder / "runs", "--seeds", "3", "--jobs", "2"]
     process = subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, start_new_session=True
+        command, cwd=Path(__file__).parents[3], stdout=subprocess.DEVNULL, start_new_session=True
     )
     deadline = time.monotonic() + 60
     while not list(shell.folder.glob("runs/*/seed-*/result.json")) and time.monotonic() < deadline:
@@ -271,7 +246,7 @@ def test_a_killed_ablation_goes_on_to_the_same_bits(shell: Shell) -> None:
     assert gone(process.pid, within_s=20)
     finished = {path: path.stat().st_mtime_ns for path in shell.folder.glob("runs/*/seed-*/result.json")}
     assert 0 < len(finished) < 6
-    resumed = subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True, text=True)
+    resumed = subprocess.run(command, cwd=Path(__file__).parents[3], check=True, capture_output=True, text=True)
     assert f"{6 - len(finished)} heads trained, {len(finished)} kept from before" in resumed.stdout
     assert all(path.stat().st_mtime_ns == written for path, written in finished.items())
     assert shell.ablate("--seeds", 3, "--out", shell.folder / "whole")[0] == 0

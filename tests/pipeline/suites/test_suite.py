@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load
 from small_corpus import HOG, LOGMEL, SENTENCE, edited, embeddings, make_manifest, make_store
+from suite_shell import TEXT
 
 import pipeline.suites.workers
 from features import hardware
@@ -25,19 +26,6 @@ from pipeline.runs.folder import Run, find_runs
 from pipeline.suites.plan import Plan, Source, make_plan
 from pipeline.suites.run import Outcome, run_plan, write_suite_record
 from pipeline.suites.training import SeedTask
-
-TEXT = """
-defaults:
-  feedforward: {sizes: [4]}
-  batch: {size: 16}
-  stop: {epochs: 3}
-experiments:
-  text: {inputs: {text: [sentence]}}
-  both: {inputs: {text: [sentence], audio: [logmel]}, fusion: {name: mean, dim: 4, modality_dropout: 0.2}}
-  same-as-text: {inputs: {text: ["sentence@FINGERPRINT"]}, paper: {exp: 7}}
-contrasts:
-  - {question: "Does sound help?", A: both, B: text}
-""".replace("FINGERPRINT", SENTENCE.fingerprint[:5])
 
 
 class Corner:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from small_corpus import SENTENCE
-from test_train_commands import Shell
+from suite_shell import Shell
 
 from features.errors import UsageError
 from heads.config.roles import parse_roles, use_features

@@ -22,7 +22,7 @@ from pipeline.comparison.compare import compare
 from pipeline.comparison.contrasts import compare_declared
 from pipeline.comparison.holm import holm
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SUPPORT = dict.fromkeys(("train", "dev", "test"), (5, 5, 5))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from small_corpus import HOG, LOGMEL, SENTENCE, TURNS, make_manifest, make_store
-from test_train_commands import Shell
+from suite_shell import Shell
 
 from features.errors import ManifestError, UsageError
 from features.manifest import build_manifest, write_manifest

@@ -414,6 +414,6 @@ def test_help_loads_no_heavy_library() -> None:
         " heavy = {'torch', 'transformers', 'cv2', 'librosa', 'av', 'matplotlib', 'PIL'} & set(sys.modules);"
         " sys.exit(str(heavy) if heavy else 0)"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

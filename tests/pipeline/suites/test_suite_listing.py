@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_corpus import make_manifest, make_store
-from test_train_commands import Shell
+from suite_shell import Shell
 
 from features.errors import ConfigError
 from features.spec import EncoderSpec

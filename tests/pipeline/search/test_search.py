@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from small_corpus import HOG, LOGMEL, SENTENCE, make_store
-from test_train_commands import Shell
+from suite_shell import Shell
 
 import pipeline.search.run
 import pipeline.suites.workers
