@@ -19,7 +19,7 @@ from typing import Any
 import click
 from timing import machine
 
-from features.encoders.table import DerivedEncoder, Encoder, EncoderRequest, Input
+from features.encoders.protocol import DerivedEncoder, Encoder, EncoderRequest, Input
 from features.engines.chunk_work import Job
 from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
 from features.errors import UnavailableError

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from timing import compare, machine
 
+from features.encoders.build import create
 from features.encoders.devices import resolve_dtype
-from features.encoders.table import Encoder, EncoderRequest, create
+from features.encoders.protocol import Encoder, EncoderRequest
 from features.manifest import Utterance
-from features.media.clip import Clip, Frames
+from features.media.clip import Clip
+from features.media.needs import Frames
 
 FRAMES = 5
 

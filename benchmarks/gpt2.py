@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from timing import compare, machine
 
+from features.encoders.build import create
 from features.encoders.devices import resolve_dtype
-from features.encoders.table import EncoderRequest, Input, create
+from features.encoders.protocol import EncoderRequest, Input
 from features.manifest import read_manifest
 
 BATCH = 16

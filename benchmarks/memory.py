@@ -20,7 +20,7 @@ import click
 import polars as pl
 
 from features.cards import DatasetCard
-from features.encoders.table import EncoderRequest
+from features.encoders.protocol import EncoderRequest
 from features.engines.decode import DecodeOptions
 from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
 from features.manifest import Manifest, build_manifest

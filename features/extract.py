@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from features.encoders.table import Encoder, EncoderRequest, create, entry, source_request
+from features.encoders.build import create, source_request
+from features.encoders.protocol import Encoder, EncoderRequest
+from features.encoders.table import entry
 from features.engines.activity import Activity
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions

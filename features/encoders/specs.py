@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from features.encoders.table import EncoderRequest
+from features.encoders.protocol import EncoderRequest
 from features.encoders.weights import RANDOM_SEED
 from features.spec import EncoderSpec
 

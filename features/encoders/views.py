@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from tokenizers import Tokenizer
 
-    from features.encoders.table import Input
-    from features.media.clip import Frames
+    from features.encoders.protocol import Input
+    from features.media.needs import Frames
 
 Part = Literal["special", "past", "own"]
 

@@ -15,7 +15,7 @@ from typing import cast
 
 import numpy as np
 
-from features.encoders.table import DerivedEncoder, Encoder, Input, Turn
+from features.encoders.protocol import DerivedEncoder, Encoder, Input, Turn
 from features.engines.decode import ClipResult, as_unavailable
 from features.engines.encode_queue import EncodeQueue
 from features.errors import EncoderError, ErcError, Reason, UnavailableError

@@ -15,12 +15,13 @@ from typing import Self
 
 from threadpoolctl import threadpool_limits
 
-from features.encoders.table import Input, Preparer
+from features.encoders.protocol import Input, Preparer
 from features.engines.worker import TaskDiedError, TaskFaultError, TaskTimedOutError, Worker
 from features.errors import Reason, UnavailableError
 from features.manifest import Utterance
-from features.media.clip import ClipNeeds, check_inside, decode_clip
+from features.media.clip import check_inside, decode_clip
 from features.media.limits import limit_memory
+from features.media.needs import ClipNeeds
 from features.store.plan import media_stat
 
 _AHEAD_PER_WORKER = 8

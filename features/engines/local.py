@@ -15,7 +15,7 @@ from features.engines.chunk_work import Advance, ChunkWork, Job, SourceRows, Sto
 from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
 from features.engines.encode_queue import EncodeQueue
 from features.manifest import Manifest
-from features.media.clip import ClipNeeds
+from features.media.needs import ClipNeeds
 from features.store.plan import Chunk
 from features.store.write import FeatureWriter, open_writer
 

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from features.encoders.table import Encoder, EncoderRequest, entry
+from features.encoders.protocol import Encoder, EncoderRequest
+from features.encoders.table import entry
 from features.engines.activity import Activity, joined
 from features.engines.chunk_work import Advance, Job
 from features.engines.decode import DecodeOptions

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from features.encoders.table import Encoder, EncoderRequest, create, entry
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest
+from features.encoders.table import entry
 from features.engines.activity import Activity
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions, DecodePool

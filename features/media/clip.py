@@ -1,7 +1,4 @@
-"""A clip decoded once, for every encoder that wants it: sound at the rates asked for, and sampled frames.
-
-The types here are what encoders see. PyAV is imported by `features.media.decode`, when the first clip is decoded.
-"""
+"""A clip decoded once, for every encoder that wants it. PyAV is imported when the first clip is decoded."""
 
 from __future__ import annotations
 
@@ -11,69 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from features.digests import sha256_file
 from features.errors import Reason, UnavailableError
 from features.manifest import Utterance
-
-if TYPE_CHECKING:
-    import numpy as np
-
-
-@dataclass(frozen=True, slots=True)
-class AudioNeed:
-    """Sound at `rate_hz`, down-mixed to `layout`, at most `max_seconds` of it."""
-
-    rate_hz: int
-    max_seconds: float
-    layout: str = "mono"
-
-
-@dataclass(frozen=True, slots=True)
-class FramesNeed:
-    """`count` frames at (i + 0.5)/count of the clip, or of its first `max_seconds` where it is longer.
-
-    ends: at i/(count - 1) instead, the first and the last frame among them, as the HLM12ERC report took them
-    """
-
-    count: int
-    max_seconds: float
-    ends: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ClipNeeds:
-    """What one encoder needs of a clip."""
-
-    audio: AudioNeed | None = None
-    frames: FramesNeed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """samples: float32 [n] for mono, [channels, n] else, in [-1, 1]; seconds: before the cut."""
-
-    samples: np.ndarray
-    rate_hz: int
-    seconds: float
-    cut: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """The sampled pictures of a clip.
-
-    pixels:  one uint8 RGB array [h, w, 3] per frame, upright; frames that are the same picture share one array
-    times_s: their presentation times in seconds, from the clip's start (below 0 for the picture already shown there)
-    seconds: the video's decoded duration within the clip, before the cut
-    """
-
-    pixels: list[np.ndarray]
-    times_s: list[float]
-    seconds: float
-    cut: bool
-
+from features.media.needs import AudioNeed, ClipNeeds, Frames, FramesNeed, Sound
 
 _Decoded = TypeVar("_Decoded", Sound, Frames)
 

@@ -14,7 +14,6 @@ from av.stream import Stream
 
 from features.errors import Reason, UnavailableError
 from features.media import limits as media_limits
-from features.media.clip import AudioNeed, Frames, FramesNeed, Sound
 from features.media.container import (
     Survey,
     Window,
@@ -25,6 +24,7 @@ from features.media.container import (
     read_packets,
     survey,
 )
+from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
 from features.media.readers import FrameReader, SoundReader
 
 Reader = SoundReader | FrameReader

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from features.encoders.table import DEFAULT_PRESET, PRESETS, EncoderRequest, entry, resolve_settings
+from features.encoders.build import resolve_settings
+from features.encoders.protocol import EncoderRequest
+from features.encoders.table import DEFAULT_PRESET, PRESETS, entry
 from features.errors import UsageError, status_of
 from pipeline.terminal.options import (
     encoder_options,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from features.encoders.table import DEFAULT_PRESET, ENCODERS, PRESETS, EncoderRequest, entry, resolve_settings
+from features.encoders.build import resolve_settings
+from features.encoders.protocol import EncoderRequest
+from features.encoders.table import DEFAULT_PRESET, ENCODERS, PRESETS, entry
 from features.errors import UsageError
 from features.spec import MODALITIES
 from pipeline.terminal.options import (

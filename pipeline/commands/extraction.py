@@ -10,7 +10,7 @@ from typing import Any
 import click
 import polars as pl
 
-from features.encoders.table import EncoderRequest
+from features.encoders.protocol import EncoderRequest
 from features.engines.activity import Activity
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions

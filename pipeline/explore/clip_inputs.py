@@ -11,15 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from features.encoders.table import (
-    DerivedEncoder,
-    Encoder,
-    EncoderRequest,
-    Input,
-    Turn,
-    create,
-    source_request,
-)
+from features.encoders.build import create, source_request
+from features.encoders.protocol import DerivedEncoder, Encoder, EncoderRequest, Input, Turn
 from features.encoders.table import entry as encoder_entry
 from features.encoders.views import View, Viewed
 from features.engines.decode import as_unavailable

@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from features.encoders.table import EncoderRequest, options_of
+from features.encoders.protocol import EncoderRequest
 from features.encoders.table import entry as encoder_entry
+from features.encoders.table import options_of
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store import Feature

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from features.encoders.table import Input
+from features.encoders.protocol import Input
 
 HANGING = ("sleep", "spin", "regex", "stop", "stop-while-sending")
 

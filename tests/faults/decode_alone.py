@@ -15,7 +15,8 @@ from clip_factory import utterance
 import features.media.decode
 from features.errors import UnavailableError
 from features.media import limits as media_limits
-from features.media.clip import AudioNeed, ClipNeeds, FramesNeed, decode_clip
+from features.media.clip import decode_clip
+from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
 
 AUDIO, FRAMES = AudioNeed(16000, 30.0), FramesNeed(5, 30.0)
 

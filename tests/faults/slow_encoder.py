@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from features.encoders.audio.waveform import WaveformEncoder
-from features.encoders.table import Input
+from features.encoders.protocol import Input
 from pipeline.cli import main
 
 

@@ -18,8 +18,9 @@ from clip_factory import every, number_of, sine, utterance, write_clip
 
 from features.errors import Reason, UnavailableError
 from features.media import limits as media_limits
-from features.media.clip import AudioNeed, Clip, ClipNeeds, FramesNeed, decode_clip
+from features.media.clip import Clip, decode_clip
 from features.media.container import _Times
+from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
 
 AUDIO, FRAMES = AudioNeed(16000, 30.0), FramesNeed(5, 30.0)
 ALONE = Path(__file__).with_name("decode_alone.py")

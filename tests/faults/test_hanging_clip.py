@@ -23,7 +23,7 @@ from clip_factory import write_clip
 from processes import MARK, is_running, survivors, workers
 from store_factory import make_manifest, make_spec
 
-from features.encoders.table import Input
+from features.encoders.protocol import Input
 from features.engines import worker as worker_module
 from features.engines.decode import ClipReader, ClipResult, ClipTask, DecodeOptions, DecodePool
 from features.engines.worker import TaskTimedOutError, Worker
@@ -31,7 +31,7 @@ from features.errors import StoreError, UnavailableError, WorkerError
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest
 from features.media import limits as media_limits
-from features.media.clip import ClipNeeds, FramesNeed
+from features.media.needs import ClipNeeds, FramesNeed
 from features.store import Feature
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and /proc as Linux has them")

@@ -23,7 +23,8 @@ from features.errors import ManifestError, Reason, UnavailableError
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest
 from features.media import container as media_container
-from features.media.clip import ClipNeeds, FramesNeed, check_inside, decode_clip
+from features.media.clip import check_inside, decode_clip
+from features.media.needs import ClipNeeds, FramesNeed
 from features.store import Feature
 from pipeline.ingest.probe import clip_seconds, probe_clips
 

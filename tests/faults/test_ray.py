@@ -26,7 +26,7 @@ from store_comparison import assert_same_store
 from store_factory import make_manifest
 from tiny_bert import WORDS, write_tiny_bert
 
-from features.encoders.table import EncoderRequest
+from features.encoders.protocol import EncoderRequest
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions
 from features.engines.ray import RayEngine

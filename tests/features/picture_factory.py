@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from clip_factory import utterance
 
-from features.encoders.table import Encoder, Input
-from features.media.clip import Clip, Frames
+from features.encoders.protocol import Encoder, Input
+from features.media.clip import Clip
+from features.media.needs import Frames
 
 
 def picture(number: int = 0, width: int = 320, height: int = 240) -> np.ndarray:

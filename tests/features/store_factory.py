@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from features.cards import DatasetCard
-from features.encoders.table import Input, Turn
+from features.encoders.protocol import Input, Turn
 from features.errors import Reason, UnavailableError
 from features.manifest import Dialogue, Manifest, build_manifest, frame_of
 from features.spec import EncoderSpec

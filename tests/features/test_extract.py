@@ -17,12 +17,12 @@ from clip_factory import write_clip
 from store_factory import DialogueEncoder, HashEncoder, make_manifest, make_spec, text_vector
 
 from features.cards import DatasetCard
-from features.encoders.table import Input
+from features.encoders.protocol import Input
 from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
 from features.errors import Reason, UnavailableError, UsageError
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest, build_manifest
-from features.media.clip import ClipNeeds, FramesNeed
+from features.media.needs import ClipNeeds, FramesNeed
 from features.store import Feature
 
 

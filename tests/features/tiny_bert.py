@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from features.encoders.table import Turn
+from features.encoders.protocol import Turn
 from features.manifest import Dialogue, Utterance
 
 WORDS = [

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from clip_factory import utterance
 
-from features.encoders.table import Encoder
-from features.media.clip import Clip, Sound
+from features.encoders.protocol import Encoder
+from features.media.clip import Clip
+from features.media.needs import Sound
 
 RATE_HZ = 16000
 WIDTH = 32

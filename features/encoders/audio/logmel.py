@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from features.encoders.audio.acoustics import Array, count_syllables, pitch
-from features.encoders.table import EncoderRequest, Input, Reads
+from features.encoders.protocol import EncoderRequest, Input, Reads
 from features.encoders.views import SoundView
 from features.errors import Reason, UnavailableError
-from features.media.clip import AudioNeed, Clip, ClipNeeds
+from features.media.clip import Clip
+from features.media.needs import AudioNeed, ClipNeeds
 from features.spec import EncoderSpec
 
 RATE_HZ = 16000

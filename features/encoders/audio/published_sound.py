@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.encoders.table import Input
+from features.encoders.protocol import Input
 from features.encoders.views import SoundView
-from features.media.clip import AudioNeed, Clip
+from features.media.clip import Clip
+from features.media.needs import AudioNeed
 
 RATE_HZ = 44100
 FULL_SCALE = 32768

@@ -25,11 +25,12 @@ from features.encoders.audio.speech_frames import FrameGeometry, cut_windows
 from features.encoders.audio.speech_models import SpeechModel
 from features.encoders.devices import for_device
 from features.encoders.layers import parse_layers
+from features.encoders.protocol import EncoderRequest, Input, Preparer, Reads
 from features.encoders.specs import network_spec
-from features.encoders.table import EncoderRequest, Input, Preparer, Reads
 from features.encoders.views import SoundView
 from features.errors import Reason, UnavailableError, UsageError
-from features.media.clip import AudioNeed, Clip, ClipNeeds
+from features.media.clip import Clip
+from features.media.needs import AudioNeed, ClipNeeds
 from features.pooling import POOLINGS, check_pooling
 
 if TYPE_CHECKING:

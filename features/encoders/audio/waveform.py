@@ -17,9 +17,10 @@ import numpy as np
 
 from features.encoders.audio.published_sound import RATE_HZ as PUBLISHED_RATE_HZ
 from features.encoders.audio.published_sound import PublishedSoundPreparer
-from features.encoders.table import EncoderRequest, Input, Preparer, Reads
+from features.encoders.protocol import EncoderRequest, Input, Preparer, Reads
 from features.encoders.views import SoundView
-from features.media.clip import AudioNeed, Clip, ClipNeeds
+from features.media.clip import Clip
+from features.media.needs import AudioNeed, ClipNeeds
 from features.spec import EncoderSpec
 
 VERSION = 1

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from features.digests import digest_of
-from features.encoders.table import ENCODERS, EncoderRequest, Input, Turn
+from features.encoders.protocol import EncoderRequest, Input, Turn
+from features.encoders.table import ENCODERS
 from features.encoders.text.token_windows import check_scope
 from features.encoders.text.word_vectors import VectorSource, WordVectors, find_vectors, read_vectors, read_vocabulary
 from features.encoders.views import TextView, Token

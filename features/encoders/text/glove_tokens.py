@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from features.encoders.table import EncoderRequest, Input
+from features.encoders.protocol import EncoderRequest, Input
 from features.encoders.text.glove import GlovePreparer, open_vectors
 from features.spec import EncoderSpec
 

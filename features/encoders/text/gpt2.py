@@ -19,8 +19,8 @@ import numpy as np
 
 from features.encoders.devices import MemoryBatches, for_device
 from features.encoders.layers import parse_single_layer
+from features.encoders.protocol import EncoderRequest, Input
 from features.encoders.specs import network_spec
-from features.encoders.table import EncoderRequest, Input
 from features.encoders.text.prompt_windows import PromptPreparer, Prompts, PromptWindow
 from features.encoders.text.text_network import TextNetwork, load_tokenizer, model_name
 from features.encoders.weights import (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.encoders.table import Input, Turn
+from features.encoders.protocol import Input, Turn
 from features.encoders.text.token_windows import (
     LineTokenizer,
     cut_tokens,

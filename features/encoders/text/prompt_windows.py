@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.digests import digest_of, sha256_bytes
-from features.encoders.table import Input
+from features.encoders.protocol import Input
 from features.encoders.text.token_windows import special_tokens
 from features.encoders.views import Part, TextView, Token, token_text
 from features.errors import Reason, UnavailableError, UsageError

@@ -17,8 +17,8 @@ import numpy as np
 
 from features.encoders.devices import for_device, to_device
 from features.encoders.layers import parse_layers
+from features.encoders.protocol import EncoderRequest, Input, Preparer
 from features.encoders.specs import network_spec
-from features.encoders.table import EncoderRequest, Input, Preparer
 from features.encoders.text.mask_template import SPEAKER, TemplatePreparer
 from features.encoders.text.text_network import TextNetwork, load_text_network
 from features.encoders.text.token_windows import Window, WindowPreparer, check_scope

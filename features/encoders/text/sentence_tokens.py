@@ -13,8 +13,8 @@ import numpy as np
 
 from features.encoders.devices import for_device
 from features.encoders.layers import parse_single_layer
+from features.encoders.protocol import EncoderRequest, Input
 from features.encoders.specs import network_spec
-from features.encoders.table import EncoderRequest, Input
 from features.encoders.text.text_network import load_text_network
 from features.encoders.text.token_windows import Window, WindowPreparer
 

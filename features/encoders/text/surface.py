@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from features.digests import digest_of
-from features.encoders.table import EncoderRequest, Input, Turn
+from features.encoders.protocol import EncoderRequest, Input, Turn
 from features.encoders.views import TextView
 from features.errors import Reason, UnavailableError
 from features.spec import EncoderSpec

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.encoders.devices import pin_fp32, to_device, torch_dtype
-from features.encoders.table import ENCODERS, EncoderRequest
+from features.encoders.protocol import EncoderRequest
+from features.encoders.table import ENCODERS
 from features.encoders.text.token_windows import bare_tokenizer, special_tokens, tokenizer_digest
 from features.encoders.weights import (
     TOKENIZER_FILES,

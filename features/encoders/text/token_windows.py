@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.digests import digest_of, sha256_bytes
-from features.encoders.table import Input, Turn
+from features.encoders.protocol import Input, Turn
 from features.encoders.views import Part, TextView, Token, token_text
 from features.errors import Reason, UnavailableError, UsageError, WeightsError, nearest
 from features.prompts import fit_past, past_lines, turn_line

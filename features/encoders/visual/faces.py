@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from features.encoders.devices import for_device
+from features.encoders.protocol import EncoderRequest, Input, Reads
 from features.encoders.specs import network_spec
-from features.encoders.table import ENCODERS, EncoderRequest, Input, Reads
+from features.encoders.table import ENCODERS
 from features.encoders.visual.face_boxes import (
     CONFIDENCE,
     MOST_FACES,
@@ -34,7 +35,7 @@ from features.encoders.visual.face_boxes import (
 from features.encoders.visual.pictures import AtMost, FramesPreparer, Pictures, whole
 from features.encoders.visual.published_mosaic import MOSAIC_SIZE, NUM_FRAMES, PUBLISHED_NEED, MosaicPreparer
 from features.encoders.visual.retinaface_network import MEAN, STD, FaceDetector, load_retinaface
-from features.media.clip import ClipNeeds, FramesNeed
+from features.media.needs import ClipNeeds, FramesNeed
 
 VERSION = 1
 

@@ -18,9 +18,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from features.encoders.table import EncoderRequest, Input, Reads
+from features.encoders.protocol import EncoderRequest, Input, Reads
 from features.encoders.views import FramesView, Strip, frame_labels, whole_frame
-from features.media.clip import Clip, ClipNeeds, FramesNeed
+from features.media.clip import Clip
+from features.media.needs import ClipNeeds, FramesNeed
 from features.spec import EncoderSpec
 
 SIDE = 128  # pixels of the square that shapes are taken from

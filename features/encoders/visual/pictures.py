@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from features.encoders.table import Input
+from features.encoders.protocol import Input
 from features.encoders.views import FramesView, Region, Strip, frame_labels, whole_frame
-from features.media.clip import Clip, Frames, FramesNeed
+from features.media.clip import Clip
+from features.media.needs import Frames, FramesNeed
 
 Transform = Callable[[np.ndarray], np.ndarray]
 Box = tuple[int, int, int, int]

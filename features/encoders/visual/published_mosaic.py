@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.encoders.table import Input
+from features.encoders.protocol import Input
 from features.encoders.views import FramesView, Region, Strip, whole_frame
 from features.encoders.visual.pictures import Pictures, Transform, input_of, resize, shorter_side
 from features.errors import UsageError
-from features.media.clip import Clip, FramesNeed
+from features.media.clip import Clip
+from features.media.needs import FramesNeed
 
 if TYPE_CHECKING:
     from features.encoders.visual.vision_models import Backbone

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from features.encoders.devices import for_device
+from features.encoders.protocol import EncoderRequest, Input, Reads
 from features.encoders.specs import network_spec
-from features.encoders.table import ENCODERS, EncoderRequest, Input, Reads
+from features.encoders.table import ENCODERS
 from features.encoders.visual.picture_network import PictureEncoder
 from features.encoders.visual.pictures import FramesPreparer, Pictures, Processed
 from features.encoders.visual.published_mosaic import (
@@ -22,7 +23,7 @@ from features.encoders.visual.published_mosaic import (
 )
 from features.encoders.visual.vision_models import load_backbone
 from features.errors import UsageError, nearest
-from features.media.clip import ClipNeeds, FramesNeed
+from features.media.needs import ClipNeeds, FramesNeed
 from features.pooling import POOLINGS, pool
 
 VERSION = 1

@@ -25,8 +25,9 @@ import torch
 
 from features.digests import canonical_json
 from features.encoders.devices import for_device
+from features.encoders.protocol import EncoderRequest, Input, Preparer, Reads
 from features.encoders.specs import network_spec
-from features.encoders.table import ENCODERS, EncoderRequest, Input, Preparer, Reads
+from features.encoders.table import ENCODERS
 from features.encoders.views import FramesView, Strip, View, Viewed
 from features.encoders.visual.face_boxes import CONFIDENCE, Faces, unpack
 from features.encoders.visual.face_pictures import MARGIN, Square, areas, black_out, cut_out, square_around
@@ -41,7 +42,8 @@ from features.encoders.visual.published_mosaic import (
 )
 from features.encoders.visual.vision_models import Backbone, load_backbone
 from features.errors import Reason, UnavailableError, UsageError, nearest
-from features.media.clip import Clip, ClipNeeds, FramesNeed
+from features.media.clip import Clip
+from features.media.needs import ClipNeeds, FramesNeed
 
 VERSION = 1
 MODES = ("blackout", "crop")

@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from features.encoders.table import (
-    DEFAULT_PRESET,
-    ENCODERS,
-    PRESETS,
-    EncoderRequest,
-    create,
-    entry,
-    options_of,
-    resolve_settings,
-    source_request,
-)
+from features.encoders.build import create, resolve_settings, source_request
+from features.encoders.protocol import EncoderRequest
+from features.encoders.table import DEFAULT_PRESET, ENCODERS, PRESETS, entry, options_of
 from features.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from store_factory import DialogueEncoder, DialoguePreparer, HashEncoder, make_manifest, make_spec, text_vector
 
-from features.encoders.table import Input
+from features.encoders.protocol import Input
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions
 from features.errors import EncoderError, Reason, UnavailableError
 from features.extract import PlanOptions, plan_extraction, run_extraction, take_stored_name
 from features.manifest import Dialogue, Manifest
-from features.media.clip import ClipNeeds
+from features.media.needs import ClipNeeds
 from features.store import Feature
 
 

@@ -13,7 +13,7 @@ import pytest
 from store_factory import make_manifest, make_spec
 
 from features.cards import DatasetCard
-from features.encoders.table import EncoderRequest
+from features.encoders.protocol import EncoderRequest
 from features.engines.decode import DecodeOptions
 from features.engines.ray_cluster import Cluster, Node, Placement, connected, place_actors
 from features.engines.ray_worker import ChunkWorker, Setup, Trouble, cut_task, difference
@@ -132,7 +132,7 @@ def setup(root: Path, spec: EncoderSpec, **changes: Any) -> Setup:
 
 @pytest.fixture
 def surface(monkeypatch: pytest.MonkeyPatch) -> EncoderSpec:
-    from features.encoders.table import create
+    from features.encoders.build import create
 
     monkeypatch.setattr("features.engines.ray_worker.pin_threads", lambda threads, loads_torch: None)
 

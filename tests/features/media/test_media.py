@@ -19,7 +19,8 @@ from features.media import container as media_container
 from features.media import decode as media_decode
 from features.media import limits as media_limits
 from features.media import readers as media_readers
-from features.media.clip import AudioNeed, Clip, ClipNeeds, FramesNeed, decode_clip
+from features.media.clip import Clip, decode_clip
+from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
 
 AUDIO = AudioNeed(16000, 30.0)
 FRAMES = FramesNeed(5, 30.0)

@@ -10,7 +10,8 @@ import pytest
 from clip_factory import every, number_of, utterance, write_clip
 
 from features.media import readers as media_readers
-from features.media.clip import ClipNeeds, Frames, FramesNeed, decode_clip
+from features.media.clip import decode_clip
+from features.media.needs import ClipNeeds, Frames, FramesNeed
 
 B_FRAMES = {"bf": "3", "g": "250", "sc_threshold": "0", "x264-params": "b-adapt=0:b-pyramid=none"}
 

@@ -13,7 +13,7 @@ from clip_factory import every, sine, without_codec, write_clip
 from store_factory import make_manifest
 from tiny_speech import write_tiny_speech
 
-from features.encoders.table import EncoderRequest
+from features.encoders.protocol import EncoderRequest
 from features.engines.decode import DecodeOptions
 from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
 from features.manifest import Manifest

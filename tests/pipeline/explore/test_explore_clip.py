@@ -18,7 +18,8 @@ from explore_clip_factory import CLIP_ID, make_corpus, page_of, row_of, run, sou
 from tiny_gpt2 import report_prompt, write_tiny_gpt2
 
 from features.cards import DatasetCard
-from features.encoders.table import EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import EncoderRequest
 from features.errors import ManifestError, UsageError
 from features.manifest import read_manifest, write_manifest
 from features.media.clip import Clip, decode_clip

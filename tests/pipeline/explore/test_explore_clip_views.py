@@ -12,9 +12,12 @@ from picture_factory import clip_of, picture
 from tiny_bert import dialogue, write_tiny_bert
 from tiny_gpt2 import write_tiny_gpt2
 
-from features.encoders.table import ENCODERS, EncoderRequest, Turn, create
+from features.encoders.build import create
+from features.encoders.protocol import EncoderRequest, Turn
+from features.encoders.table import ENCODERS
 from features.encoders.views import FramesView, SoundView, TextView, Token, Viewed, token_text
-from features.media.clip import Clip, Frames, Sound
+from features.media.clip import Clip
+from features.media.needs import Frames, Sound
 from pipeline.explore.clip_page import _shortened
 from pipeline.explore.clip_sound import mel_levels
 from pipeline.explore.inline_media import Budget

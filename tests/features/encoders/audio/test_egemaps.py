@@ -16,7 +16,8 @@ from clip_factory import sine, utterance, write_clip
 from tiny_speech import RATE_HZ, clip_of, voice
 
 from features.encoders.audio.egemaps import MIN_SAMPLES, SIZE, VERSION
-from features.encoders.table import Encoder, EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest
 from features.errors import Reason, UnavailableError, UsageError
 from features.media.clip import decode_clip
 

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from features.encoders.audio.acoustics import count_syllables
 from features.encoders.audio.logmel import NAMES, RATE_HZ, WINDOW, LogmelEncoder, logmel_statistics
-from features.encoders.table import EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import EncoderRequest
 from features.errors import Reason, UnavailableError, UsageError
-from features.media.clip import Clip, Sound, decode_clip
+from features.media.clip import Clip, decode_clip
+from features.media.needs import Sound
 
 
 def tone(frequency_hz: float, seconds: float = 1.0, amplitude: float = 0.1) -> np.ndarray:

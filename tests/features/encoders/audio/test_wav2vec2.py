@@ -38,7 +38,8 @@ from features.encoders.audio.published_sound import PublishedSoundPreparer
 from features.encoders.audio.speech_frames import FrameGeometry, cut_windows
 from features.encoders.audio.speech_models import SpeechModel
 from features.encoders.audio.wav2vec2 import VERSION, Wav2Vec2Encoder
-from features.encoders.table import Encoder, EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest
 from features.errors import Reason, UnavailableError, UsageError, WeightsError
 from features.media.clip import decode_clip
 from features.spec import EncoderSpec

@@ -16,7 +16,8 @@ from tiny_speech import clip_of, voice
 
 from features.encoders.audio.published_sound import interleave
 from features.encoders.audio.waveform import RATE_HZ, VERSION
-from features.encoders.table import Encoder, EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest
 from features.errors import Reason, UnavailableError, UsageError
 from features.media.clip import Clip, decode_clip
 from features.store.shard import open_shard, shard_bytes, stored_array

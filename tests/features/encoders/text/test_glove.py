@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_bert import dialogue, turn
 
-from features.encoders.table import Encoder, EncoderRequest, Turn, create
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest, Turn
 from features.encoders.text.glove import VERSION, tokenise
 from features.encoders.text.word_vectors import find_vectors, read_vectors
 from features.errors import Reason, UnavailableError, UsageError, WeightsError

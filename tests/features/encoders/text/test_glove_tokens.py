@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tiny_bert import turn
 
-from features.encoders.table import Encoder, EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.text.glove_tokens import VERSION
 from features.errors import Reason, UnavailableError, UsageError
 

@@ -19,7 +19,8 @@ from parity import BF16_ERROR_ENERGY, FP32_TOLERANCE, error_energy, nearest_is_i
 from tiny_bert import dialogue, write_tiny_bert
 from tiny_gpt2 import LAYERS, POSITIONS, WIDTH, fill, meld_dialogues, report_prompt, write_tiny_gpt2, write_tokenizer
 
-from features.encoders.table import Encoder, EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.text.gpt2 import VERSION
 from features.errors import Reason, UsageError, WeightsError
 from features.manifest import Dialogue

@@ -15,7 +15,8 @@ from parity import BF16_ERROR_ENERGY, FP32_TOLERANCE, error_energy, relative_err
 from tiny_bert import WIDTH, WORDS, dialogue, turn, write_tiny_bert
 from tiny_gpt2 import fill, write_tiny_gpt2
 
-from features.encoders.table import Encoder, EncoderRequest, Turn, create
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest, Turn
 from features.encoders.text.mask_template import TemplatePreparer, split_template
 from features.encoders.text.token_windows import Window
 from features.errors import Reason, UnavailableError, UsageError

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_bert import WIDTH, WORDS, dialogue, turn, write_tiny_bert
 
-from features.encoders.table import Encoder, EncoderRequest, Turn, create
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest, Turn
 from features.encoders.text.sentence import VERSION
 from features.encoders.text.text_network import position_limit
 from features.encoders.text.token_windows import Window, WindowPreparer

@@ -14,7 +14,8 @@ from parity import BF16_ERROR_ENERGY, FP32_TOLERANCE, error_energy, nearest_is_i
 from tiny_bert import WIDTH, WORDS, turn, write_tiny_bert
 from tiny_gpt2 import write_tiny_gpt2
 
-from features.encoders.table import Encoder, EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.text.sentence_tokens import VERSION
 from features.errors import Reason, UnavailableError, UsageError
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_bert import turn
 
-from features.encoders.table import EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import EncoderRequest
 from features.encoders.text.surface import COLUMNS, VERSION, measure
 from features.errors import Reason, UnavailableError, UsageError
 

@@ -19,8 +19,9 @@ from PIL import Image
 from raw_faces import Planted, package_faces, raw_outputs
 from safetensors.torch import save_file
 
+from features.encoders.build import create
+from features.encoders.protocol import Encoder, EncoderRequest, Input
 from features.encoders.state_files import random_network
-from features.encoders.table import Encoder, EncoderRequest, Input, create
 from features.encoders.visual.face_boxes import MOST_FACES, unpack
 from features.encoders.visual.faces import VERSION
 from features.encoders.visual.published_mosaic import mosaic

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from clip_factory import utterance
 
-from features.encoders.table import EncoderRequest, create
+from features.encoders.build import create
+from features.encoders.protocol import EncoderRequest
 from features.encoders.visual.hog_colour import (
     CELLS,
     HUE_BINS,
@@ -29,7 +30,8 @@ from features.encoders.visual.hog_colour import (
     oriented_gradients,
 )
 from features.errors import Reason, UnavailableError, UsageError
-from features.media.clip import Clip, Frames, decode_clip
+from features.media.clip import Clip, decode_clip
+from features.media.needs import Frames
 
 
 def golden_pictures() -> list[np.ndarray]:

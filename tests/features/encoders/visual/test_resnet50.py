@@ -19,9 +19,10 @@ from torchvision.models import get_model, get_model_weights
 from torchvision.transforms import Resize
 from torchvision.transforms.functional import crop, normalize, to_tensor
 
+from features.encoders.build import create
 from features.encoders.devices import MemoryBatches
+from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.state_files import random_network
-from features.encoders.table import Encoder, EncoderRequest, create
 from features.encoders.visual.picture_network import PictureEncoder
 from features.encoders.visual.published_mosaic import mosaic
 from features.encoders.visual.resnet50 import VERSION

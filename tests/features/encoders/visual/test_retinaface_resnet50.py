@@ -14,8 +14,9 @@ from parity import FP32_TOLERANCE, relative_error
 from picture_factory import clip_of, picture, prepared
 from torchvision.models import get_model, get_model_weights
 
+from features.encoders.build import create
+from features.encoders.protocol import EncoderRequest, Input
 from features.encoders.state_files import random_network
-from features.encoders.table import EncoderRequest, Input, create
 from features.encoders.visual.face_boxes import Faces, pack
 from features.encoders.visual.face_pictures import MARGIN, black_out, cut_out, square_around
 from features.encoders.visual.picture_network import PictureEncoder
