@@ -24,7 +24,8 @@ from features.cards import DatasetCard
 from features.manifest import build_manifest, write_manifest
 from features.spec import EncoderSpec
 from features.store import write_feature
-from heads.config.experiment import Experiment, experiment_from_dict
+from heads.config.experiment import Experiment
+from heads.config.resolve import experiment_from_dict
 from heads.data.batch import batch_of
 from heads.data.data import FeatureRows, FeatureShape, HeadData
 from heads.data.normalise import Normaliser

@@ -14,6 +14,8 @@ from features.manifest import Depends
 Modality = Literal["text", "audio", "visual"]
 Kind = Literal["vector", "stack", "sequence"]
 Weights = Literal["pretrained", "random", "none"]
+Selector = str | dict[str, str]
+"""How a stored feature is named: `gpt2`, `gpt2@1f3a`, or `{encoder: ..., model: ...}` (see `Store.choose`)."""
 
 MODALITIES: tuple[Modality, ...] = ("text", "audio", "visual")
 DTYPES = ("fp32", "bf16", "fp16")

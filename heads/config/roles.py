@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from features.errors import UsageError, nearest
-from heads.config.experiment import Experiment, Selector
+from features.spec import Selector
+from heads.config.experiment import Experiment
 
 
 def parse_roles(items: Iterable[str]) -> dict[str, str]:

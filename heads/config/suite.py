@@ -1,9 +1,7 @@
-"""Experiments as YAML: read, merged and resolved.
+"""Experiments as YAML: read, merged (heads/config/merge.py) and resolved.
 
 A file is a suite (`baseline`, `defaults`, `experiments`, `contrasts`) or a single experiment (`inputs` and the rest at
 the top).
-Merging: mappings merge key by key, lists replace, null removes; a part (`fusion`, `context`) of another name than the
-default's replaces it whole, since its settings are others.
 """
 
 from __future__ import annotations
@@ -14,11 +12,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from features.errors import ConfigError, nearest
-from heads.config.experiment import DEFAULT_PARTS, Experiment, resolve
+from heads.config.experiment import Experiment
+from heads.config.merge import canonical, merge, override_all
 from heads.config.registry import Problems, Section, check, unknown_key
+from heads.config.resolve import DEFAULT_PARTS, resolve
+from heads.config.strict_yaml import parse_yaml
 
 _SUITE_KEYS = ("title", "description", "baseline", "defaults", "experiments", "contrasts")
 _SHOWN_PROBLEMS = 20
@@ -45,39 +44,6 @@ class Suite:
     description: str = ""
     contrasts: tuple[Contrast, ...] = ()
     baseline: str | None = None
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool | None):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """Safe YAML without duplicate keys. Raises ConfigError with line and column."""
-    try:
-        loader = _StrictLoader(text)
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{where}{place}: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
 
 
 def shipped_suites() -> list[str]:
@@ -128,7 +94,7 @@ def _find(source: str) -> tuple[str, str]:
 def _single(name: str, content: Mapping[str, Any], overrides: Sequence[str], problems: Problems) -> Suite:
     body = {key: value for key, value in content.items() if key not in ("name", "title", "description")}
     name = str(content.get("name", name))
-    experiment = resolve(name, None, _override(merge(DEFAULT_PARTS, _canonical(body)), overrides, problems), problems)
+    experiment = resolve(name, None, override_all(merge(DEFAULT_PARTS, canonical(body)), overrides, problems), problems)
     return Suite(name, (experiment,) if experiment else ())
 
 
@@ -146,7 +112,7 @@ def _suite(
         return Suite(name, ())
     if not bodies:
         problems.append(("experiments", "is empty: give at least one"))
-    base = _canonical(defaults)
+    base = canonical(defaults)
     start = merge(DEFAULT_PARTS, base)
     experiments = []
     for key, body in bodies.items():
@@ -154,10 +120,10 @@ def _suite(
         if not isinstance(body, Mapping | None):
             problems.append((path, f"must be a mapping, not {body!r}"))
             continue
-        patch = _canonical(body or {})
+        patch = canonical(body or {})
         override_problems: Problems = []
         applied = overrides if only in (None, str(key)) else ()
-        merged = _override(merge(start, patch), applied, override_problems)
+        merged = override_all(merge(start, patch), applied, override_problems)
         own: Problems = []
         experiments.append(resolve(str(key), name, merged, own))
         problems += override_problems
@@ -215,67 +181,3 @@ def _has(value: Any, keys: Sequence[str]) -> bool:
         else:
             return False
     return True
-
-
-def _canonical(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Short forms written out: `fusion: concat`, `loss: cross-entropy`, `text: sentence`."""
-    values = {str(key): value for key, value in body.items()}
-    for key in ("fusion", "context", "modality_context"):
-        if isinstance(values.get(key), str):
-            values[key] = {"name": values[key]}
-    if isinstance(values.get("readers"), Mapping):
-        values["readers"] = {
-            key: {"name": reader} if isinstance(reader, str) else reader for key, reader in values["readers"].items()
-        }
-    if isinstance(values.get("loss"), str | Mapping):
-        values["loss"] = [values["loss"]]
-    if isinstance(values.get("loss"), list):
-        values["loss"] = [{"name": term} if isinstance(term, str) else term for term in values["loss"]]
-    if isinstance(values.get("inputs"), Mapping):
-        values["inputs"] = {
-            key: [chosen] if isinstance(chosen, str | Mapping) else chosen for key, chosen in values["inputs"].items()
-        }
-    return values
-
-
-def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """`patch` over `base`: mappings merge, anything else replaces; a mapping with another `name` replaces too."""
-    merged = dict(base)
-    for key, value in patch.items():
-        old = merged.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            other_part = "name" in value and value["name"] != old.get("name")
-            merged[key] = dict(value) if other_part else merge(old, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _override(body: dict[str, Any], overrides: Sequence[str], problems: Problems) -> dict[str, Any]:
-    """`body` with each `dotted.key=value` set. A number in the path is a place in a list."""
-    for override in overrides:
-        path, equals, text = override.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
-            problems.append((override, "an override is key=value, with dots between keys: optim.lr=1e-3"))
-            continue
-        body = _canonical(_set(body, keys, parse_yaml(text, override), override, problems))
-    return body
-
-
-def _set(body: Any, keys: Sequence[str], value: Any, override: str, problems: Problems) -> Any:
-    if not keys:
-        return value
-    key, rest = keys[0], keys[1:]
-    if isinstance(body, list):
-        if not key.isdigit() or int(key) >= len(body):
-            problems.append((override, f"{key!r} is not a place in a list of {len(body)}"))
-            return body
-        return [
-            _set(item, rest, value, override, problems) if place == int(key) else item
-            for place, item in enumerate(body)
-        ]
-    old = body if isinstance(body, Mapping) else {}
-    if not rest:
-        return merge(old, {key: value})
-    return dict(old) | {key: _set(old.get(key), rest, value, override, problems)}

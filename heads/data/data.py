@@ -18,8 +18,8 @@ from heads.data.normalise import Normaliser
 from heads.data.utterances import Utterances
 
 if TYPE_CHECKING:
+    from features.spec import Selector
     from features.store import Feature, Store
-    from heads.config.experiment import Selector
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def experiment_name(run: Run) -> str:
 
     Raises ConfigError where config.yaml is damaged.
     """
-    from heads.config.suite import parse_yaml
+    from heads.config.strict_yaml import parse_yaml
 
     where = run.path / "config.yaml"
     config = parse_yaml(where.read_text(encoding="utf-8"), str(where))

@@ -70,7 +70,7 @@ class Architecture:
 
 def architecture_of(run: Run) -> Architecture:
     """Raises ConfigError where the config is not one that today's parts can be built from."""
-    from heads.config.experiment import experiment_from_dict
+    from heads.config.resolve import experiment_from_dict
 
     experiment = experiment_from_dict(run.config, f"{run.folder}/config.yaml")
     features: dict[str, list[FeatureUse]] = {}

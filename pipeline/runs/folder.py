@@ -34,8 +34,8 @@ class Run:
     @cached_property
     def experiment(self) -> Experiment:
         """The resolved experiment. Raises ConfigError where config.yaml is damaged."""
-        from heads.config.experiment import experiment_from_dict
-        from heads.config.suite import parse_yaml
+        from heads.config.resolve import experiment_from_dict
+        from heads.config.strict_yaml import parse_yaml
 
         where = self.path / "config.yaml"
         return experiment_from_dict(parse_yaml(self._text(where), str(where)), str(where))

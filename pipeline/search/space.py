@@ -20,7 +20,7 @@ import yaml
 
 from features.errors import ConfigError
 from heads.config.registry import Problems, unknown_key
-from heads.config.suite import parse_yaml
+from heads.config.strict_yaml import parse_yaml
 
 _SHOWN_PROBLEMS = 20
 _RANGE_KEYS = ("low", "high", "log", "step")

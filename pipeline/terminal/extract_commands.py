@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from features.encoders.table import ENCODERS
+from features.spec import Selector
 from features.store import Feature, Store
-from heads.config.experiment import Selector
 
 
 def lacking_features(inputs: Mapping[str, Sequence[Selector]], store: Store | None) -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from heads.config.experiment import Experiment, experiment_from_dict
+from heads.config.experiment import Experiment
+from heads.config.resolve import experiment_from_dict
 from heads.data.data import FeatureRows, FeatureShape, HeadData
 from heads.data.normalise import Normaliser
 from heads.data.utterances import Utterances

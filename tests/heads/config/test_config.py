@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from features.errors import ConfigError
-from heads.config.experiment import experiment_from_dict
-from heads.config.suite import merge, parse_yaml, read_suite, shipped_suites
+from heads.config.merge import merge
+from heads.config.resolve import experiment_from_dict
+from heads.config.strict_yaml import parse_yaml
+from heads.config.suite import read_suite, shipped_suites
 
 
 def suite_file(folder: Path, text: str) -> str:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from features.encoders.table import ENCODERS
-from heads.config.experiment import Experiment, Stop, experiment_from_dict
+from heads.config.experiment import Experiment, Stop
+from heads.config.resolve import experiment_from_dict
 from heads.config.suite import Suite, read_suite, shipped_suites
 from heads.context import CONTEXTS
 from heads.data.data import FeatureRows, FeatureShape, HeadData

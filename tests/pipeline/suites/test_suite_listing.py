@@ -15,7 +15,8 @@ from suite_shell import Shell
 from features.errors import ConfigError
 from features.spec import EncoderSpec
 from features.store import Store, write_feature
-from heads.config.experiment import Batch, Experiment, experiment_from_dict
+from heads.config.experiment import Batch, Experiment
+from heads.config.resolve import experiment_from_dict
 from heads.config.suite import shipped_suites
 from heads.data.data import choose_features
 from heads.data.utterances import Utterances, read_utterances
