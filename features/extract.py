@@ -23,17 +23,6 @@ from features.store.chunks import chunk_size, cut_chunks
 from features.store.plan import make_plan
 
 
-@dataclass(frozen=True)
-class PlanOptions:
-    """Which of the work that is left is done: see `features.store.plan.make_plan`."""
-
-    retry_failed: bool = False
-    rehash: bool = False
-    known_bad: str = "mask"
-    limit: int | None = None
-    shard: tuple[int, int] | None = None
-
-
 def build_encoders(requests: Sequence[EncoderRequest], store: Path, dtype: str) -> tuple[list[Encoder], frozenset[str]]:
     """Build the encoders of some requests, and before each one that derives from another, that other.
 

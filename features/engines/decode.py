@@ -22,7 +22,7 @@ from features.manifest import Utterance
 from features.media.clip import check_inside, decode_clip
 from features.media.limits import limit_memory
 from features.media.needs import ClipNeeds
-from features.store.plan import media_stat
+from features.store.media_state import media_stat
 
 _AHEAD_PER_WORKER = 8
 _FEW_CLIPS = 8

@@ -25,7 +25,7 @@ from features.errors import ShardError, StoreError
 _RECORD = re.compile(r"(?P<chunk>\d{5,})(\.(?P<generation>\d+))?\.json")
 _MEMBER = re.compile(r"(\d{5,})(\.\d+)?\.(h5|parquet)")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.*")
-_LOCK = re.compile(r"\.lock(-\d+-of-\d+)?")
+_LOCK = re.compile(r"\.lock(-\d+-of-\d+)?|\.slices")
 # The mend of every damaged shard.
 REPAIR = "`erc store verify STORE --repair` drops its shard, and `erc extract` makes it again"
 # Where a commit can be interrupted with something new on the disk.
@@ -147,19 +147,13 @@ def commit_shard(
     make_ledger: Callable[[ShardName], bytes],
     utterances: int,
     ok: int,
-    supersedes: bool,
+    generation: int = 0,
 ) -> CommitRecord:
-    """Commit one shard under a name that is free, and return its record.
+    """Commit one shard under a name that is free, from `generation` on, and return its record.
 
-    Generation 0 is for utterances that have no row yet. `supersedes`, or a taken name, takes one more than the highest
-    generation of the folder. Raises StoreError where the folder cannot be written, and ShardError where another run
-    meddles; neither leaves anything of the shard behind.
+    Raises StoreError where the folder cannot be written, and ShardError where another run meddles; neither leaves
+    anything of the shard behind.
     """
-    existing = committed_names(folder)
-    taken = set(existing)
-    generation = 0
-    if supersedes or ShardName(0, chunk) in taken:
-        generation = max((name.generation for name in existing), default=0) + 1
     name = ShardName(generation, chunk)
     placed: list[Path] = []
     with clear_write_errors(folder):

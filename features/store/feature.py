@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -14,16 +15,18 @@ from features.digests import digest_of
 from features.errors import StoreError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
-from features.store.commit import CommitRecord, ShardName, committed_names, read_record
-from features.store.ledger import COLUMNS, read_ledgers, read_ledgers_together
-from features.store.shard import Shard, open_shard
+from features.store.commit import ShardName
+from features.store.index import OK, STATUSES, LedgerIndex, Sources, read_index
+from features.store.ledger import COLUMNS, read_ledgers
+from features.store.maps import ShardGoneError, ShardMaps
+from features.store.shard import Shard
 
 ABSENT = "absent"
 
 # Nothing in a store says what spec.json said, but the command that made it can: a spec is written the same each time.
 SPEC_MEND = "move it away and run the `erc extract` that made it, or move the folder away"
 
-_SHARDS_OPEN = 64  # at once: each mapped file takes one of the few that a process may hold open
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,31 @@ def read_spec(path: Path, folder: str) -> EncoderSpec:
 
 
 class Feature:
-    """A feature of a store. Opening reads spec.json only; ledgers and tensors are read when they are asked for."""
+    """A feature of a store. Opening reads spec.json only; ledgers and tensors are read when they are asked for.
 
-    def __init__(self, root: Path, folder: str, spec: EncoderSpec | None = None) -> None:
-        """`spec` stands in for a spec.json that is gone. Raises StoreError where spec.json is absent or damaged."""
+    Reading is by plain arrays and memory maps, so that it works in processes that were forked or spawned, too. Where a
+    shard was removed meanwhile (`gc`), the ledgers are read once more.
+    """
+
+    def __init__(
+        self, root: Path, folder: str, spec: EncoderSpec | None = None, sources: Sequence[Sources] = ()
+    ) -> None:
+        """spec:    stands in for a spec.json that is gone
+        sources: whose rows are read: see `fitting`
+        Raises StoreError where spec.json is absent or damaged.
+        """
         self.root = root
         self.folder = folder
         self.path = root / folder
         self.spec = spec or read_spec(self.path, folder)
-        self._shards: dict[ShardName, Shard] = {}
+        self.sources = tuple(sources)
+        self._maps = ShardMaps(self.path, self.spec)
+
+    def fitting(self, manifest: Manifest) -> Feature:
+        """The same feature as this manifest's utterances see it: of each, the newest row that was made from what the
+        manifest holds today. A store may hold rows of several manifests, and of texts that were edited and put back."""
+        sources = Sources(manifest.ids, manifest.source_digests(self.spec.depends))
+        return Feature(self.root, self.folder, self.spec, (sources,))
 
     @property
     def fingerprint(self) -> str:
@@ -76,68 +95,59 @@ class Feature:
     def name(self) -> str:
         return self.spec.name
 
-    @cached_property
+    @property
     def names(self) -> list[ShardName]:
         """The committed shards, later generations last."""
-        return committed_names(self.path)
+        return self.index.names
 
     @cached_property
-    def records(self) -> dict[ShardName, CommitRecord]:
-        return {name: read_record(self.path / f"{name.stem}.json") for name in self.names}
+    def index(self) -> LedgerIndex:
+        """The row that holds for each utterance."""
+        return read_index(self.path, self.sources)
+
+    def index_with(self, *columns: str) -> LedgerIndex:
+        """`index`, read anew with more columns of the ledger in its table."""
+        return read_index(self.path, self.sources, columns)
 
     def ledger(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The row that holds for each utterance: that of the highest generation, even where it is `failed`.
+        """The row that holds for each utterance, even where it is `failed`, in the order of their shards.
 
         Columns are the ledger's (all, or `columns` with utterance_id), then `generation` and `chunk`.
         """
         wanted = None if columns is None else ["utterance_id", *[name for name in columns if name != "utterance_id"]]
-        paths = [self.path / f"{name.stem}.parquet" for name in self.names]
-        if wanted is not None and paths and COLUMNS.keys() >= set(wanted):
-            frame = read_ledgers_together(paths, wanted)
-            frame = frame.with_columns(
-                generation=pl.Series([name.generation for name in self.names], dtype=pl.Int64)[frame["place"]],
-                chunk=pl.Series([name.chunk for name in self.names], dtype=pl.Int64)[frame["place"]],
-            ).drop("place")
-            return self._holding(frame)
-        frames = read_ledgers(paths, wanted)
-        placed = [
-            frame.with_columns(generation=pl.lit(name.generation, pl.Int64), chunk=pl.lit(name.chunk, pl.Int64))
-            for name, frame in zip(self.names, frames, strict=True)
-        ]
-        if not placed:
+        known = wanted is not None and COLUMNS.keys() >= set(wanted)
+        index = self.index_with(*(wanted or ())) if known else self.index
+        names = index.names
+        if known:
+            frame = pl.DataFrame(pl.from_arrow(index.table.select(wanted)))
+        elif not names:
             shown = list(COLUMNS) if wanted is None else wanted
-            schema = {name: COLUMNS.get(name, pl.Int64()) for name in shown}
-            return pl.DataFrame(schema=schema | {"generation": pl.Int64(), "chunk": pl.Int64()})
-        return self._holding(pl.concat(placed, how="diagonal"))
-
-    def _holding(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Of rows in the order of their shards, the last of each utterance."""
-        if self.names[-1].generation:
-            frame = frame.unique("utterance_id", keep="last", maintain_order=True)
-        return frame
-
-    @cached_property
-    def _index(self) -> pl.DataFrame:
-        return self.ledger(["status", "reason", "row", "crc32"])
-
-    def shard(self, name: ShardName) -> Shard:
-        """A shard, memory-mapped. Raises ShardError where it is damaged."""
-        if name not in self._shards:
-            record = read_record(self.path / f"{name.stem}.json")
-            while len(self._shards) >= _SHARDS_OPEN:
-                del self._shards[next(iter(self._shards))]
-            self._shards[name] = open_shard(self.path / f"{name.stem}.h5", self.spec, record.sizes["h5"])
-        return self._shards[name]
+            frame = pl.DataFrame(schema={name: COLUMNS.get(name, pl.Int64()) for name in shown})
+        else:
+            frames = read_ledgers([self.path / f"{name.stem}.parquet" for name in names], wanted)
+            frame = pl.concat(frames, how="diagonal")
+        placed = frame.with_columns(
+            generation=pl.Series([name.generation for name in names], dtype=pl.Int64).gather(index.shard),
+            chunk=pl.Series([name.chunk for name in names], dtype=pl.Int64).gather(index.shard),
+        )
+        return placed[index.holding()]
 
     def close_shards(self) -> None:
         """Let go of the shards that are open: pages of a mapped file count as memory until then."""
-        self._shards.clear()
+        self._maps.close()
 
-    def _located(self, ids: Sequence[str]) -> pl.DataFrame:
-        """One row per id, in that order: status (or `absent`), reason, row, crc32, generation, chunk."""
-        wanted = pl.DataFrame({"utterance_id": list(ids)}, schema={"utterance_id": pl.String})
-        located = wanted.join(self._index, on="utterance_id", how="left", maintain_order="left")
-        return located.with_columns(pl.col("status").fill_null(ABSENT)).with_row_index("position")
+    def shard(self, name: ShardName) -> Shard:
+        """A shard, memory-mapped. Raises ShardError where it is damaged, ShardGoneError where it was removed."""
+        return self._maps[name]
+
+    def _reading(self, work: Callable[[LedgerIndex], Result]) -> Result:
+        """`work` by the index; once more by a new one where a shard was removed meanwhile."""
+        try:
+            return work(self.index)
+        except ShardGoneError:
+            self._maps.close()
+            del self.__dict__["index"]
+            return work(self.index)
 
     def read(self, ids: Sequence[str], out: np.ndarray | None = None) -> Rows:
         """Embeddings of a vector or stack feature, joined by id.
@@ -147,21 +157,27 @@ class Feature:
         """
         if self.spec.kind == "sequence":
             raise StoreError(f"{self.folder} is a sequence feature: each utterance has its own length")
-        located = self._located(ids)
         values = np.zeros((len(ids), *self.spec.shape), np.float32) if out is None else out
-        ok = located.filter(pl.col("status") == "ok")
-        for (generation, chunk), group in ok.group_by("generation", "chunk"):
-            shard = self.shard(ShardName(int(generation), int(chunk)))
-            values[group["position"].to_numpy()] = shard.values[group["row"].to_numpy()]
-        present = (located["status"] == "ok").to_numpy()
-        return Rows(values, present, located["status"].to_list(), located["reason"].to_list())
+
+        def work(index: LedgerIndex) -> Rows:
+            found = index.find(ids)
+            present = _present(index, found)
+            for shard, positions in _by_shard(index, found, present):
+                values[positions] = self._maps[index.names[shard]].values[index.row[found[positions]]]
+            return Rows(values, present, _statuses(index, found), _reasons(index, found))
+
+        return self._reading(work)
 
     def read_sequences(self, ids: Sequence[str]) -> list[np.ndarray | None]:
         """Embeddings of a sequence feature, each [length, *shape] in the stored dtype; None where there is none."""
-        found: list[np.ndarray | None] = [None] * len(ids)
-        for position, row in self._sequences(ids):
-            found[position] = np.array(row)
-        return found
+
+        def work(index: LedgerIndex) -> list[np.ndarray | None]:
+            found: list[np.ndarray | None] = [None] * len(ids)
+            for position, row in self._sequences(index, ids):
+                found[position] = np.array(row)
+            return found
+
+        return self._reading(work)
 
     def read_joined(
         self, ids: Sequence[str], allocate: Callable[[tuple[int, ...], np.dtype], np.ndarray]
@@ -171,49 +187,93 @@ class Feature:
         allocate: makes the array for the values, [sum of lengths, *shape] in the stored dtype: a memory map where they
         do not fit in memory. Gives (values, offsets int64 [n + 1], present bool [n]); a missing one has length 0.
         """
-        lengths, present = np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
-        for position, row in self._sequences(ids):
-            lengths[position], present[position] = len(row), True
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        values = allocate((int(offsets[-1]), *self.spec.shape), np.dtype(self.spec.stored_dtype))
-        for position, row in self._sequences(ids):
-            values[offsets[position] : offsets[position + 1]] = row
-        return values, offsets, present
 
-    def _sequences(self, ids: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
+        def work(index: LedgerIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            lengths, present = np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+            for position, row in self._sequences(index, ids):
+                lengths[position], present[position] = len(row), True
+            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+            values = allocate((int(offsets[-1]), *self.spec.shape), np.dtype(self.spec.stored_dtype))
+            for position, row in self._sequences(index, ids):
+                values[offsets[position] : offsets[position + 1]] = row
+            return values, offsets, present
+
+        return self._reading(work)
+
+    def _sequences(self, index: LedgerIndex, ids: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
         """(place among the ids, its stored rows as a view), shard by shard, for those that have an embedding."""
         if self.spec.kind != "sequence":
             raise StoreError(f"{self.folder} is not a sequence feature: use read()")
-        ok = self._located(ids).filter(pl.col("status") == "ok")
-        for (generation, chunk), group in ok.group_by("generation", "chunk"):
-            shard = self.shard(ShardName(int(generation), int(chunk)))
-            for position, row in group.select("position", "row").iter_rows():
-                yield position, shard.row(row)
+        found = index.find(ids)
+        for shard, positions in _by_shard(index, found, _present(index, found)):
+            opened = self._maps[index.names[shard]]
+            for position in positions.tolist():
+                yield position, opened.row(int(index.row[found[position]]))
 
     def reasons(self, ids: Sequence[str]) -> list[str | None]:
         """Per utterance the ledger's reason, None where there is none, and `absent` where there is no row."""
-        located = self._located(ids)
-        found = located.select(pl.when(pl.col("status") == ABSENT).then(pl.lit(ABSENT)).otherwise(pl.col("reason")))
-        return found.to_series().to_list()
+        return _reasons(self.index, self.index.find(ids), ABSENT)
 
     def stale(self, manifest: Manifest) -> list[str]:
-        """Ids of the manifest whose row was made from other input than the manifest holds today."""
-        today = pl.DataFrame({"utterance_id": manifest.ids, "today": manifest.source_digests(self.spec.depends)})
-        joined = today.join(self.ledger(["source_digest"]), on="utterance_id", how="inner", maintain_order="left")
-        return joined.filter(pl.col("today") != pl.col("source_digest"))["utterance_id"].to_list()
+        """Ids of the manifest that have rows, none of which was made from what the manifest holds today."""
+        is_seen_by_it = any(source.ids is manifest.ids for source in self.sources)
+        stale = (self if is_seen_by_it else self.fitting(manifest)).index.stale
+        return [utterance_id for utterance_id in manifest.ids if utterance_id in stale]
 
     def coverage(self, ids: Sequence[str]) -> dict[str, int | dict[str, int]]:
         """How many of these utterances are ok, missing and failed (by reason) and absent."""
-        counted = self._located(ids).group_by("status", "reason").len().sort("status", "reason")
-        counts: dict[str, int | dict[str, int]] = {"ok": 0, "missing": {}, "failed": {}, ABSENT: 0}
-        for status, reason, number in counted.iter_rows():
+        index = self.index
+        found = index.find(ids)
+        known = found[found >= 0]
+        pairs, numbers = np.unique(
+            np.stack([index.status[known].astype(np.int64), index.reason[known]]), axis=1, return_counts=True
+        )
+        counts: dict[str, int | dict[str, int]] = {"ok": 0, "missing": {}, "failed": {}, ABSENT: int((found < 0).sum())}
+        named = [
+            (STATUSES[status], index.reasons[reason] if reason >= 0 else None, number)
+            for status, reason, number in zip(*pairs.tolist(), numbers.tolist(), strict=True)
+        ]
+        for status, reason, number in sorted(named, key=lambda item: (item[0], item[1] or "")):
             place = counts[status]
             if isinstance(place, dict):
-                place[reason] = number
+                place[str(reason)] = number
             else:
                 counts[status] = number
         return counts
 
     def rows_digest(self, ids: Sequence[str]) -> str:
         """A digest of the (utterance id, crc32) pairs of these utterances: which very numbers a run used."""
-        return digest_of("rows", list(self._located(ids).select("utterance_id", "crc32").iter_rows()))
+        index = self.index
+        found = index.find(ids)
+        present = _present(index, found)
+        checksums = [
+            value if there else None for value, there in zip(index.crc32[found].tolist(), present, strict=True)
+        ]
+        return digest_of("rows", list(zip(ids, checksums, strict=True)))
+
+
+def _present(index: LedgerIndex, found: np.ndarray) -> np.ndarray:
+    """bool, True where there is an embedding. found: of `LedgerIndex.find`"""
+    present = found >= 0
+    present[present] = index.status[found[present]] == OK
+    return present
+
+
+def _by_shard(index: LedgerIndex, found: np.ndarray, present: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(number of a shard, int64 positions among `found` that it has the embeddings of), each shard once."""
+    positions = np.flatnonzero(present)
+    if not len(positions):
+        return
+    shards = index.shard[found[positions]]
+    order = np.argsort(shards, kind="stable")
+    starts = np.flatnonzero(np.diff(shards[order], prepend=-1))
+    for start, part in zip(starts.tolist(), np.split(order, starts[1:]), strict=True):
+        yield int(shards[order[start]]), positions[part]
+
+
+def _statuses(index: LedgerIndex, found: np.ndarray) -> list[str]:
+    return [STATUSES[index.status[place]] if place >= 0 else ABSENT for place in found.tolist()]
+
+
+def _reasons(index: LedgerIndex, found: np.ndarray, absent: str | None = None) -> list[str | None]:
+    return [index.reason_of(place) if place >= 0 else absent for place in found.tolist()]

@@ -6,12 +6,15 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from features.errors import Reason, ShardError, status_of
 from features.store.commit import REPAIR
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COLUMNS: dict[str, pl.DataType] = {
     "utterance_id": pl.String(),
@@ -58,6 +61,32 @@ def ledger_frame(rows: Sequence[LedgerRow]) -> pl.DataFrame:
     return pl.DataFrame(columns + counts)
 
 
+def ledger_rows(frame: pl.DataFrame) -> list[LedgerRow]:
+    """What `ledger_frame` made a frame of."""
+    names = [name for name in COLUMNS if name not in ("status", "reason")]
+    return [
+        LedgerRow(
+            **{name: row[name] for name in names},
+            reason=None if row["reason"] is None else Reason(row["reason"]),
+            counts={name: row[name] for name in row.keys() - COLUMNS.keys() if row[name] is not None},
+        )
+        for row in frame.iter_rows(named=True)
+    ]
+
+
+def arrow_schema(columns: Sequence[str]) -> pa.Schema:
+    """Some of COLUMNS, as ledgers are written."""
+    import pyarrow as pa
+
+    kinds = {
+        pl.String(): pa.large_string(),
+        pl.Int64(): pa.int64(),
+        pl.UInt32(): pa.uint32(),
+        pl.Float64(): pa.float64(),
+    }
+    return pa.schema([(name, kinds[COLUMNS[name]]) for name in columns])
+
+
 def ledger_bytes(frame: pl.DataFrame, metadata: dict[str, str]) -> bytes:
     """The Parquet file of a ledger, with its metadata (versions, host, time)."""
     import pyarrow.parquet as pq
@@ -92,13 +121,3 @@ def scan_ledgers(paths: Sequence[Path]) -> pl.LazyFrame:
     )
     places = {name: place for place, name in enumerate(names)}
     return scanned.with_columns(place=pl.col("path").replace_strict(places, return_dtype=pl.Int32())).drop("path")
-
-
-def read_ledgers_together(paths: Sequence[Path], columns: Sequence[str]) -> pl.DataFrame:
-    """Some of COLUMNS of all ledgers, in their order, and `place`. Raises ShardError that names one it cannot read."""
-    try:
-        return scan_ledgers(paths).select(*columns, "place").collect()
-    except (pl.exceptions.PolarsError, OSError):
-        frames = read_ledgers(paths, columns)
-    places = [pl.lit(place, pl.Int32()).alias("place") for place in range(len(frames))]
-    return pl.concat([frame.with_columns(place) for frame, place in zip(frames, places, strict=True)])

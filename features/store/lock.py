@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import platform
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,22 +18,33 @@ from pathlib import Path
 
 from features.errors import StoreBusyError
 
+SLICES = ".slices"  # what the slices that are at work have agreed on
+
+_FIRST_SLICE_S = 2.0
+_RETRY_S = 0.02
 _HELD = {errno.EWOULDBLOCK, errno.EACCES}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def writer_lock(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[bool]:
+def writer_lock(folder: Path, shard: tuple[int, int] | None = None, agreement: str = "") -> Iterator[bool]:
     """Hold the right to write a feature folder; `shard` is (I, N). Gives False where the file system has no locks.
 
-    Raises StoreBusyError where another run holds it, and OSError where the lock's file cannot be made.
+    agreement: a digest of the manifest and the number of slices. Slices that are at work at once must have the same:
+               the first one writes it into SLICES, the others compare
+    Raises StoreBusyError where another run holds the folder, or its slices are others; OSError where the lock's file
+    cannot be made.
     """
-    whole, locked = _acquire(folder / ".lock", fcntl.LOCK_SH if shard else fcntl.LOCK_EX, folder)
-    try:
-        if shard is None:
+    if shard is None:
+        whole, locked = _acquire(folder / ".lock", fcntl.LOCK_EX, folder)
+        try:
             yield locked
-            return
-        index, count = shard
+        finally:
+            os.close(whole)
+        return
+    index, count = shard
+    whole, locked = _share(folder, agreement)
+    try:
         own, _ = _acquire(folder / f".lock-{index}-of-{count}", fcntl.LOCK_EX, folder)
         try:
             yield locked
@@ -40,6 +52,36 @@ def writer_lock(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[
             os.close(own)
     finally:
         os.close(whole)
+
+
+def _share(folder: Path, agreement: str) -> tuple[int, bool]:
+    """The shared lock of slices. Who finds nobody at work writes what is agreed, and lets others in."""
+    deadline = time.monotonic() + _FIRST_SLICE_S
+    while True:
+        try:
+            whole, locked = _acquire(folder / ".lock", fcntl.LOCK_EX, folder)
+        except StoreBusyError:
+            pass
+        else:
+            (folder / SLICES).write_text(agreement, encoding="ascii")
+            if locked:
+                os.ftruncate(whole, 0)  # slices are told by their own locks
+                fcntl.flock(whole, fcntl.LOCK_SH)
+            return whole, locked
+        try:
+            whole, locked = _acquire(folder / ".lock", fcntl.LOCK_SH, folder)
+        except StoreBusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)  # another slice may be the first one in this very moment
+            continue
+        if (folder / SLICES).read_text(encoding="ascii") == agreement:
+            return whole, locked
+        os.close(whole)
+        raise StoreBusyError(
+            f"{folder}: slices of another manifest, or of another number, are at work on it: give all of them the same"
+            " --manifest and N of --shard I/N, or wait until they are done"
+        )
 
 
 @contextmanager

@@ -1,44 +1,79 @@
-"""The work that is left: which utterances of a manifest a feature still lacks, chunk by chunk."""
+"""The work that is left: which utterances of a manifest a feature still lacks, chunk by chunk.
+
+It reads the store as it stands, so whoever writes makes the plan under the feature's lock (`features.store.write`).
+"""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from pathlib import Path
 
-import polars as pl
+import numpy as np
 
-from features.digests import sha256_file
-from features.errors import Reason
+from features.errors import ManifestError, Reason
 from features.manifest import Manifest
 from features.spec import EncoderSpec
+from features.store.chunks import align_spans, chunk_size, cut_chunks
 from features.store.commit import committed_names
 from features.store.feature import Feature
+from features.store.index import FAILED, OK, LedgerIndex
+from features.store.media_state import ClipState, ClipStats, judge_clips, stat_clips
 
 KNOWN_BAD_POLICIES = ("mask", "use")
 
-_STATS = 1000  # clips whose state is asked for at once
-_SLOW_STAT_S = 50e-6
-_STAT_THREADS = 16
+_MEDIA_COLUMNS = ("source_digest", "media_size", "media_mtime_ns", "input_digest")
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Which of the work that is left is done.
+
+    retry_failed: `failed` rows, too
+    rehash:     compare the bytes of clips, too, whose size and time are the same
+    known_bad:  `mask` clips that the dataset card calls so, or `use` them
+    limit:      the first utterances that are left, no more than so many
+    shard:      (I, N): the chunks whose number is I-1 modulo N
+    clips_gone: go on where most clips that have embeddings are gone
+    """
+
+    retry_failed: bool = False
+    rehash: bool = False
+    known_bad: str = "mask"
+    limit: int | None = None
+    shard: tuple[int, int] | None = None
+    clips_gone: bool = False
 
 
 @dataclass(frozen=True)
 class Chunk:
     """One chunk's remaining work.
 
-    start, stop: the manifest's rows that the chunk spans: whole dialogues
-    positions:   those of them that are left
-    supersedes:  some of these have a row already
+    start, stop: the manifest's rows that the chunk touches: whole dialogues
+    positions:   those of the chunk that are left
+    generation:  of its shard: 0 where none of these has a row yet, else one more than the highest there is
     """
 
     number: int
     start: int
     stop: int
     positions: tuple[int, ...]
-    supersedes: bool
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """An older row that fits today's source and clip again: it is written once more, and nothing is encoded.
+
+    position: of the manifest; place: of the feature's `LedgerIndex`, whose shard and row have the embedding
+    size, mtime_ns: of the clip today
+    """
+
+    position: int
+    place: int
+    size: int
+    mtime_ns: int
 
 
 @dataclass(frozen=True)
@@ -50,6 +85,9 @@ class Plan:
     masked:   ids whose clip the dataset card calls known-bad, where those are masked
     done:     rows that hold; failed: those of them that are `failed` and are not tried again
     stale:    rows made from other input, which are redone; retried: `failed` rows that are tried again
+    found:    older rows that hold again
+    gone:     rows that hold although their clip is no longer there
+    unread:   rows that hold although their clip could not be looked at
     lacks_spec: shards are there, but spec.json is gone: opening a writer makes it again
     """
 
@@ -61,6 +99,9 @@ class Plan:
     failed: int
     stale: int
     retried: int = field(default=0)
+    found: tuple[Found, ...] = ()
+    gone: int = 0
+    unread: int = 0
     lacks_spec: bool = False
 
     @property
@@ -76,138 +117,210 @@ class Plan:
         return replace(self, chunks=[chunk for chunk in chunks if chunk.positions])
 
 
+class _State(IntEnum):
+    NEW = 0
+    STALE = 1
+    RETRIED = 2
+    FAILED = 3
+    DONE = 4
+    FOUND = 5
+
+
+def manifest_chunks(manifest: Manifest, whole_dialogues: bool, waveform: bool = False) -> list[tuple[int, int]]:
+    """(start, stop) rows of a manifest's chunks. whole_dialogues: the encoder reads a dialogue at once"""
+    return cut_chunks(manifest.dialogue_bounds(), chunk_size(len(manifest), waveform), whole_dialogues)
+
+
 def make_plan(
     manifest: Manifest,
     spec: EncoderSpec,
     root: Path,
     chunk_bounds: Sequence[tuple[int, int]],
-    *,
-    retry_failed: bool = False,
-    rehash: bool = False,
-    known_bad: str = "mask",
-    limit: int | None = None,
-    shard: tuple[int, int] | None = None,
+    options: PlanOptions | None = None,
 ) -> Plan:
     """The utterances without a row that holds today.
 
     A row holds if its source digest is today's and its clip is unchanged (size and mtime; where those differ, or with
-    `rehash`, sha256 of the file), and it is `ok`, `missing`, or `failed` unless `retry_failed`. `limit` keeps the first
-    utterances that are left; `shard` (I, N) keeps the chunks whose number is I-1 modulo N.
+    `rehash`, sha256 of the file) or gone, and it is `ok`, `missing`, or `failed` unless `retry_failed`.
+    Raises ManifestError where most clips that have embeddings are gone: see `PlanOptions.clips_gone`.
     """
+    options = options or PlanOptions()
     digests = manifest.source_digests(spec.depends)
     reads_media = spec.depends == "media"
-    masked = frozenset(manifest.card.known_bad) if reads_media and known_bad == "mask" else frozenset()
-    today = pl.DataFrame({"utterance_id": manifest.ids, "today": digests}).with_row_index("position")
-    columns = ["status", "reason", "source_digest"]
-    if reads_media:
-        columns += ["media_size", "media_mtime_ns", "input_digest"]
+    masked = frozenset(manifest.card.known_bad) if reads_media and options.known_bad == "mask" else frozenset()
     path = root / spec.folder
     has_spec = (path / "spec.json").is_file()
     lacks_spec = not has_spec and path.is_dir() and bool(committed_names(path))
-    rows = Feature(root, spec.folder, spec if lacks_spec else None).ledger(columns) if has_spec or lacks_spec else None
-    if rows is None or rows.is_empty():
-        fresh = today.select("position", pl.lit("new").alias("state"))
-    else:
-        joined = today.join(rows, on="utterance_id", how="left", maintain_order="left")
-        changed = pl.col("source_digest") != pl.col("today")
+    states = np.full(len(manifest), _State.NEW, np.int8)
+    has_row = np.zeros(len(manifest), bool)
+    next_generation, clips = 0, _Clips()
+    if has_spec or lacks_spec:
+        feature = Feature(root, spec.folder, spec if lacks_spec else None).fitting(manifest)
+        index = feature.index_with(*_MEDIA_COLUMNS) if reads_media else feature.index
+        next_generation = max((name.generation + 1 for name in index.names), default=0)
+        places = index.find(manifest.ids)
+        has_row = places >= 0
+        states[has_row] = _states(index, places[has_row], options.retry_failed)
+        if index.stale:
+            states[[row for row, utterance_id in enumerate(manifest.ids) if utterance_id in index.stale]] = _State.STALE
         if reads_media:
-            is_masked = pl.col("utterance_id").is_in(list(masked))
-            changed |= is_masked != (pl.col("reason") == str(Reason.KNOWN_BAD)).fill_null(False)
-        state = (
-            pl.when(pl.col("status").is_null())
-            .then(pl.lit("new"))
-            .when(changed)
-            .then(pl.lit("stale"))
-            .when((pl.col("status") == "failed") & retry_failed)
-            .then(pl.lit("retried"))
-            .when(pl.col("status") == "failed")
-            .then(pl.lit("failed"))
-            .otherwise(pl.lit("done"))
-        )
-        joined = joined.with_columns(state.alias("state"))
-        fresh = (
-            _mark_changed_media(joined, manifest, rehash, masked) if reads_media else joined.select("position", "state")
-        )
-    states = fresh["state"]
-    wanted = states.is_in(["new", "stale", "retried"])
-    superseding = states.is_in(["stale", "retried"]).to_list()
-    work = fresh["position"].filter(wanted).to_numpy()
-    counts = {state: int((states == state).sum()) for state in ("done", "failed", "stale", "retried")}
-    chunks: list[Chunk] = []
-    left = limit if limit is not None else len(work)
-    first = 0
-    for number, (start, stop) in enumerate(chunk_bounds):
-        last = int(work.searchsorted(stop))
-        positions = work[first:last].tolist()
-        first = last
-        if shard is not None and number % shard[1] != shard[0] - 1:
-            continue
-        positions = positions[:left]
-        left -= len(positions)
-        if positions:
-            chunks.append(Chunk(number, start, stop, tuple(positions), any(superseding[row] for row in positions)))
+            clips = _judge(states, index, places, manifest, digests, masked, options)
+    wanted = (states == _State.NEW) | (states == _State.STALE) | (states == _State.RETRIED)
+    count = {state: int((states == state).sum()) for state in _State}
     return Plan(
         spec,
-        chunks,
+        _chunks(manifest, chunk_bounds, np.flatnonzero(wanted), has_row, next_generation, options),
         digests,
         masked,
-        counts["done"] + counts["failed"],
-        counts["failed"],
-        counts["stale"],
-        counts["retried"],
+        count[_State.DONE] + count[_State.FAILED] + count[_State.FOUND],
+        count[_State.FAILED],
+        count[_State.STALE],
+        count[_State.RETRIED],
+        clips.found,
+        clips.gone,
+        clips.unread,
         lacks_spec,
     )
 
 
-def _mark_changed_media(joined: pl.DataFrame, manifest: Manifest, rehash: bool, masked: frozenset[str]) -> pl.DataFrame:
-    """`stale` for rows whose clip is another than the one that was read."""
-    media = joined.with_columns(manifest.frame["media"])
-    judged = media.filter(
-        pl.col("state").is_in(["done", "failed"])
-        & pl.col("media").is_not_null()
-        & ~pl.col("utterance_id").is_in(list(masked))
+def _states(index: LedgerIndex, places: np.ndarray, retry_failed: bool) -> np.ndarray:
+    is_failed = index.status[places] == FAILED
+    return np.where(is_failed, _State.RETRIED if retry_failed else _State.FAILED, _State.DONE).astype(np.int8)
+
+
+def _chunks(
+    manifest: Manifest,
+    bounds: Sequence[tuple[int, int]],
+    work: np.ndarray,
+    has_row: np.ndarray,
+    next_generation: int,
+    options: PlanOptions,
+) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    left = len(work) if options.limit is None else options.limit
+    spans = align_spans(bounds, manifest.dialogue_bounds())
+    ends = np.searchsorted(work, [stop for _, stop in bounds]).tolist()
+    first = 0
+    for number, (span, last) in enumerate(zip(spans, ends, strict=True)):
+        positions, first = work[first:last], last
+        if options.shard is not None and number % options.shard[1] != options.shard[0] - 1:
+            continue
+        positions = positions[:left]
+        left -= len(positions)
+        if len(positions):
+            generation = next_generation if has_row[positions].any() else 0
+            chunks.append(Chunk(number, *span, tuple(positions.tolist()), generation))
+    return chunks
+
+
+@dataclass
+class _Clips:
+    """What came of looking at clips. gone, unread: rows that hold although their clip is not there, or not readable."""
+
+    gone: int = 0
+    unread: int = 0
+    found: tuple[Found, ...] = ()
+
+
+def _judge(
+    states: np.ndarray,
+    index: LedgerIndex,
+    places: np.ndarray,
+    manifest: Manifest,
+    digests: Sequence[str],
+    masked: frozenset[str],
+    options: PlanOptions,
+) -> _Clips:
+    """Set `states` to STALE where the clip is another than the row's, and to FOUND where an older row fits it."""
+    known = np.flatnonzero((states == _State.DONE) | (states == _State.FAILED) | (states == _State.RETRIED))
+    if not len(known):
+        return _Clips()
+    is_masked = np.zeros(len(manifest), bool)
+    if masked:
+        is_masked[[row for row, utterance_id in enumerate(manifest.ids) if utterance_id in masked]] = True
+    number = index.reasons.index(str(Reason.KNOWN_BAD)) if str(Reason.KNOWN_BAD) in index.reasons else -2
+    states[known[(index.reason[places[known]] == number) != is_masked[known]]] = _State.STALE
+    media = manifest.frame["media"]
+    has_media = media.is_not_null().to_numpy()
+    rows = np.flatnonzero(has_media & ~is_masked & (places >= 0) & (states != _State.NEW))
+    if not len(rows):
+        return _Clips()
+    names = media.gather(rows).to_list()
+    root = manifest.media_path("")
+    stats = stat_clips(root, names)
+    judged = judge_clips(root, names, stats, *_record(index, places[rows]), rehash=options.rehash)
+    is_ok = index.status[places[rows]] == OK
+    gone = (judged == ClipState.GONE) & is_ok
+    _refuse_gone(manifest, rows, gone, is_ok, options.clips_gone)
+    current = np.isin(states[rows], (_State.DONE, _State.FAILED))
+    other = (judged == ClipState.OTHER) | ((judged == ClipState.GONE) & ~is_ok)
+    states[rows[other & current]] = _State.STALE
+    clips = dict(zip(rows.tolist(), zip(stats.sizes.tolist(), stats.mtimes_ns.tolist(), strict=True), strict=True))
+    stale = rows[states[rows] == _State.STALE]
+    found = _look_back(stale, index, places, manifest, digests, clips) if len(stale) else []
+    for item in found:
+        states[item.position] = _State.FOUND
+    unread = current & (judged == ClipState.UNREADABLE)
+    return _Clips(int((gone & current).sum()), int(unread.sum()), tuple(found))
+
+
+def _record(index: LedgerIndex, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
+    """What rows say of their clips: sizes, mtimes and digests; -1 and None where they say nothing."""
+    import pyarrow as pa
+
+    table = index.table.select(["media_size", "media_mtime_ns", "input_digest"]).take(pa.array(places))
+    sizes, mtimes_ns = (table[name].fill_null(-1).to_numpy().astype(np.int64) for name in _MEDIA_COLUMNS[1:3])
+    return sizes, mtimes_ns, table["input_digest"].to_pylist()
+
+
+def _refuse_gone(manifest: Manifest, rows: np.ndarray, gone: np.ndarray, is_ok: np.ndarray, allowed: bool) -> None:
+    count, number = int(gone.sum()), int(is_ok.sum())
+    if allowed or 2 * count <= number:
+        return
+    first = manifest.frame["media"][int(rows[np.flatnonzero(gone)[0]])]
+    raise ManifestError(
+        f"{manifest.media_root}: {count} of the {number} clips that have embeddings are gone, first {first}: mount the"
+        " disk that holds them, or give --media-root DIR; with --clips-gone extraction goes on and keeps their"
+        " embeddings"
     )
-    if judged.is_empty():
-        return joined.select("position", "state")
-    found = _media_stats(manifest.media_path(""), judged["media"])
-    same = pl.col("found_size").eq_missing(pl.col("media_size")) & pl.col("found_mtime_ns").eq_missing(
-        pl.col("media_mtime_ns")
-    )
-    suspects = judged.hstack(found).filter(~same | (pl.col("found_size").is_not_null() & rehash))
-    stale = []
-    columns = suspects.select("position", "media", "found_size", "media_size", "input_digest")
-    for position, name, found_size, size, digest in columns.iter_rows():
-        is_other = found_size is None or found_size != size or digest is None
-        if is_other or sha256_file(manifest.media_path(name)) != digest:
-            stale.append(position)
-    is_stale = pl.col("position").is_in(pl.Series(stale, dtype=joined["position"].dtype).implode())
-    return joined.select("position", pl.when(is_stale).then(pl.lit("stale")).otherwise(pl.col("state")).alias("state"))
 
 
-def _media_stats(root: Path, media: pl.Series) -> pl.DataFrame:
-    """found_size and found_mtime_ns of each clip, null where there is no such file.
+def _look_back(
+    stale: np.ndarray,
+    index: LedgerIndex,
+    places: np.ndarray,
+    manifest: Manifest,
+    digests: Sequence[str],
+    clips: Mapping[int, tuple[int, int]],
+) -> list[Found]:
+    """Older `ok` rows of stale utterances that were made from today's source and from the clip as it is today.
 
-    A network file system answers slowly, but several questions at once; a local disk is asked faster by one thread.
+    stale: rows of the manifest; clips: row -> size and mtime of its clip today
     """
-    folder = os.path.join(root, "")  # noqa: PTH118  # a Path a clip would take as long as its state
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    def stats(block: pl.Series) -> list[tuple[int | None, int | None]]:
-        return [media_stat(folder + name) for name in block]
-
-    blocks = [media[start : start + _STATS] for start in range(0, len(media), _STATS)]
-    started = time.perf_counter()
-    rows = stats(blocks[0])
-    is_slow = time.perf_counter() - started > _SLOW_STAT_S * len(blocks[0])
-    with ThreadPoolExecutor(_STAT_THREADS if is_slow else 1) as pool:
-        rows += [row for block in pool.map(stats, blocks[1:]) for row in block]
-    schema = {"found_size": pl.Int64(), "found_mtime_ns": pl.Int64()}
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def media_stat(path: Path | str) -> tuple[int | None, int | None]:
-    """(size, mtime in ns) of a clip, or (None, None) where there is no such file."""
-    try:
-        status = os.stat(path)  # noqa: PTH116
-    except (OSError, ValueError):  # ValueError: a name that no file system has
-        return None, None
-    return status.st_size, status.st_mtime_ns
+    asked = {manifest.ids[row]: row for row in stale.tolist() if clips[row][0] >= 0}
+    if not asked:
+        return []
+    among = np.flatnonzero(pc.is_in(index.table["utterance_id"], pa.array(list(asked), pa.large_string())).to_numpy())
+    table = index.table.select(["utterance_id", "source_digest"]).take(pa.array(among))
+    pairs = zip(table["utterance_id"].to_pylist(), table["source_digest"].to_pylist(), strict=True)
+    candidates = [
+        (asked[utterance_id], place)
+        for place, (utterance_id, digest) in zip(among.tolist(), pairs, strict=True)
+        if index.status[place] == OK and digest == digests[asked[utterance_id]] and place != places[asked[utterance_id]]
+    ]
+    if not candidates:
+        return []
+    rows, olds = (np.array(column, np.int64) for column in zip(*candidates, strict=True))
+    state = [clips[row] for row in rows.tolist()]
+    stats = ClipStats(*(np.array(column, np.int64) for column in zip(*state, strict=True)))
+    names = manifest.frame["media"].gather(rows).to_list()
+    judged = judge_clips(manifest.media_path(""), names, stats, *_record(index, olds))
+    same = {
+        row: place
+        for row, place, clip in zip(rows.tolist(), olds.tolist(), judged, strict=True)
+        if clip == ClipState.SAME
+    }
+    return [Found(row, place, *clips[row]) for row, place in same.items()]

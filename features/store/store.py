@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import FeatureChoiceError, StoreError, nearest
+from features.manifest import Manifest
 from features.spec import MODALITIES
 from features.store.feature import Feature
 
@@ -20,9 +21,14 @@ _MATCHED = ("encoder", "model", "alias", "weights", "compute_dtype", "kind", "fi
 class Store:
     """Opened by listing folders; nothing is read until it is asked for."""
 
-    def __init__(self, path: Path | str) -> None:
-        """Raises StoreError where there is no such folder."""
+    def __init__(self, path: Path | str, manifest: Manifest | None = None) -> None:
+        """manifest: whose utterances are to be read: of each, features then have the newest row that was made from what
+        the manifest holds today (`Feature.fitting`); without it, the newest row.
+
+        Raises StoreError where there is no such folder.
+        """
         self.path = Path(path)
+        self.manifest = manifest
         if not self.path.is_dir():
             raise StoreError(
                 f"no store at {self.path}: make one with `erc extract --modality text --store {self.path}`"
@@ -37,7 +43,8 @@ class Store:
             for entry in sorted((self.path / modality).iterdir())
             if _FOLDER.fullmatch(entry.name) and (entry / "spec.json").is_file()
         ]
-        return [Feature(self.path, folder) for folder in folders]
+        features = [Feature(self.path, folder) for folder in folders]
+        return features if self.manifest is None else [feature.fitting(self.manifest) for feature in features]
 
     def features(self) -> list[Feature]:
         """Every feature, by modality and folder name. Raises StoreError where a spec is damaged."""

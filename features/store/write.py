@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+from features.digests import digest_of
 from features.errors import Reason, StoreError, UnavailableError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
-from features.store.chunks import chunk_size, cut_chunks
 from features.store.commit import ShardName, clear_write_errors, commit_shard, orphans, write_once
 from features.store.feature import Feature
-from features.store.ledger import LedgerRow, ledger_bytes, ledger_frame
+from features.store.ledger import LedgerRow, ledger_bytes, ledger_frame, ledger_rows, read_ledgers
 from features.store.lock import writer_lock
-from features.store.plan import make_plan
+from features.store.plan import Plan, PlanOptions, make_plan, manifest_chunks
 from features.store.shard import row_crc32, shard_bytes, stored_array
 
 _RECORDED_PACKAGES = (
@@ -36,6 +36,9 @@ _RECORDED_PACKAGES = (
 )
 
 
+_FOUND_TOGETHER = 1024  # rows of a shard
+
+
 class FeatureWriter:
     """Commits the shards of one feature. Made by `open_writer`, which holds the lock."""
 
@@ -44,9 +47,11 @@ class FeatureWriter:
         self.path = root / spec.folder
 
     def commit(
-        self, chunk: int, rows: Sequence[LedgerRow], embeddings: Mapping[str, np.ndarray], supersedes: bool
+        self, chunk: int, rows: Sequence[LedgerRow], embeddings: Mapping[str, np.ndarray], generation: int = 0
     ) -> list[LedgerRow]:
         """Commit one shard: a ledger row per utterance, and an embedding for each row without a reason.
+
+        generation: of the plan's chunk, made under this writer's lock
 
         Returns the rows as written: a non-finite embedding becomes a `failed` row. Raises ShardError for an embedding
         of another shape.
@@ -71,22 +76,25 @@ class FeatureWriter:
             lambda name: ledger_bytes(frame, _metadata(self.spec, name)),
             len(final_rows),
             len(stored),
-            supersedes,
+            generation,
         )
         return final_rows
 
 
 @contextmanager
-def open_writer(root: Path, spec: EncoderSpec, shard: tuple[int, int] | None = None) -> Iterator[FeatureWriter]:
+def open_writer(
+    root: Path, spec: EncoderSpec, shard: tuple[int, int] | None = None, agreement: str = ""
+) -> Iterator[FeatureWriter]:
     """Make the feature's folder if it is new, lock it, and (in a plain run) clear what an interrupted commit left.
 
+    agreement: with `shard`, what all slices that are at work must have in common: see `writer_lock`
     Raises StoreBusyError where another run holds it, StoreError where the folder cannot be written.
     """
     folder = root / spec.folder
     with ExitStack() as stack:
         with clear_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            alone = stack.enter_context(writer_lock(folder, shard)) and shard is None
+            alone = stack.enter_context(writer_lock(folder, shard, agreement)) and shard is None
             if not (folder / "spec.json").exists():
                 write_once(folder, "spec.json", spec.to_json())
             # The stored spec may name another model path: that is recorded, and changes no number.
@@ -96,6 +104,54 @@ def open_writer(root: Path, spec: EncoderSpec, shard: tuple[int, int] | None = N
                 for path in list(orphans(folder)):
                     path.unlink(missing_ok=True)
         yield FeatureWriter(root, spec)
+
+
+@contextmanager
+def open_planned(
+    root: Path,
+    spec: EncoderSpec,
+    manifest: Manifest,
+    chunk_bounds: Sequence[tuple[int, int]],
+    options: PlanOptions | None = None,
+) -> Iterator[tuple[FeatureWriter, Plan]]:
+    """A writer, and what is left for it, planned under its lock: what another run has committed until then is done.
+
+    Older rows that hold again are written again first. Raises as `open_writer` and `make_plan`.
+    """
+    options = options or PlanOptions()
+    agreement = slice_agreement(manifest, spec, chunk_bounds, options.shard) if options.shard else ""
+    with open_writer(root, spec, options.shard, agreement) as writer:
+        plan = make_plan(manifest, spec, root, chunk_bounds, options)
+        write_found(writer, root, manifest, plan)
+        yield writer, plan
+
+
+def slice_agreement(
+    manifest: Manifest, spec: EncoderSpec, chunk_bounds: Sequence[tuple[int, int]], shard: tuple[int, int]
+) -> str:
+    """A digest of all that decides which utterances a slice has: those of other manifests or numbers may overlap."""
+    return digest_of("slices", shard[1], manifest.ids, manifest.source_digests(spec.depends), chunk_bounds)
+
+
+def write_found(writer: FeatureWriter, root: Path, manifest: Manifest, plan: Plan) -> None:
+    """Commit older rows that hold again (an edit of a clip that was undone) as the newest, with the clip's new time."""
+    if not plan.found:
+        return
+    feature = Feature(root, plan.spec.folder).fitting(manifest)
+    index = feature.index
+    generation = index.names[-1].generation + 1
+    ledgers: dict[ShardName, dict[str, LedgerRow]] = {}
+    for first in range(0, len(plan.found), _FOUND_TOGETHER):
+        rows, embeddings = [], {}
+        for item in plan.found[first : first + _FOUND_TOGETHER]:
+            utterance_id, name = manifest.ids[item.position], index.names[index.shard[item.place]]
+            if name not in ledgers:
+                (frame,) = read_ledgers([feature.path / f"{name.stem}.parquet"])
+                ledgers[name] = {row.utterance_id: row for row in ledger_rows(frame)}
+            older = ledgers[name][utterance_id]
+            rows.append(replace(older, row=None, crc32=None, media_size=item.size, media_mtime_ns=item.mtime_ns))
+            embeddings[utterance_id] = np.array(feature.shard(name).row(int(index.row[item.place])))
+        writer.commit(first // _FOUND_TOGETHER, rows, embeddings, generation)
 
 
 @cache
@@ -131,9 +187,8 @@ def write_feature(
     Every utterance left must be in `embeddings` or in `unavailable`. Raises StoreError for one that is not.
     """
     unavailable = unavailable or {}
-    size = chunk_size(len(manifest), spec.encoder == "waveform")
-    with open_writer(root, spec) as writer:
-        plan = make_plan(manifest, spec, root, cut_chunks(manifest.dialogue_bounds(), size))
+    bounds = manifest_chunks(manifest, whole_dialogues=False, waveform=spec.encoder == "waveform")
+    with open_planned(root, spec, manifest, bounds) as (writer, plan):
         for chunk in plan.chunks:
             rows = []
             for position in chunk.positions:
@@ -149,5 +204,5 @@ def write_feature(
                         error.detail if error else None,
                     )
                 )
-            writer.commit(chunk.number, rows, embeddings, chunk.supersedes)
+            writer.commit(chunk.number, rows, embeddings, chunk.generation)
     return Feature(root, spec.folder)

@@ -14,7 +14,7 @@ from features.encoders.table import options_of
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store import Feature
-from features.store.plan import media_stat
+from features.store.media_state import media_stat
 
 ABSENT = "absent"
 

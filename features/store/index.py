@@ -1,0 +1,177 @@
+"""Which row of which shard holds for each utterance: the ledgers of one feature, as plain arrays.
+
+Nothing here is a thread, an open file or a handle, so that forked and spawned processes read by it, and can make it:
+ledgers are read by pyarrow, in the calling thread (polars' threads do not survive a fork, docs/LOG.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.errors import ShardError
+from features.store.commit import REPAIR, ShardName, committed_names
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STATUSES = ("ok", "missing", "failed")
+OK, MISSING, FAILED = range(3)
+
+_COLUMNS = ("utterance_id", "status", "reason", "row", "crc32")
+_ATTEMPTS = 3  # `gc` may remove a superseded shard between the listing of a folder and the reading of a ledger
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a manifest's rows are made of today: ids, and the source digest of each (see `Manifest.source_digests`)."""
+
+    ids: Sequence[str]
+    digests: Sequence[str]
+
+
+@dataclass(frozen=True)
+class LedgerIndex:
+    """The row that holds for each utterance.
+
+    Per utterance the newest row that fits holds: of those made from today's source the last in the order of `names`; an
+    utterance that has none of these, or that no manifest was given for, has its newest row.
+
+    names:   the committed shards, later generations last
+    table:   all rows of all of them in that order, superseded ones too: the ledger's columns that were asked for
+    places:  utterance_id -> its row of the table
+    shard:   int32 [n], the number of each row's shard in `names`
+    row:     int64 [n], its row of the shard's tensors; -1 where it has no embedding
+    status:  int8 [n], its number in STATUSES
+    reason:  int32 [n], its number in `reasons`; -1 for none
+    crc32:   uint32 [n]; 0 where there is no embedding
+    stale:   utterances of the manifest that have rows, none of which was made from today's source
+    """
+
+    names: list[ShardName]
+    table: pa.Table
+    places: dict[str, int]
+    shard: np.ndarray
+    row: np.ndarray
+    status: np.ndarray
+    reason: np.ndarray
+    reasons: list[str]
+    crc32: np.ndarray
+    stale: frozenset[str]
+
+    def find(self, ids: Sequence[str]) -> np.ndarray:
+        """int64 [len(ids)]: the row of the table that holds for each; -1 where there is none."""
+        return np.fromiter(map(self.places.get, ids, repeat(-1)), np.int64, len(ids))
+
+    def reason_of(self, place: int) -> str | None:
+        number = self.reason[place]
+        return self.reasons[number] if number >= 0 else None
+
+    def holding(self) -> np.ndarray:
+        """int64, ascending: the rows of the table that hold for some utterance."""
+        return np.sort(np.fromiter(self.places.values(), np.int64, len(self.places)))
+
+
+def read_index(folder: Path, sources: Sequence[Sources] = (), columns: Sequence[str] = ()) -> LedgerIndex:
+    """Read the ledgers of a feature's folder.
+
+    sources: of the manifest whose rows are wanted; without it the newest row of each utterance holds
+    columns: of the ledger, to be in `table` beside those that are always there
+    Raises ShardError that names a ledger which is damaged.
+    """
+    wanted = list(dict.fromkeys([*_COLUMNS, *(["source_digest"] if sources else []), *columns]))
+    for attempt in range(_ATTEMPTS):
+        names = committed_names(folder)
+        try:
+            tables = [_read(folder, name, wanted) for name in names]
+            break
+        except FileNotFoundError as error:
+            if attempt + 1 == _ATTEMPTS or (folder / f"{Path(error.filename or '').stem}.json").exists():
+                raise ShardError(f"{error.filename}: is not there, but has a commit record: {REPAIR}") from error
+    return _index(names, _joined(tables, wanted), [len(table) for table in tables], sources)
+
+
+def _read(folder: Path, name: ShardName, columns: Sequence[str]) -> pa.Table:
+    """Raises FileNotFoundError where the ledger is gone, ShardError where it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / f"{name.stem}.parquet"
+    try:
+        content = pa.BufferReader(path.read_bytes())
+        return pq.ParquetFile(content).read(columns=list(columns), use_threads=False).select(list(columns))
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, KeyError, OSError) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ShardError(f"{path}: cannot be read: {first_line}: {REPAIR}") from error
+
+
+def _joined(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+
+    from features.store.ledger import arrow_schema
+
+    schema = arrow_schema(columns)
+    try:
+        return pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in tables)])
+    except (pa.ArrowException, ValueError) as error:
+        raise ShardError(f"a ledger's columns are of other types: {str(error).splitlines()[0]}: {REPAIR}") from error
+
+
+def _index(names: list[ShardName], table: pa.Table, lengths: Sequence[int], sources: Sequence[Sources]) -> LedgerIndex:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids: list[str] = table["utterance_id"].to_pylist()
+    places = dict(zip(ids, range(len(ids)), strict=True))
+    stale: set[str] = set()
+    for source in sources:
+        stale |= _take_fitting(places, table, source)
+    reasons = table["reason"].unique().drop_null().to_pylist()
+    return LedgerIndex(
+        names,
+        table,
+        places,
+        np.repeat(np.arange(len(names), dtype=np.int32), lengths),
+        _numpy(table["row"], -1, np.int64),
+        _numpy(pc.index_in(table["status"], pa.array(STATUSES)), FAILED, np.int8),
+        _numpy(pc.index_in(table["reason"], pa.array(reasons, pa.string())), -1, np.int32),
+        reasons,
+        _numpy(table["crc32"], 0, np.uint32),
+        frozenset(stale),
+    )
+
+
+def _numpy(column: Any, null: int, dtype: type) -> np.ndarray:
+    array: np.ndarray = column.fill_null(null).to_numpy().astype(dtype)
+    return array
+
+
+def _take_fitting(places: dict[str, int], table: pa.Table, source: Sources) -> set[str]:
+    """Let the newest row that was made from today's source hold; gives the ids that have rows, but no such one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = np.fromiter(map(places.get, source.ids, repeat(-1)), np.int64, len(source.ids))
+    known = np.flatnonzero(found >= 0)
+    today = pa.array(source.digests, pa.large_string()).take(pa.array(known))
+    made_from = table["source_digest"].take(pa.array(found[known])).cast(pa.large_string())
+    fits = pc.equal(made_from, today).fill_null(False).to_numpy()
+    wanted = {source.ids[place]: source.digests[place] for place in known[~fits].tolist()}
+    if not wanted:
+        return set()
+    rows = np.flatnonzero(pc.is_in(table["utterance_id"], pa.array(list(wanted), pa.string())).to_numpy())
+    candidates = table.select(["utterance_id", "source_digest"]).take(pa.array(rows))
+    pairs = zip(candidates["utterance_id"].to_pylist(), candidates["source_digest"].to_pylist(), strict=True)
+    stale = set(wanted)
+    for row, (utterance_id, digest) in zip(rows.tolist(), pairs, strict=True):
+        if wanted[utterance_id] == digest:
+            places[utterance_id] = row
+            stale.discard(utterance_id)
+    return stale
