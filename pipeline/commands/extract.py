@@ -119,6 +119,9 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
     show_default=True,
     help="Clips that the dataset card calls wrong: record them as missing, or use them.",
 )
+@click.option(
+    "--clips-gone", is_flag=True, help="Go on where most clips that have embeddings are gone, and keep their embeddings."
+)
 @encoder_options("random: seeded, for tests and benchmarks; every report says so.")
 @click.option("--as", "alias", metavar="ALIAS", help="Name of the feature's folder, to tell two settings apart.")
 @media_root_option
@@ -147,6 +150,7 @@ def command(
     retry_failed: bool,
     rehash: bool,
     known_bad: str,
+    clips_gone: bool,
     model: str | None,
     weights: str,
     as_published: bool,
@@ -181,8 +185,8 @@ def command(
         raise UsageError("--ray-address and --ray-actors are for --engine ray")
 
     from features.engines.decode import DecodeOptions
-    from features.extract import PlanOptions
     from features.manifest import read_manifest
+    from features.store.plan import PlanOptions
     from pipeline.commands.extraction import extract
 
     table = read_manifest(manifest, media_root)
@@ -207,7 +211,7 @@ def command(
             store,
             requests,
             dtype,
-            PlanOptions(retry_failed, rehash, known_bad, limit, slice_of_work),
+            PlanOptions(retry_failed, rehash, known_bad, limit, slice_of_work, clips_gone),
             engine=engine,
             decoding=DecodeOptions(num_workers, clip_timeout_s, follow_symlinks),
             dry_run=dry_run,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from features.engines.activity import Activity
 from features.engines.chunk_work import Job
 from features.engines.decode import DecodeOptions
 from features.errors import Reason
-from features.extract import Engine, LocalEngine, PlanOptions, plan_extraction
+from features.extract import Engine, LocalEngine, begin_extraction, plan_extraction
 from features.manifest import Manifest
 from features.store import Feature
 from features.store.commit import ShardName
+from features.store.plan import PlanOptions
 from pipeline.commands.limits import activity_summary, limit_line
 from pipeline.terminal.progress import progress_bar
 
@@ -39,7 +41,25 @@ def extract(
     engine = engine or LocalEngine()
     device = requests[0].device.partition(":")[0]
     built, implied = engine.build(requests, store, dtype)
-    jobs = plan_extraction(manifest, store, built, options, implied)
+    with ExitStack() as stack:
+        if dry_run:
+            jobs = plan_extraction(manifest, store, built, options, implied)
+        else:
+            jobs = stack.enter_context(begin_extraction(manifest, store, built, options, implied))
+        return _run(manifest, store, jobs, engine, decoding or DecodeOptions(), device, dry_run, as_json)
+
+
+def _run(
+    manifest: Manifest,
+    store: Path,
+    jobs: list[Job],
+    engine: Engine,
+    decoding: DecodeOptions,
+    device: str,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Do what is planned. Returns the exit status."""
     if not as_json:
         for job in jobs:
             click.echo(_plan_line(job, len(manifest), store))
@@ -53,8 +73,7 @@ def extract(
                     manifest,
                     store,
                     jobs,
-                    decoding=decoding or DecodeOptions(),
-                    shard=options.shard,
+                    decoding=decoding,
                     advance=bar.update,
                 )
             except KeyboardInterrupt:
@@ -70,7 +89,7 @@ def extract(
             for activity in activities:
                 click.echo(limit_line(activity, device, engine.cores))
     failed = (
-        [failures for job in jobs if (failures := _failures(job, manifest.ids, store))["count"]] if not dry_run else []
+        [failures for job in jobs if (failures := _failures(job, manifest, store))["count"]] if not dry_run else []
     )
     if as_json:
         click.echo(
@@ -98,6 +117,12 @@ def _plan_line(job: Job, num_utterances: int, store: Path) -> str:
         parts.append(f"{plan.stale} changed since they were encoded")
     if plan.failed:
         parts.append(f"{plan.failed} failed before")
+    if plan.found:
+        parts.append(f"{len(plan.found)} found again among older rows")
+    if plan.gone:
+        parts.append(f"{plan.gone} clips are gone, their rows stay")
+    if plan.unread:
+        parts.append(f"{plan.unread} clips cannot be looked at, their rows stay")
     weights = ", RANDOM WEIGHTS" if plan.spec.weights == "random" else ""
     return f"{store / plan.spec.folder} ({plan.spec.compute_dtype}{weights}): {'; '.join(parts)}"
 
@@ -127,6 +152,9 @@ def _summary(job: Job, num_utterances: int) -> dict[str, Any]:
         "weights": job.plan.spec.weights,
         "utterances": num_utterances,
         "left_before": job.plan.left,
+        "found_again": len(job.plan.found),
+        "clips_gone": job.plan.gone,
+        "clips_unread": job.plan.unread,
         "outcomes": {"ok" if reason is None else str(reason): number for reason, number in job.reasons.items()},
         "cut": job.cut,
         "shards": job.shards,
@@ -139,12 +167,12 @@ def _summary(job: Job, num_utterances: int) -> dict[str, Any]:
     }
 
 
-def _failures(job: Job, ids: list[str], store: Path) -> dict[str, Any]:
+def _failures(job: Job, manifest: Manifest, store: Path) -> dict[str, Any]:
     """How many of these utterances are `failed` in the store, and the first ledger that says so."""
     if not job.plan.failed and not any(reason for reason in job.reasons):
         return {"count": 0}
-    ledger = Feature(store, job.plan.spec.folder).ledger(["status"])
-    failed = ledger.filter((pl.col("status") == "failed") & pl.col("utterance_id").is_in(ids))
+    ledger = Feature(store, job.plan.spec.folder).fitting(manifest).ledger(["status"])
+    failed = ledger.filter((pl.col("status") == "failed") & pl.col("utterance_id").is_in(manifest.ids))
     if failed.is_empty():
         return {"count": 0}
     name = ShardName(failed["generation"][0], failed["chunk"][0])
