@@ -22,7 +22,7 @@ LAYERS = [
     {"errors", "digests", "files", "hardware"},
     {"cards", "schema", "sources", "manifest", "spec"},
     {"store", "media", "pooling", "prompts"},
-    {"encoders"},
+    {"encoders", "torch"},
     {"extract", "engines"},
 ]
 
