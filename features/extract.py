@@ -13,7 +13,7 @@ from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.table import entry
 from features.engines.activity import Activity
 from features.engines.chunk_work import Job
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
 from features.engines.local import run_local
 from features.errors import UsageError
 from features.manifest import Manifest

@@ -28,7 +28,7 @@ from tiny_bert import WORDS, write_tiny_bert
 
 from features.encoders.protocol import EncoderRequest
 from features.engines.chunk_work import Job
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
 from features.engines.ray import RayEngine
 from features.engines.ray_cluster import Cluster, connected
 from features.engines.ray_worker import ChunkWorker

@@ -13,7 +13,7 @@ from store_factory import DialogueEncoder, DialoguePreparer, HashEncoder, make_m
 
 from features.encoders.protocol import Input
 from features.engines.chunk_work import Job
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
 from features.errors import EncoderError, Reason, UnavailableError
 from features.extract import PlanOptions, plan_extraction, run_extraction, take_stored_name
 from features.manifest import Dialogue, Manifest
@@ -197,7 +197,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     def decode(path: Path, utterance: Any, needs: Any) -> Any:
         return type("FakeClip", (), {"utterance": utterance, "digest": "0"})()
 
-    monkeypatch.setattr("features.engines.decode.decode_clip", decode)
+    monkeypatch.setattr("features.engines.decode_pool.decode_clip", decode)
     (tmp_path / "clip").write_text("clip")
     texts = {3: "none", 4: "broken"}
     manifest = make_manifest(80, media="clip", text=lambda number: texts.get(number, f"text {number}"))
