@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 
 from features.encoders.protocol import DerivedEncoder, Encoder, Input, Turn
-from features.engines.decode_pool import ClipResult, as_unavailable
+from features.engines.clip_task import ClipResult, as_unavailable
 from features.engines.encode_queue import EncodeQueue
 from features.errors import EncoderError, ErcError, Reason, UnavailableError
 from features.manifest import Dialogue, Manifest

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from features.engines.activity import Activity, Kind
 from features.engines.chunk_work import Advance, ChunkWork, Job, SourceRows, StoredSource
-from features.engines.decode_pool import ClipReader, ClipTask, DecodeOptions, DecodePool
+from features.engines.clip_task import ClipReader, ClipTask
+from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.encode_queue import EncodeQueue
 from features.manifest import Manifest
 from features.media.needs import ClipNeeds

@@ -197,7 +197,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     def decode(path: Path, utterance: Any, needs: Any) -> Any:
         return type("FakeClip", (), {"utterance": utterance, "digest": "0"})()
 
-    monkeypatch.setattr("features.engines.decode_pool.decode_clip", decode)
+    monkeypatch.setattr("features.engines.clip_task.decode_clip", decode)
     (tmp_path / "clip").write_text("clip")
     texts = {3: "none", 4: "broken"}
     manifest = make_manifest(80, media="clip", text=lambda number: texts.get(number, f"text {number}"))
