@@ -11,10 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from features.engines.activity import Activity, Kind
-from features.engines.chunk_work import Advance, ChunkWork, Job, SourceRows, StoredSource
+from features.engines.chunk_work import ChunkWork
 from features.engines.clip_task import ClipReader, ClipTask
 from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.encode_queue import EncodeQueue
+from features.engines.job import Advance, Job
+from features.engines.source_rows import SourceRows, StoredSource
 from features.manifest import Manifest
 from features.media.needs import ClipNeeds
 from features.store.plan import Chunk
@@ -133,7 +135,7 @@ def _encode_clips(
     jobs = sorted(jobs, key=lambda job: job.plan.spec.derives_from is not None)
     sources = {job.plan.spec.fingerprint: job for job in all_jobs}
     derived = [job.plan.spec.derives_from for job in jobs if job.plan.spec.derives_from is not None]
-    stored = {fingerprint: StoredSource(root, sources[fingerprint]) for fingerprint in derived}
+    stored = {fingerprint: StoredSource(root, sources[fingerprint].key) for fingerprint in derived}
     chunks = {(job.key, chunk.number): chunk for job in jobs for chunk in job.plan.chunks}
     numbers = sorted({number for _, number in chunks})
 
@@ -152,7 +154,7 @@ def _encode_clips(
                     works[job.key] = work = ChunkWork(manifest, job, chunk, queue, advance)
                     if (fingerprint := job.plan.spec.derives_from) is not None:
                         made = works.get(stored[fingerprint].folder)
-                        work.derive_from(SourceRows(manifest, work, stored[fingerprint], made))
+                        work.derive_from(SourceRows(manifest, chunk.positions, stored[fingerprint], made))
                     work.add_unread()
             for position, task in tasks_of(number).items():
                 clip = next(results)

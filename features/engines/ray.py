@@ -17,8 +17,8 @@ from typing import Any
 from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.table import entry
 from features.engines.activity import Activity, joined
-from features.engines.chunk_work import Advance, Job
 from features.engines.decode_pool import DecodeOptions
+from features.engines.job import Advance, Job
 from features.engines.ray_cluster import Cluster, Placement, connected, place_actors
 from features.engines.ray_worker import ChunkDone, ChunkWorker, JobDone, Setup, Trouble, cut_task
 from features.errors import EngineError, Reason

@@ -16,8 +16,8 @@ from features.encoders.build import create
 from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.table import entry
 from features.engines.activity import Activity
-from features.engines.chunk_work import Job
 from features.engines.decode_pool import DecodeOptions, DecodePool
+from features.engines.job import Job
 from features.engines.local import clip_readers, run_chunks
 from features.errors import EngineError, ErcError, Reason
 from features.manifest import Manifest

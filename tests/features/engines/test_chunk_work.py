@@ -12,8 +12,8 @@ import pytest
 from store_factory import DialogueEncoder, DialoguePreparer, HashEncoder, make_manifest, make_spec, text_vector
 
 from features.encoders.protocol import Input
-from features.engines.chunk_work import Job
 from features.engines.decode_pool import DecodeOptions
+from features.engines.job import Job
 from features.errors import EncoderError, Reason, UnavailableError
 from features.extract import PlanOptions, plan_extraction, run_extraction, take_stored_name
 from features.manifest import Dialogue, Manifest

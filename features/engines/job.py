@@ -1,0 +1,40 @@
+"""One encoder's work in a run: what is left, and what has come of it so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from features.encoders.protocol import Encoder
+from features.errors import Reason
+from features.store.plan import Plan
+
+Advance = Callable[[int], object]
+"""Called with the number of embeddings that were done since it was called last."""
+
+
+@dataclass
+class Job:
+    """One encoder and what it still has to do; `reasons` counts outcomes (None is ok) as the work goes on.
+
+    seconds_decode: of all decoding processes together; a clip's are shared by the encoders that it was decoded for
+    batch_size: inputs encoded at once; halved where the device's memory runs out
+    """
+
+    encoder: Encoder
+    plan: Plan
+    reasons: dict[Reason | None, int] = field(default_factory=dict)
+    cut: int = 0
+    shards: int = 0
+    seconds_prepare: float = 0.0
+    seconds_decode: float = 0.0
+    seconds_encode: float = 0.0
+    seconds_write: float = 0.0
+    batch_size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch_size = self.encoder.batch_size
+
+    @property
+    def key(self) -> str:
+        return self.plan.spec.folder
