@@ -7,13 +7,14 @@ Batches depend on the order of the manifest and on nothing else, so that the num
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from features.encoders.memory_batches import is_out_of_memory
 from features.encoders.protocol import DerivedEncoder, Input, Turn
 from features.engines.clip_task import ClipResult, as_unavailable
 from features.engines.encode_queue import EncodeQueue
@@ -111,16 +112,12 @@ class ChunkWork:
         if self._sources is not None:
             waiting = self._derived(waiting, self._sources)
         ordered = sorted(waiting, key=lambda entry: entry.item.length)
-        first, proven = 0, self.job.batch_size
-        while first < len(ordered) and not self._queue.stopping.is_set():
-            batch = ordered[first : first + self.job.batch_size]
-            if self._encode(batch):
-                first, proven = first + len(batch), self.job.batch_size
-            elif len(batch) > 1:
-                self.job.batch_size = len(batch) // 2
-            else:  # this input is at fault, not the size
-                self._refuse_for_memory(batch[0])
-                first, self.job.batch_size = first + 1, proven
+        encoded = self.job.batches.each(
+            ordered, self._encode, refuse=self._refuse_for_memory, stopped=self._queue.stopping.is_set
+        )
+        for batch, results in encoded:
+            for entry, (array, seconds) in zip(batch, results, strict=True):
+                self._keep(entry, array, seconds)
 
     def ledger_rows(self) -> list[LedgerRow]:
         """The row of each utterance, in the manifest's order. Expects nothing to be waiting."""
@@ -153,32 +150,26 @@ class ChunkWork:
                 self._refuse(position, as_unavailable(error), entry.clip, entry.item.counts[0])
         return found
 
-    def _encode(self, batch: list[_Waiting]) -> bool:
-        """Encode one batch; False where memory ran out. Raises EncoderError for any other fault of the encoder."""
-        from features.encoders.devices import is_out_of_memory, release_memory
+    def _encode(self, batch: Sequence[_Waiting]) -> list[tuple[np.ndarray, float]]:
+        """Per entry of one batch its array, and the seconds that each of its rows took.
 
+        Raises what the encoder raised where memory ran out, and EncoderError for any other fault of it.
+        """
         started = time.perf_counter()
         try:
             arrays = self.job.encoder.encode([entry.item for entry in batch])
         except ErcError:
             raise
         except Exception as error:
-            if not is_out_of_memory(error):
-                raise self._encoder_error(batch, error) from error
-            arrays = None
-        if arrays is None:
-            release_memory()
-            return False
+            if is_out_of_memory(error):
+                raise
+            raise self._encoder_error(batch, error) from error
         seconds = time.perf_counter() - started
         self.job.seconds_encode += seconds
         share = seconds / sum(len(entry.positions) for entry in batch)
-        for entry, array in zip(batch, arrays, strict=True):
-            for index, position in enumerate(entry.positions):
-                if position in self.wanted and position not in self.rows:
-                    self._keep(entry, index, array[index] if self.job.encoder.reads == "dialogue" else array, share)
-        return True
+        return [(array, share) for array in arrays]
 
-    def _encoder_error(self, batch: list[_Waiting], error: Exception) -> EncoderError:
+    def _encoder_error(self, batch: Sequence[_Waiting], error: Exception) -> EncoderError:
         ids = [self._manifest.ids[position] for entry in batch for position in entry.positions]
         shown = ", ".join(ids[:_IDS_SHOWN]) + (f" and {len(ids) - _IDS_SHOWN} more" if len(ids) > _IDS_SHOWN else "")
         said = " ".join(str(error).split())
@@ -191,21 +182,25 @@ class ChunkWork:
         for position in entry.positions:
             self._refuse(position, UnavailableError(Reason.OUT_OF_MEMORY, detail), entry.clip)
 
-    def _keep(self, entry: _Waiting, index: int, embedding: np.ndarray, seconds: float) -> None:
-        position, clip = entry.positions[index], entry.clip
-        utterance_id = self._manifest.ids[position]
-        self.embeddings[utterance_id] = embedding
-        self.rows[position] = LedgerRow(
-            utterance_id,
-            self.job.plan.digests[position],
-            input_digest=clip.digest if clip else entry.item.digests[index],
-            media_size=clip.size if clip else None,
-            media_mtime_ns=clip.mtime_ns if clip else None,
-            seconds_decode=clip.seconds if clip else None,
-            seconds_encode=seconds,
-            counts=entry.item.counts[index],
-        )
-        self._advance(1)
+    def _keep(self, entry: _Waiting, array: np.ndarray, seconds: float) -> None:
+        """Record the embeddings of an input's rows, but for those that were not asked for or have their row."""
+        clip = entry.clip
+        for index, position in enumerate(entry.positions):
+            if position not in self.wanted or position in self.rows:
+                continue
+            utterance_id = self._manifest.ids[position]
+            self.embeddings[utterance_id] = array[index] if self.job.encoder.reads == "dialogue" else array
+            self.rows[position] = LedgerRow(
+                utterance_id,
+                self.job.plan.digests[position],
+                input_digest=clip.digest if clip else entry.item.digests[index],
+                media_size=clip.size if clip else None,
+                media_mtime_ns=clip.mtime_ns if clip else None,
+                seconds_decode=clip.seconds if clip else None,
+                seconds_encode=seconds,
+                counts=entry.item.counts[index],
+            )
+            self._advance(1)
 
     def _refuse(
         self,

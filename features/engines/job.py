@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from features.encoders.memory_batches import MemoryBatches
 from features.encoders.protocol import Encoder
 from features.errors import Reason
 from features.store.plan import Plan
@@ -18,7 +19,7 @@ class Job:
     """One encoder and what it still has to do; `reasons` counts outcomes (None is ok) as the work goes on.
 
     seconds_decode: of all decoding processes together; a clip's are shared by the encoders that it was decoded for
-    batch_size: inputs encoded at once; halved where the device's memory runs out
+    batches:        of inputs that are encoded at once; halved where the device's memory runs out
     """
 
     encoder: Encoder
@@ -30,11 +31,15 @@ class Job:
     seconds_decode: float = 0.0
     seconds_encode: float = 0.0
     seconds_write: float = 0.0
-    batch_size: int = field(init=False)
+    batches: MemoryBatches = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batch_size = self.encoder.batch_size
+        self.batches = MemoryBatches(self.encoder.batch_size)
 
     @property
     def key(self) -> str:
         return self.plan.spec.folder
+
+    @property
+    def batch_size(self) -> int:
+        return self.batches.size

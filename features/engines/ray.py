@@ -260,7 +260,7 @@ class _Run:
         job.seconds_decode += decode
         job.seconds_encode += encode
         job.seconds_write += write
-        job.batch_size = min(job.batch_size, done.lowered_to or job.batch_size)
+        job.batches.size = min(job.batch_size, done.lowered_to or job.batch_size)
         self._advance(sum(done.reasons.values()))
 
     def _say_what_is_waited_for(self) -> None:
