@@ -101,9 +101,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         StaleFeaturesError where rows were made from other input than the manifest holds today.
         """
         if not features:
-            raise ManifestError(
-                "a dataset needs a feature: give {modality: name}, as in {'text': 'sentence'}"
-            )
+            raise ManifestError("a dataset needs a feature: give {modality: name}, as in {'text': 'sentence'}")
         rows = manifest.select_splits([split])
         opened = Store(store)
         self.split = split

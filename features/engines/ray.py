@@ -14,19 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from features.encoders.for_store import build_all
 from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.table import entry
 from features.engines.activity import Activity, joined
-from features.engines.chunk_work import Advance, Job
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
+from features.engines.job import Advance, Job
 from features.engines.ray_cluster import Cluster, Placement, connected, place_actors
 from features.engines.ray_worker import ChunkDone, ChunkWorker, JobDone, Setup, Trouble, cut_task
 from features.errors import EngineError, Reason
-from features.extract import build_all
 from features.manifest import Manifest
 from features.store.commit import ShardName, committed_names
 from features.store.ledger import read_ledgers
-from features.store.write import library_versions, open_writer
+from features.store.write import library_versions
 
 RETRIES = 3
 _PATIENCE_S = 30.0
@@ -64,7 +64,7 @@ class RayEngine:
     def build(
         self, requests: Sequence[EncoderRequest], store: Path, dtype: str
     ) -> tuple[list[Encoder], frozenset[str]]:
-        """See `features.extract.build_encoders`."""
+        """See `features.encoders.for_store.build_encoders`."""
         computes = any(entry(request.encoder).device for request in requests)
         preferred = self.cluster.preferred_dtype(self._device) if dtype == "auto" and computes else None
         here = [replace(request, device="cpu") for request in requests]
@@ -79,7 +79,6 @@ class RayEngine:
         jobs: Sequence[Job],
         *,
         decoding: DecodeOptions,
-        shard: tuple[int, int] | None = None,
         advance: Advance = lambda count: None,
     ) -> list[Activity]:
         """Do the work of a plan, as `features.engines.local.run_local` does.
@@ -97,8 +96,6 @@ class RayEngine:
             decoding = replace(decoding, workers=placement.workers)
         with ExitStack() as stack:
             begun = [job for job in jobs if job.plan.chunks]
-            for job in begun:
-                stack.enter_context(open_writer(root, job.plan.spec, shard))
             setup = Setup(
                 root.absolute(),
                 tuple(self._requests[job.key] for job in jobs),
@@ -260,7 +257,7 @@ class _Run:
         job.seconds_decode += decode
         job.seconds_encode += encode
         job.seconds_write += write
-        job.batch_size = min(job.batch_size, done.lowered_to or job.batch_size)
+        job.batches.size = min(job.batch_size, done.lowered_to or job.batch_size)
         self._advance(sum(done.reasons.values()))
 
     def _say_what_is_waited_for(self) -> None:

@@ -120,7 +120,9 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
     help="Clips that the dataset card calls wrong: record them as missing, or use them.",
 )
 @click.option(
-    "--clips-gone", is_flag=True, help="Go on where most clips that have embeddings are gone, and keep their embeddings."
+    "--clips-gone",
+    is_flag=True,
+    help="Go on where most clips that have embeddings are gone; they are kept.",
 )
 @encoder_options("random: seeded, for tests and benchmarks; every report says so.")
 @click.option("--as", "alias", metavar="ALIAS", help="Name of the feature's folder, to tell two settings apart.")
@@ -184,7 +186,7 @@ def command(
     if engine_name == "local" and (ray_address or ray_actors):
         raise UsageError("--ray-address and --ray-actors are for --engine ray")
 
-    from features.engines.decode import DecodeOptions
+    from features.engines.decode_pool import DecodeOptions
     from features.manifest import read_manifest
     from features.store.plan import PlanOptions
     from pipeline.commands.extraction import extract

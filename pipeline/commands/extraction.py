@@ -13,8 +13,8 @@ import polars as pl
 
 from features.encoders.protocol import EncoderRequest
 from features.engines.activity import Activity
-from features.engines.chunk_work import Job
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
+from features.engines.job import Job
 from features.errors import Reason
 from features.extract import Engine, LocalEngine, begin_extraction, plan_extraction
 from features.manifest import Manifest
@@ -88,9 +88,7 @@ def _run(
                 click.echo(f"{total} embeddings in {seconds:.1f} s ({total / max(seconds, 1e-9):.1f} a second)")
             for activity in activities:
                 click.echo(limit_line(activity, device, engine.cores))
-    failed = (
-        [failures for job in jobs if (failures := _failures(job, manifest, store))["count"]] if not dry_run else []
-    )
+    failed = [failures for job in jobs if (failures := _failures(job, manifest, store))["count"]] if not dry_run else []
     if as_json:
         click.echo(
             json.dumps(

@@ -185,7 +185,7 @@ def no_memory(*arguments: object, **options: object) -> None:
 def test_memory_that_runs_out_is_a_reason_of_its_own(
     session: Path, monkeypatch: pytest.MonkeyPatch, where: str, request: pytest.FixtureRequest
 ) -> None:
-    from features.engines.decode import ClipReader, ClipTask, process_clip
+    from features.engines.clip_task import ClipReader, ClipTask, process_clip
 
     monkeypatch.setattr(where, no_memory)
     readers: dict[str, ClipReader] = {"one": ClipReader(ClipNeeds(frames=FRAMES), _take_frames)}

@@ -13,7 +13,7 @@ from clip_factory import every, write_clip
 from store_factory import HashEncoder, make_manifest
 from test_hanging_clip import LONG_S, ClipEncoder, decode
 
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest
 from features.media import decode as media_decode

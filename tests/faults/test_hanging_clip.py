@@ -25,7 +25,8 @@ from store_factory import make_manifest, make_spec
 
 from features.encoders.protocol import Input
 from features.engines import worker as worker_module
-from features.engines.decode import ClipReader, ClipResult, ClipTask, DecodeOptions, DecodePool
+from features.engines.clip_task import ClipReader, ClipResult, ClipTask
+from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.worker import TaskTimedOutError, Worker
 from features.errors import StoreError, UnavailableError, WorkerError
 from features.extract import PlanOptions, plan_extraction, run_extraction
@@ -241,7 +242,8 @@ import sys
 from pathlib import Path
 from bad_preparers import Behaving
 from test_hanging_clip import NEEDS, tasks
-from features.engines.decode import ClipReader, DecodePool
+from features.engines.clip_task import ClipReader
+from features.engines.decode_pool import DecodePool
 if __name__ == "__main__":
     clip, log, *texts = sys.argv[1:]
     with DecodePool({"one": ClipReader(NEEDS, Behaving(Path(log)))}, len(texts), 600.0) as pool:

@@ -18,7 +18,8 @@ from manifest_rows import build, row
 from store_factory import make_manifest
 from test_hanging_clip import ClipEncoder
 
-from features.engines.decode import ClipReader, ClipTask, DecodeOptions, process_clip
+from features.engines.clip_task import ClipReader, ClipTask, process_clip
+from features.engines.decode_pool import DecodeOptions
 from features.errors import ManifestError, Reason, UnavailableError
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.encoders.devices import MemoryBatches, for_device
+from features.encoders.devices import for_device
 from features.encoders.layers import parse_single_layer
+from features.encoders.memory_batches import MemoryBatches
 from features.encoders.protocol import EncoderRequest, Input
 from features.encoders.specs import network_spec
 from features.encoders.text.prompt_windows import PromptPreparer, Prompts, PromptWindow
