@@ -130,7 +130,7 @@ def test_a_batch_of_sequences_is_padded_and_masked(corpus: tuple[Path, Manifest]
 def test_stale_rows_are_refused(corpus: tuple[Path, Manifest], tmp_path: Path) -> None:
     store, manifest = corpus
     other = edited(manifest, tmp_path / "E.parquet", manifest.ids[5], text="something else")
-    with pytest.raises(StaleFeaturesError, match=f"1 of 60 utterances .* the first is {manifest.ids[5]}"):
+    with pytest.raises(StaleFeaturesError, match=rf"1 of 60 utterances .* \(the first is {manifest.ids[5]}\)"):
         FeatureDataset(store, other, {"text": "sentence"}, "train")
     assert len(FeatureDataset(store, other, {"text": "sentence"}, "train", allow_stale=True)) == 60
 

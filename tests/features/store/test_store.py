@@ -46,7 +46,7 @@ def test_rows_are_joined_by_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["vector", "sequence"])
 def test_few_shards_are_open_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
     """Each mapped file is one of the few that a process may hold open, and large stores have thousands."""
-    monkeypatch.setattr("features.store.feature._SHARDS_OPEN", 2)
+    monkeypatch.setattr("features.store.maps._limit", lambda: 2)
     manifest = make_manifest(400)
     embeddings = numbered(manifest)
     if kind == "sequence":
@@ -64,7 +64,7 @@ def test_few_shards_are_open_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         found = feature.read_sequences(ids)
     for key, value in zip(ids, found, strict=True):
         np.testing.assert_array_equal(value, embeddings[key])
-    assert len(feature._shards) == 2
+    assert len(feature._maps._open) == 2
 
 
 def test_what_is_missing_has_a_reason_and_no_row(tmp_path: Path) -> None:
