@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,111 @@ def test_imports_point_one_way() -> None:
 )
 def test_an_arrow_that_runs_back_is_found(name: str, source: str) -> None:
     assert violations(name, ast.parse(source)) != []
+
+
+def imported_files(name: str, tree: ast.Module, known: frozenset[str]) -> set[str]:
+    """The files of the packages that a file imports, wherever in it: `from heads import model` is heads.model."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in known}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found |= {full} if full in known else {node.module} & known
+    return found - {name}
+
+
+def circles(arrows: Mapping[str, set[str]]) -> list[set[str]]:
+    """Groups of files each of which is reached from itself ."""
+    reached = {name: _reached(name, arrows) for name in arrows}
+    found: list[set[str]] = []
+    for name in arrows:
+        group = {other for other in reached[name] if name in reached.get(other, set())}
+        if len(group) > 1 and group not in found:
+            found.append(group)
+    return found
+
+
+def _reached(name: str, arrows: Mapping[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for other in arrows.get(waiting.pop(), set()) - seen:
+            seen.add(other)
+            waiting.append(other)
+    return seen
+
+
+def all_arrows() -> dict[str, set[str]]:
+    trees = dict(modules())
+    known = frozenset(trees)
+    return {name: imported_files(name, tree, known) for name, tree in trees.items()}
+
+
+def room_of(name: str) -> str:
+    """The folder that a file stands in: `pipeline.runs` of pipeline.runs.folder, `pipeline` of pipeline.cli."""
+    package, _, rest = name.partition(".")
+    room, _, inside = rest.partition(".")
+    return f"{package}.{room}" if inside or (ROOT / package / room).is_dir() else package
+
+
+def test_no_circle_among_files() -> None:
+    arrows = all_arrows()
+    assert len(arrows) > 250
+    assert sum(map(len, arrows.values())) > 800
+    assert circles(arrows) == []
+
+
+@pytest.mark.parametrize("package", ["heads", "pipeline"])
+def test_no_circle_among_rooms(package: str) -> None:
+    """Files that stand in no room (heads/model.py, pipeline/cli.py) are rooms of their own."""
+
+    def place(name: str) -> str:
+        return name if room_of(name) == package else room_of(name)
+
+    rooms: dict[str, set[str]] = {}
+    for name, others in all_arrows().items():
+        if name.startswith(f"{package}."):
+            rooms.setdefault(place(name), set()).update(place(other) for other in others)
+    assert len(rooms) >= 10
+    assert circles({room: others - {room} for room, others in rooms.items()}) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [{"b", "c"}]
+    known = frozenset({"heads.model", "heads.predict", "heads"})
+    lazily = ast.parse("def f():\n    from heads import model\n    import heads.predict")
+    assert imported_files("heads.x", lazily, known) == {"heads.model", "heads.predict"}
+
+
+# room of pipeline/ -> the rooms of pipeline/ that nothing in it may import.
+APART = {
+    "pipeline.pages": {"pipeline.report", "pipeline.explore", "pipeline.comparison", "pipeline.suites"},
+    "pipeline.explore": {"pipeline.report"},
+    "pipeline.comparison": {"pipeline.report", "pipeline.explore"},
+    "pipeline.runs": {"pipeline.suites", "pipeline.scoring", "pipeline.pages", "pipeline.comparison"},
+}
+
+
+def misplaced(name: str, others: set[str]) -> list[str]:
+    """The imports of a file of pipeline/ from rooms that it must not know."""
+    room = room_of(name)
+    forbidden = set(APART.get(room, set()))
+    if room != "pipeline.commands" and name != "pipeline.cli":
+        forbidden.add("pipeline.commands")
+    return [f"{name} imports {other}" for other in sorted(others) if room_of(other) in forbidden]
+
+
+def test_rooms_of_pipeline_that_must_not_know_each_other() -> None:
+    arrows = all_arrows()
+    assert {room_of(name) for name in arrows} >= set(APART)
+    assert [
+        line for name, others in arrows.items() if name.startswith("pipeline") for line in misplaced(name, others)
+    ] == []
+    assert misplaced("pipeline.pages.words", {"pipeline.report.facts"}) != []
+    assert misplaced("pipeline.suites.run", {"pipeline.commands.printing"}) != []
+    assert misplaced("pipeline.commands.train", {"pipeline.commands.printing"}) == []
 
 
 def test_no_assert_no_pickle_and_no_unsafe_loading_in_the_packages() -> None:
