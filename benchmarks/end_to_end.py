@@ -20,8 +20,9 @@ import click
 from timing import machine
 
 from features.encoders.protocol import DerivedEncoder, Encoder, EncoderRequest, Input
-from features.engines.chunk_work import Job
-from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
+from features.engines.clip_task import ClipReader, ClipTask
+from features.engines.decode_pool import DecodeOptions, DecodePool
+from features.engines.job import Job
 from features.errors import UnavailableError
 from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
 from features.manifest import Manifest, build_manifest, read_manifest

@@ -21,7 +21,7 @@ import polars as pl
 
 from features.cards import DatasetCard
 from features.encoders.protocol import EncoderRequest
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
 from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
 from features.manifest import Manifest, build_manifest
 

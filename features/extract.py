@@ -12,8 +12,8 @@ from features.encoders.build import create, source_request
 from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.table import entry
 from features.engines.activity import Activity
-from features.engines.chunk_work import Job
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
+from features.engines.job import Job
 from features.engines.local import run_local
 from features.errors import UsageError
 from features.manifest import Manifest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from features.errors import UsageError, nearest
 from features.hardware import has_bf16_units
@@ -15,18 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
 _CUDA = re.compile(r"cuda(?::(\d+))?")
 _BF16_FLAGS = ("amx_bf16",)  # avx512_bf16 has not been measured with whole encoders
-_OUT_OF_MEMORY = (
-    "DefaultCPUAllocator",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""How libraries below torch say it, which raises a plain RuntimeError for them."""
 
 
 def resolve_device(device: str) -> str:
@@ -81,53 +71,6 @@ def to_device(array: np.ndarray, device: str) -> torch.Tensor:
 
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch says that the device, or this machine for the CPU, has no room."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
-
-
-def release_memory() -> None:
-    """Give back the memory that torch keeps for later, after it ran out."""
-    import torch
-
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
-class MemoryBatches:
-    """Runs items in batches of `size`. Where memory runs out the batch is halved, and later ones stay smaller."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def run(self, items: Sequence[Item], work: Callable[[Sequence[Item]], list[Result]]) -> list[Result]:
-        """`work` of all items. work: one result per item, independent of the items beside it
-
-        Raises what `work` raised for one item alone; that item, not the size, is then taken to be at fault.
-        """
-        results: list[Result] = []
-        proven = self.size
-        while len(results) < len(items):
-            batch = items[len(results) : len(results) + self.size]
-            try:
-                results += work(batch)
-                proven = self.size
-                continue
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if len(batch) == 1:
-                    self.size = proven
-                    raise
-            release_memory()  # outside the handler, whose traceback would keep the batch's tensors alive
-            self.size = len(batch) // 2
-        return results
 
 
 def pin_fp32() -> None:

@@ -7,57 +7,31 @@ Batches depend on the order of the manifest and on nothing else, so that the num
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from features.encoders.protocol import DerivedEncoder, Encoder, Input, Turn
-from features.engines.decode import ClipResult, as_unavailable
+from features.encoders.memory_batches import is_out_of_memory
+from features.encoders.protocol import DerivedEncoder, Input, Turn
+from features.engines.clip_task import ClipResult, as_unavailable
 from features.engines.encode_queue import EncodeQueue
+from features.engines.job import Advance, Job
 from features.errors import EncoderError, ErcError, Reason, UnavailableError
 from features.manifest import Dialogue, Manifest
-from features.store.feature import Feature
 from features.store.ledger import LedgerRow
-from features.store.plan import Chunk, Plan
+from features.store.plan import Chunk
+
+if TYPE_CHECKING:
+    from features.engines.source_rows import SourceRows
 
 # Decoded clips wait until 8 batches or 64 of them are full, and at least one batch: enough to find like lengths, few
 # enough to hold their frames in memory and to encode while others are decoded.
 _BATCHES_WAITING = 8
 _CLIPS_WAITING = 64
 _IDS_SHOWN = 8
-
-Advance = Callable[[int], object]
-
-
-@dataclass
-class Job:
-    """One encoder and what it still has to do; `reasons` counts outcomes (None is ok) as the work goes on.
-
-    seconds_decode: of all decoding processes together; a clip's are shared by the encoders that it was decoded for
-    batch_size: inputs encoded at once; halved where the device's memory runs out
-    """
-
-    encoder: Encoder
-    plan: Plan
-    reasons: dict[Reason | None, int] = field(default_factory=dict)
-    cut: int = 0
-    shards: int = 0
-    seconds_prepare: float = 0.0
-    seconds_decode: float = 0.0
-    seconds_encode: float = 0.0
-    seconds_write: float = 0.0
-    batch_size: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.batch_size = self.encoder.batch_size
-
-    @property
-    def key(self) -> str:
-        return self.plan.spec.folder
 
 
 @dataclass(frozen=True)
@@ -138,16 +112,12 @@ class ChunkWork:
         if self._sources is not None:
             waiting = self._derived(waiting, self._sources)
         ordered = sorted(waiting, key=lambda entry: entry.item.length)
-        first, proven = 0, self.job.batch_size
-        while first < len(ordered) and not self._queue.stopping.is_set():
-            batch = ordered[first : first + self.job.batch_size]
-            if self._encode(batch):
-                first, proven = first + len(batch), self.job.batch_size
-            elif len(batch) > 1:
-                self.job.batch_size = len(batch) // 2
-            else:  # this input is at fault, not the size
-                self._refuse_for_memory(batch[0])
-                first, self.job.batch_size = first + 1, proven
+        encoded = self.job.batches.each(
+            ordered, self._encode, refuse=self._refuse_for_memory, stopped=self._queue.stopping.is_set
+        )
+        for batch, results in encoded:
+            for entry, (array, seconds) in zip(batch, results, strict=True):
+                self._keep(entry, array, seconds)
 
     def ledger_rows(self) -> list[LedgerRow]:
         """The row of each utterance, in the manifest's order. Expects nothing to be waiting."""
@@ -180,32 +150,26 @@ class ChunkWork:
                 self._refuse(position, as_unavailable(error), entry.clip, entry.item.counts[0])
         return found
 
-    def _encode(self, batch: list[_Waiting]) -> bool:
-        """Encode one batch; False where memory ran out. Raises EncoderError for any other fault of the encoder."""
-        from features.encoders.devices import is_out_of_memory, release_memory
+    def _encode(self, batch: Sequence[_Waiting]) -> list[tuple[np.ndarray, float]]:
+        """Per entry of one batch its array, and the seconds that each of its rows took.
 
+        Raises what the encoder raised where memory ran out, and EncoderError for any other fault of it.
+        """
         started = time.perf_counter()
         try:
             arrays = self.job.encoder.encode([entry.item for entry in batch])
         except ErcError:
             raise
         except Exception as error:
-            if not is_out_of_memory(error):
-                raise self._encoder_error(batch, error) from error
-            arrays = None
-        if arrays is None:
-            release_memory()
-            return False
+            if is_out_of_memory(error):
+                raise
+            raise self._encoder_error(batch, error) from error
         seconds = time.perf_counter() - started
         self.job.seconds_encode += seconds
         share = seconds / sum(len(entry.positions) for entry in batch)
-        for entry, array in zip(batch, arrays, strict=True):
-            for index, position in enumerate(entry.positions):
-                if position in self.wanted and position not in self.rows:
-                    self._keep(entry, index, array[index] if self.job.encoder.reads == "dialogue" else array, share)
-        return True
+        return [(array, share) for array in arrays]
 
-    def _encoder_error(self, batch: list[_Waiting], error: Exception) -> EncoderError:
+    def _encoder_error(self, batch: Sequence[_Waiting], error: Exception) -> EncoderError:
         ids = [self._manifest.ids[position] for entry in batch for position in entry.positions]
         shown = ", ".join(ids[:_IDS_SHOWN]) + (f" and {len(ids) - _IDS_SHOWN} more" if len(ids) > _IDS_SHOWN else "")
         said = " ".join(str(error).split())
@@ -218,21 +182,25 @@ class ChunkWork:
         for position in entry.positions:
             self._refuse(position, UnavailableError(Reason.OUT_OF_MEMORY, detail), entry.clip)
 
-    def _keep(self, entry: _Waiting, index: int, embedding: np.ndarray, seconds: float) -> None:
-        position, clip = entry.positions[index], entry.clip
-        utterance_id = self._manifest.ids[position]
-        self.embeddings[utterance_id] = embedding
-        self.rows[position] = LedgerRow(
-            utterance_id,
-            self.job.plan.digests[position],
-            input_digest=clip.digest if clip else entry.item.digests[index],
-            media_size=clip.size if clip else None,
-            media_mtime_ns=clip.mtime_ns if clip else None,
-            seconds_decode=clip.seconds if clip else None,
-            seconds_encode=seconds,
-            counts=entry.item.counts[index],
-        )
-        self._advance(1)
+    def _keep(self, entry: _Waiting, array: np.ndarray, seconds: float) -> None:
+        """Record the embeddings of an input's rows, but for those that were not asked for or have their row."""
+        clip = entry.clip
+        for index, position in enumerate(entry.positions):
+            if position not in self.wanted or position in self.rows:
+                continue
+            utterance_id = self._manifest.ids[position]
+            self.embeddings[utterance_id] = array[index] if self.job.encoder.reads == "dialogue" else array
+            self.rows[position] = LedgerRow(
+                utterance_id,
+                self.job.plan.digests[position],
+                input_digest=clip.digest if clip else entry.item.digests[index],
+                media_size=clip.size if clip else None,
+                media_mtime_ns=clip.mtime_ns if clip else None,
+                seconds_decode=clip.seconds if clip else None,
+                seconds_encode=seconds,
+                counts=entry.item.counts[index],
+            )
+            self._advance(1)
 
     def _refuse(
         self,
@@ -256,53 +224,6 @@ class ChunkWork:
             counts=(dict(counts) if counts else {}) | ({"num_faces": 0} if error.reason is Reason.NO_FACE else {}),
         )
         self._advance(1)
-
-
-class StoredSource:
-    """The feature that another derives from, opened once: its rows from before this run do not change in it."""
-
-    def __init__(self, root: Path, source: Job) -> None:
-        self.folder = source.key
-        exists = (root / source.key / "spec.json").is_file()
-        self.feature = Feature(root, source.key) if exists else None
-
-
-class SourceRows:
-    """What an encoder derives from: the rows that its source makes of the same chunk, else those of the store."""
-
-    def __init__(self, manifest: Manifest, derived: ChunkWork, stored: StoredSource, made: ChunkWork | None) -> None:
-        """stored: what earlier runs left; made: the source's work on the same chunk, where it has any."""
-        self._folder = stored.folder
-        self._made = made
-        self._making = made.wanted if made else frozenset()
-        ids = [manifest.ids[position] for position in derived.chunk.positions if position not in self._making]
-        self._stored: dict[str, np.ndarray | None] = {}
-        self._reasons: dict[str, str | None] = {}
-        if ids and stored.feature is not None:
-            self._stored = dict(zip(ids, stored.feature.read_sequences(ids), strict=True))
-            self._reasons = dict(zip(ids, stored.feature.reasons(ids), strict=True))
-
-    def encode_waiting(self) -> None:
-        """Put what is waiting for the source's encoder into the queue."""
-        if self._made is not None:
-            self._made.encode_waiting()
-
-    def of(self, position: int, utterance_id: str) -> np.ndarray:
-        """The source's embedding of an utterance. Raises UnavailableError with its reason where it has none."""
-        if self._made is not None and position in self._making:
-            found = self._made.embeddings.get(utterance_id)
-            if found is None:
-                row = self._made.rows[position]
-                raise UnavailableError(row.reason or Reason.UNPREPARED, row.detail or "")
-            if not np.isfinite(found).all():
-                raise UnavailableError(Reason.NON_FINITE, f"{self._folder} gave NaN or infinity")
-            return found
-        stored = self._stored.get(utterance_id)
-        if stored is None:
-            reason = self._reasons.get(utterance_id)
-            known = Reason(reason) if reason in set(Reason) else Reason.UNPREPARED
-            raise UnavailableError(known, f"{self._folder} has no embedding of it")
-        return stored
 
 
 def _dialogues(manifest: Manifest, chunk: Chunk) -> Iterator[tuple[int, Dialogue]]:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 
 from features.engines.activity import Activity, Kind
-from features.engines.chunk_work import Advance, ChunkWork, Job, SourceRows, StoredSource
-from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
+from features.engines.chunk_work import ChunkWork
+from features.engines.clip_task import ClipReader, ClipTask
+from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.encode_queue import EncodeQueue
+from features.engines.job import Advance, Job
+from features.engines.read_ahead import two_readers
+from features.engines.source_rows import SourceRows, StoredSource
 from features.manifest import Manifest
 from features.media.needs import ClipNeeds
 from features.store.plan import Chunk
 from features.store.write import FeatureWriter, open_writer
 
 _SHARDS_WAITING = 2
-_CHUNKS_KEPT = 16  # of those whose clips are being decoded: the pool reads a few ahead
 
 
 def run_local(
@@ -132,28 +135,20 @@ def _encode_clips(
     jobs = sorted(jobs, key=lambda job: job.plan.spec.derives_from is not None)
     sources = {job.plan.spec.fingerprint: job for job in all_jobs}
     derived = [job.plan.spec.derives_from for job in jobs if job.plan.spec.derives_from is not None]
-    stored = {fingerprint: StoredSource(root, sources[fingerprint]) for fingerprint in derived}
-    chunks = {(job.key, chunk.number): chunk for job in jobs for chunk in job.plan.chunks}
-    numbers = sorted({number for _, number in chunks})
-
-    @lru_cache(maxsize=_CHUNKS_KEPT)
-    def tasks_of(number: int) -> dict[int, ClipTask]:
-        work = [(job, chunks[job.key, number]) for job in jobs if (job.key, number) in chunks]
-        return _clip_tasks(manifest, work, decoding.follow_symlinks)
-
+    stored = {fingerprint: StoredSource(root, sources[fingerprint].key) for fingerprint in derived}
     opened = nullcontext(running) if running else DecodePool(clip_readers(jobs), workers, decoding.clip_timeout_s)
     with opened as pool, EncodeQueue(threaded=workers > 0) as queue:
-        results = pool.map(task for number in numbers for task in tasks_of(number).values())
-        for number in numbers:
+        ahead, chunks = two_readers(_clip_chunks(manifest, jobs, decoding.follow_symlinks))
+        results = pool.map(task for chunk in ahead for task in chunk.tasks.values())
+        for chunk in chunks:
             works: dict[str, ChunkWork] = {}
-            for job in jobs:
-                if chunk := chunks.get((job.key, number)):
-                    works[job.key] = work = ChunkWork(manifest, job, chunk, queue, advance)
-                    if (fingerprint := job.plan.spec.derives_from) is not None:
-                        made = works.get(stored[fingerprint].folder)
-                        work.derive_from(SourceRows(manifest, work, stored[fingerprint], made))
-                    work.add_unread()
-            for position, task in tasks_of(number).items():
+            for job, part in chunk.parts:
+                works[job.key] = work = ChunkWork(manifest, job, part, queue, advance)
+                if (fingerprint := job.plan.spec.derives_from) is not None:
+                    made = works.get(stored[fingerprint].folder)
+                    work.derive_from(SourceRows(manifest, part.positions, stored[fingerprint], made))
+                work.add_unread()
+            for position, task in chunk.tasks.items():
                 clip = next(results)
                 for key in task.readers:
                     works[key].add_clip(position, clip)
@@ -170,16 +165,35 @@ def _needs(job: Job) -> ClipNeeds:
     return needs
 
 
-def _clip_tasks(
-    manifest: Manifest, work: Sequence[tuple[Job, Chunk]], follow_symlinks: bool = False
-) -> dict[int, ClipTask]:
-    """Row of the manifest -> task, for each clip of a chunk that some encoder lacks, in the manifest's order."""
+@dataclass(frozen=True)
+class _ClipChunk:
+    """One chunk of the manifest, for all jobs that lack some of it.
+
+    parts: each of these jobs with what it lacks
+    tasks: row of the manifest -> task, for each clip that some of them lacks, in the manifest's order
+    """
+
+    parts: list[tuple[Job, Chunk]]
+    tasks: dict[int, ClipTask]
+
+
+def _clip_chunks(manifest: Manifest, jobs: Sequence[Job], follow_symlinks: bool) -> Iterator[_ClipChunk]:
+    """The chunks in which a job lacks something, in the manifest's order."""
+    parts: dict[int, list[tuple[Job, Chunk]]] = {}
+    for job in jobs:
+        for chunk in job.plan.chunks:
+            parts.setdefault(chunk.number, []).append((job, chunk))
+    for number in sorted(parts):
+        yield _ClipChunk(parts[number], _clip_tasks(manifest, parts[number], follow_symlinks))
+
+
+def _clip_tasks(manifest: Manifest, parts: Sequence[tuple[Job, Chunk]], follow_symlinks: bool) -> dict[int, ClipTask]:
     wanted: dict[int, list[str]] = {}
-    for job, chunk in work:
+    for job, chunk in parts:
         for position in chunk.positions:
             if manifest.ids[position] not in job.plan.masked:
                 wanted.setdefault(position, []).append(job.key)
-    start, stop = work[0][1].start, work[0][1].stop
+    start, stop = parts[0][1].start, parts[0][1].stop
     utterances = manifest.utterances(start, stop)
     root = None if follow_symlinks else manifest.media_root
     return {

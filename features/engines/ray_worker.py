@@ -13,11 +13,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from features.encoders.build import create
+from features.encoders.memory_batches import MemoryBatches
 from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.table import entry
 from features.engines.activity import Activity
-from features.engines.chunk_work import Job
-from features.engines.decode import DecodeOptions, DecodePool
+from features.engines.decode_pool import DecodeOptions, DecodePool
+from features.engines.job import Job
 from features.engines.local import clip_readers, run_chunks
 from features.errors import EngineError, ErcError, Reason
 from features.manifest import Manifest
@@ -114,7 +115,7 @@ class ChunkWorker:
 
     def __init__(self) -> None:
         self._encoders: list[Encoder] = []
-        self._batch_sizes: list[int] = []
+        self._batches: list[MemoryBatches] = []  # kept over the chunks: what has no room once is not tried again
         self._pool: DecodePool | None = None
 
     def set_up(self, setup: Setup) -> Trouble | None:
@@ -129,7 +130,7 @@ class ChunkWorker:
                     raise EngineError(difference(spec, encoder.spec))
                 encoder.spec = spec  # with the alias under which the store has it
                 self._encoders.append(encoder)
-                self._batch_sizes.append(encoder.batch_size)
+                self._batches.append(MemoryBatches(encoder.batch_size))
         except ErcError as error:
             return _trouble(error)
         return None
@@ -138,8 +139,8 @@ class ChunkWorker:
         """Do one chunk and commit its shards. The driver holds the locks."""
         setup = self._setup
         jobs = [Job(encoder, plan) for encoder, plan in zip(self._encoders, task.plans, strict=True)]
-        for job, size in zip(jobs, self._batch_sizes, strict=True):
-            job.batch_size = size
+        for job, batches in zip(jobs, self._batches, strict=True):
+            job.batches = batches
         writers = {job.key: FeatureWriter(setup.root, job.plan.spec) for job in jobs}
         if self._pool is None:
             readers, decoding = clip_readers(jobs), setup.decoding
@@ -151,7 +152,6 @@ class ChunkWorker:
             )
         except ErcError as error:
             return _trouble(error)
-        self._batch_sizes = [job.batch_size for job in jobs]
         return ChunkDone(tuple(_done(job) for job in jobs), tuple(activities))
 
     def close(self) -> None:

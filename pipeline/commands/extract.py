@@ -180,7 +180,7 @@ def command(
     if engine_name == "local" and (ray_address or ray_actors):
         raise UsageError("--ray-address and --ray-actors are for --engine ray")
 
-    from features.engines.decode import DecodeOptions
+    from features.engines.decode_pool import DecodeOptions
     from features.extract import PlanOptions
     from features.manifest import read_manifest
     from pipeline.commands.extraction import extract

@@ -12,8 +12,8 @@ import polars as pl
 
 from features.encoders.protocol import EncoderRequest
 from features.engines.activity import Activity
-from features.engines.chunk_work import Job
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
+from features.engines.job import Job
 from features.errors import Reason
 from features.extract import Engine, LocalEngine, PlanOptions, plan_extraction
 from features.manifest import Manifest

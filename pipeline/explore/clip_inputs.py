@@ -15,7 +15,7 @@ from features.encoders.build import create, source_request
 from features.encoders.protocol import DerivedEncoder, Encoder, EncoderRequest, Input, Turn
 from features.encoders.table import entry as encoder_entry
 from features.encoders.views import View, Viewed
-from features.engines.decode import as_unavailable
+from features.engines.clip_task import as_unavailable
 from features.errors import ErcError, Reason, StoreError, UnavailableError, UsageError, WeightsError
 from features.manifest import Dialogue, Manifest, Utterance
 from features.media.clip import Clip, check_inside, decode_clip

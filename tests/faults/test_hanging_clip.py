@@ -25,12 +25,13 @@ from store_factory import make_manifest, make_spec
 
 from features.encoders.protocol import Input
 from features.engines import worker as worker_module
-from features.engines.decode import ClipReader, ClipResult, ClipTask, DecodeOptions, DecodePool
+from features.engines.clip_task import ClipReader, ClipResult, ClipTask
+from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.worker import TaskTimedOutError, Worker
 from features.errors import StoreError, UnavailableError, WorkerError
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest
-from features.media import limits as media_limits
+from features.media import limits
 from features.media.needs import ClipNeeds, FramesNeed
 from features.store import Feature
 
@@ -150,7 +151,7 @@ def test_few_tasks_are_ahead_while_a_clip_hangs(clip: Path) -> None:
 def test_workers_are_limited_in_memory(clip: Path) -> None:
     (result,) = decode(clip, ["limit"], count=1)
     assert isinstance(result.outcomes["one"], Input)
-    assert 0 < result.outcomes["one"].value - media_limits.MAX_WORKER_BYTES < 1 << 36
+    assert 0 < result.outcomes["one"].value - limits.MAX_WORKER_BYTES < 1 << 36
 
 
 def test_a_time_limit_has_workers_decode_even_a_few_clips() -> None:
@@ -241,7 +242,8 @@ import sys
 from pathlib import Path
 from bad_preparers import Behaving
 from test_hanging_clip import NEEDS, tasks
-from features.engines.decode import ClipReader, DecodePool
+from features.engines.clip_task import ClipReader
+from features.engines.decode_pool import DecodePool
 if __name__ == "__main__":
     clip, log, *texts = sys.argv[1:]
     with DecodePool({"one": ClipReader(NEEDS, Behaving(Path(log)))}, len(texts), 600.0) as pool:

@@ -27,8 +27,8 @@ from store_factory import make_manifest
 from tiny_bert import WORDS, write_tiny_bert
 
 from features.encoders.protocol import EncoderRequest
-from features.engines.chunk_work import Job
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
+from features.engines.job import Job
 from features.engines.ray import RayEngine
 from features.engines.ray_cluster import Cluster, connected
 from features.engines.ray_worker import ChunkWorker

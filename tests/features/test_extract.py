@@ -18,7 +18,8 @@ from store_factory import DialogueEncoder, HashEncoder, make_manifest, make_spec
 
 from features.cards import DatasetCard
 from features.encoders.protocol import Input
-from features.engines.decode import ClipReader, ClipTask, DecodeOptions, DecodePool
+from features.engines.clip_task import ClipReader, ClipTask
+from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.errors import Reason, UnavailableError, UsageError
 from features.extract import PlanOptions, plan_extraction, run_extraction
 from features.manifest import Manifest, build_manifest
@@ -175,7 +176,7 @@ decoded: list[str] = []
 
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
-    monkeypatch.setattr("features.engines.decode.decode_clip", fake_decode)
+    monkeypatch.setattr("features.engines.clip_task.decode_clip", fake_decode)
     decoded.clear()
     root = tmp_path / "media"
     root.mkdir()

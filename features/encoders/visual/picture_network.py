@@ -10,8 +10,9 @@ import torch
 from torch.nn.utils import fuse_conv_bn_eval
 from torchvision.models import ResNet
 
-from features.encoders.devices import MemoryBatches, for_device, pin_fp32, to_device, torch_dtype
+from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
+from features.encoders.memory_batches import MemoryBatches
 from features.encoders.visual.vision_models import Backbone
 
 _Values = Callable[[Sequence[np.ndarray]], torch.Tensor]

@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from features.encoders.devices import MemoryBatches, for_device, pin_fp32, to_device, torch_dtype
+from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
+from features.encoders.memory_batches import MemoryBatches
 from features.encoders.state_files import (
     digest_of_network,
     is_state_file,

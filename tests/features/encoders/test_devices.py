@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,7 @@ import torch
 
 from features import hardware
 from features.encoders import text
-from features.encoders.devices import (
-    MemoryBatches,
-    is_out_of_memory,
-    pin_fp32,
-    resolve_device,
-    resolve_dtype,
-    torch_dtype,
-)
+from features.encoders.devices import pin_fp32, resolve_device, resolve_dtype, torch_dtype
 from features.errors import UsageError
 
 
@@ -100,59 +92,3 @@ def test_importing_the_encoders_loads_neither_torch_nor_transformers() -> None:
     code = f"{imports}; import features.pooling, sys; print([m for m in ('torch', 'transformers') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
-
-
-class Room:
-    """Work that has room for so many items at once, and for none that is negative."""
-
-    def __init__(self, room: int, message: str = "CUDA error: out of memory") -> None:
-        self.room = room
-        self.message = message
-        self.tried: list[int] = []
-
-    def __call__(self, items: Sequence[int]) -> list[int]:
-        self.tried.append(len(items))
-        if len(items) > self.room or min(items) < 0:
-            raise RuntimeError(self.message)
-        return [2 * item for item in items]
-
-
-def test_batches_are_halved_where_memory_runs_out_and_stay_so() -> None:
-    batches, work = MemoryBatches(16), Room(5)
-    assert batches.run(list(range(20)), work) == [2 * item for item in range(20)]
-    assert work.tried == [16, 8, 4, 4, 4, 4, 4]
-    work.tried.clear()
-    assert batches.run(list(range(8)), work) == [2 * item for item in range(8)]
-    assert work.tried == [4, 4]
-
-
-def test_one_item_without_room_does_not_shrink_the_batches_of_others() -> None:
-    batches = MemoryBatches(8)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        batches.run([0, 1, -1, 3], Room(8))
-    assert batches.size == 2  # what [0, 1] went through with
-    with pytest.raises(RuntimeError, match="out of memory"):
-        batches.run([-1], Room(8))
-    assert batches.size == 2
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), True),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"), True),
-        (MemoryError(), True),
-        (RuntimeError("CUDA error: device-side assert triggered"), False),
-        (ValueError("CUDA error: out of memory"), False),
-    ],
-)
-def test_what_counts_as_out_of_memory(error: Exception, expected: bool) -> None:
-    assert is_out_of_memory(error) is expected
-
-
-def test_another_error_is_raised_at_once() -> None:
-    work = Room(1, "device-side assert triggered")
-    with pytest.raises(RuntimeError, match="device-side assert"):
-        MemoryBatches(4).run([1, 2, 3, 4], work)
-    assert work.tried == [4]

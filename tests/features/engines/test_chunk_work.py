@@ -12,8 +12,10 @@ import pytest
 from store_factory import DialogueEncoder, DialoguePreparer, HashEncoder, make_manifest, make_spec, text_vector
 
 from features.encoders.protocol import Input
-from features.engines.chunk_work import Job
-from features.engines.decode import DecodeOptions
+from features.engines.chunk_work import ChunkWork
+from features.engines.decode_pool import DecodeOptions
+from features.engines.encode_queue import EncodeQueue
+from features.engines.job import Job
 from features.errors import EncoderError, Reason, UnavailableError
 from features.extract import PlanOptions, plan_extraction, run_extraction, take_stored_name
 from features.manifest import Dialogue, Manifest
@@ -56,6 +58,22 @@ def test_an_input_too_large_even_alone_is_a_failed_row(tmp_path: Path) -> None:
     rows = Feature(tmp_path, make_spec().folder).read(manifest.ids)
     assert rows.reason == [None] * 5 + ["out-of-memory"] + [None] * 2
     assert rows.status[5] == "failed"
+
+
+def test_a_group_stops_after_its_batch_where_the_run_is_ending(tmp_path: Path) -> None:
+    manifest = make_manifest(12)
+    encoder = HashEncoder()
+    (job,) = plan_extraction(manifest, tmp_path, [encoder], PlanOptions())
+    queue = EncodeQueue(threaded=False)
+
+    def advance(count: int) -> None:
+        queue.stopping.set()
+
+    work = ChunkWork(manifest, job, job.plan.chunks[0], queue, advance)
+    work.add_texts()
+    work.encode_waiting()
+    assert [len(batch) for batch in encoder.batches] == [encoder.batch_size]
+    assert len(work.rows) == encoder.batch_size
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: an illegal\nmemory access"), IndexError("out of range")])
@@ -197,7 +215,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     def decode(path: Path, utterance: Any, needs: Any) -> Any:
         return type("FakeClip", (), {"utterance": utterance, "digest": "0"})()
 
-    monkeypatch.setattr("features.engines.decode.decode_clip", decode)
+    monkeypatch.setattr("features.engines.clip_task.decode_clip", decode)
     (tmp_path / "clip").write_text("clip")
     texts = {3: "none", 4: "broken"}
     manifest = make_manifest(80, media="clip", text=lambda number: texts.get(number, f"text {number}"))

@@ -14,7 +14,7 @@ from store_factory import make_manifest, make_spec
 
 from features.cards import DatasetCard
 from features.encoders.protocol import EncoderRequest
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
 from features.engines.ray_cluster import Cluster, Node, Placement, connected, place_actors
 from features.engines.ray_worker import ChunkWorker, Setup, Trouble, cut_task, difference
 from features.errors import EngineError, UsageError

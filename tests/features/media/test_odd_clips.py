@@ -14,7 +14,7 @@ from store_factory import make_manifest
 from tiny_speech import write_tiny_speech
 
 from features.encoders.protocol import EncoderRequest
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
 from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
 from features.manifest import Manifest
 from features.store import Feature

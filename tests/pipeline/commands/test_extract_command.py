@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from clip_factory import sine, write_clip
 from store_factory import make_manifest
 
-from features.engines.decode import DecodeOptions
+from features.engines.decode_pool import DecodeOptions
 from features.errors import UsageError
 from features.manifest import write_manifest
 from features.store import Store

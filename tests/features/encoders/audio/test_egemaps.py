@@ -105,7 +105,8 @@ def test_without_opensmile_one_line_says_how_to_install_it(monkeypatch: pytest.M
 
 def test_opensmile_is_loaded_only_where_clips_are_prepared() -> None:
     code = (
-        "import sys, pickle; from features.encoders.table import EncoderRequest, create;"
+        "import sys, pickle; from features.encoders.build import create;"
+        "from features.encoders.protocol import EncoderRequest;"
         "pickle.loads(pickle.dumps(create(EncoderRequest('egemaps')).prepare));"
         "print([name for name in ('opensmile', 'pandas', 'torch') if name in sys.modules])"
     )

@@ -20,7 +20,7 @@ from torchvision.transforms import Resize
 from torchvision.transforms.functional import crop, normalize, to_tensor
 
 from features.encoders.build import create
-from features.encoders.devices import MemoryBatches
+from features.encoders.memory_batches import MemoryBatches
 from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.state_files import random_network
 from features.encoders.visual.picture_network import PictureEncoder

@@ -1,0 +1,81 @@
+"""Batches that are halved where memory runs out, on a device or on this machine. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""How libraries below torch say it, which raises a plain RuntimeError for them."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch says that the device, or this machine for the CPU, has no room."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+
+
+def release_memory() -> None:
+    """Give back the memory that torch keeps for later, after it ran out."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+class MemoryBatches:
+    """Runs items in batches of `size`. Where memory runs out the batch is halved, and later ones stay smaller."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def run(self, items: Sequence[Item], work: Callable[[Sequence[Item]], list[Result]]) -> list[Result]:
+        """`work` of all items. work: one result per item, independent of the items beside it
+
+        Raises what `work` raised for one item alone; that item, not the size, is then taken to be at fault.
+        """
+        return [result for _, results in self.each(items, work) for result in results]
+
+    def each(
+        self,
+        items: Sequence[Item],
+        work: Callable[[Sequence[Item]], list[Result]],
+        *,
+        refuse: Callable[[Item], object] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[tuple[Sequence[Item], list[Result]]]:
+        """Each batch that went through, with its results; otherwise as `run`.
+
+        refuse:  takes an item that has no room even alone, and the others go on; without it, the error is raised
+        stopped: asked before every try; once it is true, the rest is left
+        """
+        first, proven = 0, self.size
+        while first < len(items) and not stopped():
+            batch = items[first : first + self.size]
+            try:
+                results = work(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.size = len(batch) // 2 or proven  # of one item: not the size is at fault
+                if len(batch) == 1 and refuse is None:
+                    raise
+            else:
+                first, proven = first + len(batch), self.size
+                yield batch, results
+                continue
+            release_memory()  # outside the handler, whose traceback would keep the batch's tensors alive
+            if len(batch) == 1 and refuse is not None:
+                refuse(batch[0])
+                first += 1
