@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.terminal.options import json_option, manifest_option, store_option
+from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     from pipeline.explore.embeddings import FeatureLook, Settings
@@ -154,7 +155,6 @@ def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> Non
 
 
 def _print_json(looks: list[FeatureLook], plots: list[Plot], settings: Settings, notes: list[str], out: Path) -> None:
-    from pipeline.commands.printing import print_json
 
     def entry(position: int, look: FeatureLook) -> dict[str, Any]:
         spec = look.feature.spec
