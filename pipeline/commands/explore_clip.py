@@ -100,7 +100,7 @@ def command(
     from features.store import Store
     from pipeline.explore.clip_inputs import look_at
     from pipeline.explore.clip_page import clip_page
-    from pipeline.pages.page import write_files
+    from pipeline.pages.files import write_files
 
     table = read_manifest(manifest, media_root)
     _check_id(utterance_id, table)

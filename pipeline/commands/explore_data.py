@@ -42,7 +42,7 @@ def command(manifest: Path, media_root: Path | None, gpt2_model: str | None, out
     """
     from features.manifest import read_manifest
     from pipeline.explore.data_page import data_files, document, look_at
-    from pipeline.pages.page import write_files
+    from pipeline.pages.files import write_files
     from pipeline.terminal.progress import progress_bar
 
     table = read_manifest(manifest, media_root)

@@ -89,7 +89,7 @@ def command(
     from pipeline.explore.embeddings_page import check_plotly, drawings_of, embeddings_page, groups_of, plots_of
     from pipeline.explore.projection import check_umap
     from pipeline.explore.vectors import choose
-    from pipeline.pages.page import write_files
+    from pipeline.pages.files import write_files
     from pipeline.terminal.progress import progress_bar
 
     methods = tuple(dict.fromkeys(methods))

@@ -19,9 +19,8 @@ from pipeline.explore.clip_inputs import Found, Look, Seen
 from pipeline.explore.clip_sound import mel_spectrogram, waveform
 from pipeline.explore.inline_media import Budget, Image, thumbnail
 from pipeline.pages.drawing import Drawing
-from pipeline.pages.page import render
-from pipeline.pages.words import count, plural
-from pipeline.report.facts import SYNTHETIC_WARNING
+from pipeline.pages.html import render
+from pipeline.pages.words import SYNTHETIC_WARNING, count, plural
 
 _TITLES = {"text": "Text", "audio": "Sound", "visual": "Pictures"}
 _FRAME_WIDTH = 320  # pixels of the decoded frames
@@ -132,7 +131,10 @@ def clip_page(look: Look, command_line: str, store: str | None = None) -> str:
         (title, [block for block in blocks if block.seen.modality == modality]) for modality, title in _TITLES.items()
     ]
     return render(
+        "pipeline.explore",
         "clip.html.jinja",
+        styles=["explore.css.jinja", "clip.css.jinja"],
+        allow=["img-src data:", "media-src data:"],
         look=look,
         badges=_badges(look),
         warnings=_warnings(look),

@@ -10,7 +10,7 @@ from features.manifest import Manifest
 from pipeline.explore.corpus import SpeakerCount, SplitFacts, speaker_counts, split_facts
 from pipeline.explore.data_figures import drawings_of
 from pipeline.explore.tokens import Advance, TokenCounts, count_tokens
-from pipeline.pages.page import render
+from pipeline.pages.html import render
 from pipeline.pages.words import count, listed, percent, plural
 
 
@@ -41,7 +41,10 @@ def data_files(corpus: Corpus) -> dict[str, str | bytes]:
         files |= {f"figures/data-{key}.png": drawing.png, f"figures/data-{key}.svg": drawing.svg}
     card, facts = corpus.manifest.card, corpus.facts
     files["data.html"] = render(
+        "pipeline.explore",
         "data.html.jinja",
+        styles=["explore.css.jinja"],
+        allow=["script-src 'none'", "img-src data: blob:"],
         title=card.title or card.dataset,
         synthetic=card.synthetic,
         headline=_headline(corpus),

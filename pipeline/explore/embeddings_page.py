@@ -23,7 +23,7 @@ from pipeline.explore.projection import INSTALL, UMAP_DISTANCE, UMAP_NEIGHBOURS,
 from pipeline.explore.scatter import axis_names, scatter
 from pipeline.explore.vectors import reason_text
 from pipeline.pages.drawing import Drawing
-from pipeline.pages.page import render, script_json
+from pipeline.pages.html import render, script_json
 from pipeline.pages.words import count, listed, plural
 
 _LINE = 64  # characters of a hovered text
@@ -87,8 +87,11 @@ def embeddings_page(
     title = manifest.card.title or manifest.card.dataset
     random = [name_of(look) for look in looks if look.feature.spec.weights == "random"]
     return render(
+        "pipeline.explore",
         "embeddings.html.jinja",
-        [get_plotlyjs(), source],
+        styles=["explore.css.jinja"],
+        scripts=[get_plotlyjs(), source],
+        allow=["img-src data: blob:"],  # plotly.js draws on such pictures
         title=title,
         headline=_headline(looks, settings),
         badges=_badges(utterances, settings),
