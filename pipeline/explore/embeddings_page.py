@@ -21,7 +21,7 @@ from pipeline.explore.embeddings import FeatureLook, Settings
 from pipeline.explore.probe import MOST_ITERATIONS, STRENGTH
 from pipeline.explore.projection import INSTALL, UMAP_DISTANCE, UMAP_NEIGHBOURS, Projection
 from pipeline.explore.scatter import axis_names, scatter
-from pipeline.explore.vectors import reason_text
+from pipeline.explore.vectors import missing_text
 from pipeline.pages.drawing import Drawing
 from pipeline.pages.html import render, script_json
 from pipeline.pages.words import count, listed, plural
@@ -222,7 +222,6 @@ def _fewer_notes(looks: Sequence[FeatureLook], settings: Settings) -> list[str]:
 def _facts(look: FeatureLook) -> list[tuple[str, str]]:
     spec = look.feature.spec
     total = sum(look.missing.values())
-    reasons = "; ".join(f"{count(number)}: {reason_text(reason)}" for reason, number in look.missing.items())
     probed = count(look.probe_rows) + (
         f" of {count(look.train_rows)}, drawn at random to bound the time" if look.probe_rows < look.train_rows else ""
     )
@@ -232,7 +231,7 @@ def _facts(look: FeatureLook) -> list[tuple[str, str]]:
         ("Encoder", f"{spec.encoder}{f', {spec.model}' if spec.model else ''}"),
         ("Probes learn from", f"{probed} train utterances"),
         ("Scored on dev", plural(look.dev_rows, "utterance") if look.dev_rows else "nothing: dev has no labelled row"),
-        ("Without an embedding", f"{count(total)} ({reasons})" if total else "none"),
+        ("Without an embedding", f"{count(total)} ({missing_text(look.missing)})" if total else "none"),
     ]
 
 

@@ -7,6 +7,15 @@ from pathlib import Path
 
 from features.errors import ErcError
 from features.files import write_bytes_whole
+from pipeline.pages.drawing import Drawing
+
+
+def figure_files(drawings: Mapping[str, Drawing]) -> dict[str, str | bytes]:
+    """figures/KEY.png and figures/KEY.svg of each drawing: path -> content."""
+    files: dict[str, str | bytes] = {}
+    for key, drawing in drawings.items():
+        files |= {f"figures/{key}.png": drawing.png, f"figures/{key}.svg": drawing.svg}
+    return files
 
 
 def write_files(out: Path, files: Mapping[str, str | bytes]) -> None:
