@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.terminal.options import json_option
+from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
     from pipeline.scoring.selection import Selection
@@ -51,7 +52,6 @@ def command(
       erc evaluate runs --split dev
     """
     from features.errors import ErcError
-    from pipeline.commands.printing import print_json, print_warning
     from pipeline.runs.folder import find_runs
     from pipeline.scoring.evaluation import Evaluator
     from pipeline.scoring.selection import parse_words, select_runs

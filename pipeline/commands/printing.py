@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.terminal.output import print_json, print_warning
 from pipeline.terminal.tables import mean_and_deviation, text_table
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ _SCORES = ("seeds", "weighted_f1", "macro_f1", "accuracy")
 _SHOWN_TRIALS = 10
 
 
-def print_warning(text: str) -> None:
-    click.echo(f"erc: {text}", err=True)
-
-
 def print_warnings(plan: Plan) -> None:
     for warning in plan.warnings:
         print_warning(warning)
@@ -33,11 +29,7 @@ def print_warnings(plan: Plan) -> None:
 
 def print_failures(failures: Mapping[str, str]) -> None:
     for name, reason in failures.items():
-        click.echo(f"erc: {name}: {reason}", err=True)
-
-
-def print_json(document: Any) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False))
+        print_warning(f"{name}: {reason}")
 
 
 def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcome) -> None:
