@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from features.errors import Reason
-from pipeline.report.model import Coverage, Score, Spread
+from pipeline.runs.metrics_file import Coverage, Score, Spread
 from pipeline.terminal.tables import bytes_text
 
 REASONS: dict[str, str] = {

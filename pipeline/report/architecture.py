@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from features.errors import ConfigError
 from features.spec import MODALITIES
 from pipeline.pages.words import count, magnitude
-from pipeline.report.model import FeatureUse, Run
+from pipeline.report.snapshot import Run
+from pipeline.runs.metrics_file import FeatureUse
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.pages.drawing import ACCENT, FAINT, MUTED, SMALL, Drawing, beside, draw, hint, plain
 from pipeline.pages.words import plural
 from pipeline.report.leaderboard import Corpus, loss_name
-from pipeline.report.model import Run
 from pipeline.report.scale import rule_of
+from pipeline.report.snapshot import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

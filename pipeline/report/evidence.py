@@ -11,9 +11,11 @@ from features.errors import ErcError, RunError
 from pipeline.pages.words import listed, plural
 from pipeline.report.findings import Answer, FeatureCost, Findings
 from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.model import SELECTION_SPLIT, FeatureUse, Run
 from pipeline.report.provenance import stored_features
+from pipeline.report.snapshot import Run
+from pipeline.runs.metrics_file import FeatureUse
 from pipeline.runs.records import Contrast, SuiteRecord, clean
+from pipeline.runs.splits import SELECTION_SPLIT
 
 if TYPE_CHECKING:
     import polars as pl

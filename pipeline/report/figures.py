@@ -26,7 +26,8 @@ from pipeline.report.architecture import architecture_of
 from pipeline.report.architecture_figure import architecture_figure
 from pipeline.report.curves import Quantity, losses, overlaid
 from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.model import Metrics, Run
+from pipeline.report.snapshot import Run
+from pipeline.runs.metrics_file import Metrics
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.report.model import FeatureUse, Run
+from pipeline.report.snapshot import Run
+from pipeline.runs.metrics_file import FeatureUse
 from pipeline.runs.records import Contrast
 
 if TYPE_CHECKING:

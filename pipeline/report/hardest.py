@@ -13,9 +13,11 @@ from features.digests import sha256_file
 from features.errors import ErcError, RunError
 from features.manifest import Manifest, Utterance, read_manifest
 from pipeline.report.leaderboard import Corpus
-from pipeline.report.model import EVALUATION_SPLIT, ManifestFacts, Metrics, Run
+from pipeline.report.snapshot import Run
+from pipeline.runs.metrics_file import ManifestFacts, Metrics
 from pipeline.runs.predictions import mean_probabilities, read_prediction_frame
 from pipeline.runs.records import clean
+from pipeline.runs.splits import EVALUATION_SPLIT
 
 SHOWN = 100
 _TURNS_BEFORE = 2

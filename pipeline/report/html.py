@@ -21,8 +21,8 @@ from pipeline.report.figures import architecture_problem, key_of
 from pipeline.report.findings import spans_zero
 from pipeline.report.hardest import Hardest
 from pipeline.report.leaderboard import Corpus
-from pipeline.report.model import Score
 from pipeline.report.scale import standing
+from pipeline.runs.metrics_file import Score
 
 _SCRIPTS = ("sort.js.jinja", "filter.js.jinja")
 _STYLES = ("style.css.jinja", "figures.css.jinja")

@@ -13,19 +13,12 @@ from typing import Any
 import polars as pl
 
 from pipeline.report.findings import Findings
-from pipeline.report.model import (
-    EVALUATION_SPLIT,
-    BaselineScores,
-    Metrics,
-    Run,
-    RunSet,
-    Score,
-    Spread,
-    TestRead,
-    ordered_splits,
-)
+from pipeline.report.snapshot import Run, RunSet
 from pipeline.runs.folder import dev_rank
+from pipeline.runs.metrics_file import BaselineScores, Metrics, Score, Spread
+from pipeline.runs.reads_of_test import TestRead
 from pipeline.runs.records import Contrast, SuiteRecord
+from pipeline.runs.splits import EVALUATION_SPLIT, ordered_splits
 
 MODALITY_ORDER = {"text": 0, "audio": 1, "visual": 2}
 

@@ -10,7 +10,9 @@ from typing import Any
 from features.digests import canonical_json
 from pipeline.pages.words import count, listed, plural
 from pipeline.report.leaderboard import MODALITY_ORDER, Corpus
-from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT, Coverage, FeatureUse, Run, ordered_splits
+from pipeline.report.snapshot import Run
+from pipeline.runs.metrics_file import Coverage, FeatureUse
+from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT, ordered_splits
 
 _NOT_SETTINGS = ("name", "suite", "paper")
 

@@ -12,18 +12,12 @@ import polars as pl
 import yaml
 
 from features.errors import RunError
-from pipeline.report.model import (
-    EVALUATION_SPLIT,
-    Curve,
-    FeaturesFile,
-    Metrics,
-    Run,
-    RunSet,
-    SeedResult,
-    TestRead,
-    Unreadable,
-)
+from pipeline.report.snapshot import Run, RunSet, Unreadable
+from pipeline.runs.metrics_file import FeaturesFile, Metrics, SeedResult
+from pipeline.runs.reads_of_test import TestRead
 from pipeline.runs.records import SuiteRecord, checked, clean, one_line, read_suite_record
+from pipeline.runs.seed_files import Curve
+from pipeline.runs.splits import EVALUATION_SPLIT
 
 _SEED = re.compile(r"seed-(\d+)")
 _METRICS = re.compile(r"metrics-(.+)\.json")

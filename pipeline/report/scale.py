@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.model import Run, Score
+from pipeline.report.snapshot import Run
+from pipeline.runs.metrics_file import Score
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.report.leaderboard import Corpus, modalities_of
-from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT, Metrics, Run, Score, SliceScores
+from pipeline.report.snapshot import Run
+from pipeline.runs.metrics_file import Metrics, Score, SliceScores
+from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
 
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Difference, Interval

@@ -15,8 +15,8 @@ from pipeline.report.hardest import hardest_of
 from pipeline.report.html import html_report
 from pipeline.report.leaderboard import Corpus, corpora_of, leaderboard_csv
 from pipeline.report.markdown import markdown_report
-from pipeline.report.model import Unreadable
 from pipeline.report.read import read_runs
+from pipeline.report.snapshot import Unreadable
 
 
 @dataclass(frozen=True)

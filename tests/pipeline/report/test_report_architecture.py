@@ -16,9 +16,10 @@ from pipeline.report.architecture import Architecture, Part, architecture_of
 from pipeline.report.architecture_figure import architecture_figure, plan_of
 from pipeline.report.figures import drawings_of
 from pipeline.report.leaderboard import corpora_of
-from pipeline.report.model import FeaturesFile, FeatureUse, ManifestFacts, Run, SeedResult
 from pipeline.report.read import read_runs
+from pipeline.report.snapshot import Run
 from pipeline.report.write import write_report
+from pipeline.runs.metrics_file import FeaturesFile, FeatureUse, ManifestFacts, SeedResult
 
 LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 FORMS: dict[str, tuple[str, tuple[int, ...]]] = {

@@ -1,21 +1,13 @@
-"""What a report knows of a run: the files of a run folder as checked values. Scores are fractions in [0, 1].
+"""The files of a run folder as checked values. Scores are fractions in [0, 1].
 
 Fields that a file has beyond these are ignored, so that a newer run folder still reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from pipeline.runs.records import SuiteRecord
-
-SELECTION_SPLIT = "dev"
-EVALUATION_SPLIT = "test"
 
 Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -236,122 +228,3 @@ class SeedResult(_Part):
     train_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     parameters: Count | None = None
     dev_weighted_f1: Fraction | None = None
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One seed by epoch: dev weighted F1 (fractions) and the losses, which are empty where they were not recorded."""
-
-    seed: int
-    epochs: tuple[int, ...]
-    dev_weighted_f1: tuple[float, ...]
-    train_loss: tuple[float, ...] = ()
-    dev_loss: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Run:
-    """One experiment of one configuration.
-
-    folder:     name of its folder, which is unique among the runs of a report
-    path:       the folder itself; None where the run was not read from one
-    metrics:    split -> Metrics
-    results:    the seeds that are done
-    unfinished: seeds that were started and are not done
-    """
-
-    folder: str
-    experiment: str
-    config: dict[str, Any]
-    record: FeaturesFile
-    metrics: dict[str, Metrics] = field(default_factory=dict)
-    results: tuple[SeedResult, ...] = ()
-    unfinished: tuple[int, ...] = ()
-    curves: tuple[Curve, ...] = ()
-    path: Path | None = None
-
-    @property
-    def manifest(self) -> ManifestFacts:
-        return self.record.manifest
-
-    @property
-    def features(self) -> tuple[FeatureUse, ...]:
-        return self.record.features
-
-    @property
-    def dev(self) -> Metrics | None:
-        """The scores that rank this run."""
-        return self.metrics.get(SELECTION_SPLIT)
-
-    @property
-    def random_weights(self) -> list[str]:
-        """Names of the features whose encoder had random weights."""
-        return [feature.name for feature in self.features if feature.weights == "random"]
-
-    @property
-    def parameters(self) -> int | None:
-        known = [result.parameters for result in self.results if result.parameters is not None]
-        return known[0] if known else None
-
-    @property
-    def seconds_per_seed(self) -> float | None:
-        """Mean training time of a seed."""
-        known = [result.train_seconds for result in self.results if result.train_seconds is not None]
-        return sum(known) / len(known) if known else None
-
-    @property
-    def train_seconds(self) -> float | None:
-        """Training time of all finished seeds; None where one did not record its own."""
-        known = [result.train_seconds for result in self.results if result.train_seconds is not None]
-        return sum(known) if known and len(known) == len(self.results) else None
-
-    @property
-    def searched(self) -> int | None:
-        """How many configurations a search tried before it chose this one; None where no search is recorded."""
-        tuned = self.config.get("tuned")
-        value = tuned.get("configurations_tried") if isinstance(tuned, dict) else None
-        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-    @property
-    def reported(self) -> float | None:
-        """The published score of `paper.reported`, in percent as it was printed, or None."""
-        paper = self.config.get("paper")
-        value = paper.get("reported") if isinstance(paper, dict) else None
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A run folder that was skipped, and why."""
-
-    folder: str
-    problem: str
-
-
-@dataclass(frozen=True)
-class TestRead:
-    """One line of test_reads.jsonl: an evaluation that looked at the test split."""
-
-    __test__ = False
-
-    time: str
-    experiment: str
-    run: str
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class RunSet:
-    """Everything that was found in a folder of runs."""
-
-    runs: tuple[Run, ...]
-    unreadable: tuple[Unreadable, ...] = ()
-    test_reads: tuple[TestRead, ...] = ()
-    suites: tuple[SuiteRecord, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def ordered_splits(splits: Iterable[str]) -> list[str]:
-    """dev first, test second, then the others by name."""
-    first = {SELECTION_SPLIT: 0, EVALUATION_SPLIT: 1}
-    return sorted(set(splits), key=lambda split: (first.get(split, 2), split))
