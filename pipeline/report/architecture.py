@@ -15,7 +15,7 @@ from features.errors import ConfigError
 from features.spec import MODALITIES
 from pipeline.pages.words import count, magnitude
 from pipeline.report.snapshot import Run
-from pipeline.runs.metrics_file import FeatureUse
+from pipeline.runs.features_file import FeatureUse
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,7 +13,7 @@ from pipeline.report.findings import Answer, FeatureCost, Findings
 from pipeline.report.leaderboard import Corpus, baseline_of
 from pipeline.report.provenance import stored_features
 from pipeline.report.snapshot import Run
-from pipeline.runs.metrics_file import FeatureUse
+from pipeline.runs.features_file import FeatureUse
 from pipeline.runs.records import Contrast, SuiteRecord, clean
 from pipeline.runs.splits import SELECTION_SPLIT
 

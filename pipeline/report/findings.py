@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.report.snapshot import Run
-from pipeline.runs.metrics_file import FeatureUse
+from pipeline.runs.features_file import FeatureUse
 from pipeline.runs.records import Contrast
 
 if TYPE_CHECKING:

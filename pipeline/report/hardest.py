@@ -14,7 +14,8 @@ from features.errors import ErcError, RunError
 from features.manifest import Manifest, Utterance, read_manifest
 from pipeline.report.leaderboard import Corpus
 from pipeline.report.snapshot import Run
-from pipeline.runs.metrics_file import ManifestFacts, Metrics
+from pipeline.runs.features_file import ManifestFacts
+from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import mean_probabilities, read_prediction_frame
 from pipeline.runs.records import clean
 from pipeline.runs.splits import EVALUATION_SPLIT

@@ -11,7 +11,8 @@ from features.digests import canonical_json
 from pipeline.pages.words import count, listed, plural
 from pipeline.report.leaderboard import MODALITY_ORDER, Corpus
 from pipeline.report.snapshot import Run
-from pipeline.runs.metrics_file import Coverage, FeatureUse
+from pipeline.runs.features_file import FeatureUse
+from pipeline.runs.metrics_file import Coverage
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT, ordered_splits
 
 _NOT_SETTINGS = ("name", "suite", "paper")

@@ -13,10 +13,11 @@ import yaml
 
 from features.errors import RunError
 from pipeline.report.snapshot import Run, RunSet, Unreadable
-from pipeline.runs.metrics_file import FeaturesFile, Metrics, SeedResult
+from pipeline.runs.features_file import FeaturesFile
+from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.reads_of_test import TestRead
 from pipeline.runs.records import SuiteRecord, checked, clean, one_line, read_suite_record
-from pipeline.runs.seed_files import Curve
+from pipeline.runs.seed_files import Curve, SeedResult
 from pipeline.runs.splits import EVALUATION_SPLIT
 
 _SEED = re.compile(r"seed-(\d+)")

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs.metrics_file import FeaturesFile, FeatureUse, ManifestFacts, Metrics, SeedResult
+from pipeline.runs.features_file import FeaturesFile, FeatureUse, ManifestFacts
+from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.reads_of_test import TestRead
 from pipeline.runs.records import SuiteRecord
-from pipeline.runs.seed_files import Curve
+from pipeline.runs.seed_files import Curve, SeedResult
 from pipeline.runs.splits import SELECTION_SPLIT
 
 

@@ -1,23 +1,19 @@
-"""The files of a run folder as checked values. Scores are fractions in [0, 1].
+"""metrics-SPLIT.json of a run folder as checked values. Scores are fractions in [0, 1].
 
 Fields that a file has beyond these are ignored, so that a newer run folder still reads.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Score(_Part):
+class Score(BaseModel, frozen=True, extra="ignore"):
     """One metric over seeds: mean, deviation (ddof 1; None for one seed), and the value of each seed."""
 
     mean: Fraction
@@ -25,7 +21,7 @@ class Score(_Part):
     values: tuple[Fraction, ...]
 
 
-class Spread(_Part):
+class Spread(BaseModel, frozen=True, extra="ignore"):
     """A finite number of at least 0 over seeds, as Score has fractions."""
 
     mean: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -33,7 +29,7 @@ class Spread(_Part):
     values: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
 
 
-class ReliabilityBin(_Part):
+class ReliabilityBin(BaseModel, frozen=True, extra="ignore"):
     """Predictions whose highest probability is within [lower, upper], of all seeds together.
 
     confidence: mean of that probability; accuracy: share that is right; both None where there is no such prediction
@@ -46,7 +42,7 @@ class ReliabilityBin(_Part):
     accuracy: Fraction | None = None
 
 
-class SliceScores(_Part):
+class SliceScores(BaseModel, frozen=True, extra="ignore"):
     """Scores on a part of a split's labelled utterances; slices of one `group` are alternatives."""
 
     group: str
@@ -56,7 +52,7 @@ class SliceScores(_Part):
     accuracy: Score
 
 
-class ClassScores(_Part):
+class ClassScores(BaseModel, frozen=True, extra="ignore"):
     """Precision, recall and F1 of one label."""
 
     precision: Score
@@ -64,7 +60,7 @@ class ClassScores(_Part):
     f1: Score
 
 
-class BaselineScores(_Part):
+class BaselineScores(BaseModel, frozen=True, extra="ignore"):
     """Scores of a rule that looks at no input."""
 
     weighted_f1: Fraction
@@ -73,7 +69,7 @@ class BaselineScores(_Part):
     per_class_f1: dict[str, Fraction] = {}
 
 
-class Coverage(_Part):
+class Coverage(BaseModel, frozen=True, extra="ignore"):
     """How many utterances of a split have an embedding, and why the others have none.
 
     absent: never extracted; missing: there is no input; failed: there is one that could not be used.
@@ -98,7 +94,7 @@ class Coverage(_Part):
         return self.ok / self.total if self.total else 1.0
 
 
-class Metrics(_Part):
+class Metrics(BaseModel, frozen=True, extra="ignore"):
     """metrics-SPLIT.json: the scores of one experiment on one split.
 
     confusion: [gold][predicted] counts, summed over seeds; rows and columns in the order of `labels`
@@ -166,65 +162,3 @@ class Metrics(_Part):
             if 0 < share < 1 and recall == 1 and abs(precision - share) < 1e-9:
                 return True
         return False
-
-
-class FeatureUse(_Part):
-    """One stored feature that a run was trained on, as features.json records it."""
-
-    modality: str
-    name: str
-    folder: str
-    fingerprint: str
-    encoder: str
-    model: str | None = None
-    weights: str = "none"
-    kind: str = "vector"
-    shape: tuple[int, ...] = ()
-    compute_dtype: str = ""
-    settings: dict[str, Any] = {}
-    rows_digest: str | None = None
-    coverage: dict[str, Coverage] = {}
-
-
-class ManifestFacts(_Part):
-    """The corpus that a run was trained on."""
-
-    path: str | None = None
-    sha256: str | None = None
-    dataset: str
-    title: str = ""
-    synthetic: bool = False
-    labels: Annotated[tuple[str, ...], Field(min_length=1)]
-    neutral: str | None = None
-    train_label_counts: dict[str, Count] = {}
-
-
-class LooksAt(_Part):
-    """What a prediction may depend on beside its utterance. batch: whatever else is scored with it, a slip."""
-
-    dialogue: bool
-    later_turns: bool
-    batch: bool = False
-    speaker_names: bool = False
-
-
-class FeaturesFile(_Part):
-    """features.json."""
-
-    looks_at: LooksAt | None = None
-    manifest: ManifestFacts
-    store: str | None = None
-    features: tuple[FeatureUse, ...]
-    versions: dict[str, str | None] = {}
-    command: str | list[str] | None = None
-
-
-class SeedResult(_Part):
-    """seed-N/result.json, written when a seed is done. train_seconds: of this seed; parameters: trained weights."""
-
-    seed: int
-    best_epoch: int | None = None
-    epochs: int | None = None
-    train_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    parameters: Count | None = None
-    dev_weighted_f1: Fraction | None = None

@@ -1,8 +1,24 @@
-"""history.parquet of a seed as a curve."""
+"""What the folder of a seed holds beside its head and its predictions: result.json, and history.parquet as a curve."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from pipeline.runs.metrics_file import Count, Fraction
+
+
+class SeedResult(BaseModel, frozen=True, extra="ignore"):
+    """seed-N/result.json, written when a seed is done. train_seconds: of this seed; parameters: trained weights."""
+
+    seed: int
+    best_epoch: int | None = None
+    epochs: int | None = None
+    train_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    parameters: Count | None = None
+    dev_weighted_f1: Fraction | None = None
 
 
 @dataclass(frozen=True)

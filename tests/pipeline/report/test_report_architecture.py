@@ -19,7 +19,8 @@ from pipeline.report.leaderboard import corpora_of
 from pipeline.report.read import read_runs
 from pipeline.report.snapshot import Run
 from pipeline.report.write import write_report
-from pipeline.runs.metrics_file import FeaturesFile, FeatureUse, ManifestFacts, SeedResult
+from pipeline.runs.features_file import FeaturesFile, FeatureUse, ManifestFacts
+from pipeline.runs.seed_files import SeedResult
 
 LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 FORMS: dict[str, tuple[str, tuple[int, ...]]] = {
