@@ -13,12 +13,12 @@ from typing import Any
 import polars as pl
 
 from pipeline.report.findings import Findings
-from pipeline.report.snapshot import Run, RunSet
+from pipeline.report.snapshot import RunSet, RunSnapshot
 from pipeline.runs.folder import dev_rank
 from pipeline.runs.metrics_file import BaselineScores, Metrics, Score, Spread
 from pipeline.runs.reads_of_test import TestRead
-from pipeline.runs.records import Contrast, SuiteRecord
 from pipeline.runs.splits import EVALUATION_SPLIT, ordered_splits
+from pipeline.runs.suite_record import Contrast, SuiteRecord
 
 MODALITY_ORDER = {"text": 0, "audio": 1, "visual": 2}
 
@@ -69,7 +69,7 @@ class Corpus:
     findings: what `evidence` worked out from predictions and the store
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[RunSnapshot, ...]
     test_reads: tuple[TestRead, ...] = ()
     suites: tuple[SuiteRecord, ...] = ()
     findings: Findings = field(default_factory=Findings)
@@ -91,7 +91,7 @@ class Corpus:
         return any(run.manifest.synthetic for run in self.runs)
 
     @property
-    def selected(self) -> Run | None:
+    def selected(self) -> RunSnapshot | None:
         """The run with the highest mean weighted F1 on dev; None where no run has dev scores."""
         return self.runs[0] if self.runs[0].dev else None
 
@@ -127,7 +127,7 @@ class Corpus:
         return max(self.labels, key=lambda label: manifest.train_label_counts.get(label, 0))
 
     @cached_property
-    def baseline(self) -> Run | None:
+    def baseline(self) -> RunSnapshot | None:
         """The run that the selected run's suite names as its baseline; of several suites, the first's that has one."""
         by_folder = {run.folder: run for run in self.runs}
         for suite in self.suites:
@@ -211,7 +211,7 @@ class Corpus:
         """Whether any run has a published score to stand beside its own."""
         return any(run.reported is not None for run in self.runs)
 
-    def contrasts_of(self, suite: SuiteRecord) -> list[tuple[Contrast, Run | None, Run | None]]:
+    def contrasts_of(self, suite: SuiteRecord) -> list[tuple[Contrast, RunSnapshot | None, RunSnapshot | None]]:
         """A suite's contrasts that name a run of this corpus, with both runs (None: not among the runs)."""
         by_folder = {run.folder: run for run in self.runs}
         found = []
@@ -234,19 +234,19 @@ class Corpus:
 
 def corpora_of(found: RunSet) -> list[Corpus]:
     """Group runs by corpus, labels and neutral label; corpora by name, runs by dev. Ties go by folder name."""
-    groups: dict[tuple[str, tuple[str, ...], str], list[Run]] = {}
+    groups: dict[tuple[str, tuple[str, ...], str], list[RunSnapshot]] = {}
     for run in found.runs:
         key = (run.manifest.dataset, run.manifest.labels, run.manifest.neutral or "")
         groups.setdefault(key, []).append(run)
     return [Corpus(tuple(sorted(groups[key], key=_rank)), found.test_reads, found.suites) for key in sorted(groups)]
 
 
-def modalities_of(run: Run) -> list[str]:
+def modalities_of(run: RunSnapshot) -> list[str]:
     """The modalities a run reads: text, audio, visual, then others by name."""
     return sorted({feature.modality for feature in run.features}, key=lambda name: (MODALITY_ORDER.get(name, 3), name))
 
 
-def features_of(run: Run) -> list[tuple[str, list[str]]]:
+def features_of(run: RunSnapshot) -> list[tuple[str, list[str]]]:
     """(modality, names of its features) in the order of modalities."""
     return [
         (modality, [feature.name for feature in run.features if feature.modality == modality])
@@ -285,11 +285,11 @@ def leaderboard_csv(corpora: Sequence[Corpus]) -> str:
     return pl.DataFrame([{name: row.get(name) for name in names} for row in rows], infer_schema_length=None).write_csv()
 
 
-def _rank(run: Run) -> tuple[bool, float, str]:
+def _rank(run: RunSnapshot) -> tuple[bool, float, str]:
     return dev_rank(run.dev.weighted_f1.mean if run.dev else None, run.folder)
 
 
-def _seeds_text(run: Run) -> str:
+def _seeds_text(run: RunSnapshot) -> str:
     """`3`, or `3/5` where two of five that were started are not done."""
     started = len(run.results) + len(run.unfinished)
     scored = len(run.dev.seeds) if run.dev else len(run.results)
@@ -323,7 +323,7 @@ def _headline(metrics: Metrics) -> Headline:
     return Headline(metrics.split, metrics.weighted_f1, len(metrics.seeds), baseline, margin)
 
 
-def _csv_rows(corpus: Corpus, run: Run) -> list[dict[str, Any]]:
+def _csv_rows(corpus: Corpus, run: RunSnapshot) -> list[dict[str, Any]]:
     facts: dict[str, Any] = {
         "dataset": corpus.dataset,
         "experiment": run.experiment,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.snapshot import Run
+from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.metrics_file import Score
 
 
@@ -19,7 +19,7 @@ class Standing:
     rule: float | None
 
 
-def standing(corpus: Corpus, run: Run) -> Standing | None:
+def standing(corpus: Corpus, run: RunSnapshot) -> Standing | None:
     """Mean and deviation on dev beside the constant baseline; None for a run without dev scores."""
     if run.dev is None:
         return None

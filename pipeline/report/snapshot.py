@@ -9,14 +9,14 @@ from typing import Any
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, ManifestFacts
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.reads_of_test import TestRead
-from pipeline.runs.records import SuiteRecord
-from pipeline.runs.seed_files import Curve, SeedResult
+from pipeline.runs.seed_files import Curve, SeedResult, mean_seconds
 from pipeline.runs.splits import SELECTION_SPLIT
+from pipeline.runs.suite_record import SuiteRecord
 
 
 @dataclass(frozen=True)
-class Run:
-    """One experiment of one configuration.
+class RunSnapshot:
+    """One run folder, all of it read: one experiment of one configuration.
 
     folder:     name of its folder, which is unique among the runs of a report
     path:       the folder itself; None where the run was not read from one
@@ -61,8 +61,7 @@ class Run:
     @property
     def seconds_per_seed(self) -> float | None:
         """Mean training time of a seed."""
-        known = [result.train_seconds for result in self.results if result.train_seconds is not None]
-        return sum(known) / len(known) if known else None
+        return mean_seconds(self.results)
 
     @property
     def train_seconds(self) -> float | None:
@@ -97,7 +96,7 @@ class Unreadable:
 class RunSet:
     """Everything that was found in a folder of runs."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[RunSnapshot, ...]
     unreadable: tuple[Unreadable, ...] = ()
     test_reads: tuple[TestRead, ...] = ()
     suites: tuple[SuiteRecord, ...] = ()

@@ -52,12 +52,26 @@ class LooksAt(BaseModel, frozen=True, extra="ignore"):
     speaker_names: bool = False
 
 
-class FeaturesFile(BaseModel, frozen=True, extra="ignore"):
-    """features.json."""
+class Fold(BaseModel, frozen=True, extra="ignore"):
+    """Which fold of a cross-validation a run is: `number` of `of`. group: what is never divided between folds."""
 
-    looks_at: LooksAt | None = None
+    number: int
+    of: int
+    group: str
+
+
+class FeaturesFile(BaseModel, frozen=True, extra="ignore"):
+    """features.json.
+
+    run:  sha256 over resolved config and features
+    fold: of a run of a cross-validation, whose `dev` is a part of train
+    """
+
+    run: str | None = None
     manifest: ManifestFacts
+    looks_at: LooksAt | None = None
     store: str | None = None
     features: tuple[FeatureUse, ...]
     versions: dict[str, str | None] = {}
     command: str | list[str] | None = None
+    fold: Annotated[Fold | None, Field(exclude_if=lambda fold: fold is None)] = None

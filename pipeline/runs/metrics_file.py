@@ -5,9 +5,12 @@ Fields that a file has beyond these are ignored, so that a newer run folder stil
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, Field, model_validator
+
+from heads.metrics import over_seeds
 
 Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -19,6 +22,10 @@ class Score(BaseModel, frozen=True, extra="ignore"):
     mean: Fraction
     std: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     values: tuple[Fraction, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Score:
+        return cls.model_validate(over_seeds(values))
 
 
 class Spread(BaseModel, frozen=True, extra="ignore"):
@@ -94,14 +101,23 @@ class Coverage(BaseModel, frozen=True, extra="ignore"):
         return self.ok / self.total if self.total else 1.0
 
 
+class SeedAverage(BaseModel, frozen=True, extra="ignore"):
+    """Scores of the probabilities averaged over the seeds: one prediction of several heads."""
+
+    weighted_f1: Fraction
+    macro_f1: Fraction
+    accuracy: Fraction
+
+
 class Metrics(BaseModel, frozen=True, extra="ignore"):
-    """metrics-SPLIT.json: the scores of one experiment on one split.
+    """metrics-SPLIT.json: the scores of one experiment on one split. Unlabelled utterances are in no score.
 
     confusion: [gold][predicted] counts, summed over seeds; rows and columns in the order of `labels`
     negative_log_likelihood: nats per utterance
     calibration_error: expected calibration error (Guo et al. 2017, eq. 3)
     """
 
+    experiment: str = ""
     split: str
     utterances: Count
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
@@ -117,6 +133,7 @@ class Metrics(BaseModel, frozen=True, extra="ignore"):
     calibration_error: Spread | None = None
     reliability: tuple[ReliabilityBin, ...] = ()
     slices: tuple[SliceScores, ...] = ()
+    seed_average: SeedAverage | None = None
     baselines: dict[str, BaselineScores] = {}
     coverage: dict[str, Coverage] = {}
     no_input: Count = 0

@@ -21,7 +21,9 @@ from heads.config.experiment import Experiment
 from heads.data.data import FeatureRows, FeatureShape, HeadData, fit_feature
 from heads.data.normalise import Normaliser
 from heads.data.utterances import Utterances
-from pipeline.runs.folder import Run, write_json
+from pipeline.runs.folder import Run
+from pipeline.runs.json_files import write_model
+from pipeline.runs.seed_files import SeedResult
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class SeedTask:
     inputs: dict[str, tuple[SharedFeature, ...]]
 
 
-def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> SeedResult:
     """Train, then write checkpoint, history, dev predictions and, last, result.json, which is returned."""
     import polars as pl
 
@@ -116,17 +118,17 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> d
     dev = data.utterances.rows("dev")
     frame = prediction_frame(data, dev, head.probabilities(data, dev))
     write_whole(folder / "predictions-dev.parquet", frame.write_parquet)
-    result = {
-        "seed": task.seed,
-        "best_epoch": trained.best_epoch,
-        "epochs": len(trained.history),
-        "train_seconds": round(trained.seconds, 3),
-        "parameters": num_parameters(trained.head),
-        "dev_weighted_f1": trained.dev_weighted_f1,
-        "device": task.device,
-        "precision": trained.precision,
-    }
-    write_json(folder / "result.json", result)
+    result = SeedResult(
+        seed=task.seed,
+        best_epoch=trained.best_epoch,
+        epochs=len(trained.history),
+        train_seconds=round(trained.seconds, 3),
+        parameters=num_parameters(trained.head),
+        dev_weighted_f1=trained.dev_weighted_f1,
+        device=task.device,
+        precision=trained.precision,
+    )
+    write_model(folder / "result.json", result)
     return result
 
 
@@ -148,7 +150,7 @@ def _end_with(parent: Any) -> None:
     os._exit(1)
 
 
-def train_in_worker(task: SeedTask) -> dict[str, Any]:
+def train_in_worker(task: SeedTask) -> SeedResult:
     return train_seed(task, _stop.is_set)
 
 

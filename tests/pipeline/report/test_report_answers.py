@@ -27,7 +27,7 @@ from pipeline.report.markdown import text_of
 from pipeline.report.provenance import notes_on
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
-from pipeline.runs.records import Contrast
+from pipeline.runs.suite_record import Contrast
 
 ATTACK = "<script>alert(1)</script>"
 
