@@ -20,8 +20,7 @@ from pipeline.explore.clip_sound import mel_spectrogram, waveform
 from pipeline.explore.inline_media import Budget, Image, thumbnail
 from pipeline.pages.drawing import Drawing
 from pipeline.pages.page import render
-from pipeline.pages.words import count, plural
-from pipeline.report.facts import SYNTHETIC_WARNING
+from pipeline.pages.words import SYNTHETIC_WARNING, count, plural
 
 _TITLES = {"text": "Text", "audio": "Sound", "visual": "Pictures"}
 _FRAME_WIDTH = 320  # pixels of the decoded frames

@@ -1,4 +1,7 @@
-"""Numbers and reasons as people read them. Scores are shown in percent with one decimal; the files hold fractions."""
+"""Numbers, reasons and a warning as people read them.
+
+Scores are shown in percent with one decimal; the files hold fractions.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,11 @@ REASONS: dict[str, str] = {
     Reason.WORKER_DIED: "the process that decoded the clip died",
 }
 NOTHING = "–"
+
+SYNTHETIC_WARNING = (
+    "These utterances were generated to test the plumbing. No score on this page says anything about emotion "
+    "recognition in real conversations."
+)
 
 
 class Range(Protocol):

@@ -16,11 +16,6 @@ from pipeline.terminal.tables import seconds_text
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Interval
 
-SYNTHETIC_WARNING = (
-    "These utterances were generated to test the plumbing. No score on this page says anything about emotion "
-    "recognition in real conversations."
-)
-
 COST_NOTE = (
     "All splits in the store. Decode: seconds of all decoding processes together, preparing included; what a clip took "
     "is told to each feature that it was decoded for. Encode: seconds of the encoding device. Utterances/s: embedded "

@@ -72,7 +72,7 @@ def html_report(
         badges=facts.badges,
         baseline_note=facts.baseline_note,
         random_warning=facts.random_warning,
-        synthetic_warning=facts.SYNTHETIC_WARNING,
+        synthetic_warning=words.SYNTHETIC_WARNING,
         breakable=breakable,
         cell=score_cell,
         column_text=words.column_text,

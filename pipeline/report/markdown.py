@@ -61,7 +61,7 @@ def _row_raw(cells: Sequence[str]) -> str:
 def _corpus(corpus: Corpus, folder_notes: list[str]) -> list[str]:
     blocks = []
     if corpus.synthetic:
-        blocks.append(f"> **Synthetic corpus.** {facts.SYNTHETIC_WARNING}")
+        blocks.append(f"> **Synthetic corpus.** {words.SYNTHETIC_WARNING}")
     if corpus.random_weights:
         blocks.append(f"> **Random weights.** {text_of(facts.random_warning(corpus))}")
     blocks += [_sentence(parts) for parts in (facts.headline_parts(corpus), *facts.other_parts(corpus))]
