@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.pages.drawing import ACCENT, FAINT, MUTED, SMALL, Drawing, beside, draw, hint, plain
 from pipeline.pages.words import plural
-from pipeline.report.leaderboard import Corpus, loss_name
+from pipeline.report.configuration import loss_name
+from pipeline.report.corpus import Corpus
 from pipeline.report.scale import rule_of
 from pipeline.report.snapshot import RunSnapshot
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from features.errors import ErcError, RunError
 from pipeline.pages.words import listed, plural
+from pipeline.report.corpus import Corpus, baseline_of
 from pipeline.report.findings import Answer, FeatureCost, Findings
-from pipeline.report.leaderboard import Corpus, baseline_of
 from pipeline.report.provenance import stored_features
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.features_file import FeatureUse

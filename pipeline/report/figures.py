@@ -24,8 +24,8 @@ from pipeline.pages.drawing import (
 from pipeline.pages.words import count, percent, plural
 from pipeline.report.architecture import architecture_of
 from pipeline.report.architecture_figure import architecture_figure
+from pipeline.report.corpus import Corpus, baseline_of
 from pipeline.report.curves import Quantity, losses, overlaid
-from pipeline.report.leaderboard import Corpus, baseline_of
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.metrics_file import Metrics
 

@@ -12,7 +12,7 @@ import polars as pl
 from features.digests import sha256_file
 from features.errors import ErcError, RunError
 from features.manifest import Manifest, Utterance, read_manifest
-from pipeline.report.leaderboard import Corpus
+from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.json_files import clean

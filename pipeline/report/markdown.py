@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.pages import words
 from pipeline.report import facts, provenance, tables
+from pipeline.report.corpus import Corpus
 from pipeline.report.hardest import Hardest
-from pipeline.report.leaderboard import Corpus
 from pipeline.runs.metrics_file import Metrics
 
 _HARDEST = 10  # utterances that are listed

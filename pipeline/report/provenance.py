@@ -9,7 +9,8 @@ from typing import Any
 
 from features.digests import canonical_json
 from pipeline.pages.words import count, listed, plural
-from pipeline.report.leaderboard import MODALITY_ORDER, Corpus
+from pipeline.report.configuration import MODALITY_ORDER
+from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.features_file import FeatureUse
 from pipeline.runs.metrics_file import Coverage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.report.leaderboard import Corpus, baseline_of
+from pipeline.report.corpus import Corpus, baseline_of
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.metrics_file import Score
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.report.leaderboard import Corpus, modalities_of
+from pipeline.report.configuration import modalities_of
+from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.metrics_file import Metrics, Score, SliceScores
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT

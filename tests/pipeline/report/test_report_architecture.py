@@ -14,8 +14,8 @@ from heads.config.experiment import Experiment
 from heads.config.suite import read_suite, shipped_suites
 from pipeline.report.architecture import Architecture, Part, architecture_of
 from pipeline.report.architecture_figure import architecture_figure, plan_of
+from pipeline.report.corpus import corpora_of
 from pipeline.report.figures import drawings_of
-from pipeline.report.leaderboard import corpora_of
 from pipeline.report.read import read_runs
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.report.write import write_report
