@@ -90,7 +90,8 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
     from pipeline.runs.predictions import prediction_frame
     from pipeline.runs.seed_files import SeedResult
     from pipeline.suites.plan import Source, make_plan
-    from pipeline.suites.run import open_run, write_dev_metrics, write_suite_record
+    from pipeline.suites.record import write_suite_record
+    from pipeline.suites.run import open_run, write_dev_metrics
 
     (folder / "random.yaml").write_text(suite_text(runs))
     suite = read_suite(str(folder / "random.yaml"))

@@ -26,7 +26,8 @@ from pipeline.search.record import SearchRecord, Trial, open_record, write_recor
 from pipeline.search.space import Dimension, override_of
 from pipeline.suites.cross_validation import fold_part, fold_sources, over_folds
 from pipeline.suites.plan import Plan, Source, make_plan
-from pipeline.suites.run import Part, SharedFeatures, failure_line, run_parts
+from pipeline.suites.run import Part, failure_line, run_parts
+from pipeline.suites.shared_features import SharedFeatures
 from pipeline.terminal.progress import progress_bar
 
 Resolve = Callable[[list[str]], Experiment]

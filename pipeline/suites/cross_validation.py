@@ -25,7 +25,8 @@ from pipeline.runs.features_file import Fold
 from pipeline.runs.json_files import write_json
 from pipeline.runs.metrics_file import Score
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
-from pipeline.suites.run import Outcome, Part, SharedFeatures, run_parts
+from pipeline.suites.run import Outcome, Part, run_parts
+from pipeline.suites.shared_features import SharedFeatures
 
 
 @dataclass

@@ -11,16 +11,15 @@ import polars as pl
 import yaml
 
 from features.errors import ErcError, RunError
-from features.store import Feature
-from heads.config.suite import Suite
 from pipeline.runs import slices
 from pipeline.runs.folder import Run
-from pipeline.runs.json_files import write_json, write_model, write_text
+from pipeline.runs.json_files import write_model, write_text
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import split_metrics
 from pipeline.runs.seed_files import mean_seconds
 from pipeline.suites.plan import Plan, Planned, Source, describe_features
-from pipeline.suites.training import SeedTask, SharedFeature
+from pipeline.suites.shared_features import SharedFeatures
+from pipeline.suites.training import SeedTask
 from pipeline.suites.workers import train_all
 from pipeline.terminal.progress import progress_bar
 
@@ -146,56 +145,6 @@ def write_dev_metrics(run: Run, seeds: Sequence[int], attributes: pl.DataFrame |
     metrics = split_metrics(run.experiment.name, "dev", frames, run.features.manifest, coverage, attributes)
     write_model(run.path / "metrics-dev.json", metrics)
     return metrics
-
-
-def write_suite_record(suite: Suite, plan: Plan, runs: Path, roles: Mapping[str, str] | None = None) -> None:
-    """RUNS/suite-NAME.json: which run folder answers for which experiment, the suite's questions and its baseline.
-
-    plan:  of the whole suite; an experiment that has no folder in RUNS is left out. Of equal experiments, the folder of
-           any answers for all
-    roles: feature of the suite -> the one that played its role
-    """
-    names: dict[str, str] = {}
-    for planned in plan.planned:
-        first = planned.experiment.name
-        equal = [first, *(name for name, of in plan.duplicates.items() if of == first)]
-        there = [folder for name in equal if (runs / (folder := planned.folder_of(name))).is_dir()]
-        names |= dict.fromkeys(equal, there[0]) if there else {}
-    duplicates = {name: first for name, first in plan.duplicates.items() if name in names}
-    record = {
-        "suite": suite.name,
-        "title": suite.title,
-        "description": suite.description,
-        "roles": dict(roles or {}),
-        "runs": names,
-        "duplicates": duplicates,
-        "baseline": suite.baseline,
-        "contrasts": [contrast.model_dump() for contrast in suite.contrasts],
-    }
-    write_json(runs / f"suite-{suite.name}.json", record)
-
-
-class SharedFeatures:
-    """Normalised features as files, each made once for all the experiments that read it."""
-
-    def __init__(self, source: Source, workspace: Path) -> None:
-        self.source = source
-        self.workspace = workspace
-        self._made: dict[tuple[str, str], SharedFeature] = {}
-
-    def of(self, planned: Planned) -> dict[str, tuple[SharedFeature, ...]]:
-        return {
-            modality: tuple(self._one(feature, planned.experiment.normalise) for feature in items)
-            for modality, items in planned.features.items()
-        }
-
-    def _one(self, feature: Feature, normalise: str) -> SharedFeature:
-        key = (feature.folder, normalise)
-        if key not in self._made:
-            self.workspace.mkdir(parents=True, exist_ok=True)
-            path = self.workspace / f"{len(self._made)}.npy"
-            self._made[key] = SharedFeature.make(feature, self.source.utterances, normalise, path)
-        return self._made[key]
 
 
 def failure_line(error: BaseException) -> str:

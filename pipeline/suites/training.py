@@ -12,70 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from features.errors import UsageError
 from features.files import write_whole
-from features.store import Feature
 from heads.config.experiment import Experiment
-from heads.data.data import FeatureRows, FeatureShape, HeadData, fit_feature
-from heads.data.normalise import Normaliser
+from heads.data.data import HeadData
 from heads.data.utterances import Utterances
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_model
 from pipeline.runs.seed_files import SeedResult
-
-
-@dataclass(frozen=True)
-class SharedFeature:
-    """A normalised feature in a file that every worker maps, so that memory holds it once.
-
-    values: a .npy file; the other fields are those of `heads.data.data.FeatureRows`
-    """
-
-    modality: str
-    folder: str
-    fingerprint: str
-    normaliser: Normaliser
-    values: Path
-    present: np.ndarray
-    shape: FeatureShape
-    offsets: np.ndarray | None
-    scale: float
-
-    @classmethod
-    def make(cls, feature: Feature, utterances: Utterances, normalise: str, path: Path) -> SharedFeature:
-        """Read and normalise a feature straight into the file, so that it need not fit in memory."""
-        rows = fit_feature(
-            feature, utterances, normalise, lambda shape, dtype: np.lib.format.open_memmap(path, "w+", dtype, shape)
-        )
-        return cls(
-            rows.modality,
-            rows.folder,
-            feature.fingerprint,
-            rows.normaliser,
-            path,
-            rows.present,
-            rows.shape,
-            rows.offsets,
-            rows.scale,
-        )
-
-    def open(self) -> FeatureRows:
-        # Copy-on-write: the pages are shared as long as nobody writes, and torch takes no read-only arrays.
-        values = np.load(self.values, mmap_mode="c", allow_pickle=False)
-        if self.shape.shape == ():
-            values = values.reshape(-1)
-        return FeatureRows(
-            self.modality,
-            self.folder,
-            self.normaliser,
-            values,
-            self.present,
-            self.shape,
-            self.offsets,
-            self.scale,
-        )
+from pipeline.suites.shared_features import SharedFeature
 
 
 @dataclass(frozen=True)

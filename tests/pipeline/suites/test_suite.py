@@ -25,7 +25,8 @@ from heads.config.suite import Suite, read_suite
 from pipeline.runs.folder import Run, find_runs
 from pipeline.runs.metrics_file import Coverage
 from pipeline.suites.plan import Plan, Source, make_plan
-from pipeline.suites.run import Outcome, run_plan, write_suite_record
+from pipeline.suites.record import write_suite_record
+from pipeline.suites.run import Outcome, run_plan
 from pipeline.suites.training import SeedTask
 
 
