@@ -96,7 +96,8 @@ def command(
     from pipeline.commands import printing
     from pipeline.suites.cross_validation import cross_validate, open_train
     from pipeline.suites.plan import Source, make_plan
-    from pipeline.suites.run import run_plan, write_suite_record
+    from pipeline.suites.record import write_suite_record
+    from pipeline.suites.run import run_plan
     from pipeline.suites.training import check_device
     from pipeline.suites.workers import default_jobs
 

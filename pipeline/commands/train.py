@@ -133,8 +133,7 @@ def command(
 def _line(name: str, outcome: Outcome, out: Path) -> str:
     from pipeline.terminal.tables import mean_and_deviation
 
-    values = outcome.metrics[name]
-    return (
-        f"{name}: dev weighted F1 {mean_and_deviation(values['weighted_f1'])} over {len(values['seeds'])} seed(s),"
-        f" {outcome.seconds[name]:.1f} s a seed: {out}"
-    )
+    metrics = outcome.metrics[name]
+    seconds = f", {outcome.seconds[name]:.1f} s a seed" if name in outcome.seconds else ""
+    score = mean_and_deviation(metrics.weighted_f1)
+    return f"{name}: dev weighted F1 {score} over {len(metrics.seeds)} seed(s){seconds}: {out}"

@@ -1,4 +1,7 @@
-"""Numbers and reasons as people read them. Scores are shown in percent with one decimal; the files hold fractions."""
+"""Numbers, reasons and a warning as people read them.
+
+Scores are shown in percent with one decimal; the files hold fractions.
+"""
 
 from __future__ import annotations
 

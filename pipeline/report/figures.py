@@ -24,9 +24,10 @@ from pipeline.pages.drawing import (
 from pipeline.pages.words import count, percent, plural
 from pipeline.report.architecture import architecture_of
 from pipeline.report.architecture_figure import architecture_figure
+from pipeline.report.corpus import Corpus, baseline_of
 from pipeline.report.curves import Quantity, losses, overlaid
-from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.model import Metrics, Run
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.metrics_file import Metrics
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -64,7 +65,7 @@ def drawings_of(corpora: Sequence[Corpus]) -> dict[str, Drawing]:
     return {key: drawing for key, drawing in sorted(drawings.items()) if drawing}
 
 
-def _architecture(key: str, run: Run, name: str) -> Drawing | None:
+def _architecture(key: str, run: RunSnapshot, name: str) -> Drawing | None:
     """None where the run's config is of parts that are not there today."""
     try:
         return architecture_figure(key, architecture_of(run), name)
@@ -72,7 +73,7 @@ def _architecture(key: str, run: Run, name: str) -> Drawing | None:
         return None
 
 
-def architecture_problem(run: Run) -> str | None:
+def architecture_problem(run: RunSnapshot) -> str | None:
     """Why the run has no architecture figure."""
     try:
         architecture_of(run)

@@ -13,14 +13,14 @@ from markupsafe import Markup
 from pipeline.pages import words
 from pipeline.pages.drawing import Drawing
 from pipeline.pages.html import render, source
-from pipeline.report import facts, leaderboard, provenance, tables
+from pipeline.report import configuration, facts, provenance, tables
+from pipeline.report.corpus import Corpus
 from pipeline.report.curves import with_other_loss
 from pipeline.report.figures import architecture_problem, key_of
 from pipeline.report.findings import spans_zero
 from pipeline.report.hardest import Hardest
-from pipeline.report.leaderboard import Corpus
-from pipeline.report.model import Score
 from pipeline.report.scale import standing
+from pipeline.runs.metrics_file import Score
 
 _PACKAGE = "pipeline.report"
 _SCRIPTS = ("sort.js.jinja", "filter.js.jinja")
@@ -77,7 +77,7 @@ def html_report(
                 "versions_of",
             )
         },
-        **{name: getattr(leaderboard, name) for name in ("features_of", "loss_name", "part_name")},
+        **{name: getattr(configuration, name) for name in ("features_of", "loss_name", "part_name")},
     )
 
 

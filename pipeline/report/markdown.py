@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.pages import words
 from pipeline.report import facts, provenance, tables
+from pipeline.report.corpus import Corpus
 from pipeline.report.hardest import Hardest
-from pipeline.report.leaderboard import Corpus
-from pipeline.report.model import Metrics
+from pipeline.runs.metrics_file import Metrics
 
 _HARDEST = 10  # utterances that are listed
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")

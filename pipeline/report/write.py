@@ -10,14 +10,15 @@ from pathlib import Path
 from features.errors import ErcError
 from pipeline.pages.files import figure_files
 from pipeline.report import facts
+from pipeline.report.corpus import Corpus, corpora_of
 from pipeline.report.evidence import with_findings
 from pipeline.report.figures import drawings_of
 from pipeline.report.hardest import hardest_of
 from pipeline.report.html import html_report
-from pipeline.report.leaderboard import Corpus, corpora_of, leaderboard_csv
+from pipeline.report.leaderboard_csv import leaderboard_csv
 from pipeline.report.markdown import markdown_report
-from pipeline.report.model import Unreadable
 from pipeline.report.read import read_runs
+from pipeline.report.snapshot import Unreadable
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,7 @@ def test_numbers_in_words() -> None:
 
 
 def test_a_share_is_never_rounded_up_to_all() -> None:
-    from pipeline.report.model import Coverage
+    from pipeline.runs.metrics_file import Coverage
 
     assert words.share(Coverage(ok=99_999, missing={"no-file": 1})) == "99.9"
     assert words.share(Coverage(ok=5)) == "100"
