@@ -144,7 +144,7 @@ def step_extract_nothing(folder: Path) -> str:
 def step_train_inputs(folder: Path) -> str:
     """What a head trains on: both features, normalised, in mapped files."""
     from heads.data.utterances import read_utterances
-    from pipeline.suites.training import SharedFeature
+    from pipeline.suites.shared_features import SharedFeature
 
     manifest = read_manifest(folder / "manifest.parquet")
     store = Store(folder / "store")

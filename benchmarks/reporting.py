@@ -85,10 +85,13 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
     from heads.predict import Predictor
     from heads.training.checkpoint import InputFeature, TrainedHead, write_checkpoint
     from pipeline.runs import slices
-    from pipeline.runs.folder import Run, write_json
+    from pipeline.runs.folder import Run
+    from pipeline.runs.json_files import write_model
     from pipeline.runs.predictions import prediction_frame
+    from pipeline.runs.seed_files import SeedResult
     from pipeline.suites.plan import Source, make_plan
-    from pipeline.suites.run import open_run, write_dev_metrics, write_suite_record
+    from pipeline.suites.record import write_suite_record
+    from pipeline.suites.run import open_run, write_dev_metrics
 
     (folder / "random.yaml").write_text(suite_text(runs))
     suite = read_suite(str(folder / "random.yaml"))
@@ -128,9 +131,16 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
             history = {"epoch": list(range(1, 21)), "train_loss": 2 - curve, "dev_loss": 2.1 - curve}
             history |= {"dev_weighted_f1": curve, "learning_rate": [1e-3] * 20, "seconds": [0.4] * 20}
             pl.DataFrame(history).write_parquet(place / "history.parquet")
-            result = {"seed": seed, "best_epoch": 20, "epochs": 20, "train_seconds": 8.0, "device": "cpu"}
-            result |= {"parameters": num_parameters(head), "dev_weighted_f1": float(curve[-1])}
-            write_json(place / "result.json", result)
+            result = SeedResult(
+                seed=seed,
+                best_epoch=20,
+                epochs=20,
+                train_seconds=8.0,
+                parameters=num_parameters(head),
+                dev_weighted_f1=float(curve[-1]),
+                device="cpu",
+            )
+            write_model(place / "result.json", result)
         write_dev_metrics(run, range(seeds), attributes)
     write_suite_record(suite, plan, folder / "runs")
 

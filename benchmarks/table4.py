@@ -65,6 +65,7 @@ def times(runs: Path, seeds: int) -> pl.DataFrame:
     """One row an experiment, in the suite's order: seconds a seed, epochs, parameters."""
     from heads.config.suite import read_suite
     from pipeline.runs.folder import find_runs
+    from pipeline.runs.seed_files import mean_seconds
 
     found = {run.experiment.name: run for run in find_runs([runs])}
     rows = []
@@ -74,9 +75,9 @@ def times(runs: Path, seeds: int) -> pl.DataFrame:
             {
                 "experiment": experiment.name,
                 "waveform": any("waveform" in names for names in experiment.inputs.values()),
-                "seconds": sum(item["train_seconds"] for item in results) / seeds,
-                "epochs": sum(item["epochs"] for item in results) / seeds,
-                "parameters": results[0]["parameters"],
+                "seconds": mean_seconds(results),
+                "epochs": sum(item.epochs or 0 for item in results) / seeds,
+                "parameters": results[0].parameters,
             }
         )
     return pl.DataFrame(rows)

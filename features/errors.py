@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 
 
 class ErcError(Exception):
@@ -73,6 +74,23 @@ class TrainingError(ErcError):
 
 class RunError(ErcError):
     """A run folder that is absent, unfinished or damaged, or that a store or manifest does not fit."""
+
+
+class RunFileError(RunError):
+    """A file of a run, or beside runs, that is absent or damaged.
+
+    problem: what is wrong, with the file's name alone: what a report says of it wherever the runs lie. The message has
+             the folder before it and the mend behind it
+    """
+
+    def __init__(self, folder: Path, problem: str, mend: str) -> None:
+        super().__init__(folder, problem, mend)
+        self.folder = folder
+        self.problem = problem
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.problem}: {self.mend}"
 
 
 class CheckpointError(RunError):

@@ -1,10 +1,13 @@
-"""Writing a file so that it appears whole or not at all."""
+"""Writing a file or a folder so that it appears whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+from features.errors import StoreError
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -12,11 +15,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     Shards are not written so: what is committed is never replaced (see `features.store.commit`).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path, "tmp")
     try:
         write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -25,3 +27,37 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def write_bytes_whole(path: Path, data: bytes) -> None:
     """`write_whole` of these bytes."""
     write_whole(path, lambda temporary: temporary.write_bytes(data))
+
+
+def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """The same of a folder of files: an older one is removed only when the new one is in its place.
+
+    Raises StoreError where it cannot be put there; the older one then stays.
+    """
+    temporary, older = _beside(path, "tmp"), _beside(path, "old")
+    try:
+        temporary.mkdir()
+        write(temporary)
+        for file in temporary.iterdir():
+            _sync(file)
+        if path.exists():
+            path.rename(older)
+        try:
+            temporary.rename(path)
+        except OSError as error:
+            if older.exists():
+                older.rename(path)
+            raise StoreError(f"{path}: cannot be put in its place: {error.strerror}") from error
+        shutil.rmtree(older, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A name in the same folder that no other process takes, and that listings leave out."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

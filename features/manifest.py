@@ -17,15 +17,7 @@ from features.cards import DatasetCard, load_card, shipped_cards
 from features.digests import sha256_file
 from features.errors import ManifestError, nearest
 from features.files import write_whole
-from features.schema import (
-    NULLABLE,
-    REQUIRED,
-    SCHEMA,
-    cast_columns,
-    column_problems,
-    media_path_problem,
-    row_problems,
-)
+from features.schema import SCHEMA, cast_columns, column_problems, row_problems
 from features.sources import dialogue_digests, media_digests, text_digests
 
 Depends = Literal["text", "dialogue", "media"]
@@ -314,22 +306,3 @@ def frame_of(utterances: Sequence[dict[str, Any]]) -> pl.DataFrame:
         name = sorted(extra)[0]
         raise ManifestError(f"column {name!r} is not in the schema: {nearest(name, SCHEMA)}")
     return pl.DataFrame([{name: row.get(name) for name in SCHEMA} for row in utterances], schema=SCHEMA)
-
-
-__all__ = [
-    "NULLABLE",
-    "REQUIRED",
-    "SCHEMA",
-    "Depends",
-    "Dialogue",
-    "Manifest",
-    "Utterance",
-    "build_manifest",
-    "file_digest",
-    "frame_of",
-    "media_path_problem",
-    "read_manifest",
-    "read_table",
-    "repair_cp1252",
-    "write_manifest",
-]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,26 @@ HEAVY = ("torch", "transformers", "torchvision", "cv2", "librosa", "av", "sklear
 # What each top-level package may import of the others; heads may use only these parts of features.
 ALLOWED = {"features": {"features"}, "heads": {"features", "heads"}, "pipeline": {"features", "heads", "pipeline"}}
 HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", "spec", "store"}
-# Within features, lower rooms do not know higher ones.
-LAYERS = [
-    {"errors", "digests", "files", "hardware"},
-    {"cards", "schema", "sources", "manifest", "spec"},
-    {"store", "media", "pooling", "prompts"},
-    {"encoders", "torch"},
-    {"extract", "engines"},
-]
+# Within features lower rooms do not know higher ones; within pipeline a room knows only lower ones, none of its own
+# height, such as another kind of page.
+LAYERS = {
+    "features": [
+        {"errors", "digests", "files", "hardware"},
+        {"cards", "schema", "sources", "manifest", "spec"},
+        {"store", "media", "pooling", "prompts"},
+        {"encoders", "torch"},
+        {"extract", "engines"},
+    ],
+    "pipeline": [
+        {"terminal"},
+        {"runs"},
+        {"pages", "suites", "scoring", "ingest", "sample"},
+        {"comparison", "search", "explore"},
+        {"report"},
+        {"commands"},
+        {"cli"},
+    ],
+}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -54,17 +66,43 @@ def violations(name: str, tree: ast.Module) -> list[str]:
         other_room = other_rest.partition(".")[0]
         backwards = other not in ALLOWED[package]
         beyond = package == "heads" and other == "features" and other_room not in {"", *HEADS_MAY_USE}
-        upwards = package == other == "features" and room and other_room and layer(other_room) > layer(room)
+        upwards = (
+            package == other and package in LAYERS and room and other_room and is_upwards(package, room, other_room)
+        )
         if backwards or beyond or upwards:
             found.append(f"{name} imports {target}")
     return found
 
 
-def layer(room: str) -> int:
-    for number, rooms in enumerate(LAYERS):
+def is_upwards(package: str, room: str, other: str) -> bool:
+    here, there = layer(package, room), layer(package, other)
+    return there > here or (package == "pipeline" and there == here and room != other)
+
+
+def layer(package: str, room: str) -> int:
+    for number, rooms in enumerate(LAYERS[package]):
         if room in rooms:
             return number
-    raise AssertionError(f"features/{room} stands in no layer: give it one in LAYERS")
+    raise AssertionError(f"{package}/{room} stands in no layer: give it one in LAYERS")
+
+
+def command_files() -> set[str]:
+    """The modules that expose a `command`."""
+    return {
+        name
+        for name, tree in modules()
+        if name.startswith("pipeline.commands.")
+        and any(isinstance(node, ast.FunctionDef) and node.name == "command" for node in tree.body)
+    }
+
+
+def imported_commands(name: str, tree: ast.Module, commands: set[str]) -> list[str]:
+    """The commands that a module imports. They are loaded by name alone; what two of them need stands elsewhere."""
+    targets = set(imports(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "pipeline.commands":
+            targets |= {f"pipeline.commands.{alias.name}" for alias in node.names}
+    return [f"{name} imports {target}" for target in sorted(targets & commands)]
 
 
 def test_imports_point_one_way() -> None:
@@ -80,10 +118,113 @@ def test_imports_point_one_way() -> None:
         ("features.store.plan", "def f():\n    from features.extract import extract"),
         ("heads.data.data", "import pipeline.suites.run"),
         ("heads.data.data", "from features.encoders.table import create"),
+        ("pipeline.pages.words", "from pipeline.report.facts import badges"),
+        ("pipeline.explore.clip_page", "def f():\n    from pipeline.report import facts"),
+        ("pipeline.terminal.progress", "import pipeline.pages.words"),
+        ("pipeline.suites.run", "from pipeline.commands.printing import print_outcome"),
+        ("pipeline.commands.train", "from pipeline.cli import erc"),
+        ("pipeline.pages.words", "from pipeline.report.facts import Badge"),
+        ("pipeline.runs.folder", "def f():\n    from pipeline.suites.plan import Source"),
+        ("pipeline.explore.clip_page", "import pipeline.report.facts"),
+        ("pipeline.comparison.read", "from pipeline.explore.corpus import Spread"),
     ],
 )
 def test_an_arrow_that_runs_back_is_found(name: str, source: str) -> None:
     assert violations(name, ast.parse(source)) != []
+
+
+def imported_files(name: str, tree: ast.Module, known: frozenset[str]) -> set[str]:
+    """The files of the packages that a file imports, wherever in it: `from heads import model` is heads.model."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in known}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found |= {full} if full in known else {node.module} & known
+    return found - {name}
+
+
+def circles(arrows: Mapping[str, set[str]]) -> list[set[str]]:
+    """Groups of files each of which is reached from all others of it."""
+    reached = {name: _reached(name, arrows) for name in arrows}
+    found: list[set[str]] = []
+    for name in arrows:
+        group = {other for other in reached[name] if name in reached.get(other, set())}
+        if len(group) > 1 and group not in found:
+            found.append(group)
+    return found
+
+
+def _reached(name: str, arrows: Mapping[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for other in arrows.get(waiting.pop(), set()) - seen:
+            seen.add(other)
+            waiting.append(other)
+    return seen
+
+
+def all_arrows() -> dict[str, set[str]]:
+    trees = dict(modules())
+    known = frozenset(trees)
+    return {name: imported_files(name, tree, known) for name, tree in trees.items()}
+
+
+def room_of(name: str) -> str:
+    """The folder that a file stands in: `pipeline.runs` of pipeline.runs.folder, `pipeline` of pipeline.cli."""
+    package, _, rest = name.partition(".")
+    room, _, inside = rest.partition(".")
+    return f"{package}.{room}" if inside or (ROOT / package / room).is_dir() else package
+
+
+def test_no_circle_among_files() -> None:
+    arrows = all_arrows()
+    assert len(arrows) > 250
+    assert sum(map(len, arrows.values())) > 800
+    assert circles(arrows) == []
+
+
+@pytest.mark.parametrize("package", ["heads", "pipeline"])
+def test_no_circle_among_rooms(package: str) -> None:
+    """Files that stand in no room (heads/model.py, pipeline/cli.py) are rooms of their own."""
+
+    def place(name: str) -> str:
+        return name if room_of(name) == package else room_of(name)
+
+    rooms: dict[str, set[str]] = {}
+    for name, others in all_arrows().items():
+        if name.startswith(f"{package}."):
+            rooms.setdefault(place(name), set()).update(place(other) for other in others)
+    assert len(rooms) >= 10
+    assert circles({room: others - {room} for room, others in rooms.items()}) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [{"b", "c"}]
+    known = frozenset({"heads.model", "heads.predict", "heads"})
+    lazily = ast.parse("def f():\n    from heads import model\n    import heads.predict")
+    assert imported_files("heads.x", lazily, known) == {"heads.model", "heads.predict"}
+
+
+def test_no_command_is_imported() -> None:
+    commands = command_files()
+    assert len(commands) >= 15
+    assert [found for name, tree in modules() for found in imported_commands(name, tree, commands)] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pipeline.commands.train",
+        "from pipeline.commands import train",
+        "from pipeline.commands.train import command",
+    ],
+)
+def test_a_command_that_is_imported_is_found(source: str) -> None:
+    assert imported_commands("pipeline.commands.ablate", ast.parse(source), command_files()) != []
 
 
 def test_no_assert_no_pickle_and_no_unsafe_loading_in_the_packages() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from features.encoders.loading import RANDOM_SEED
 from features.encoders.protocol import EncoderRequest
-from features.encoders.weights import RANDOM_SEED
 from features.spec import EncoderSpec
 
 

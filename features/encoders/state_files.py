@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.digests import weights_digest
-from features.encoders.weights import RANDOM_SEED, first_line
+from features.encoders.loading import RANDOM_SEED
+from features.encoders.weights import first_line
 from features.errors import WeightsError
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
 """Where weights come from: a package that carries them, a local folder, or the Hugging Face hub.
 
 Every source ends as a local folder in Hugging Face's layout (config.json, model.safetensors, tokenizer files), so that
-loading is one path and never touches the network. Where there are no safetensors, as for many older models,
-pytorch_model.bin is read with torch's `weights_only`; code that comes with a model is never run.
+loading is one path and never touches the network (see `features.encoders.loading`).
 A model that the hub's cache holds whole is used as it is: a run does not change because somebody updated a hub model.
 """
 
@@ -11,21 +10,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from features.digests import weights_digest
 from features.errors import WeightsError, nearest
 
-if TYPE_CHECKING:
-    import torch
-
 Weights = Literal["pretrained", "random"]
-
-RANDOM_SEED = 0
-"""The seed of `--weights random`; it is in the settings of every spec built so."""
 
 PACKAGED_PREFIX = "packaged:"
 INSTALL_PACKAGED = "pip install 'erc-feature-store[embedded]'"
@@ -60,40 +50,6 @@ _SMALL_FILES = (
 )
 _WEIGHT_FILES = (_WEIGHTS, _INDEXES[0], "model-*-of-*.safetensors")
 _TORCH_WEIGHT_FILES = (_TORCH_WEIGHTS, _INDEXES[1], "pytorch_model-*-of-*.bin")
-_SHAPING = (
-    "model_type",
-    "hidden_act",
-    "activation_function",
-    "n_head",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "num_heads",
-    "head_dim",
-    "layer_norm_eps",
-    "layer_norm_epsilon",
-    "rms_norm_eps",
-    "position_embedding_type",
-    "scale_attn_weights",
-    "scale_attn_by_inverse_layer_idx",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "sliding_window",
-    "max_bucket_distance",
-    "do_stable_layer_norm",
-    "do_layer_norm_before",
-    "feat_extract_norm",
-    "feat_extract_activation",
-    "conv_stride",
-    "squeeze_factor",
-    "adapter_stride",
-    "image_size",
-    "patch_size",
-    "window_size",
-)
-"""Fields of a config that change the numbers without showing in the names and shapes of the weights."""
-
-_UNREAD = ("pooler", "masked_spec_embed")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_TIMEOUT_S = 10.0
 
@@ -140,106 +96,10 @@ def has_config(folder: Path) -> bool:
     return (folder / _CONFIG).is_file()
 
 
-def load_model(folder: Path, weights: Weights = "pretrained", model: str | None = None) -> tuple[torch.nn.Module, str]:
-    """The bare transformer of a folder, in evaluation mode on the CPU, and the digest of its weights.
-
-    The digest is taken in the checkpoint's own dtype, before any cast. What no encoder here reads is taken off first
-    (a pooler such as BERT's, the vector that speech models put at masked frames in training), so that a checkpoint with
-    it and one without are the same weights.
-    model: what to call it in errors
-    Raises WeightsError where the folder holds no such model, or its weights do not cover the architecture: a layer is
-    never left at random values.
-    """
-    from transformers import AutoConfig, AutoModel
-
-    name = model or str(folder)
-    with quiet_transformers(), _load_errors(name):
-        if weights == "random":
-            return random_model(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
-        network, info = AutoModel.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            weights_only=True,
-            dtype="auto",
-            output_loading_info=True,
-        )
-        left_random = sorted(key for key in info["missing_keys"] if key.partition(".")[0] not in _UNREAD)
-    if left_random:
-        raise WeightsError(
-            f"model {name!r}: its file lacks {len(left_random)} of the weights that {type(network).__name__} needs"
-            f" ({left_random[0]}, ...): give a whole checkpoint, or --weights random to test without one"
-        )
-    return _bare(network)
-
-
-def architecture(config: Any) -> dict[str, Any]:
-    """What a transformers config says of the numbers beyond the weights, as JSON values; part of a fingerprint.
-
-    A choice of fields, not the whole config, which changes with transformers' versions.
-    """
-    found = {key: getattr(config, key) for key in _SHAPING if getattr(config, key, None) is not None}
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
-    return plain
-
-
-def random_model(config: Any) -> tuple[torch.nn.Module, str]:
-    """The bare transformer of a transformers config with weights drawn from RANDOM_SEED, and their digest: see
-    `load_model`."""
-    import torch
-    from transformers import AutoModel
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
-        network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    return _bare(network)
-
-
-def _bare(network: Any) -> tuple[torch.nn.Module, str]:
-    import torch
-
-    for name in _UNREAD:
-        part = getattr(network, name, None)
-        if isinstance(part, torch.nn.Module) and not list(part.parameters()):
-            continue  # convolutional networks call their pooler, a plain mean, without asking whether it is there
-        if part is not None:
-            setattr(network, name, None)
-    if network.config.is_encoder_decoder:
-        network = network.get_encoder()
-    network.requires_grad_(False).eval()
-    return network, weights_digest(network.state_dict())
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bar and no load report of transformers on stderr within; errors still raise."""
-    from transformers.utils import logging
-
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
-
-
 def first_line(error: BaseException) -> str:
     """An error's message cut to its first line, for messages of one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
-
-
-@contextmanager
-def _load_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except WeightsError:
-        raise
-    except Exception as error:  # what damaged or hostile files raise, libraries do not promise
-        raise WeightsError(f"model {name!r} cannot be loaded ({first_line(error)})") from error
 
 
 def _is_local(model: str) -> bool:

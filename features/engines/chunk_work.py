@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 
@@ -19,13 +19,11 @@ from features.encoders.protocol import DerivedEncoder, Input, Turn
 from features.engines.clip_task import ClipResult, as_unavailable
 from features.engines.encode_queue import EncodeQueue
 from features.engines.job import Advance, Job
+from features.engines.source_rows import SourceRows
 from features.errors import EncoderError, ErcError, Reason, UnavailableError
 from features.manifest import Dialogue, Manifest
 from features.store.ledger import LedgerRow
 from features.store.plan import Chunk
-
-if TYPE_CHECKING:
-    from features.engines.source_rows import SourceRows
 
 # Decoded clips wait until 8 batches or 64 of them are full, and at least one batch: enough to find like lengths, few
 # enough to hold their frames in memory and to encode while others are decoded.

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from features.engines.chunk_work import ChunkWork
 from features.errors import Reason, UnavailableError
 from features.manifest import Manifest
 from features.store.feature import Feature
+from features.store.ledger import LedgerRow
+
+
+class Making(Protocol):
+    """The source's work on a chunk, as its rows and embeddings grow: `features.engines.chunk_work.ChunkWork`."""
+
+    @property
+    def wanted(self) -> frozenset[int]: ...
+    @property
+    def rows(self) -> Mapping[int, LedgerRow]: ...
+    @property
+    def embeddings(self) -> Mapping[str, np.ndarray]: ...
+    def encode_waiting(self) -> None: ...
 
 
 class StoredSource:
@@ -25,9 +38,7 @@ class StoredSource:
 class SourceRows:
     """What an encoder derives from: the rows that its source makes of the same chunk, else those of the store."""
 
-    def __init__(
-        self, manifest: Manifest, positions: Sequence[int], stored: StoredSource, made: ChunkWork | None
-    ) -> None:
+    def __init__(self, manifest: Manifest, positions: Sequence[int], stored: StoredSource, made: Making | None) -> None:
         """positions: the manifest's rows that are to be derived
 
         stored: what earlier runs left; made: the source's work on the same chunk, where it has any

@@ -1,1 +1,1 @@
-"""A clip decoded once, for every encoder that wants it. PyAV is imported when the first clip is decoded."""
+"""Media: a clip's file, decoded once into the sound and the pictures that are needed of it, within limits."""

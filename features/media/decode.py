@@ -13,19 +13,17 @@ from av.packet import Packet
 from av.stream import Stream
 
 from features.errors import Reason, UnavailableError
-from features.media import limits as media_limits
+from features.media import limits
 from features.media.container import (
-    Survey,
-    Window,
     choose_stream,
     describe,
     open_container,
     prepare_decoder,
     read_packets,
-    survey,
 )
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
 from features.media.readers import FrameReader, SoundReader
+from features.media.timeline import Survey, Window, survey
 
 Reader = SoundReader | FrameReader
 Sounds = dict[AudioNeed, Sound | UnavailableError]
@@ -149,5 +147,5 @@ def _push(reader: Reader, stream: Stream, packet: Packet | None) -> None:
 def _unknown_size(stream: Stream) -> str:
     """Said of pictures whose size FFmpeg did not get to know, since they are damaged or above the limit."""
     if stream.type == "video" and not stream.codec_context.width:
-        return f"; of unknown size, perhaps above {media_limits.MAX_PIXELS:,} pixels"
+        return f"; of unknown size, perhaps above {limits.MAX_PIXELS:,} pixels"
     return ""

@@ -11,9 +11,9 @@ import av
 import numpy as np
 
 from features.errors import Reason, UnavailableError
-from features.media.container import Timeline, Window
 from features.media.limits import check_kept, check_picture_size, check_sound_form
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
+from features.media.timeline import Timeline, Window
 
 # swresample lowers the sum of a down-mix's weights to 1 only for integer samples: without this, two equal channels
 # would come out 3 dB above either and clip. The centre of 5.1 keeps its share (0.29; left and right 0.21 each).

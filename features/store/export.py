@@ -7,20 +7,19 @@ What is written appears whole or not at all.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.errors import StaleFeaturesError, StoreError, UsageError
-from features.files import write_whole
+from features.errors import StaleFeaturesError, UsageError
+from features.files import write_folder_whole, write_whole
 from features.manifest import Manifest
 from features.store.commit import clear_write_errors
 from features.store.feature import Feature
 from features.store.stream import RowStream
 
 FORMATS = ("parquet", "hdf5", "npy")
+NPY_FILES = ("embedding.npy", "values.npy", "offsets.npy", "ids.txt", "utterances.parquet", "spec.json")
 
 Advance = Callable[[int], object]
 
@@ -72,7 +71,7 @@ def export_feature(
         else:
             from features.store.export_arrays import write_npy
 
-            _write_folder_whole(out, lambda temporary: write_npy(stream, temporary, advance))
+            write_folder_whole(out, lambda temporary: write_npy(stream, temporary, advance))
     files = [out] if out.is_file() else list(out.iterdir())
     return Exported(out, len(stream), int(stream.present.sum()), sum(path.stat().st_size for path in files))
 
@@ -90,26 +89,3 @@ def check_target(out: Path, file_format: str, overwrite: bool) -> None:
         raise UsageError(f"{out} is a {there}, and {file_format} writes a {wanted}: give another --to")
     if out.is_dir() and (others := [path.name for path in out.iterdir() if path.name not in NPY_FILES]):
         raise UsageError(f"{out} holds {sorted(others)[0]!r}, which is not of an export: give another --to")
-
-
-NPY_FILES = ("embedding.npy", "values.npy", "offsets.npy", "ids.txt", "utterances.parquet", "spec.json")
-
-
-def _write_folder_whole(out: Path, write: Callable[[Path], object]) -> None:
-    """`write` a temporary folder beside `out` and rename it; an older one is removed only when the new one is whole."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    older = out.with_name(f".{out.name}.{os.getpid()}.old")
-    try:
-        temporary.mkdir()
-        write(temporary)
-        if out.exists():
-            out.rename(older)
-        try:
-            temporary.rename(out)
-        except OSError as error:
-            if older.exists():
-                older.rename(out)
-            raise StoreError(f"{out}: cannot be put in its place: {error.strerror}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(older, ignore_errors=True)

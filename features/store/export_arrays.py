@@ -6,7 +6,6 @@ disk that fills up gives an error where HDF5 itself may crash.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -80,9 +79,6 @@ def write_npy(stream: RowStream, folder: Path, advance: Advance) -> None:
     row = pl.when(stream.present).then(stream.present.cum_sum() - 1).cast(pl.Int64)
     stream.table.with_columns(row=row).write_parquet(folder / "utterances.parquet")
     (folder / "spec.json").write_text(stream.feature.spec.to_json(), encoding="utf-8")
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
 
 
 def _dtype(stream: RowStream) -> np.dtype:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.terminal.command_line import given_command
 from pipeline.terminal.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
+from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
     from heads.config.experiment import Experiment
-    from heads.config.suite import Suite
 
 
 @click.command()
@@ -72,6 +71,7 @@ def command(
     from features.errors import UsageError
     from heads.config.roles import parse_roles
     from heads.config.suite import read_suite, shipped_suites
+    from pipeline.suites.choice import choose_experiments, play_roles
 
     if suite_source is None:
         if not only_list:
@@ -94,10 +94,10 @@ def command(
 
     from features.manifest import read_manifest
     from pipeline.commands import printing
-    from pipeline.commands.train import given_command
     from pipeline.suites.cross_validation import cross_validate, open_train
     from pipeline.suites.plan import Source, make_plan
-    from pipeline.suites.run import run_plan, write_suite_record
+    from pipeline.suites.record import write_suite_record
+    from pipeline.suites.run import run_plan
     from pipeline.suites.training import check_device
     from pipeline.suites.workers import default_jobs
 
@@ -118,38 +118,16 @@ def command(
         write_suite_record(suite, whole, out, roles)
     if as_json:
         document = printing.outcome_document(chosen, plan, outcome, folders)
-        printing.print_json({"suite": suite.name} | document)
+        print_json({"suite": suite.name} | document)
     else:
         printing.print_outcome(chosen, plan, outcome)
     printing.print_failures(outcome.failures)
     return 1 if outcome.failures else 0
 
 
-def play_roles(suite: Suite, roles: Mapping[str, str], say: bool = True) -> Suite:
-    """The suite with other features in these roles. say: on stderr, which of them fell together."""
-    from heads.config.roles import use_features
-
-    experiments, notes = use_features(suite.experiments, roles, suite.name)
-    for note in notes if say else []:
-        click.echo(f"erc: {note}", err=True)
-    return replace(suite, experiments=tuple(experiments))
-
-
-def choose_experiments(suite: Suite, only: tuple[str, ...]) -> list[Experiment]:
-    """The suite's experiments, or those of `only`, in the suite's order. Raises UsageError for an unknown name."""
-    from features.errors import UsageError, nearest
-
-    names = [experiment.name for experiment in suite.experiments]
-    for name in only:
-        if name not in names:
-            raise UsageError(f"suite {suite.name} has no experiment {name!r}: {nearest(name, names)}")
-    return [experiment for experiment in suite.experiments if not only or experiment.name in only]
-
-
 def _print_suites(as_json: bool) -> None:
     """The suites that ship, one a line, each with its title."""
     from heads.config.suite import read_suite, shipped_suites
-    from pipeline.commands.printing import print_json
 
     suites = [read_suite(name) for name in shipped_suites()]
     if as_json:
@@ -176,7 +154,6 @@ def _print_list(
 
     from features.errors import ErcError
     from features.manifest import read_manifest
-    from pipeline.commands.printing import print_json, print_warning
     from pipeline.suites.listing import duration, list_suite, listing_lines
     from pipeline.suites.plan import Source
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.terminal.options import json_option
+from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,7 +85,7 @@ def _contrasts(runs: Path, split: str, replicates: int, as_json: bool) -> None:
 
     answers = compare_declared(runs, split, replicates=replicates)
     if as_json:
-        click.echo(json.dumps(contrasts_document(answers, split), ensure_ascii=False))
+        print_json(contrasts_document(answers, split))
     else:
         click.echo(contrasts_text(answers, split))
     for answer in (answer for answer in answers if answer.problem):
@@ -111,7 +111,7 @@ def _pair(
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, lambda temporary: write(pair.flipped, temporary))
     if as_json:
-        click.echo(json.dumps(pair_document(pair, rows), ensure_ascii=False))
+        print_json(pair_document(pair, rows))
         return
     click.echo(pair_text(pair, rows))
     if out:

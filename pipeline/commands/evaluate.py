@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.terminal.options import json_option
+from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
+    from pipeline.runs.folder import Run
+    from pipeline.runs.metrics_file import Metrics, SliceScores
     from pipeline.scoring.selection import Selection
 
 PROTOCOL = "--select best-dev,baseline"
@@ -51,7 +54,6 @@ def command(
       erc evaluate runs --split dev
     """
     from features.errors import ErcError
-    from pipeline.commands.printing import print_json, print_warning
     from pipeline.runs.folder import find_runs
     from pipeline.scoring.evaluation import Evaluator
     from pipeline.scoring.selection import parse_words, select_runs
@@ -65,22 +67,22 @@ def command(
         chosen = selection.runs
         for note in selection.notes:
             print_warning(note)
-    scored: list[dict[str, Any]] = []
+    scored: list[tuple[Run, Metrics]] = []
     failures: dict[str, list[str]] = {}
     seeds = {run: len(run.finished_seeds()) for run in chosen}
     with progress_bar(sum(seeds.values()), "head", f"scoring {split}") as progress:
         for run in chosen:
             done = progress.n
             try:
-                scored.append({"run": run.path.name} | evaluator.score(run, progress.update))
+                scored.append((run, evaluator.score(run, progress.update)))
             except ErcError as error:
                 failures.setdefault(str(error), []).append(run.path.name)
                 progress.update(seeds[run] - (progress.n - done))
     if as_json:
-        print_json([_document(values) for values in scored])
+        print_json([_document(run, metrics) for run, metrics in scored])
     elif scored:
-        click.echo(score_table(scored))
-        for line in _remarks(scored, split, selection):
+        click.echo(score_table([metrics for _, metrics in scored]))
+        for line in _remarks(len(scored), split, selection):
             click.echo(line)
     for problem, names in failures.items():
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -88,12 +90,12 @@ def command(
     return 1 if failures else 0
 
 
-def _document(values: dict[str, Any]) -> dict[str, Any]:
+def _document(run: Run, metrics: Metrics) -> dict[str, Any]:
     """metrics-SPLIT.json with the run folder's name, `experiment` first."""
-    return {"experiment": values["experiment"]} | values
+    return {"experiment": metrics.experiment, "run": run.path.name} | metrics.model_dump(mode="json")
 
 
-def score_table(scored: Sequence[dict[str, Any]]) -> str:
+def score_table(scored: Sequence[Metrics]) -> str:
     """A line a run, and those of the baselines that need no model. The best run comes first, but on test, whose scores
     rank nothing: there runs stand in the order given.
 
@@ -101,13 +103,8 @@ def score_table(scored: Sequence[dict[str, Any]]) -> str:
     """
     from pipeline.terminal.tables import mean_and_deviation, text_table
 
-    split = scored[0]["split"]
-    whole = {values["run"]: _slice(values, "input", "all there") for values in scored}
-    lacking = {
-        values["run"]: _labelled(values) - (item["utterances"] if (item := whole[values["run"]]) else 0)
-        for values in scored
-    }
-    incomplete = any(lacking.values())
+    split = scored[0].split
+    incomplete = any(_incomplete(metrics) for metrics in scored)
     header = [
         "experiment",
         f"{split} weighted F1",
@@ -121,48 +118,52 @@ def score_table(scored: Sequence[dict[str, Any]]) -> str:
     ]
     header += ["incomplete", "F1 of the complete"] if incomplete else []
     rows = []
-    ranked = scored if split == "test" else sorted(scored, key=lambda values: -values["weighted_f1"]["mean"])
-    for values in ranked:
-        complete = whole[values["run"]]
+    ranked = scored if split == "test" else sorted(scored, key=lambda metrics: -metrics.weighted_f1.mean)
+    for metrics in ranked:
         rows.append(
             [
-                values["experiment"],
-                *(mean_and_deviation(values[name]) for name in ("weighted_f1", "macro_f1", "accuracy")),
-                f"{values['negative_log_likelihood']['mean']:.3f}",
-                f"{values['calibration_error']['mean']:.3f}",
-                str(len(values["seeds"])),
-                str(values["utterances"]),
-                str(values["no_input"]),
+                metrics.experiment,
+                *(mean_and_deviation(score) for score in (metrics.weighted_f1, metrics.macro_f1, metrics.accuracy)),
+                *(
+                    f"{value.mean:.3f}" if value else ""
+                    for value in (metrics.negative_log_likelihood, metrics.calibration_error)
+                ),
+                str(len(metrics.seeds)),
+                str(metrics.utterances),
+                str(metrics.no_input),
             ]
         )
         if incomplete:
-            rows[-1] += [
-                str(lacking[values["run"]]),
-                mean_and_deviation(complete["weighted_f1"]) if complete else "",
-            ]
+            complete = _complete(metrics)
+            rows[-1] += [str(_incomplete(metrics)), mean_and_deviation(complete.weighted_f1) if complete else ""]
     for name in ("class-prior", "always-neutral"):
-        baseline = scored[0]["baselines"][name]
-        scores = [f"{baseline[key]:.4f}" for key in ("weighted_f1", "macro_f1", "accuracy")]
-        rows.append([f"({name})", *scores, "", "", "", str(scored[0]["utterances"]), *[""] * (len(header) - 8)])
+        baseline = scored[0].baselines[name]
+        scores = [
+            "" if value is None else f"{value:.4f}"
+            for value in (baseline.weighted_f1, baseline.macro_f1, baseline.accuracy)
+        ]
+        rows.append([f"({name})", *scores, "", "", "", str(scored[0].utterances), *[""] * (len(header) - 8)])
     return text_table(header, rows)
 
 
-def _slice(values: dict[str, Any], group: str, name: str) -> dict[str, Any] | None:
-    found = [item for item in values["slices"] if (item["group"], item["name"]) == (group, name)]
-    return found[0] if found else None
+def _complete(metrics: Metrics) -> SliceScores | None:
+    """The scores on the utterances that lack no modality."""
+    return next((one for one in metrics.slices if (one.group, one.name) == ("input", "all there")), None)
 
 
-def _labelled(values: dict[str, Any]) -> int:
-    return int(values["utterances"] - values["unlabelled"])
+def _incomplete(metrics: Metrics) -> int:
+    """How many labelled utterances lack a modality."""
+    complete = _complete(metrics)
+    return metrics.utterances - metrics.unlabelled - (complete.utterances if complete else 0)
 
 
-def _remarks(scored: Sequence[dict[str, Any]], split: str, selection: Selection | None) -> list[str]:
+def _remarks(scored: int, split: str, selection: Selection | None) -> list[str]:
     """What was chosen and why; of test scores of several runs that were not chosen, what the protocol is."""
     if selection:
         return [f"{run.experiment.name}: {' and '.join(reasons)}" for run, reasons in selection.reasons.items()]
-    if split == "test" and len(scored) > 1:
+    if split == "test" and scored > 1:
         return [
-            f"{len(scored)} runs were scored on test. The protocol is `{PROTOCOL}`: choose by dev, and read test for"
+            f"{scored} runs were scored on test. The protocol is `{PROTOCOL}`: choose by dev, and read test for"
             " what was chosen alone."
         ]
     return []

@@ -13,6 +13,7 @@ from features.encoders.build import resolve_settings
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import DEFAULT_PRESET, PRESETS, entry
 from features.errors import UsageError, status_of
+from pipeline.terminal.command_line import given_command
 from pipeline.terminal.options import (
     encoder_options,
     json_option,
@@ -21,6 +22,7 @@ from pipeline.terminal.options import (
     parse_settings,
     store_option,
 )
+from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     from features.manifest import Manifest
@@ -96,11 +98,9 @@ def command(
 
     from features.manifest import read_manifest
     from features.store import Store
-    from pipeline.commands.printing import print_json
-    from pipeline.commands.train import given_command
     from pipeline.explore.clip_inputs import look_at
     from pipeline.explore.clip_page import clip_page
-    from pipeline.pages.page import write_files
+    from pipeline.pages.files import write_files
 
     table = read_manifest(manifest, media_root)
     _check_id(utterance_id, table)

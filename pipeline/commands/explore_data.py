@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.terminal.options import json_option, manifest_option, media_root_option
+from pipeline.terminal.output import print_json
 
 _EPILOG = """\b
 Examples:
@@ -40,9 +41,8 @@ def command(manifest: Path, media_root: Path | None, gpt2_model: str | None, out
     Every split is counted; no embedding is read, and no clip opened.
     """
     from features.manifest import read_manifest
-    from pipeline.commands.printing import print_json
     from pipeline.explore.data_page import data_files, document, look_at
-    from pipeline.pages.page import write_files
+    from pipeline.pages.files import write_files
     from pipeline.terminal.progress import progress_bar
 
     table = read_manifest(manifest, media_root)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.terminal.options import json_option, manifest_option, store_option
+from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     from pipeline.explore.embeddings import FeatureLook, Settings
@@ -88,7 +89,7 @@ def command(
     from pipeline.explore.embeddings_page import check_plotly, drawings_of, embeddings_page, groups_of, plots_of
     from pipeline.explore.projection import check_umap
     from pipeline.explore.vectors import choose
-    from pipeline.pages.page import write_files
+    from pipeline.pages.files import figure_files, write_files
     from pipeline.terminal.progress import progress_bar
 
     methods = tuple(dict.fromkeys(methods))
@@ -114,10 +115,7 @@ def command(
             looks.append(look_at(feature, table, utterances, settings, step))
     plots = plots_of(looks, settings)
     groups = groups_of(looks, utterances, settings, table.card.neutral)
-    drawings = drawings_of(plots, groups)
-    files: dict[str, str | bytes] = {}
-    for key, drawing in drawings.items():
-        files |= {f"figures/{key}.png": drawing.png, f"figures/{key}.svg": drawing.svg}
+    files = figure_files(drawings_of(plots, groups))
     files["embeddings.html"] = embeddings_page(looks, plots, groups, table, utterances, settings, notes)
     write_files(out, files)
     for note in notes:
@@ -130,7 +128,7 @@ def command(
 
 def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> None:
     from pipeline.explore.embeddings_page import name_of
-    from pipeline.explore.vectors import reason_text
+    from pipeline.explore.vectors import missing_text
     from pipeline.pages.words import percent, plural
     from pipeline.terminal.tables import text_table
 
@@ -144,9 +142,8 @@ def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> Non
     click.echo(f"weighted F1 in percent; kNN with k={looks[0].neighbours}")
     for look in looks:
         if look.missing:
-            reasons = "; ".join(f"{number:,}: {reason_text(reason)}" for reason, number in look.missing.items())
             total = plural(sum(look.missing.values()), "utterance")
-            click.echo(f"{name_of(look)}: {total} without an embedding ({reasons})")
+            click.echo(f"{name_of(look)}: {total} without an embedding ({missing_text(look.missing)})")
         if look.fewer:
             classes = ", ".join(f"{label} {number}" for label, number in look.fewer.items())
             click.echo(f"{name_of(look)}: classes with fewer than {settings.per_class:,} utterances: {classes}")
@@ -154,7 +151,6 @@ def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> Non
 
 
 def _print_json(looks: list[FeatureLook], plots: list[Plot], settings: Settings, notes: list[str], out: Path) -> None:
-    from pipeline.commands.printing import print_json
 
     def entry(position: int, look: FeatureLook) -> dict[str, Any]:
         spec = look.feature.spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 from features.errors import UsageError
 from pipeline.terminal.options import DEFAULT_MANIFEST, Command, json_option
+from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     from features.manifest import Manifest
@@ -211,7 +211,7 @@ def _finish(manifest: Manifest, summary: IngestSummary, out: Path, as_json: bool
 
     write_manifest(manifest, out)
     if as_json:
-        click.echo(json.dumps({"manifest": str(out)} | summary.to_dict(), ensure_ascii=False, indent=1))
+        print_json({"manifest": str(out)} | summary.to_dict(), indent=1)
         return
     for line in summary.lines():
         click.echo(line)

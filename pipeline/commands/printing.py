@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.runs.metrics_file import Score
+from pipeline.terminal.output import print_json, print_warning
 from pipeline.terminal.tables import mean_and_deviation, text_table
 
 if TYPE_CHECKING:
@@ -18,12 +19,8 @@ if TYPE_CHECKING:
     from pipeline.suites.plan import Plan
     from pipeline.suites.run import Outcome
 
-_SCORES = ("seeds", "weighted_f1", "macro_f1", "accuracy")
+_SCORES = {"seeds", "weighted_f1", "macro_f1", "accuracy"}
 _SHOWN_TRIALS = 10
-
-
-def print_warning(text: str) -> None:
-    click.echo(f"erc: {text}", err=True)
 
 
 def print_warnings(plan: Plan) -> None:
@@ -33,11 +30,7 @@ def print_warnings(plan: Plan) -> None:
 
 def print_failures(failures: Mapping[str, str]) -> None:
     for name, reason in failures.items():
-        click.echo(f"erc: {name}: {reason}", err=True)
-
-
-def print_json(document: Any) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False))
+        print_warning(f"{name}: {reason}")
 
 
 def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcome) -> None:
@@ -45,9 +38,9 @@ def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcom
     rows = [
         [
             experiment.name,
-            mean_and_deviation(outcome.metrics[experiment.name]["weighted_f1"]),
-            str(len(outcome.metrics[experiment.name]["seeds"])),
-            f"{outcome.seconds[experiment.name]:.1f}",
+            mean_and_deviation(outcome.metrics[experiment.name].weighted_f1),
+            str(len(outcome.metrics[experiment.name].seeds)),
+            f"{outcome.seconds[experiment.name]:.1f}" if experiment.name in outcome.seconds else "",
         ]
         for experiment in experiments
         if experiment.name in outcome.metrics
@@ -65,7 +58,7 @@ def outcome_document(
     return {
         "experiments": [
             {"experiment": item.name, "run": str(folders[item.name])}
-            | {key: outcome.metrics[item.name][key] for key in _SCORES}
+            | outcome.metrics[item.name].model_dump(mode="json", include=_SCORES)
             | {"seconds": outcome.seconds[item.name]}
             for item in experiments
             if item.name in outcome.metrics and item.name in outcome.seconds
@@ -93,7 +86,7 @@ def _print_folds(result: CrossValidated, where: Path) -> None:
     rows = [
         [
             name,
-            mean_and_deviation(entry["weighted_f1"]),
+            mean_and_deviation(Score.model_validate(entry["weighted_f1"])),
             *(f"{value:.4f}" for value in entry["weighted_f1"]["values"]),
             str(len(entry["folds"][0]["weighted_f1"])),
         ]
@@ -154,4 +147,4 @@ def _print_duplicates(plan: Plan) -> None:
 
 
 def _heads(outcome: Outcome) -> int:
-    return sum(len(values["seeds"]) for values in outcome.metrics.values())
+    return sum(len(metrics.seeds) for metrics in outcome.metrics.values())

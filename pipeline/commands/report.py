@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.terminal.options import json_option
+from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     from pipeline.report.findings import Answer
@@ -63,7 +63,7 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
             for corpus in written.corpora
         ],
     }
-    click.echo(json.dumps(document, ensure_ascii=False))
+    print_json(document)
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

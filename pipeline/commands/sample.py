@@ -26,6 +26,6 @@ def command(out: Path, dialogues: int, seed: int, workers: int | None) -> None:
       erc sample sample
       erc ingest meld sample --out sample.parquet
     """
-    from pipeline.sample import write_sample
+    from pipeline.sample.corpus import write_sample
 
     click.echo(write_sample(out, dialogues=dialogues, seed=seed, workers=workers).sentence())

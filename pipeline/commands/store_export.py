@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.output import print_json
 
 # As features.spec and features.store.export name them: importing these takes longer than --help may.
 _MODALITIES = ["text", "audio", "visual"]
@@ -81,7 +81,7 @@ def command(
             "ok": done.ok,
             "bytes": done.num_bytes,
         }
-        click.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        print_json(document, indent=1)
         return
     random = ", RANDOM WEIGHTS" if feature.spec.weights == "random" else ""
     without = done.utterances - done.ok

@@ -11,6 +11,7 @@ import click
 
 from features.errors import RunError, UsageError
 from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     from features.store.garbage import GarbagePlan
@@ -73,7 +74,7 @@ def command(store: Path, runs: Path | None, dry_run: bool, yes: bool, as_json: b
             "removed_bytes": removed,
             "notes": plan.notes,
         }
-        click.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        print_json(document, indent=1)
 
 
 _ENDING = {"superseded": ".*", "unused": "/"}

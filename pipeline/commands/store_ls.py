@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     from features.store.listing import FeatureSummary
@@ -35,7 +35,7 @@ def command(store: Path, as_json: bool) -> None:
     summaries = list_store(store)
     if as_json:
         document = {"store": str(store), "features": [_document(summary) for summary in summaries]}
-        click.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        print_json(document, indent=1)
         return
     from pipeline.terminal.tables import text_table
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     from features.store.verify import StoreReport
@@ -59,7 +59,7 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
         else:
             report = verify_store(store, table, bar.update)
     if as_json:
-        click.echo(json.dumps(_document(store, report, removed), ensure_ascii=False, indent=1))
+        print_json(_document(store, report, removed), indent=1)
         return 1 if report.faults else 0
     for line in removed:
         click.echo(line)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.terminal.command_line import given_command
 from pipeline.terminal.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
+from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
     from heads.config.experiment import Experiment
@@ -23,11 +22,6 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
     if not all(part.isdecimal() and part.isascii() for part in parts):
         raise click.BadParameter(f"{value!r} is not a list of whole numbers: write 0,1,2")
     return list(dict.fromkeys(int(part) for part in parts))
-
-
-def given_command() -> str:
-    """The command line, as recorded in features.json."""
-    return shlex.join(["erc", *sys.argv[1:]])
 
 
 @click.command()
@@ -89,6 +83,7 @@ def command(
     from features.errors import UsageError
     from features.manifest import read_manifest
     from pipeline.commands import printing
+    from pipeline.suites.choice import read_experiment
     from pipeline.suites.cross_validation import cross_validate, open_train
     from pipeline.suites.plan import Source, make_plan
     from pipeline.suites.run import run_plan
@@ -114,7 +109,7 @@ def command(
         opened = open_train if folding else Source.open
         source = opened(store, read_manifest(manifest), allow_stale)
         search = Search(resolve, dimensions, content, source, seeds, folding, search_seed or 0)
-        record = run_search(search, trials or 20, out, jobs, device, given_command(), printing.print_warning)
+        record = run_search(search, trials or 20, out, jobs, device, given_command(), print_warning)
         printing.print_search(record, as_json)
         return 0 if record.ranked() else 1
     if folding:
@@ -128,40 +123,17 @@ def command(
     folders = {experiment.name: out}
     outcome = run_plan(plan, source, seeds, folders, jobs, device, given_command())
     if as_json:
-        printing.print_json(printing.outcome_document([experiment], plan, outcome, folders))
+        print_json(printing.outcome_document([experiment], plan, outcome, folders))
     elif experiment.name in outcome.metrics:
         click.echo(_line(experiment.name, outcome, out))
     printing.print_failures(outcome.failures)
     return 1 if outcome.failures else 0
 
 
-def read_experiment(
-    config: str, overrides: Sequence[str], only: str | None, use: tuple[str, ...], say: bool = True
-) -> Experiment:
-    """The one experiment that is meant. Raises UsageError where the file has several, or none of that name.
-
-    say: on stderr, which of its roles fell together
-    """
-    from features.errors import UsageError, nearest
-    from heads.config.roles import parse_roles
-    from heads.config.suite import read_suite
-    from pipeline.commands.ablate import play_roles
-
-    suite = read_suite(config, overrides, only)
-    names = [item.name for item in suite.experiments]
-    if only is not None and only not in names:
-        raise UsageError(f"{config} has no experiment {only!r}: {nearest(only, names)}")
-    if only is None and len(names) > 1:
-        raise UsageError(f"{config} has {len(names)} experiments: choose one with --only NAME ({', '.join(names)})")
-    played = play_roles(suite, parse_roles(use), say)
-    return next(item for item in played.experiments if only in (None, item.name))
-
-
 def _line(name: str, outcome: Outcome, out: Path) -> str:
     from pipeline.terminal.tables import mean_and_deviation
 
-    values = outcome.metrics[name]
-    return (
-        f"{name}: dev weighted F1 {mean_and_deviation(values['weighted_f1'])} over {len(values['seeds'])} seed(s),"
-        f" {outcome.seconds[name]:.1f} s a seed: {out}"
-    )
+    metrics = outcome.metrics[name]
+    seconds = f", {outcome.seconds[name]:.1f} s a seed" if name in outcome.seconds else ""
+    score = mean_and_deviation(metrics.weighted_f1)
+    return f"{name}: dev weighted F1 {score} over {len(metrics.seeds)} seed(s){seconds}: {out}"

@@ -13,9 +13,10 @@ from heads.metrics import over_seeds
 from pipeline.comparison.compare import Comparison, Difference, compare
 from pipeline.comparison.counts import Frames, Scores, read_arm
 from pipeline.comparison.flips import ONLY_A, ONLY_B, McNemar, average_predictions, flipped, mcnemar
-from pipeline.comparison.read import check_comparable, experiment_name, read_predictions
+from pipeline.comparison.read import check_comparable, read_predictions
 from pipeline.pages.words import p_value, points
 from pipeline.runs.folder import Run
+from pipeline.runs.metrics_file import Score
 from pipeline.terminal.tables import mean_and_deviation, text_table
 
 
@@ -69,7 +70,7 @@ def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
         **{
             arm: {
                 "run": str(run.path),
-                "experiment": experiment_name(run),
+                "experiment": run.name,
                 "seeds": seeds,
                 "weighted_f1": over_seeds(scores.weighted_f1.tolist()),
                 "accuracy": over_seeds(scores.accuracy.tolist()),
@@ -97,9 +98,9 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
     comparison = pair.comparison
     lines = []
     for arm, run, seeds, scores in zip("AB", pair.runs, pair.seeds, pair.scores, strict=True):
-        value = mean_and_deviation(over_seeds(scores.weighted_f1.tolist()))
+        value = mean_and_deviation(Score.of(scores.weighted_f1.tolist()))
         lines.append(
-            f"{arm}  {experiment_name(run)}: {pair.split} weighted F1 {value}"
+            f"{arm}  {run.name}: {pair.split} weighted F1 {value}"
             f" ({len(seeds)} seed{'s' if len(seeds) > 1 else ''}; {run.path.name})"
         )
     lines += [

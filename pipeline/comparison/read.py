@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from features.errors import ErcError, RunError
 from pipeline.comparison.counts import Frames
 from pipeline.runs.folder import Run
-from pipeline.runs.records import read_suite_record
+from pipeline.runs.suite_record import read_suite_record
 
 
 @dataclass(frozen=True)
@@ -43,25 +42,11 @@ def read_predictions(run: Run, split: str) -> Frames:
     return {seed: run.predictions(seed, split, dialogues=True) for seed in seeds}
 
 
-def experiment_name(run: Run) -> str:
-    """The name in config.yaml. Resolving the whole experiment would load torch, which takes seconds.
-
-    Raises ConfigError where config.yaml is damaged.
-    """
-    from heads.config.strict_yaml import parse_yaml
-
-    where = run.path / "config.yaml"
-    config = parse_yaml(where.read_text(encoding="utf-8"), str(where))
-    return str(config["name"]) if isinstance(config, dict) and "name" in config else run.path.name
-
-
 def check_comparable(a: Run, b: Run) -> None:
     """Raises RunError unless both runs are of one corpus and one list of labels."""
-    first, second = a.features["manifest"], b.features["manifest"]
-    if first["dataset"] != second["dataset"]:
-        raise RunError(
-            f"{a.path} is of {first['dataset']} and {b.path} of {second['dataset']}: choose two runs of one corpus"
-        )
+    first, second = a.features.manifest.dataset, b.features.manifest.dataset
+    if first != second:
+        raise RunError(f"{a.path} is of {first} and {b.path} of {second}: choose two runs of one corpus")
     if a.labels != b.labels:
         raise RunError(
             f"{a.path} has the labels {', '.join(a.labels)}, {b.path} has {', '.join(b.labels)}: choose two runs whose"
@@ -98,10 +83,10 @@ def read_texts(run: Run, ids: Sequence[str]) -> dict[str, dict[str, str | None]]
     from features.digests import sha256_file
     from features.manifest import read_manifest
 
-    recorded: dict[str, Any] = run.features["manifest"]
-    path = Path(recorded["path"]) if recorded.get("path") else None
+    recorded = run.features.manifest
+    path = Path(recorded.path) if recorded.path else None
     try:
-        if path is None or not path.is_file() or sha256_file(path) != recorded.get("sha256"):
+        if path is None or not path.is_file() or sha256_file(path) != recorded.sha256:
             return {}
         frame = read_manifest(path).frame
     except (ErcError, OSError):

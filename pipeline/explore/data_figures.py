@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.explore.corpus import SpeakerCount, SplitFacts, Spread
 from pipeline.explore.tokens import TokenCounts
+from pipeline.pages.axes import name_rows
 from pipeline.pages.drawing import ACCENT, FAINT, INK, MUTED, SMALL, Drawing, draw, hint, plain
 from pipeline.pages.words import count
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _SIZE = (480, 220)
 _FILLS = (ACCENT, FAINT, MUTED, INK)  # of the splits, in their order; again from the first where there are more
 _BINS = 36
+_NAME = 18  # characters of a row's name
 
 
 def fill_of(splits: Sequence[str], split: str) -> str:
@@ -84,8 +86,7 @@ def speaker_bars(key: str, speakers: Sequence[SpeakerCount], splits: Sequence[st
 
 def _finish_rows(axes: Axes, names: Sequence[str], what: str) -> None:
     """Name the rows of bars, the first on top, and what they measure."""
-    axes.set_yticks(range(len(names)), [_short(name) for name in names])
-    axes.tick_params(axis="y", pad=6, labelsize=12, labelcolor=INK)
+    name_rows(axes, names, most=_NAME, pad=6, tooltips=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel(what, loc="right")
     axes.grid(axis="x")
@@ -176,7 +177,3 @@ def _legend(axes: Axes, reverse: bool = False) -> None:
         handles, names, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, frameon=False, fontsize=SMALL,
         labelcolor=MUTED, borderaxespad=0, handlelength=1.2, columnspacing=1.2,
     )  # fmt: skip
-
-
-def _short(name: str) -> str:
-    return plain(name if len(name) <= 18 else f"{name[:17]}…")

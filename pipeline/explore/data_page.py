@@ -10,7 +10,8 @@ from features.manifest import Manifest
 from pipeline.explore.corpus import SpeakerCount, SplitFacts, speaker_counts, split_facts
 from pipeline.explore.data_figures import drawings_of
 from pipeline.explore.tokens import Advance, TokenCounts, count_tokens
-from pipeline.pages.page import render
+from pipeline.pages.files import figure_files
+from pipeline.pages.html import render
 from pipeline.pages.words import count, listed, percent, plural
 
 
@@ -36,12 +37,13 @@ def look_at(manifest: Manifest, gpt2_model: str | None, advance: Advance) -> Cor
 def data_files(corpus: Corpus) -> dict[str, str | bytes]:
     """data.html and the figures: path -> content."""
     drawings = drawings_of(corpus.facts, corpus.speakers, corpus.tokens)
-    files: dict[str, str | bytes] = {}
-    for key, drawing in drawings.items():
-        files |= {f"figures/data-{key}.png": drawing.png, f"figures/data-{key}.svg": drawing.svg}
+    files = figure_files({f"data-{key}": drawing for key, drawing in drawings.items()})
     card, facts = corpus.manifest.card, corpus.facts
     files["data.html"] = render(
+        "pipeline.explore",
         "data.html.jinja",
+        styles=["explore.css.jinja"],
+        allow=["script-src 'none'", "img-src data: blob:"],
         title=card.title or card.dataset,
         synthetic=card.synthetic,
         headline=_headline(corpus),

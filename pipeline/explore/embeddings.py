@@ -19,7 +19,7 @@ from heads.data.normalise import Normaliser
 from heads.data.utterances import UNLABELLED, Utterances, read_utterances
 from pipeline.explore import probe, projection
 from pipeline.explore.projection import Projection
-from pipeline.explore.sample import balanced_sample, fewer_than, train_subset
+from pipeline.explore.sampling import balanced_sample, fewer_than, train_subset
 from pipeline.explore.vectors import form_of, present, read_vectors, width_of
 from pipeline.terminal.extract_commands import mending_command
 

@@ -21,9 +21,9 @@ from pipeline.explore.embeddings import FeatureLook, Settings
 from pipeline.explore.probe import MOST_ITERATIONS, STRENGTH
 from pipeline.explore.projection import INSTALL, UMAP_DISTANCE, UMAP_NEIGHBOURS, Projection
 from pipeline.explore.scatter import axis_names, scatter
-from pipeline.explore.vectors import reason_text
+from pipeline.explore.vectors import missing_text
 from pipeline.pages.drawing import Drawing
-from pipeline.pages.page import render, script_json
+from pipeline.pages.html import render, script_json
 from pipeline.pages.words import count, listed, plural
 
 _LINE = 64  # characters of a hovered text
@@ -87,8 +87,11 @@ def embeddings_page(
     title = manifest.card.title or manifest.card.dataset
     random = [name_of(look) for look in looks if look.feature.spec.weights == "random"]
     return render(
+        "pipeline.explore",
         "embeddings.html.jinja",
-        [get_plotlyjs(), source],
+        styles=["explore.css.jinja"],
+        scripts=[get_plotlyjs(), source],
+        allow=["img-src data: blob:"],  # plotly.js draws on such pictures
         title=title,
         headline=_headline(looks, settings),
         badges=_badges(utterances, settings),
@@ -219,7 +222,6 @@ def _fewer_notes(looks: Sequence[FeatureLook], settings: Settings) -> list[str]:
 def _facts(look: FeatureLook) -> list[tuple[str, str]]:
     spec = look.feature.spec
     total = sum(look.missing.values())
-    reasons = "; ".join(f"{count(number)}: {reason_text(reason)}" for reason, number in look.missing.items())
     probed = count(look.probe_rows) + (
         f" of {count(look.train_rows)}, drawn at random to bound the time" if look.probe_rows < look.train_rows else ""
     )
@@ -229,7 +231,7 @@ def _facts(look: FeatureLook) -> list[tuple[str, str]]:
         ("Encoder", f"{spec.encoder}{f', {spec.model}' if spec.model else ''}"),
         ("Probes learn from", f"{probed} train utterances"),
         ("Scored on dev", plural(look.dev_rows, "utterance") if look.dev_rows else "nothing: dev has no labelled row"),
-        ("Without an embedding", f"{count(total)} ({reasons})" if total else "none"),
+        ("Without an embedding", f"{count(total)} ({missing_text(look.missing)})" if total else "none"),
     ]
 
 

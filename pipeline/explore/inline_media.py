@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import wave
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,10 +27,22 @@ class Image:
 
 @dataclass
 class Budget:
-    """What is left for a page's media, in characters of their addresses."""
+    """What is left for a page's media, in characters of their addresses; and what stands there already."""
 
     pictures: int = 2_300_000
     sounds: int = 1_700_000
+    _shown: dict[str, str] = field(default_factory=dict, init=False)
+
+    def first_shown(self, arrays: Sequence[np.ndarray], name: str, more: str = "") -> str:
+        """The name under which these very arrays were first shown: this one where they are new.
+
+        more: tells apart what is equal and still not the same, such as the rate of a sound
+        """
+        digest = hashlib.sha256(more.encode())
+        for array in arrays:
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return self._shown.setdefault(digest.hexdigest(), name)
 
     def exact(self, pictures: Sequence[np.ndarray]) -> tuple[list[Image], bool]:
         """The pictures pixel by pixel (PNG) where half of what is left suffices, else as JPEG; and whether they are.

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.explore.colours import GREY, Group
 from pipeline.explore.projection import Projection
-from pipeline.pages.drawing import FAINT, INK, LINE, MUTED, SMALL, Drawing, draw, plain
+from pipeline.pages.axes import shortened
+from pipeline.pages.drawing import FAINT, INK, LINE, MUTED, SMALL, Drawing, draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIDE = 460
+_NAME = 24  # characters of a group's name
 _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "cross": "P"}
 
 
@@ -45,7 +47,7 @@ def scatter(key: str, title: str, projection: Projection, groups: Sequence[Group
             drawn.margins(0.03)
         legend = drawn.legend(
             handles,
-            [_short(group.name) for group in groups],
+            [shortened(group.name, _NAME) for group in groups],
             loc="upper left",
             bbox_to_anchor=(1.01, 1.0) if projection.dims == 2 else (0.98, 0.95),
             frameon=False,
@@ -82,7 +84,3 @@ def _bare_box(axes: Any) -> None:
         axis.set_pane_color((1, 1, 1, 0))
         axis.line.set(color=FAINT, linewidth=0.8)
         axis.label.set_color(MUTED)
-
-
-def _short(name: str) -> str:
-    return plain(name if len(name) <= 24 else f"{name[:23]}…")

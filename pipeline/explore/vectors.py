@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from features.errors import FeatureChoiceError, StoreError, UsageError, nearest
 from features.spec import MODALITIES
+from pipeline.pages.words import REASONS, count
 
 if TYPE_CHECKING:
     from features.store import Feature, Store
@@ -105,8 +106,7 @@ def read_vectors(feature: Feature, ids: Sequence[str]) -> np.ndarray:
     return values
 
 
-def reason_text(reason: str) -> str:
-    """A ledger's reason in words."""
-    from pipeline.pages.words import REASONS
-
-    return "never extracted" if reason == "absent" else REASONS.get(reason, reason)
+def missing_text(missing: Mapping[str, int]) -> str:
+    """`12: never extracted; 3: no face in any sampled frame`. missing: a ledger's reason -> utterances"""
+    named = REASONS | {"absent": "never extracted"}
+    return "; ".join(f"{count(number)}: {named.get(reason, reason)}" for reason, number in missing.items())

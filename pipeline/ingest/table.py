@@ -10,7 +10,8 @@ import polars as pl
 
 from features.cards import DatasetCard, load_card, shipped_cards
 from features.errors import ManifestError, UsageError, nearest
-from features.manifest import SCHEMA, Manifest, build_manifest, repair_cp1252
+from features.manifest import Manifest, build_manifest, repair_cp1252
+from features.schema import SCHEMA
 from pipeline.ingest.annotations import TextRepairs, read_text
 from pipeline.ingest.summary import Finding, IngestSummary, finding, summarise
 

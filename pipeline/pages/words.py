@@ -1,4 +1,7 @@
-"""Numbers and reasons as people read them. Scores are shown in percent with one decimal; the files hold fractions."""
+"""Numbers, reasons and a warning as people read them.
+
+Scores are shown in percent with one decimal; the files hold fractions.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from features.errors import Reason
-from pipeline.report.model import Coverage, Score, Spread
 from pipeline.terminal.tables import bytes_text
 
 REASONS: dict[str, str] = {
@@ -30,6 +32,10 @@ REASONS: dict[str, str] = {
     Reason.WORKER_DIED: "the process that decoded the clip died",
 }
 NOTHING = "–"
+SYNTHETIC_WARNING = (
+    "These utterances were generated to test the plumbing. No score on this page says anything about emotion "
+    "recognition in real conversations."
+)
 
 
 class Range(Protocol):
@@ -41,12 +47,30 @@ class Range(Protocol):
     def high(self) -> float: ...
 
 
+class OverSeeds(Protocol):
+    """A number over seeds: its mean and deviation, None for one seed."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def std(self) -> float | None: ...
+
+
+class Covered(Protocol):
+    """A split: the fraction of its utterances that have an embedding, and how many have none."""
+
+    @property
+    def share(self) -> float: ...
+    @property
+    def unavailable(self) -> int: ...
+
+
 def percent(value: float | None) -> str:
     """A fraction as percent with one decimal, without the sign: 0.5634 -> `56.3`."""
     return NOTHING if value is None else f"{100 * value:.1f}"
 
 
-def score(value: Score | None) -> str:
+def score(value: OverSeeds | None) -> str:
     """`56.3 ± 0.4`, or `56.3` for one seed."""
     if value is None:
         return NOTHING
@@ -85,19 +109,24 @@ def rate(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def short(value: float) -> str:
+    """Three digits, or all of a whole part that has more: `0.681`, `12.3`, `1,024`."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def size(value: int | None) -> str:
     """Bytes on disk: `1.5 MB`."""
     return NOTHING if value is None else bytes_text(value)
 
 
-def column_text(value: Score | Spread | None, as_percent: bool = True) -> str:
+def column_text(value: OverSeeds | None, as_percent: bool = True) -> str:
     """The mean in a leaderboard's cell, in percent or as it stands with two decimals."""
     if value is None:
         return NOTHING
     return percent(value.mean) if as_percent else f"{value.mean:.2f}"
 
 
-def deviation_text(value: Score | Spread, as_percent: bool = True) -> str:
+def deviation_text(value: OverSeeds, as_percent: bool = True) -> str:
     """The deviation beside it."""
     if value.std is None:
         return NOTHING
@@ -142,7 +171,7 @@ def reasons(counts: Mapping[str, int]) -> str:
     return "; ".join(f"{count(number)}: {REASONS.get(reason, reason)}" for reason, number in ordered if number)
 
 
-def share(coverage: Coverage) -> str:
+def share(coverage: Covered) -> str:
     """Percent of utterances with an embedding; never rounded up to 100."""
     value = 100 * coverage.share
     return "100" if coverage.unavailable == 0 else f"{min(value, 99.9):.1f}"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from features.errors import ConfigError
 from features.spec import MODALITIES
 from pipeline.pages.words import count, magnitude
-from pipeline.report.model import FeatureUse, Run
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.features_file import FeatureUse
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,7 +69,7 @@ class Architecture:
     parameters: int
 
 
-def architecture_of(run: Run) -> Architecture:
+def architecture_of(run: RunSnapshot) -> Architecture:
     """Raises ConfigError where the config is not one that today's parts can be built from."""
     from heads.config.resolve import experiment_from_dict
 

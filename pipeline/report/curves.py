@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.pages.drawing import ACCENT, FAINT, MUTED, SMALL, Drawing, beside, draw, hint, plain
 from pipeline.pages.words import plural
-from pipeline.report.leaderboard import Corpus, loss_name
-from pipeline.report.model import Run
+from pipeline.report.configuration import loss_name
+from pipeline.report.corpus import Corpus
 from pipeline.report.scale import rule_of
+from pipeline.report.snapshot import RunSnapshot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def overlaid(key: str, corpus: Corpus, quantity: Quantity) -> Drawing | None:
     return draw(key, f"{QUANTITIES[quantity]}, by epoch", _SIZE, plot)
 
 
-def losses(key: str, run: Run, name: str) -> Drawing | None:
+def losses(key: str, run: RunSnapshot, name: str) -> Drawing | None:
     """Loss on train and dev by epoch, one line a seed. None where the run has no curves."""
     if not any(curve.train_loss or curve.dev_loss for curve in run.curves):
         return None
@@ -72,7 +73,7 @@ def losses(key: str, run: Run, name: str) -> Drawing | None:
     return draw(key, f"Loss on train and dev by epoch, {name}", _SIZE, plot)
 
 
-def with_other_loss(corpus: Corpus) -> list[Run]:
+def with_other_loss(corpus: Corpus) -> list[RunSnapshot]:
     """The runs that were trained by another loss than the selected one."""
     if corpus.selected is None:
         return []
@@ -87,7 +88,7 @@ def mean_curve(lines: Sequence[Line]) -> Line:
     return shared, [sum(one[epoch] for one in values) / len(values) for epoch in shared]
 
 
-def _lines(corpus: Corpus, run: Run, quantity: Quantity) -> list[tuple[Line, str]]:
+def _lines(corpus: Corpus, run: RunSnapshot, quantity: Quantity) -> list[tuple[Line, str]]:
     """(line, what to call it) of one run."""
     name = corpus.names[run.folder]
     found = [(curve, getattr(curve, quantity)) for curve in run.curves]

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from features.errors import ErcError, RunError
 from pipeline.pages.words import listed, plural
+from pipeline.report.corpus import Corpus, baseline_of
 from pipeline.report.findings import Answer, FeatureCost, Findings
-from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.model import SELECTION_SPLIT, FeatureUse, Run
 from pipeline.report.provenance import stored_features
-from pipeline.runs.records import Contrast, SuiteRecord, clean
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.features_file import FeatureUse
+from pipeline.runs.json_files import clean
+from pipeline.runs.splits import SELECTION_SPLIT
+from pipeline.runs.suite_record import Contrast, SuiteRecord
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,7 +66,7 @@ def costs_of(corpus: Corpus) -> tuple[list[FeatureCost], list[str]]:
     return costs, [f"The store of {', '.join(unknown)} is not at hand: what extraction took and takes is not known."]
 
 
-def _folders(run: Run) -> set[str]:
+def _folders(run: RunSnapshot) -> set[str]:
     return {feature.folder for feature in run.features}
 
 
@@ -94,7 +97,7 @@ class _Work:
         self.notes: list[str] = []
         self._frames: dict[tuple[str, str], dict[int, pl.DataFrame]] = {}
 
-    def judge_selected(self, run: Run) -> None:
+    def judge_selected(self, run: RunSnapshot) -> None:
         """The selected run by itself, over one label for all and over the suite's baseline, split by split."""
         from pipeline.comparison.compare import compare
 
@@ -128,7 +131,7 @@ class _Work:
             for one in found
         ]
 
-    def frames(self, run: Run, split: str) -> dict[int, pl.DataFrame]:
+    def frames(self, run: RunSnapshot, split: str) -> dict[int, pl.DataFrame]:
         """Seed -> predictions, of the seeds that the metrics are of.
 
         Raises RunError where one cannot be read, or they do not give the metrics' weighted F1.
@@ -148,7 +151,7 @@ class _Work:
             self._frames[key] = frames
         return self._frames[key]
 
-    def _judge_alone(self, run: Run, split: str) -> None:
+    def _judge_alone(self, run: RunSnapshot, split: str) -> None:
         from pipeline.comparison.compare import margin_interval, score_interval
 
         frames, labels, metrics = self.frames(run, split), self.corpus.labels, run.metrics[split]
@@ -166,7 +169,7 @@ class _Work:
         if named is not None:
             self.margins[split] = margin
 
-    def _arms(self, contrast: tuple[Contrast, Run | None, Run | None]) -> Arms:
+    def _arms(self, contrast: tuple[Contrast, RunSnapshot | None, RunSnapshot | None]) -> Arms:
         """Raises RunError where a contrast cannot be answered on dev."""
         from pipeline.comparison.contrasts import Arms
 

@@ -7,19 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.pages.words import count, interval, listed, percent, plural, point_interval, score, share
+from pipeline.report.corpus import Corpus, Headline
 from pipeline.report.findings import LEVEL, spans_zero
-from pipeline.report.leaderboard import Corpus, Headline
-from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT
 from pipeline.report.provenance import context_of, modality_coverage
+from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
 from pipeline.terminal.tables import seconds_text
 
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Interval
-
-SYNTHETIC_WARNING = (
-    "These utterances were generated to test the plumbing. No score on this page says anything about emotion "
-    "recognition in real conversations."
-)
 
 COST_NOTE = (
     "All splits in the store. Decode: seconds of all decoding processes together, preparing included; what a clip took "

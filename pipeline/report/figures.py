@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from features.errors import ErcError
+from pipeline.pages.axes import name_columns, name_rows, shortened
 from pipeline.pages.drawing import (
     ACCENT,
     BETWEEN,
@@ -19,19 +20,20 @@ from pipeline.pages.drawing import (
     beside,
     draw,
     hint,
-    plain,
 )
 from pipeline.pages.words import count, percent, plural
 from pipeline.report.architecture import architecture_of
 from pipeline.report.architecture_figure import architecture_figure
+from pipeline.report.corpus import Corpus, baseline_of
 from pipeline.report.curves import Quantity, losses, overlaid
-from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.model import Metrics, Run
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.metrics_file import Metrics
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+_LABEL = 16  # characters of a label
 _CHAR = 6.4  # mean advance of a 12 px character, in pixels
 CURVES: dict[str, Quantity] = {
     "learning-curves": "dev_weighted_f1",
@@ -63,7 +65,7 @@ def drawings_of(corpora: Sequence[Corpus]) -> dict[str, Drawing]:
     return {key: drawing for key, drawing in sorted(drawings.items()) if drawing}
 
 
-def _architecture(key: str, run: Run, name: str) -> Drawing | None:
+def _architecture(key: str, run: RunSnapshot, name: str) -> Drawing | None:
     """None where the run's config is of parts that are not there today."""
     try:
         return architecture_figure(key, architecture_of(run), name)
@@ -71,7 +73,7 @@ def _architecture(key: str, run: Run, name: str) -> Drawing | None:
         return None
 
 
-def architecture_problem(run: Run) -> str | None:
+def architecture_problem(run: RunSnapshot) -> str | None:
     """Why the run has no architecture figure."""
     try:
         architecture_of(run)
@@ -99,7 +101,7 @@ def per_class_f1(key: str, metrics: Metrics, name: str) -> Drawing:
         ticks = [(100 * rules[label], row) for row, label in enumerate(labels) if rules.get(label)]
         axes.plot(*_columns(ticks), "|", markersize=20, markeredgewidth=1.5, color=INK)
         axes.set(xlim=(0, 100), ylim=(len(labels) - 0.5, -0.5), xticks=range(0, 101, 25))
-        _name_rows(axes, labels, pad=50)
+        name_rows(axes, labels, most=_LABEL, pad=50)
         axes.xaxis.tick_top()
         axes.grid(axis="x")
         for row, (label, score) in enumerate(zip(labels, scores, strict=True)):
@@ -130,9 +132,10 @@ def confusion(key: str, metrics: Metrics, name: str) -> Drawing:
                 )
                 for artist in (cell, text):
                     hint(artist, f"{gold} predicted as {predicted}: {count(found)} of {count(total)}")
-        _name_rows(axes, labels, pad=8)
+        name_rows(axes, labels, most=_LABEL, pad=8)
         axes.xaxis.tick_top()
-        _name_columns(axes, labels, slanted=max(len(_short(label)) for label in labels) * _CHAR > width)
+        longest = max(len(shortened(label, _LABEL)) for label in labels)
+        name_columns(axes, labels, most=_LABEL, slanted=longest * _CHAR > width)
 
     title = f"Confusion matrix on {metrics.split}, {name}, percent of each gold label"
     return draw(key, title, (width * size, _ROW * size), plot)
@@ -187,22 +190,6 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _name_rows(axes: Axes, labels: Sequence[str], pad: float) -> None:
-    axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
-    axes.tick_params(axis="y", pad=pad, labelsize=12, labelcolor=INK)
-    for label, text in zip(labels, axes.get_yticklabels(), strict=True):
-        hint(text, label)
-
-
-def _name_columns(axes: Axes, labels: Sequence[str], slanted: bool) -> None:
-    axes.set_xticks(range(len(labels)), [_short(label) for label in labels])
-    axes.tick_params(axis="x", pad=4, labelcolor=INK)
-    for label, text in zip(labels, axes.get_xticklabels(), strict=True):
-        if slanted:
-            text.set(rotation=38, rotation_mode="anchor", ha="left")
-        hint(text, label)
-
-
 def _cell(axes: Axes, row: int, column: int, width: float, share: float) -> Artist:
     """A shade with a gap of two pixels to the next."""
     from matplotlib.patches import Rectangle
@@ -219,7 +206,3 @@ def _tone(share: float, diagonal: bool) -> str:
     if share > 0.6:
         return BETWEEN
     return INK if share >= 0.1 or diagonal else MUTED
-
-
-def _short(label: str) -> str:
-    return plain(label if len(label) <= 16 else f"{label[:15]}…")

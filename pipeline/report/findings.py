@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.report.model import FeatureUse, Run
-from pipeline.runs.records import Contrast
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.features_file import FeatureUse
+from pipeline.runs.suite_record import Contrast
 
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Comparison, Difference, Interval
@@ -26,8 +27,8 @@ class Answer:
 
     suite: str
     contrast: Contrast
-    a: Run | None
-    b: Run | None
+    a: RunSnapshot | None
+    b: RunSnapshot | None
     comparison: Comparison | None = None
     adjusted: float | None = None
     family: int = 0

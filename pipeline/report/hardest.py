@@ -12,10 +12,13 @@ import polars as pl
 from features.digests import sha256_file
 from features.errors import ErcError, RunError
 from features.manifest import Manifest, Utterance, read_manifest
-from pipeline.report.leaderboard import Corpus
-from pipeline.report.model import EVALUATION_SPLIT, ManifestFacts, Metrics, Run
+from pipeline.report.corpus import Corpus
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.features_file import ManifestFacts
+from pipeline.runs.json_files import clean
+from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import mean_probabilities, read_prediction_frame
-from pipeline.runs.records import clean
+from pipeline.runs.splits import EVALUATION_SPLIT
 
 SHOWN = 100
 _TURNS_BEFORE = 2
@@ -92,7 +95,7 @@ def hardest_of(corpus: Corpus, shown: int = SHOWN) -> Hardest | None:
         return replace(found, no_texts=clean(str(error)))
 
 
-def _ranked(run: Run, metrics: Metrics, shown: int) -> Hardest:
+def _ranked(run: RunSnapshot, metrics: Metrics, shown: int) -> Hardest:
     frames = [_predictions(run, seed, metrics) for seed in metrics.seeds]
     first = frames[0]
     for seed, frame in zip(metrics.seeds[1:], frames[1:], strict=True):
@@ -121,7 +124,7 @@ def _ranked(run: Run, metrics: Metrics, shown: int) -> Hardest:
     return Hardest(metrics.split, len(frames), len(ids), utterances)
 
 
-def _predictions(run: Run, seed: int, metrics: Metrics) -> pl.DataFrame:
+def _predictions(run: RunSnapshot, seed: int, metrics: Metrics) -> pl.DataFrame:
     """One seed's labelled rows. Raises RunError where they are not there, or are not of these labels."""
     path, split = run.path or Path(run.folder), metrics.split
     frame = read_prediction_frame(path, seed, split, metrics.labels).filter(pl.col("gold").is_not_null())

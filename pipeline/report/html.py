@@ -1,35 +1,29 @@
 """report.html: one file that needs nothing else.
 
-Every value from data passes through autoescape, and the page's policy lets no script but its own run and nothing load.
+Its markup that is made here takes values from data as `Markup.format` escapes them; see `pages.html` for the rest.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
-import jinja2
 from markupsafe import Markup
 
 from pipeline.pages import words
 from pipeline.pages.drawing import Drawing
-from pipeline.report import facts, leaderboard, provenance, tables
+from pipeline.pages.html import render, source
+from pipeline.report import configuration, facts, provenance, tables
+from pipeline.report.corpus import Corpus
 from pipeline.report.curves import with_other_loss
 from pipeline.report.figures import architecture_problem, key_of
 from pipeline.report.findings import spans_zero
 from pipeline.report.hardest import Hardest
-from pipeline.report.leaderboard import Corpus
-from pipeline.report.model import Score
 from pipeline.report.scale import standing
+from pipeline.runs.metrics_file import Score
 
+_PACKAGE = "pipeline.report"
 _SCRIPTS = ("sort.js.jinja", "filter.js.jinja")
-_STYLES = ("style.css.jinja", "figures.css.jinja")
-_FILTERS = (
-    *("percent", "score", "points", "interval", "point_interval", "p_value"),
-    *("count", "magnitude", "size", "seconds", "rate", "reasons", "share"),
-)
 
 
 def html_report(
@@ -39,27 +33,15 @@ def html_report(
     hardest: Sequence[Hardest | None] | None = None,
 ) -> str:
     """The page. `folder_notes` concern the folder of runs: what was skipped and why; `hardest` are of each corpus."""
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("pipeline.report", ""), jinja2.PackageLoader("pipeline.pages", "")]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {name: getattr(words, name) for name in _FILTERS}
-    script, style = (
-        "".join(environment.get_template(name).render() for name in names) for names in (_SCRIPTS, _STYLES)
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("report.html.jinja").render(
+    return render(
+        _PACKAGE,
+        "report.html.jinja",
+        styles=["figures.css.jinja"],
+        scripts=[source(_PACKAGE, *_SCRIPTS)],
+        allow=["img-src data:"],
         corpora=corpora,
         folder_notes=list(folder_notes),
         title=facts.page_title(corpora),
-        script=script,
-        script_hash=f"sha256-{digest}",
-        style=style,
         headline=headline_markup,
         others=other_markup,
         baseline_status=facts.baseline_status,
@@ -72,7 +54,7 @@ def html_report(
         badges=facts.badges,
         baseline_note=facts.baseline_note,
         random_warning=facts.random_warning,
-        synthetic_warning=facts.SYNTHETIC_WARNING,
+        synthetic_warning=words.SYNTHETIC_WARNING,
         breakable=breakable,
         cell=score_cell,
         column_text=words.column_text,
@@ -83,7 +65,6 @@ def html_report(
         with_other_loss=with_other_loss,
         key_of=key_of,
         standing=standing,
-        plural=words.plural,
         **{
             name: getattr(provenance, name)
             for name in (
@@ -96,7 +77,7 @@ def html_report(
                 "versions_of",
             )
         },
-        **{name: getattr(leaderboard, name) for name in ("features_of", "loss_name", "part_name")},
+        **{name: getattr(configuration, name) for name in ("features_of", "loss_name", "part_name")},
     )
 
 

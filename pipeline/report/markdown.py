@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.pages import words
 from pipeline.report import facts, provenance, tables
+from pipeline.report.corpus import Corpus
 from pipeline.report.hardest import Hardest
-from pipeline.report.leaderboard import Corpus
-from pipeline.report.model import Metrics
+from pipeline.runs.metrics_file import Metrics
 
 _HARDEST = 10  # utterances that are listed
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -61,7 +61,7 @@ def _row_raw(cells: Sequence[str]) -> str:
 def _corpus(corpus: Corpus, folder_notes: list[str]) -> list[str]:
     blocks = []
     if corpus.synthetic:
-        blocks.append(f"> **Synthetic corpus.** {facts.SYNTHETIC_WARNING}")
+        blocks.append(f"> **Synthetic corpus.** {words.SYNTHETIC_WARNING}")
     if corpus.random_weights:
         blocks.append(f"> **Random weights.** {text_of(facts.random_warning(corpus))}")
     blocks += [_sentence(parts) for parts in (facts.headline_parts(corpus), *facts.other_parts(corpus))]

@@ -9,8 +9,12 @@ from typing import Any
 
 from features.digests import canonical_json
 from pipeline.pages.words import count, listed, plural
-from pipeline.report.leaderboard import MODALITY_ORDER, Corpus
-from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT, Coverage, FeatureUse, Run, ordered_splits
+from pipeline.report.configuration import MODALITY_ORDER
+from pipeline.report.corpus import Corpus
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.features_file import FeatureUse
+from pipeline.runs.metrics_file import Coverage
+from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT, ordered_splits
 
 _NOT_SETTINGS = ("name", "suite", "paper")
 
@@ -52,7 +56,7 @@ def coverage_rows(corpus: Corpus) -> list[tuple[FeatureUse, list[tuple[str, Cove
     return rows
 
 
-def modality_coverage(run: Run) -> list[tuple[str, Coverage]]:
+def modality_coverage(run: RunSnapshot) -> list[tuple[str, Coverage]]:
     """(modality, its least covered feature) of the utterances that ranked the run."""
     worst: dict[str, Coverage] = {}
     for feature in run.features:
@@ -62,7 +66,7 @@ def modality_coverage(run: Run) -> list[tuple[str, Coverage]]:
     return sorted(worst.items(), key=lambda item: (MODALITY_ORDER.get(item[0], 3), item[0]))
 
 
-def context_of(run: Run) -> str:
+def context_of(run: RunSnapshot) -> str:
     """Which other utterances a prediction may see through the head."""
     looks_at = run.record.looks_at
     if looks_at is None:
@@ -115,7 +119,7 @@ def notes_on(corpus: Corpus) -> list[str]:
     ]
 
 
-def _coverage_of(run: Run, folder: str) -> dict[str, Coverage]:
+def _coverage_of(run: RunSnapshot, folder: str) -> dict[str, Coverage]:
     found = {split: metrics.coverage[folder] for split, metrics in run.metrics.items() if folder in metrics.coverage}
     recorded = next((feature.coverage for feature in run.features if feature.folder == folder), {})
     return {**recorded, **found}
@@ -177,7 +181,7 @@ def _duplicates(corpus: Corpus) -> list[str]:
     ]
 
 
-def _seed_notes(run: Run, name: str) -> list[str]:
+def _seed_notes(run: RunSnapshot, name: str) -> list[str]:
     notes = []
     if run.unfinished:
         seeds = listed([str(seed) for seed in run.unfinished])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.report.leaderboard import Corpus, baseline_of
-from pipeline.report.model import Run, Score
+from pipeline.report.corpus import Corpus, baseline_of
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.metrics_file import Score
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Standing:
     rule: float | None
 
 
-def standing(corpus: Corpus, run: Run) -> Standing | None:
+def standing(corpus: Corpus, run: RunSnapshot) -> Standing | None:
     """Mean and deviation on dev beside the constant baseline; None for a run without dev scores."""
     if run.dev is None:
         return None

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.report.leaderboard import Corpus, modalities_of
-from pipeline.report.model import EVALUATION_SPLIT, SELECTION_SPLIT, Metrics, Run, Score, SliceScores
+from pipeline.report.configuration import modalities_of
+from pipeline.report.corpus import Corpus
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.metrics_file import Metrics, Score, SliceScores
+from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
 
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Difference, Interval
@@ -45,8 +48,8 @@ class Against:
     """Table 3: the suite's baseline and the selected run on one split, label by label and together."""
 
     split: str
-    baseline: Run
-    selected: Run
+    baseline: RunSnapshot
+    selected: RunSnapshot
     labels: tuple[ScoreRow, ...]
     together: tuple[ScoreRow, ...]
 
@@ -72,7 +75,7 @@ class SliceTable:
     """The slices of the selected run on one split, in groups; the first group is all labelled utterances."""
 
     split: str
-    baseline: Run | None
+    baseline: RunSnapshot | None
     groups: tuple[tuple[str, tuple[SliceRow, ...]], ...]
 
 
@@ -123,7 +126,7 @@ def slice_tables(corpus: Corpus) -> list[SliceTable]:
     return [_slices(corpus, run, split) for split in splits if run.metrics[split].slices]
 
 
-def _slices(corpus: Corpus, run: Run, split: str) -> SliceTable:
+def _slices(corpus: Corpus, run: RunSnapshot, split: str) -> SliceTable:
     metrics = run.metrics[split]
     baseline = corpus.baseline if corpus.baseline is not run else None
     theirs = baseline.metrics.get(split) if baseline else None

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import ErcError
+from pipeline.pages.files import figure_files
 from pipeline.report import facts
+from pipeline.report.corpus import Corpus, corpora_of
 from pipeline.report.evidence import with_findings
 from pipeline.report.figures import drawings_of
 from pipeline.report.hardest import hardest_of
 from pipeline.report.html import html_report
-from pipeline.report.leaderboard import Corpus, corpora_of, leaderboard_csv
+from pipeline.report.leaderboard_csv import leaderboard_csv
 from pipeline.report.markdown import markdown_report
-from pipeline.report.model import Unreadable
 from pipeline.report.read import read_runs
+from pipeline.report.snapshot import Unreadable
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,13 @@ def write_report(runs: Path, out: Path) -> Written:
         titles = ", ".join(f"{corpus.title} ({len(corpus.labels)} labels)" for corpus in corpora)
         notes.append(f"The runs are of {len(corpora)} corpora or label sets, ranked apart: {titles}.")
     drawings = drawings_of(corpora)
-    images = {f"figures/{key}.svg": drawing for key, drawing in drawings.items()}
-    texts = {file: drawing.svg for file, drawing in images.items()}
-    texts["leaderboard.csv"] = leaderboard_csv(corpora)
-    captions = {file: drawing.title for file, drawing in images.items()}
+    files = figure_files(drawings)
+    files["leaderboard.csv"] = leaderboard_csv(corpora)
+    captions = {f"figures/{key}.svg": drawing.title for key, drawing in drawings.items()}
     hardest = [hardest_of(corpus) for corpus in corpora]
-    texts["report.md"] = markdown_report(corpora, notes, captions, hardest)
-    texts["report.html"] = html_report(corpora, drawings, notes, hardest)
-    _write_all(out, texts, {f"figures/{key}.png": drawing.png for key, drawing in drawings.items()})
+    files["report.md"] = markdown_report(corpora, notes, captions, hardest)
+    files["report.html"] = html_report(corpora, drawings, notes, hardest)
+    _write_all(out, files)
     return Written(
         html=out / "report.html",
         markdown=out / "report.md",
@@ -65,17 +66,15 @@ def write_report(runs: Path, out: Path) -> Written:
     )
 
 
-def _write_all(out: Path, texts: dict[str, str], images: dict[str, bytes]) -> None:
+def _write_all(out: Path, files: dict[str, str | bytes]) -> None:
     """Write everything beside its place first, then rename: a full disk leaves the old report as it was."""
     staging = out / f".report.{os.getpid()}.tmp"
     try:
         (staging / "figures").mkdir(parents=True, exist_ok=True)
-        for name, image in images.items():
-            (staging / name).write_bytes(image)
-        for name, text in texts.items():
-            (staging / name).write_text(text, encoding="utf-8", newline="\n")
+        for name, content in files.items():
+            (staging / name).write_bytes(content.encode() if isinstance(content, str) else content)
         (out / "figures").mkdir(exist_ok=True)
-        for name in (*images, *texts):
+        for name in files:
             (staging / name).replace(out / name)
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -1,4 +1,4 @@
-"""Run folders: what a trained experiment leaves on disk, read and written whole.
+"""Run folders: what a trained experiment leaves on disk, each file read in one place.
 
 RUN/ holds config.yaml, features.json, metrics-SPLIT.json, and in seed-N/ head.safetensors, history.parquet,
 predictions-SPLIT.parquet and result.json, which is written last: a seed without it is not done.
@@ -6,7 +6,6 @@ predictions-SPLIT.parquet and result.json, which is written last: a seed without
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,92 +13,114 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.errors import RunError
-from features.files import write_whole
+from features.errors import ConfigError, RunError, RunFileError
+from pipeline.runs.features_file import FeaturesFile
+from pipeline.runs.json_files import clean, read_checked, read_text
+from pipeline.runs.metrics_file import Metrics
+from pipeline.runs.predictions import read_prediction_frame
+from pipeline.runs.seed_files import Curve, SeedResult, read_curve
 
 if TYPE_CHECKING:
     import polars as pl
 
     from heads.config.experiment import Experiment
 
-_SEED = re.compile(r"seed-(\d+)")
+_SEED = re.compile(r"seed-(0|[1-9][0-9]*)")
+_TRAIN_AGAIN = "train the experiment again"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder."""
+    """One run folder. What is read raises RunFileError where the file is absent or damaged.
+
+    printable: texts of its YAML and JSON come without control characters (`json_files.clean`), for a page; paths may
+               then no longer lead anywhere
+    """
 
     path: Path
+    printable: bool = False
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.yaml as it stands: to resolve it, as `experiment` does, loads torch, which takes seconds."""
+        from heads.config.strict_yaml import parse_yaml
+
+        file = self.path / "config.yaml"
+        try:
+            content = parse_yaml(read_text(file, _TRAIN_AGAIN), file.name)
+        except ConfigError as error:
+            raise RunFileError(self.path, clean(str(error)), _TRAIN_AGAIN) from error
+        if not isinstance(content, dict):
+            raise RunFileError(self.path, f"{file.name} is not a mapping", _TRAIN_AGAIN)
+        return clean(content) if self.printable else content
+
+    @property
+    def name(self) -> str:
+        """The experiment's, or the folder's where config.yaml gives none."""
+        name = self.config.get("name")
+        if isinstance(name, str) and name.strip():
+            return name
+        folder = self.path.resolve().name
+        return clean(folder) if self.printable else folder
 
     @cached_property
     def experiment(self) -> Experiment:
-        """The resolved experiment. Raises ConfigError where config.yaml is damaged."""
+        """The resolved experiment. Raises ConfigError where config.yaml does not fit."""
         from heads.config.resolve import experiment_from_dict
-        from heads.config.strict_yaml import parse_yaml
 
-        where = self.path / "config.yaml"
-        return experiment_from_dict(parse_yaml(self._text(where), str(where)), str(where))
+        return experiment_from_dict(self.config, str(self.path / "config.yaml"))
 
     @cached_property
-    def features(self) -> dict[str, Any]:
-        """features.json: the manifest, the store and the features it was trained on."""
-        where = self.path / "features.json"
-        content = self._object(where, "train the experiment again")
-        kinds = {"manifest": dict, "store": str, "features": list}
-        damaged = [key for key, kind in kinds.items() if not isinstance(content.get(key), kind)]
-        if damaged or not isinstance(content["manifest"].get("labels"), list):
-            raise RunError(f"{where}: has no {damaged[0] if damaged else 'labels'}: train the experiment again")
-        return content
+    def features(self) -> FeaturesFile:
+        """The manifest, the store and the features that it was trained on."""
+        return read_checked(FeaturesFile, self.path / "features.json", _TRAIN_AGAIN, printable=self.printable)
 
     @property
-    def labels(self) -> list[str]:
-        names: list[str] = self.features["manifest"]["labels"]
-        return names
+    def labels(self) -> tuple[str, ...]:
+        return self.features.manifest.labels
 
     def seed_folder(self, seed: int) -> Path:
         return self.path / f"seed-{seed}"
 
+    def started_seeds(self) -> list[int]:
+        """Seeds that have a folder, ascending."""
+        found = ((_SEED.fullmatch(entry.name), entry) for entry in self.path.glob("seed-*") if entry.is_dir())
+        return sorted(int(match[1]) for match, _ in found if match)
+
     def finished_seeds(self) -> list[int]:
         """Seeds that have a result.json, ascending."""
-        found = [
-            int(match[1])
-            for entry in self.path.glob("seed-*")
-            if (match := _SEED.fullmatch(entry.name)) and (entry / "result.json").is_file()
-        ]
-        return sorted(found)
+        return [seed for seed in self.started_seeds() if (self.seed_folder(seed) / "result.json").is_file()]
 
-    def result(self, seed: int) -> dict[str, Any]:
+    def result(self, seed: int) -> SeedResult:
         """One seed's result.json."""
-        where = self.seed_folder(seed) / "result.json"
-        return self._object(where, f"remove {where.parent} and train again")
+        folder = self.seed_folder(seed)
+        mend = f"remove {folder} and train again"
+        return read_checked(SeedResult, folder / "result.json", mend, printable=self.printable)
 
-    def metrics(self, split: str) -> dict[str, Any]:
-        """metrics-SPLIT.json. Raises RunError where it is absent or damaged."""
-        return self._object(self.path / f"metrics-{split}.json", f"run `erc evaluate {self.path} --split {split}`")
+    def curve(self, seed: int) -> Curve | None:
+        """One seed's history.parquet; None where it is not there or holds no epoch."""
+        folder = self.seed_folder(seed)
+        file = folder / "history.parquet"
+        return read_curve(file, seed, f"remove {folder} and train again") if file.is_file() else None
+
+    def scored_splits(self) -> list[str]:
+        """Splits that have a metrics-SPLIT.json, by name."""
+        files = sorted(self.path.glob("metrics-*.json"))
+        return [file.name.removeprefix("metrics-").removesuffix(".json") for file in files]
+
+    def metrics(self, split: str) -> Metrics:
+        """metrics-SPLIT.json, which must be of that split and of this run's labels."""
+        file, mend = self.path / f"metrics-{split}.json", f"run `erc evaluate {self.path} --split {split}`"
+        scores = read_checked(Metrics, file, mend, printable=self.printable)
+        if scores.split != (clean(split) if self.printable else split):
+            raise RunFileError(self.path, f"{file.name} holds the scores of split {scores.split!r}", mend)
+        if scores.labels != self.labels:
+            raise RunFileError(self.path, f"{file.name} has other labels than features.json", mend)
+        return scores
 
     def predictions(self, seed: int, split: str, *, dialogues: bool = False) -> pl.DataFrame:
         """One seed's predictions. Raises RunError as `predictions.read_prediction_frame`."""
-        from pipeline.runs.predictions import read_prediction_frame
-
         return read_prediction_frame(self.path, seed, split, self.labels, dialogues=dialogues)
-
-    def _object(self, where: Path, mend: str) -> dict[str, Any]:
-        """A JSON object. Raises RunError, which ends with `mend`."""
-        try:
-            content = json.loads(self._text(where, mend))
-        except ValueError as error:
-            raise RunError(f"{where}: is not JSON ({error}): {mend}") from error
-        if not isinstance(content, dict):
-            raise RunError(f"{where}: is not a JSON object: {mend}")
-        return content
-
-    def _text(self, where: Path, mend: str = "train the experiment again") -> str:
-        try:
-            return where.read_text(encoding="utf-8")
-        except OSError as error:
-            raise RunError(f"{where}: cannot be read ({error.strerror}): {mend}") from error
-        except UnicodeDecodeError as error:
-            raise RunError(f"{where}: is not text ({error}): {mend}") from error
 
 
 def dev_rank(weighted_f1: float | None, folder: str) -> tuple[bool, float, str]:
@@ -111,7 +132,19 @@ def dev_rank(weighted_f1: float | None, folder: str) -> tuple[bool, float, str]:
 
 
 def is_run(path: Path) -> bool:
+    """Whether a folder is a run that can be scored and compared: training writes these two files before any seed."""
     return (path / "config.yaml").is_file() and (path / "features.json").is_file()
+
+
+def looks_like_run(path: Path) -> bool:
+    """Whether a folder has any of a run's own files, and so is a run, if perhaps a damaged one.
+
+    A report counts by this, so that a run that lost one of the files of `is_run` is named as skipped, not passed over
+    in silence. Hidden folders are temporary and never runs.
+    """
+    if path.name.startswith(".") or not path.is_dir():
+        return False
+    return (path / "config.yaml").is_file() or (path / "features.json").is_file() or any(path.glob("metrics-*.json"))
 
 
 def find_runs(paths: Iterable[Path]) -> list[Run]:
@@ -126,11 +159,3 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
         for run in here:
             found.setdefault(run.resolve(), Run(run))
     return list(found.values())
-
-
-def write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

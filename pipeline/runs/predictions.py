@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from features.errors import RunError
 from heads import metrics
+from pipeline.runs.features_file import ManifestFacts
+from pipeline.runs.json_files import reason_of
+from pipeline.runs.metrics_file import Coverage, Metrics
 from pipeline.runs.slices import score_slices
 
 if TYPE_CHECKING:
@@ -69,8 +72,7 @@ def read_prediction_frame(
     except FileNotFoundError:
         raise RunError(f"{where}: is not there: {mend}") from None
     except (OSError, pl.exceptions.PolarsError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise RunError(f"{where}: cannot be read ({reason}): {mend}") from error
+        raise RunError(f"{where}: cannot be read ({reason_of(error)}): {mend}") from error
     texts = ["utterance_id", "gold", "predicted"]
     if dialogues or "dialogue_id" in frame.columns:
         texts.append("dialogue_id")
@@ -102,20 +104,19 @@ def split_metrics(
     experiment: str,
     split: str,
     frames: Mapping[int, pl.DataFrame],
-    manifest: Mapping[str, Any],
-    coverage: Mapping[str, Any],
+    manifest: ManifestFacts,
+    coverage: Mapping[str, Coverage],
     attributes: pl.DataFrame | None = None,
-) -> dict[str, Any]:
+) -> Metrics:
     """What metrics-SPLIT.json holds. Unlabelled utterances are counted and left out of every score.
 
     frames:   seed -> its predictions
-    manifest: what features.json says of the manifest
-    coverage: feature folder -> how many utterances are ok, missing, failed, absent
+    coverage: feature folder -> how many utterances have an embedding
     attributes: of `pipeline.runs.slices.attributes`; without them, the only slices are those by input
     Raises RunError where no utterance is labelled, where the seeds' predictions are not of the same utterances, or
     where probabilities are not numbers.
     """
-    labels: Sequence[str] = manifest["labels"]
+    labels = manifest.labels
     place = {label: index for index, label in enumerate(labels)}
     first = next(iter(frames.values()))
     labelled = first["gold"].is_not_null()
@@ -140,12 +141,12 @@ def split_metrics(
         likelihoods.append(metrics.negative_log_likelihood(gold, probabilities))
         calibrations.append(metrics.reliability(gold, probabilities))
     support = np.bincount(gold, minlength=len(labels))
-    return {
+    values = {
         "experiment": experiment,
         "split": split,
         "utterances": first.height,
         "seeds": list(frames),
-        "labels": list(labels),
+        "labels": labels,
         "support": {label: int(support[index]) for index, label in enumerate(labels)},
         **metrics.summarise(scores, labels),
         "negative_log_likelihood": metrics.over_seeds(likelihoods),
@@ -153,11 +154,12 @@ def split_metrics(
         "reliability": reduce(add, calibrations).to_list(),
         "slices": score_slices(attributes, first.filter(labelled), gold, predictions, len(labels)),
         "seed_average": _seed_average(frames, gold, labelled, labels),
-        "baselines": metrics.baselines(gold, labels, manifest["neutral"], manifest["train_label_counts"]),
+        "baselines": metrics.baselines(gold, labels, manifest.neutral, manifest.train_label_counts),
         "coverage": dict(coverage),
         "no_input": int(first["no_input"].sum()),
         "unlabelled": first.height - int(labelled.sum()),
     }
+    return Metrics.model_validate(values)
 
 
 def _seed_average(

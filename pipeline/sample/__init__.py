@@ -7,7 +7,3 @@ face      expressions, and the frames of a talking face
 clip      an H.264/AAC mp4 of sound and frames
 corpus    the folder: clips, CSV files, SYNTHETIC.md
 """
-
-from pipeline.sample.corpus import DEFAULT_DIALOGUES, SampleSummary, write_sample
-
-__all__ = ["DEFAULT_DIALOGUES", "SampleSummary", "write_sample"]

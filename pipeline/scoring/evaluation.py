@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,13 +18,14 @@ from features.store import Feature, Store
 from heads.data.data import HeadData, check_fresh
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.checkpoint import read_checkpoint
-from pipeline.runs.folder import Run, write_json
+from pipeline.runs.folder import Run
+from pipeline.runs.json_files import write_model
+from pipeline.runs.metrics_file import Coverage, Metrics
 from pipeline.runs.predictions import prediction_frame, split_metrics
+from pipeline.runs.reads_of_test import record_test_read
 from pipeline.runs.slices import attributes
 from pipeline.scoring.shared_rows import SharedRows
 from pipeline.terminal.extract_commands import mending_command
-
-TEST_READS = "test_reads.jsonl"
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,9 @@ class Evaluator:
         self._corpora: dict[Path, Corpus] = {}
         self._stores: dict[Path, list[Feature]] = {}
         self._fresh: set[tuple[Path, Path]] = set()
-        self._coverage: dict[tuple[Path, Path], dict[str, Any]] = {}
+        self._coverage: dict[tuple[Path, Path], Coverage] = {}
 
-    def score(self, run: Run, scored: Callable[[], object] = lambda: None) -> dict[str, Any]:
+    def score(self, run: Run, scored: Callable[[], object] = lambda: None) -> Metrics:
         """Predict with every finished seed, write predictions-SPLIT.parquet and metrics-SPLIT.json, return the latter.
 
         scored: called after each seed
@@ -82,7 +80,7 @@ class Evaluator:
         _refuse_fold(run)
         _refuse_headless(run, seeds)
         corpus = self._corpus(run)
-        if list(corpus.utterances.label_names) != run.labels:
+        if tuple(corpus.utterances.label_names) != run.labels:
             raise RunError(
                 f"{run.path}: was trained on the labels {', '.join(run.labels)}, but {corpus.path} has"
                 f" {', '.join(corpus.utterances.label_names)}: give the manifest of the same corpus"
@@ -91,18 +89,19 @@ class Evaluator:
         for feature in features.values():
             self._check_fresh(feature, corpus)
         if self.split == "test":
-            _record_test_read(run, seeds)
+            # Before the first prediction.
+            record_test_read(run.path.resolve().parent, run.experiment.name, run.path.name, seeds)
         frames = {}
         with _one_thread():
             for seed in seeds:
                 frames[seed] = self._predict(run, seed, features, corpus)
                 scored()
         coverage = {folder: self._covered(feature, corpus) for folder, feature in features.items()}
-        values = split_metrics(
-            run.experiment.name, self.split, frames, run.features["manifest"], coverage, corpus.attributes
+        metrics = split_metrics(
+            run.experiment.name, self.split, frames, run.features.manifest, coverage, corpus.attributes
         )
-        write_json(run.path / f"metrics-{self.split}.json", values)
-        return values
+        write_model(run.path / f"metrics-{self.split}.json", metrics)
+        return metrics
 
     def _predict(self, run: Run, seed: int, features: dict[str, Feature], corpus: Corpus) -> pl.DataFrame:
         """Raises CheckpointError for a damaged head, RunError for one that reads what the run did not record."""
@@ -127,7 +126,7 @@ class Evaluator:
         return frame
 
     def _corpus(self, run: Run) -> Corpus:
-        recorded = run.features["manifest"].get("path")
+        recorded = run.features.manifest.path
         path = self._manifest or (Path(recorded) if recorded else None)
         if path is None:
             raise ManifestError(f"{run.path}: recorded no manifest: give --manifest M")
@@ -138,23 +137,26 @@ class Evaluator:
     def _features(self, run: Run) -> dict[str, Feature]:
         """Recorded folder -> the store's feature, for each of the run's: that very folder, else one of its fingerprint.
 
-        Raises RunError where the store has neither.
+        Raises RunError where the store has neither, or the run recorded no store.
         """
-        path = self._store or Path(run.features["store"])
+        recorded = run.features.store
+        path = self._store or (Path(recorded) if recorded else None)
+        if path is None:
+            raise RunError(f"{run.path}: recorded no store: give --store S")
         if path not in self._stores:
             self._stores[path] = Store(path).features()
         there = self._stores[path]
         found = {}
-        for item in run.features["features"]:
-            same = [feature for feature in there if feature.fingerprint == item["fingerprint"]]
+        for item in run.features.features:
+            same = [feature for feature in there if feature.fingerprint == item.fingerprint]
             if not same:
-                named = [other.folder for other in there if other.name == item["name"]]
+                named = [other.folder for other in there if other.name == item.name]
                 has = f"it has {', '.join(named)}" if named else "it has none of that name"
                 raise RunError(
-                    f"{run.path}: was trained on {item['folder']}, which {path} does not have ({has}):"
+                    f"{run.path}: was trained on {item.folder}, which {path} does not have ({has}):"
                     " give the run's own --store, or extract the same feature again"
                 )
-            found[item["folder"]] = next((feature for feature in same if feature.folder == item["folder"]), same[0])
+            found[item.folder] = next((feature for feature in same if feature.folder == item.folder), same[0])
         return found
 
     def _check_fresh(self, feature: Feature, corpus: Corpus) -> None:
@@ -163,10 +165,10 @@ class Evaluator:
             check_fresh(feature, corpus.rows, mending_command(feature, corpus.path, feature.root))
             self._fresh.add(key)
 
-    def _covered(self, feature: Feature, corpus: Corpus) -> dict[str, Any]:
+    def _covered(self, feature: Feature, corpus: Corpus) -> Coverage:
         key = (feature.path, corpus.path)
         if key not in self._coverage:
-            self._coverage[key] = feature.coverage(corpus.utterances.ids)
+            self._coverage[key] = Coverage.model_validate(feature.coverage(corpus.utterances.ids))
         return self._coverage[key]
 
 
@@ -182,10 +184,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def _refuse_fold(run: Run) -> None:
-    fold = run.features.get("fold")
+    fold = run.features.fold
     if fold:
         raise RunError(
-            f"{run.path}: is fold {fold['number']} of {fold['of']} of a cross-validation, whose heads have not seen all"
+            f"{run.path}: is fold {fold.number} of {fold.of} of a cross-validation, whose heads have not seen all"
             " of train: evaluate runs that were trained without --cv"
         )
 
@@ -197,16 +199,3 @@ def _refuse_headless(run: Run, seeds: list[int]) -> None:
             f"{run.path}: seed {without[0]} has no head.safetensors (trials of a search keep none): train the"
             " experiment again, from best.yaml if it is a trial"
         )
-
-
-def _record_test_read(run: Run, seeds: list[int]) -> None:
-    """Append one line to RUNS/test_reads.jsonl, before the first prediction."""
-    line = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "experiment": run.experiment.name,
-        "run": run.path.name,
-        "seeds": seeds,
-        "split": "test",
-    }
-    with (run.path.resolve().parent / TEST_READS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from features.errors import RunError, UsageError, nearest
 from pipeline.runs.folder import Run, dev_rank, is_run
-from pipeline.runs.records import read_suite_record
+from pipeline.runs.suite_record import read_suite_record
 
 BEST_DEV, BASELINE = "best-dev", "baseline"
 WORDS = (BEST_DEV, BASELINE)
@@ -59,15 +58,15 @@ def select_runs(runs: Sequence[Run], words: Sequence[str]) -> Selection:
 
 
 def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
-    corpora: dict[tuple[Any, ...], list[tuple[float, Run]]] = {}
+    corpora: dict[tuple[str | None, ...], list[tuple[float, Run]]] = {}
     without = []
     for run in runs:
         if not (run.path / "metrics-dev.json").is_file():
             without.append(run.path.name)
             continue
-        manifest = run.features["manifest"]
-        corpus = (manifest.get("dataset"), *manifest["labels"], manifest.get("neutral"))
-        corpora.setdefault(corpus, []).append((_dev_score(run), run))
+        manifest = run.features.manifest
+        corpus = (manifest.dataset, *manifest.labels, manifest.neutral)
+        corpora.setdefault(corpus, []).append((run.metrics("dev").weighted_f1.mean, run))
     if without and corpora:
         selection.notes.append(
             f"{len(without)} of {len(runs)} runs have no dev scores and are passed over: {without[0]}, ..."
@@ -77,15 +76,6 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
     for scored in corpora.values():
         score, best = min(scored, key=lambda pair: dev_rank(pair[0], pair[1].path.resolve().name))
         selection.add(best, f"best on dev of {len(scored)} (weighted F1 {score:.4f})")
-
-
-def _dev_score(run: Run) -> float:
-    try:
-        return float(run.metrics("dev")["weighted_f1"]["mean"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{run.path / 'metrics-dev.json'}: holds no mean weighted F1: run `erc evaluate {run.path} --split dev`"
-        ) from error
 
 
 def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:

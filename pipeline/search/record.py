@@ -13,7 +13,7 @@ import yaml
 
 from features.errors import RunError
 from heads.config.experiment import Experiment, Tuned
-from pipeline.runs.folder import write_json, write_text
+from pipeline.runs.json_files import write_json, write_text
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,13 @@ from features.digests import digest_of
 from features.errors import ErcError, StoreError, TrainingError, UsageError
 from heads.config.experiment import Experiment
 from heads.training.folds import Folding
+from pipeline.runs.metrics_file import Score
 from pipeline.search.record import SearchRecord, Trial, open_record, write_record
 from pipeline.search.space import Dimension, override_of
-from pipeline.suites.cross_validation import fold_part, fold_sources, fold_values
+from pipeline.suites.cross_validation import fold_part, fold_sources, over_folds
 from pipeline.suites.plan import Plan, Source, make_plan
-from pipeline.suites.run import Outcome, Part, SharedFeatures, one_line, run_parts
+from pipeline.suites.run import Part, failure_line, run_parts
+from pipeline.suites.shared_features import SharedFeatures
 from pipeline.terminal.progress import progress_bar
 
 Resolve = Callable[[list[str]], Experiment]
@@ -168,10 +170,10 @@ class _Scorer:
             if plan.failures:
                 raise TrainingError(plan.failures[experiment.name])
             run = plan.planned[0].key
-            values = self._train(self._parts(plan), experiment.name)
+            score = self._train(self._parts(plan), experiment.name)
         except ErcError as error:
-            return Trial(number, parameters, "failed", run=run, problem=one_line(error))
-        return Trial(number, parameters, "complete", values["mean"], tuple(values["values"]), run)
+            return Trial(number, parameters, "failed", run=run, problem=failure_line(error))
+        return Trial(number, parameters, "complete", score.mean, score.values, run)
 
     def _parts(self, plan: Plan) -> list[Part]:
         if self.search.folding:
@@ -180,23 +182,16 @@ class _Scorer:
         folders = {item.experiment.name: self.runs / item.folder_name for item in plan.planned}
         return [Part(plan, self.search.source, folders, self.shared[0])]
 
-    def _train(self, parts: list[Part], name: str) -> dict[str, Any]:
-        """mean and values: of the seeds, or of the folds. Raises TrainingError where a head failed."""
+    def _train(self, parts: list[Part], name: str) -> Score:
+        """Over the seeds, or over the folds. Raises TrainingError where a head failed."""
         outcomes = run_parts(parts, self.search.seeds, self.jobs, self.device, self.command, show=False)
         for part, outcome in zip(parts, outcomes, strict=True):
             for head in part.folders[name].glob("seed-*/head.safetensors"):
                 head.unlink()  # a search may train thousands; what a trial says is its value
             if outcome.failures:
                 raise TrainingError(f"{_where(part)}{outcome.failures[name]}")
-        return _values(name, outcomes, bool(self.search.folding))
-
-
-def _values(name: str, outcomes: Sequence[Outcome], folded: bool) -> dict[str, Any]:
-    if folded:
-        return fold_values(name, outcomes)
-    values: dict[str, Any] = outcomes[0].metrics[name]["weighted_f1"]
-    return values
+        return over_folds(name, outcomes) if self.search.folding else outcomes[0].metrics[name].weighted_f1
 
 
 def _where(part: Part) -> str:
-    return f"fold {part.source.fold['number']}: " if part.source.fold else ""
+    return f"fold {part.source.fold.number}: " if part.source.fold else ""

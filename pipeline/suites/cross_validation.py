@@ -20,11 +20,13 @@ from features.errors import RunError
 from features.manifest import Manifest
 from heads.config.experiment import Experiment
 from heads.data.utterances import UNLABELLED
-from heads.metrics import over_seeds
 from heads.training.folds import Folding, fold_utterances
-from pipeline.runs.folder import write_json
+from pipeline.runs.features_file import Fold
+from pipeline.runs.json_files import write_json
+from pipeline.runs.metrics_file import Score
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
-from pipeline.suites.run import Outcome, Part, SharedFeatures, run_parts
+from pipeline.suites.run import Outcome, Part, run_parts
+from pipeline.suites.shared_features import SharedFeatures
 
 
 @dataclass
@@ -55,7 +57,7 @@ def fold_sources(source: Source, folding: Folding) -> list[Source]:
     """The source once for each fold, whose rows are `dev`. Raises as `heads.training.folds.fold_utterances`."""
     folds = fold_utterances(source.utterances, folding, str(source.manifest.path or "the manifest"))
     return [
-        replace(source, utterances=utterances, fold={"number": number, "of": folding.count, "group": folding.by})
+        replace(source, utterances=utterances, fold=Fold(number=number, of=folding.count, group=folding.by))
         for number, utterances in enumerate(folds, start=1)
     ]
 
@@ -66,7 +68,7 @@ def fold_part(plan: Plan, source: Source, runs: Path, shared: SharedFeatures | N
         Planned(item.experiment, item.features, run_key(item.experiment, item.features, source.utterances))
         for item in plan.planned
     ]
-    number = source.fold["number"] if source.fold else 0
+    number = source.fold.number if source.fold else 0
     folders = {item.experiment.name: runs / f"fold-{number}" / item.folder_name for item in planned}
     return Part(Plan(planned), source, folders, shared)
 
@@ -99,7 +101,7 @@ def cross_validate(
         outcomes += run_parts(parts[start : start + at_once], seeds, jobs, device, command)
     for number, outcome in enumerate(outcomes, start=1):
         result.trained += outcome.trained
-        result.heads += sum(len(values["seeds"]) for values in outcome.metrics.values())
+        result.heads += sum(len(metrics.seeds) for metrics in outcome.metrics.values())
         for name, reason in outcome.failures.items():
             result.failures.setdefault(name, f"fold {number}: {reason}")
     for planned in plan.planned:
@@ -110,9 +112,9 @@ def cross_validate(
     return result
 
 
-def fold_values(name: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def over_folds(name: str, outcomes: Sequence[Outcome]) -> Score:
     """Dev weighted F1 as mean, deviation and value of each fold, which is its mean over seeds."""
-    return over_seeds([outcome.metrics[name]["weighted_f1"]["mean"] for outcome in outcomes])
+    return Score.of([outcome.metrics[name].weighted_f1.mean for outcome in outcomes])
 
 
 def _entry(planned: Planned, parts: Sequence[Part], outcomes: Sequence[Outcome], folder: Path) -> dict[str, Any]:
@@ -120,12 +122,12 @@ def _entry(planned: Planned, parts: Sequence[Part], outcomes: Sequence[Outcome],
     folds = []
     for number, (part, outcome) in enumerate(zip(parts, outcomes, strict=True), start=1):
         metrics = outcome.metrics[name]
-        values = dict(zip(map(str, metrics["seeds"]), metrics["weighted_f1"]["values"], strict=True))
+        values = dict(zip(map(str, metrics.seeds), metrics.weighted_f1.values, strict=True))
         folds.append({"fold": number, "run": str(part.folders[name].relative_to(folder)), "weighted_f1": values})
     return {
         "experiment": name,
         "configuration": planned.key,
-        "weighted_f1": fold_values(name, outcomes),
+        "weighted_f1": over_folds(name, outcomes).model_dump(mode="json"),
         "folds": folds,
     }
 
@@ -166,7 +168,7 @@ def _held_out(source: Source, folding: Folding) -> dict[str, Any]:
     rows = utterances.rows("dev")
     numbers = utterances.dialogues if folding.by == "dialogue" else np.array(utterances.groups, dtype=object)
     return {
-        "fold": source.fold["number"] if source.fold else 0,
+        "fold": source.fold.number if source.fold else 0,
         f"{folding.by}s": len(set(numbers[rows].tolist())),
         "utterances": len(rows),
         "labelled": int((utterances.labels[rows] != UNLABELLED).sum()),

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from features.digests import digest_of
 from features.errors import ErcError, FeatureChoiceError
@@ -16,6 +15,8 @@ from features.store import Feature, Store
 from heads.config.experiment import Experiment
 from heads.data.data import check_fresh, choose_features
 from heads.data.utterances import Utterances, read_utterances
+from pipeline.runs.features_file import FeaturesFile, FeatureUse, Fold, LooksAt, ManifestFacts
+from pipeline.runs.metrics_file import Coverage
 from pipeline.terminal.extract_commands import lacking_features, making_command, mending_command
 
 SPLITS = ("train", "dev")  # the only rows that training and selection ever see
@@ -53,14 +54,14 @@ class Plan:
 class Source:
     """What heads are trained from: a store and the train and dev rows of a manifest.
 
-    fold: which fold of a cross-validation it is (number, of, group), where `dev` is a part of the train split
+    fold: which fold of a cross-validation it is, where `dev` is a part of the train split
     """
 
     store: Store
     manifest: Manifest
     utterances: Utterances
     allow_stale: bool = False
-    fold: dict[str, Any] | None = None
+    fold: Fold | None = None
 
     @classmethod
     def open(cls, store: Path, manifest: Manifest, allow_stale: bool = False, splits: Sequence[str] = SPLITS) -> Source:
@@ -123,70 +124,73 @@ def run_key(experiment: Experiment, features: Mapping[str, Sequence[Feature]], u
     return digest_of("run", experiment.settings(), rows, utterances.digest())
 
 
-def describe_features(planned: Planned, source: Source, command: str) -> dict[str, Any]:
+def describe_features(planned: Planned, source: Source, command: str) -> FeaturesFile:
     """features.json: where the numbers came from, whole."""
     card, names = source.manifest.card, source.utterances.label_names
     counts = source.utterances.counts("train")
-    return {
-        "run": planned.key,
-        "manifest": {
-            "path": str(source.manifest.path.resolve()) if source.manifest.path else None,
-            "sha256": file_digest(source.manifest),
-            "dataset": card.dataset,
-            "title": card.title,
-            "synthetic": card.synthetic,
-            "labels": list(names),
-            "neutral": card.neutral,
-            "train_label_counts": {name: int(count) for name, count in zip(names, counts, strict=True)},
-        },
-        "looks_at": _looks_at(planned),
-        "store": str(source.store.path.resolve()),
-        "features": [
+    return FeaturesFile(
+        run=planned.key,
+        manifest=ManifestFacts(
+            path=str(source.manifest.path.resolve()) if source.manifest.path else None,
+            sha256=file_digest(source.manifest),
+            dataset=card.dataset,
+            title=card.title,
+            synthetic=card.synthetic,
+            labels=tuple(names),
+            neutral=card.neutral,
+            train_label_counts={name: int(count) for name, count in zip(names, counts, strict=True)},
+        ),
+        looks_at=_looks_at(planned),
+        store=str(source.store.path.resolve()),
+        features=tuple(
             _describe_feature(feature, source.utterances) for items in planned.features.values() for feature in items
-        ],
-        "versions": {
+        ),
+        versions={
             "torch": version("torch"),
             "python": platform.python_version(),
             "erc-feature-store": version("erc-feature-store"),
         },
-        "command": command,
-    } | ({"fold": source.fold} if source.fold else {})
+        command=command,
+        fold=source.fold,
+    )
 
 
-def _looks_at(planned: Planned) -> dict[str, Any]:
+def _looks_at(planned: Planned) -> LooksAt:
     """What a prediction may depend on beside the utterance itself.
 
     speaker_names: the head embeds them, or an encoder is given them (those whose rows depend on the dialogue)
     """
     experiment = planned.experiment
     features = [feature for items in planned.features.values() for feature in items]
-    return {
-        "dialogue": experiment.sees_dialogues,
-        "later_turns": not experiment.is_causal,
-        "batch": experiment.sees_batch,
-        "speaker_names": bool(experiment.speakers) or any(item.spec.depends == "dialogue" for item in features),
-    }
+    return LooksAt(
+        dialogue=experiment.sees_dialogues,
+        later_turns=not experiment.is_causal,
+        batch=experiment.sees_batch,
+        speaker_names=bool(experiment.speakers) or any(item.spec.depends == "dialogue" for item in features),
+    )
 
 
-def _describe_feature(feature: Feature, utterances: Utterances) -> dict[str, Any]:
+def _describe_feature(feature: Feature, utterances: Utterances) -> FeatureUse:
     spec = feature.spec
-    return {
-        "modality": spec.modality,
-        "name": spec.name,
-        "folder": feature.folder,
-        "fingerprint": feature.fingerprint,
-        "encoder": spec.encoder,
-        "model": spec.model,
-        "weights": spec.weights,
-        "kind": spec.kind,
-        "shape": list(spec.shape),
-        "compute_dtype": spec.compute_dtype,
-        "settings": spec.settings,
-        "rows_digest": feature.rows_digest(utterances.ids),
-        "coverage": {
-            split: feature.coverage([utterances.ids[row] for row in utterances.rows(split)]) for split in SPLITS
-        },
-    }
+    return FeatureUse(
+        modality=spec.modality,
+        name=spec.name,
+        folder=feature.folder,
+        fingerprint=feature.fingerprint,
+        encoder=spec.encoder,
+        model=spec.model,
+        weights=spec.weights,
+        kind=spec.kind,
+        shape=tuple(spec.shape),
+        compute_dtype=spec.compute_dtype,
+        settings=spec.settings,
+        rows_digest=feature.rows_digest(utterances.ids),
+        coverage={split: _covered(feature, utterances, split) for split in SPLITS},
+    )
+
+
+def _covered(feature: Feature, utterances: Utterances, split: str) -> Coverage:
+    return Coverage.model_validate(feature.coverage([utterances.ids[row] for row in utterances.rows(split)]))
 
 
 def _stale(feature: Feature, source: Source) -> str | None:

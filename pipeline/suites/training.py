@@ -12,68 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from features.errors import UsageError
 from features.files import write_whole
-from features.store import Feature
 from heads.config.experiment import Experiment
-from heads.data.data import FeatureRows, FeatureShape, HeadData, fit_feature
-from heads.data.normalise import Normaliser
+from heads.data.data import HeadData
 from heads.data.utterances import Utterances
-from pipeline.runs.folder import Run, write_json
-
-
-@dataclass(frozen=True)
-class SharedFeature:
-    """A normalised feature in a file that every worker maps, so that memory holds it once.
-
-    values: a .npy file; the other fields are those of `heads.data.data.FeatureRows`
-    """
-
-    modality: str
-    folder: str
-    fingerprint: str
-    normaliser: Normaliser
-    values: Path
-    present: np.ndarray
-    shape: FeatureShape
-    offsets: np.ndarray | None
-    scale: float
-
-    @classmethod
-    def make(cls, feature: Feature, utterances: Utterances, normalise: str, path: Path) -> SharedFeature:
-        """Read and normalise a feature straight into the file, so that it need not fit in memory."""
-        rows = fit_feature(
-            feature, utterances, normalise, lambda shape, dtype: np.lib.format.open_memmap(path, "w+", dtype, shape)
-        )
-        return cls(
-            rows.modality,
-            rows.folder,
-            feature.fingerprint,
-            rows.normaliser,
-            path,
-            rows.present,
-            rows.shape,
-            rows.offsets,
-            rows.scale,
-        )
-
-    def open(self) -> FeatureRows:
-        # Copy-on-write: the pages are shared as long as nobody writes, and torch takes no read-only arrays.
-        values = np.load(self.values, mmap_mode="c", allow_pickle=False)
-        if self.shape.shape == ():
-            values = values.reshape(-1)
-        return FeatureRows(
-            self.modality,
-            self.folder,
-            self.normaliser,
-            values,
-            self.present,
-            self.shape,
-            self.offsets,
-            self.scale,
-        )
+from pipeline.runs.folder import Run
+from pipeline.runs.json_files import write_model
+from pipeline.runs.seed_files import SeedResult
+from pipeline.suites.shared_features import SharedFeature
 
 
 @dataclass(frozen=True)
@@ -88,7 +35,7 @@ class SeedTask:
     inputs: dict[str, tuple[SharedFeature, ...]]
 
 
-def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> SeedResult:
     """Train, then write checkpoint, history, dev predictions and, last, result.json, which is returned."""
     import polars as pl
 
@@ -116,17 +63,17 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> d
     dev = data.utterances.rows("dev")
     frame = prediction_frame(data, dev, head.probabilities(data, dev))
     write_whole(folder / "predictions-dev.parquet", frame.write_parquet)
-    result = {
-        "seed": task.seed,
-        "best_epoch": trained.best_epoch,
-        "epochs": len(trained.history),
-        "train_seconds": round(trained.seconds, 3),
-        "parameters": num_parameters(trained.head),
-        "dev_weighted_f1": trained.dev_weighted_f1,
-        "device": task.device,
-        "precision": trained.precision,
-    }
-    write_json(folder / "result.json", result)
+    result = SeedResult(
+        seed=task.seed,
+        best_epoch=trained.best_epoch,
+        epochs=len(trained.history),
+        train_seconds=round(trained.seconds, 3),
+        parameters=num_parameters(trained.head),
+        dev_weighted_f1=trained.dev_weighted_f1,
+        device=task.device,
+        precision=trained.precision,
+    )
+    write_model(folder / "result.json", result)
     return result
 
 
@@ -148,7 +95,7 @@ def _end_with(parent: Any) -> None:
     os._exit(1)
 
 
-def train_in_worker(task: SeedTask) -> dict[str, Any]:
+def train_in_worker(task: SeedTask) -> SeedResult:
     return train_seed(task, _stop.is_set)
 
 

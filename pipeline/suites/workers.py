@@ -11,9 +11,9 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver
-from typing import Any
 
 from features.errors import TrainingError
+from pipeline.runs.seed_files import SeedResult
 from pipeline.suites.training import SeedTask, start_worker, train_in_worker, train_seed
 
 # What every worker would import anyway.
@@ -56,7 +56,7 @@ def _in_processes(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTa
             if with_server:
                 context.set_forkserver_preload(_PRELOADED)
                 _start_server()
-            futures: dict[Future[dict[str, Any]], SeedTask] = {
+            futures: dict[Future[SeedResult], SeedTask] = {
                 executor.submit(train_in_worker, task): task for task in tasks
             }
         for future in as_completed(futures):

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
+
+
+class MeanAndDeviation(Protocol):
+    """A score over seeds. std: None for one seed."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def std(self) -> float | None: ...
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -20,9 +29,9 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), *map(line, rows)])
 
 
-def mean_and_deviation(value: dict[str, Any]) -> str:
+def mean_and_deviation(value: MeanAndDeviation) -> str:
     """`0.5653 ± 0.0012`, or the mean alone where there is one seed."""
-    return f"{value['mean']:.4f}" + (f" ± {value['std']:.4f}" if value["std"] is not None else "")
+    return f"{value.mean:.4f}" + (f" ± {value.std:.4f}" if value.std is not None else "")
 
 
 def bytes_text(number: int) -> str:

@@ -14,7 +14,7 @@ from clip_factory import utterance
 
 import features.media.decode
 from features.errors import UnavailableError
-from features.media import limits as media_limits
+from features.media import limits
 from features.media.clip import decode_clip
 from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
 
@@ -28,8 +28,8 @@ def peak_kb() -> int:
 
 def main() -> None:
     if len(sys.argv) > 2:
-        media_limits.MAX_WORKER_BYTES = int(sys.argv[2])
-        media_limits.limit_memory()
+        limits.MAX_WORKER_BYTES = int(sys.argv[2])
+        limits.limit_memory()
     before = peak_kb()
     said = {}
     try:

@@ -17,10 +17,10 @@ from bomb_factory import endless_sound, growing_pictures, long_index, one_pictur
 from clip_factory import every, number_of, sine, utterance, write_clip
 
 from features.errors import Reason, UnavailableError
-from features.media import limits as media_limits
+from features.media import limits
 from features.media.clip import Clip, decode_clip
-from features.media.container import _Times
 from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
+from features.media.timeline import _Times
 
 AUDIO, FRAMES = AudioNeed(16000, 30.0), FramesNeed(5, 30.0)
 ALONE = Path(__file__).with_name("decode_alone.py")
@@ -140,7 +140,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_packets_are_counted_and_a_cut_of_a_long_file_needs_few(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media_limits, "MAX_PACKETS", 400)
+    monkeypatch.setattr(limits, "MAX_PACKETS", 400)
     detail = r"401 packets \(at most 400\): give start and end, or cut the file"
     with pytest.raises(UnavailableError, match=detail) as caught:
         decode(session)
@@ -163,7 +163,7 @@ def test_what_is_remembered_of_a_packet_is_its_time() -> None:
 
 
 def test_streams_are_counted(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media_limits, "MAX_STREAMS", 1)
+    monkeypatch.setattr(limits, "MAX_STREAMS", 1)
     with pytest.raises(UnavailableError, match=r"2 streams \(at most 1\)") as caught:
         decode(session)
     assert caught.value.reason is Reason.TOO_LARGE
@@ -171,7 +171,7 @@ def test_streams_are_counted(session: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_decoded_picture_counts_as_it_is_and_as_rgb(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """160x48: 23,040 bytes of RGB and at least 11,520 as decoded, five times."""
-    monkeypatch.setattr(media_limits, "MAX_KEPT_BYTES", 5 * 23_040)
+    monkeypatch.setattr(limits, "MAX_KEPT_BYTES", 5 * 23_040)
     clip = decode(session)
     with pytest.raises(UnavailableError, match=r"pictures of [\d,]+ bytes \(at most 115,200\): take fewer frames"):
         clip.frames(FRAMES)

@@ -16,7 +16,7 @@ from test_hanging_clip import LONG_S, ClipEncoder, decode
 from features.engines.decode_pool import DecodeOptions
 from features.extract import extract_features, plan_extraction
 from features.manifest import Manifest
-from features.media import decode as media_decode
+from features.media import decode as decode_module
 from features.store import Feature
 from features.store.plan import PlanOptions
 
@@ -41,7 +41,7 @@ def extract(manifest: Manifest, encoder: Any, **options: Any) -> tuple[Feature, 
 
 def decoding_meets(monkeypatch: pytest.MonkeyPatch, event: Any) -> None:
     """Have `event(path)` happen in the middle of decoding the clip CHANGED."""
-    real = media_decode.decode
+    real = decode_module.decode
 
     def decode(path: Path, *arguments: Any) -> Any:
         result = real(path, *arguments)
@@ -49,7 +49,7 @@ def decoding_meets(monkeypatch: pytest.MonkeyPatch, event: Any) -> None:
             event(path)
         return result
 
-    monkeypatch.setattr(media_decode, "decode", decode)
+    monkeypatch.setattr(decode_module, "decode", decode)
 
 
 def replace_by_another(path: Path) -> None:

@@ -31,7 +31,7 @@ from features.engines.worker import TaskTimedOutError, Worker
 from features.errors import StoreError, UnavailableError, WorkerError
 from features.extract import extract_features
 from features.manifest import Manifest
-from features.media import limits as media_limits
+from features.media import limits
 from features.media.needs import ClipNeeds, FramesNeed
 from features.store import Feature
 from features.store.plan import PlanOptions
@@ -153,7 +153,7 @@ def test_few_tasks_are_ahead_while_a_clip_hangs(clip: Path) -> None:
 def test_workers_are_limited_in_memory(clip: Path) -> None:
     (result,) = decode(clip, ["limit"], count=1)
     assert isinstance(result.outcomes["one"], Input)
-    assert 0 < result.outcomes["one"].value - media_limits.MAX_WORKER_BYTES < 1 << 36
+    assert 0 < result.outcomes["one"].value - limits.MAX_WORKER_BYTES < 1 << 36
 
 
 def test_a_time_limit_has_workers_decode_even_a_few_clips() -> None:

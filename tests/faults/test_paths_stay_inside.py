@@ -23,7 +23,7 @@ from features.engines.decode_pool import DecodeOptions
 from features.errors import ManifestError, Reason, UnavailableError
 from features.extract import extract_features, plan_extraction
 from features.manifest import Manifest
-from features.media import container as media_container
+from features.media import container
 from features.media.clip import check_inside, decode_clip
 from features.media.needs import ClipNeeds, FramesNeed
 from features.store import Feature
@@ -183,7 +183,7 @@ def test_a_url_is_a_file_that_is_not_there(tmp_path: Path, media: str, monkeypat
 
 def test_no_protocol_but_files_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A playlist that holds its clip by another protocol: FFmpeg would read it, if it were let."""
-    monkeypatch.setattr(media_container, "_PLAYLISTS", frozenset())
+    monkeypatch.setattr(container, "_PLAYLISTS", frozenset())
     clip = write_clip(tmp_path / "a.ts", times_ms=every(40, 5))
     held = base64.b64encode(clip.read_bytes()).decode()
     path = tmp_path / "list.m3u8"

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 from manifest_rows import CARD, DEPENDS, build, row
 
 from features.errors import ManifestError
-from features.manifest import (
-    SCHEMA,
-    build_manifest,
-    frame_of,
-    read_manifest,
-    repair_cp1252,
-    write_manifest,
-)
+from features.manifest import build_manifest, frame_of, read_manifest, repair_cp1252, write_manifest
+from features.schema import SCHEMA
 
 FORMATS = ("parquet", "csv", "jsonl")
 

@@ -13,12 +13,8 @@ from manifest_rows import CARD, build, row
 
 from features.cards import DatasetCard
 from features.errors import ManifestError
-from features.manifest import (
-    SCHEMA,
-    build_manifest,
-    frame_of,
-    media_path_problem,
-)
+from features.manifest import build_manifest, frame_of
+from features.schema import SCHEMA, media_path_problem
 
 
 def problems_of(frame: pl.DataFrame, card: DatasetCard = CARD) -> tuple[str, ...]:

@@ -9,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifest_rows import DEPENDS, build, row
 
-from features.manifest import (
-    Manifest,
-)
+from features.manifest import Manifest
 
 ROWS = [row(d, t, media=f"d{d}u{t}.mp4", start=1.0, end=2.0, label="joy", note="n") for d in range(2) for t in range(3)]
 CHANGES: dict[str, dict[str, set[tuple[int, int]]]] = {

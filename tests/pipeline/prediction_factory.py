@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 from run_factory import hash_of, write_json
 
+from pipeline.runs.features_file import ManifestFacts
+from pipeline.runs.metrics_file import Coverage
 from pipeline.runs.predictions import split_metrics
 
 TURNS = 10
@@ -46,7 +48,10 @@ def add_predictions(
         frames[seed] = _frame(labels, gold, ids, dialogues, predicted, lacking)
         written = frames[seed] if dialogue_ids else frames[seed].drop("dialogue_id")
         written.write_parquet(folder / f"seed-{seed}" / f"predictions-{split}.parquet")
-    metrics = split_metrics(known["experiment"], split, frames, manifest, known["coverage"], _attributes(ids))
+    facts = ManifestFacts.model_validate(manifest)
+    coverage = {folder: Coverage.model_validate(counts) for folder, counts in known["coverage"].items()}
+    scores = split_metrics(known["experiment"], split, frames, facts, coverage, _attributes(ids))
+    metrics: dict[str, Any] = scores.model_dump(mode="json")
     write_json(folder / f"metrics-{split}.json", metrics)
     return metrics
 

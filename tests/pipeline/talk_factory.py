@@ -14,6 +14,7 @@ from run_factory import MELD_LABELS, hash_of, make_run, write_json
 from features.cards import DatasetCard
 from features.digests import sha256_file
 from features.manifest import Manifest, build_manifest, frame_of, read_manifest, write_manifest
+from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.predictions import split_metrics
 from pipeline.runs.slices import attributes
 
@@ -71,8 +72,9 @@ def make_talk_run(
         frames = {seed: predictions(manifest, split, name, seed, skill) for seed in seeds}
         for seed, frame in frames.items():
             frame.write_parquet(folder / f"seed-{seed}" / f"predictions-{split}.parquet")
-        scores = split_metrics(name, split, frames, record["manifest"], {}, attributes(manifest, split))
-        write_json(folder / f"metrics-{split}.json", scores)
+        facts = ManifestFacts.model_validate(record["manifest"])
+        scores = split_metrics(name, split, frames, facts, {}, attributes(manifest, split))
+        write_json(folder / f"metrics-{split}.json", scores.model_dump(mode="json"))
     return folder
 
 

@@ -24,18 +24,11 @@ from features.encoders.audio.speech_frames import FrameGeometry
 from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
+from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
-from features.encoders.weights import (
-    PREPROCESSOR_FILES,
-    architecture,
-    find_model,
-    first_line,
-    load_model,
-    quiet_transformers,
-    random_model,
-)
+from features.encoders.weights import PREPROCESSOR_FILES, find_model, first_line
 from features.errors import UsageError, WeightsError
 from features.pooling import pool
 

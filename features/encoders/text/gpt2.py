@@ -19,19 +19,13 @@ import numpy as np
 
 from features.encoders.devices import for_device
 from features.encoders.layers import parse_single_layer
+from features.encoders.loading import load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches
 from features.encoders.protocol import EncoderRequest, Input
 from features.encoders.specs import network_spec
 from features.encoders.text.prompt_windows import PromptPreparer, Prompts, PromptWindow
 from features.encoders.text.text_network import TextNetwork, load_tokenizer, model_name
-from features.encoders.weights import (
-    find_model,
-    first_line,
-    has_config,
-    load_model,
-    quiet_transformers,
-    random_model,
-)
+from features.encoders.weights import find_model, first_line, has_config
 from features.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:

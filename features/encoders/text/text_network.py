@@ -9,17 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.encoders.devices import pin_fp32, to_device, torch_dtype
+from features.encoders.loading import architecture, load_model, quiet_transformers
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.text.token_windows import bare_tokenizer, special_tokens, tokenizer_digest
-from features.encoders.weights import (
-    TOKENIZER_FILES,
-    architecture,
-    find_model,
-    first_line,
-    load_model,
-    quiet_transformers,
-)
+from features.encoders.weights import TOKENIZER_FILES, find_model, first_line
 from features.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:

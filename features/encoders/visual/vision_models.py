@@ -24,6 +24,7 @@ import torchvision
 from torchvision.models import get_model, get_model_weights
 
 from features.digests import weights_digest
+from features.encoders.loading import architecture, load_model, quiet_transformers
 from features.encoders.state_files import (
     digest_of_network,
     is_state_file,
@@ -33,7 +34,7 @@ from features.encoders.state_files import (
     read_state,
 )
 from features.encoders.visual.pictures import CentreCrop
-from features.encoders.weights import architecture, find_model, first_line, load_model, quiet_transformers
+from features.encoders.weights import find_model, first_line
 from features.errors import UsageError, WeightsError, nearest
 
 Weights = Literal["pretrained", "random"]

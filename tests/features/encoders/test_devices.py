@@ -11,12 +11,7 @@ import torch
 
 from features import hardware
 from features.encoders import text
-from features.encoders.devices import (
-    pin_fp32,
-    resolve_device,
-    resolve_dtype,
-    torch_dtype,
-)
+from features.encoders.devices import pin_fp32, resolve_device, resolve_dtype, torch_dtype
 from features.errors import UsageError
 
 

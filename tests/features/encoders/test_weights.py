@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_bert import LAYERS, write_tiny_bert
 
-from features.encoders.weights import find_model, load_model, packaged_folder
+from features.encoders.loading import load_model
+from features.encoders.weights import find_model, packaged_folder
 from features.errors import WeightsError
 
 

@@ -14,13 +14,13 @@ import pytest
 from clip_factory import damaged, every, number_of, sine, turned, utterance, without_codec, write_clip
 
 from features.errors import Reason, UnavailableError
-from features.media import clip as media
-from features.media import container as media_container
-from features.media import decode as media_decode
-from features.media import limits as media_limits
-from features.media import readers as media_readers
+from features.media import clip as clip_module
+from features.media import decode as decode_module
+from features.media import limits
 from features.media.clip import Clip, decode_clip
 from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
+from features.media.readers import FrameReader
+from features.media.timeline import Timeline
 
 AUDIO = AudioNeed(16000, 30.0)
 FRAMES = FramesNeed(5, 30.0)
@@ -332,13 +332,13 @@ def test_several_needs_of_one_clip(plain: Path) -> None:
 
 def test_a_clip_is_decoded_once_and_no_further_than_needed(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fed: list[int] = []
-    feed = media_readers.FrameReader.feed
+    feed = FrameReader.feed
 
-    def counting(self: media_readers.FrameReader, frame: object) -> None:
+    def counting(self: FrameReader, frame: object) -> None:
         fed.append(1)
         feed(self, frame)
 
-    monkeypatch.setattr(media_readers.FrameReader, "feed", counting)
+    monkeypatch.setattr(FrameReader, "feed", counting)
     needs = [FramesNeed(5, 2.0), FramesNeed(2, 2.0)]
     decode_clip(session, utterance(), [ClipNeeds(frames=need) for need in needs])
     assert len(fed) == 46  # frame 45 is on screen at 1.8 s
@@ -381,14 +381,14 @@ def test_the_sound_of_a_cut_is_that_of_the_whole_at_its_place(session: Path) -> 
 
 def test_a_cut_is_not_decoded_from_the_beginning(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pushed: list[float] = []
-    push = media_decode._push
+    push = decode_module._push
 
     def counting(reader: object, stream: object, packet: object) -> None:
         if packet is not None:
             pushed.append(float(packet.dts * packet.stream.time_base))  # type: ignore[attr-defined]
         push(reader, stream, packet)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(media_decode, "_push", counting)
+    monkeypatch.setattr(decode_module, "_push", counting)
     decode(session, 20.0, 21.0)
     assert min(pushed) > 17.0
     assert max(pushed) < 22.0
@@ -437,7 +437,7 @@ def test_a_telephones_clip_is_turned_upright(tmp_path: Path, plain: Path) -> Non
 def test_pictures_above_the_limit_are_refused_before_they_are_decoded(
     plain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media_limits, "MAX_PIXELS", 160 * 48 - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 160 * 48 - 1)
     clip = decode(plain)
     with pytest.raises(UnavailableError, match="160x48 pixels") as caught:
         clip.frames(FRAMES)
@@ -446,7 +446,7 @@ def test_pictures_above_the_limit_are_refused_before_they_are_decoded(
 
 
 def test_the_memory_for_pictures_and_sound_is_bounded(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media_limits, "MAX_KEPT_BYTES", 4 * 160 * 48 * 3)
+    monkeypatch.setattr(limits, "MAX_KEPT_BYTES", 4 * 160 * 48 * 3)
     clip = decode(plain)
     with pytest.raises(UnavailableError, match="take fewer frames") as caught:
         clip.frames(FRAMES)
@@ -464,8 +464,8 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, plain: Path, monke
         path.write_bytes(plain.read_bytes() + b"more")
         return result
 
-    real = media_decode.decode
-    monkeypatch.setattr(media_decode, "decode", replacing)
+    real = decode_module.decode
+    monkeypatch.setattr(decode_module, "decode", replacing)
     with pytest.raises(UnavailableError, match="replaced or written") as caught:
         decode(path)
     assert caught.value.reason is Reason.CHANGED
@@ -473,9 +473,9 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, plain: Path, monke
 
 def test_a_shared_file_is_hashed_once(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[Path] = []
-    real = media.sha256_file
-    monkeypatch.setattr(media, "sha256_file", lambda path: hashed.append(path) or real(path))
-    media._digest.cache_clear()
+    real = clip_module.sha256_file
+    monkeypatch.setattr(clip_module, "sha256_file", lambda path: hashed.append(path) or real(path))
+    clip_module._digest.cache_clear()
     clips = [decode(session, start, start + 1.0) for start in (1.0, 5.0)]
     assert len(hashed) == 1
     assert clips[0].digest == clips[1].digest == real(session)
@@ -495,7 +495,7 @@ def test_decoding_twice_gives_the_same_bits(plain: Path) -> None:
 
 def test_times_are_exact() -> None:
     """A frame that begins at the very wanted time is the one that is shown, whatever binary fractions make of it."""
-    timeline = media_container.Timeline(Fraction(1, 30), list(range(30)), 1)
+    timeline = Timeline(Fraction(1, 30), list(range(30)), 1)
     assert timeline.end == 1
     assert timeline.shown_at(Fraction(1, 10)) == Fraction(3, 30)
     assert timeline.shown_at(Fraction(1, 10) - Fraction(1, 10**9)) == Fraction(2, 30)

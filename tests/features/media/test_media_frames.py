@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from clip_factory import every, number_of, utterance, write_clip
 
-from features.media import readers as media_readers
 from features.media.clip import decode_clip
 from features.media.needs import ClipNeeds, Frames, FramesNeed
+from features.media.readers import FrameReader
 
 B_FRAMES = {"bf": "3", "g": "250", "sc_threshold": "0", "x264-params": "b-adapt=0:b-pyramid=none"}
 
@@ -25,13 +25,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def decoded_times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The times of the frames that leave the decoder from now on."""
     times: list[float] = []
-    feed = media_readers.FrameReader.feed
+    feed = FrameReader.feed
 
-    def noting(self: media_readers.FrameReader, frame: av.VideoFrame) -> None:
+    def noting(self: FrameReader, frame: av.VideoFrame) -> None:
         times.append(round(float(frame.time or 0), 3))
         feed(self, frame)
 
-    monkeypatch.setattr(media_readers.FrameReader, "feed", noting)
+    monkeypatch.setattr(FrameReader, "feed", noting)
     return times
 
 
@@ -51,7 +51,7 @@ def test_frames_that_nobody_wants_or_refers_to_are_not_decoded(clip: Path, monke
 def test_passing_frames_over_changes_no_pixel(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need = FramesNeed(7, 30.0)
     some = frames_of(clip, need)
-    monkeypatch.setattr(media_readers.FrameReader, "wants", lambda self, tick: True)
+    monkeypatch.setattr(FrameReader, "wants", lambda self, tick: True)
     times = decoded_times(monkeypatch)
     whole = frames_of(clip, need)
     assert len(times) > 80

@@ -17,6 +17,7 @@ from heads.config.suite import read_suite, shipped_suites
 from pipeline.cli import erc, run
 from pipeline.commands.evaluate import score_table
 from pipeline.runs.folder import Run, find_runs
+from pipeline.runs.metrics_file import Metrics
 from pipeline.scoring.selection import parse_words, select_runs
 
 SCORES = ("weighted_f1", "macro_f1", "accuracy", "negative_log_likelihood", "calibration_error")
@@ -142,15 +143,21 @@ def test_without_a_choice_several_test_scores_are_said_to_be_several(shell: Shel
 def test_scores_on_test_rank_nothing() -> None:
     scores = {name: {"mean": 0.5, "std": None, "values": [0.5]} for name in SCORES}
     common = scores | {"slices": [], "seeds": [0], "utterances": 4, "unlabelled": 0, "no_input": 0}
+    common |= {
+        "labels": ["joy"],
+        "support": {"joy": 4},
+        "per_class_f1": {"joy": scores["macro_f1"]},
+        "confusion": [[4]],
+    }
     common["baselines"] = {
         key: {"weighted_f1": 0.1, "macro_f1": 0.1, "accuracy": 0.1} for key in ("class-prior", "always-neutral")
     }
     worse, better = (
-        common | {"experiment": name, "run": name, "weighted_f1": {"mean": mean, "std": None, "values": [mean]}}
+        common | {"experiment": name, "weighted_f1": {"mean": mean, "std": None, "values": [mean]}}
         for name, mean in (("chosen", 0.3), ("other", 0.4))
     )
     for split, first in (("test", "chosen"), ("dev", "other")):
-        table = score_table([worse | {"split": split}, better | {"split": split}])
+        table = score_table([Metrics.model_validate(values | {"split": split}) for values in (worse, better)])
         assert table.splitlines()[1].startswith(first)
 
 
@@ -194,19 +201,34 @@ def test_a_baseline_that_is_not_known_is_an_error(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("metrics-dev.json", "{", "is not JSON"),
-        ("metrics-dev.json", "[]", "is not a JSON object"),
-        ("metrics-dev.json", "{}", "holds no mean weighted F1"),
-        ("features.json", "{}", "has no manifest"),
-        ("features.json", '{"manifest": {}, "store": "s", "features": []}', "has no labels"),
+        ("metrics-dev.json", "{", "metrics-dev.json cannot be read: Expecting"),
+        ("metrics-dev.json", "[]", "metrics-dev.json: Input should be a valid dictionary"),
+        ("metrics-dev.json", "{}", "metrics-dev.json: split: Field required"),
+        ("features.json", "{}", "features.json: manifest: Field required"),
+        ("features.json", '{"manifest": {}, "store": "s", "features": []}', "manifest.dataset: Field required"),
+        (
+            "features.json",
+            '{"manifest": {"dataset": "d"}, "features": []}',
+            "manifest.labels: Field required",
+        ),
     ],
 )
 def test_damaged_files_are_named(shell: Shell, name: str, content: str, problem: str) -> None:
     (shell.folder_of("both") / name).write_text(content)
     status, _, err = shell.erc("evaluate", shell.runs, "--split", "test", *PROTOCOL)
     assert (status, err.count("\n"), shell.reads()) == (1, 1, [])
-    assert name in err
+    assert f"{shell.folder_of('both')}/{name}" in err
     assert problem in err
+    assert {"metrics-dev.json": "run `erc evaluate", "features.json": "train the experiment again"}[name] in err
+
+
+def test_a_run_that_recorded_no_store_is_scored_from_one_that_is_given(shell: Shell) -> None:
+    path = shell.folder_of("both") / "features.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in record.items() if key != "store"}))
+    status, _, err = shell.erc("evaluate", path.parent, "--split", "dev")
+    assert (status, f"{path.parent}: recorded no store: give --store S" in err) == (1, True)
+    assert shell.erc("evaluate", path.parent, "--split", "dev", "--store", shell.folder / "store")[0] == 0
 
 
 def test_a_damaged_head_fails_alone(shell: Shell) -> None:

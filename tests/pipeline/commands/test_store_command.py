@@ -268,7 +268,7 @@ class TestGarbage:
         import small_corpus
 
         from heads.config.suite import read_suite
-        from pipeline.runs.folder import write_json
+        from pipeline.runs.json_files import write_model
         from pipeline.suites.plan import Source, describe_features, make_plan
 
         manifest = small_corpus.make_manifest(tmp_path / "M.parquet")
@@ -277,7 +277,7 @@ class TestGarbage:
         source = Source.open(root, manifest)
         (planned,) = make_plan(read_suite(str(tmp_path / "s.yaml")).experiments, source).planned
         (tmp_path / "runs" / "both").mkdir(parents=True)
-        write_json(tmp_path / "runs" / "both" / "features.json", describe_features(planned, source, "erc train"))
+        write_model(tmp_path / "runs" / "both" / "features.json", describe_features(planned, source, "erc train"))
         used = {small_corpus.SENTENCE.fingerprint, small_corpus.LOGMEL.fingerprint}
         assert used_fingerprints(tmp_path / "runs") == used
 

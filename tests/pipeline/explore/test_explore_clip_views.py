@@ -18,7 +18,7 @@ from features.encoders.table import ENCODERS
 from features.encoders.views import FramesView, SoundView, TextView, Token, Viewed, token_text
 from features.media.clip import Clip
 from features.media.needs import Frames, Sound
-from pipeline.explore.clip_page import _shortened
+from pipeline.explore.clip_blocks import _shortened
 from pipeline.explore.clip_sound import mel_levels
 from pipeline.explore.inline_media import Budget
 
@@ -227,6 +227,16 @@ def test_pictures_beyond_the_budget_are_jpeg_and_sound_is_shortened() -> None:
     assert 300 < played < 400
     assert len(uri) <= 1100
     assert budget.wav(np.zeros(1000, np.float32), 8000) == ("", 0)
+
+
+def test_what_stands_on_the_page_already_is_named_by_who_showed_it() -> None:
+    zeros, budget = np.zeros((2, 3), np.uint8), Budget()
+    assert budget.first_shown([zeros], "a") == "a"
+    assert budget.first_shown([zeros.copy()], "b") == "a"
+    for other in ([zeros + 1], [zeros.T], [zeros.astype(np.int8)], [zeros, zeros]):
+        assert budget.first_shown(other, "b") == "b"
+    assert budget.first_shown([zeros], "b", "16000") == "b"
+    assert Budget().first_shown([zeros], "b") == "b"
 
 
 @pytest.mark.parametrize("frequency_hz", [400.0, 3000.0])

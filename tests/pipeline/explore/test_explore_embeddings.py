@@ -23,7 +23,7 @@ from features.store import Feature, Store
 from pipeline.explore import probe, projection
 from pipeline.explore.colours import GREY, PALETTE, SPEAKERS, colour_groups
 from pipeline.explore.embeddings import FeatureLook, Settings, look_at, readable_utterances
-from pipeline.explore.sample import balanced_sample, fewer_than, train_subset
+from pipeline.explore.sampling import balanced_sample, fewer_than, train_subset
 from pipeline.explore.vectors import choose, present, read_vectors
 
 

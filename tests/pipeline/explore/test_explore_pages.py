@@ -20,7 +20,6 @@ from explore_factory import HOSTILE, LABELS, SPLITS, WIDTH, make_corpus, save, s
 from features.cards import DatasetCard
 from pipeline.cli import erc, run
 from pipeline.explore.embeddings_page import hover_text
-from pipeline.pages.page import render, script_json, write_files
 
 needs_plotly = pytest.mark.skipif(importlib.util.find_spec("plotly") is None, reason="plotly is not installed")
 CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
@@ -277,27 +276,9 @@ class TestErrors:
 
 
 class TestParts:
-    def test_json_for_a_script_holds_no_markup(self) -> None:
-        text = str(script_json({"a": "</script><!-- & \u2028"}))
-        assert not set("<>&\u2028") & set(text)
-        assert json.loads(text) == {"a": "</script><!-- & \u2028"}
-
     def test_a_hovered_text_is_wrapped(self) -> None:
         row = {"speaker": "", "text": "word " * 40, "label": None, "utterance_id": "a/b", "split": "dev"}
         hovered = hover_text(row)
         assert "no label" in hovered
         assert max(len(line) for line in hovered.split("<br>")) < 70
         assert "&lt;script&gt;" in hover_text(row | {"text": HOSTILE})
-
-    def test_a_script_that_would_end_itself_is_refused(self) -> None:
-        from features.errors import ErcError
-
-        with pytest.raises(ErcError, match="holds a tag that would end it"):
-            render("embeddings.html.jinja", ["let a = '</SCRIPT>'"])
-
-    def test_files_that_cannot_be_written(self, tmp_path: Path) -> None:
-        from features.errors import ErcError
-
-        (tmp_path / "figures").write_text("in the way")
-        with pytest.raises(ErcError, match=r"cannot be written .*: give another folder with --out"):
-            write_files(tmp_path, {"figures/a.png": b""})

@@ -19,15 +19,15 @@ from pipeline.comparison.compare import Comparison, Difference, Interval, compar
 from pipeline.comparison.holm import holm
 from pipeline.pages import words
 from pipeline.report import facts, tables
+from pipeline.report.corpus import Corpus, corpora_of
 from pipeline.report.evidence import with_findings
 from pipeline.report.findings import Answer
 from pipeline.report.hardest import hardest_of
-from pipeline.report.leaderboard import Corpus, corpora_of
 from pipeline.report.markdown import text_of
 from pipeline.report.provenance import notes_on
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
-from pipeline.runs.records import Contrast
+from pipeline.runs.suite_record import Contrast
 
 ATTACK = "<script>alert(1)</script>"
 

@@ -14,11 +14,13 @@ from heads.config.experiment import Experiment
 from heads.config.suite import read_suite, shipped_suites
 from pipeline.report.architecture import Architecture, Part, architecture_of
 from pipeline.report.architecture_figure import architecture_figure, plan_of
+from pipeline.report.corpus import corpora_of
 from pipeline.report.figures import drawings_of
-from pipeline.report.leaderboard import corpora_of
-from pipeline.report.model import FeaturesFile, FeatureUse, ManifestFacts, Run, SeedResult
 from pipeline.report.read import read_runs
+from pipeline.report.snapshot import RunSnapshot
 from pipeline.report.write import write_report
+from pipeline.runs.features_file import FeaturesFile, FeatureUse, ManifestFacts
+from pipeline.runs.seed_files import SeedResult
 
 LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 FORMS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -49,11 +51,11 @@ def feature(modality: str, name: str) -> FeatureUse:
     )  # fmt: skip
 
 
-def as_run(experiment: Experiment, parameters: int | None = None) -> Run:
+def as_run(experiment: Experiment, parameters: int | None = None) -> RunSnapshot:
     features = tuple(feature(modality, str(name)) for modality, names in experiment.inputs.items() for name in names)
     record = FeaturesFile(manifest=ManifestFacts(dataset="meld", labels=LABELS), features=features)
     results = () if parameters is None else (SeedResult(seed=0, parameters=parameters),)
-    return Run(experiment.name, experiment.name, experiment.to_dict(), record, results=results)
+    return RunSnapshot(experiment.name, experiment.name, experiment.to_dict(), record, results=results)
 
 
 def built(experiment: Experiment) -> Any:
@@ -164,10 +166,10 @@ def test_frozen_and_random_encoders_are_marked() -> None:
     assert architecture_of(run).branches[0].sources[0].feature.lines[-1] == "frozen"
     (use,) = run.features
     random = run.record.model_copy(update={"features": (use.model_copy(update={"weights": "random"}),)})
-    marked = architecture_of(Run(run.folder, run.experiment, run.config, random))
+    marked = architecture_of(RunSnapshot(run.folder, run.experiment, run.config, random))
     assert marked.branches[0].sources[0].feature.lines[-1] == "random weights"
     none = run.record.model_copy(update={"features": (use.model_copy(update={"weights": "none"}),)})
-    unmarked = architecture_of(Run(run.folder, run.experiment, run.config, none))
+    unmarked = architecture_of(RunSnapshot(run.folder, run.experiment, run.config, none))
     assert unmarked.branches[0].sources[0].feature.lines[-1] == "no weights"
 
 

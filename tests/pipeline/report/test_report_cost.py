@@ -16,8 +16,8 @@ from test_report_page import read_page
 from features.store import Feature, open_writer
 from features.store.ledger import LedgerRow
 from pipeline.pages import words
+from pipeline.report.corpus import Corpus, corpora_of
 from pipeline.report.evidence import with_findings
-from pipeline.report.leaderboard import Corpus, corpora_of
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
 from pipeline.terminal.tables import bytes_text

@@ -15,9 +15,9 @@ from run_factory import SENTENCE, add_suite, make_run, write_json
 from talk_factory import make_talk, make_talk_run
 
 from pipeline.pages.drawing import COLOURS, Drawing
+from pipeline.report.corpus import Corpus, corpora_of
 from pipeline.report.curves import mean_curve, with_other_loss
 from pipeline.report.figures import drawings_of
-from pipeline.report.leaderboard import Corpus, corpora_of
 from pipeline.report.read import read_runs
 from pipeline.report.scale import standing
 from pipeline.report.write import write_report

@@ -13,8 +13,8 @@ from run_factory import write_json
 from talk_factory import SPEAKERS, TURNS, make_talk, make_talk_run
 
 from features.manifest import read_manifest
+from pipeline.report.corpus import corpora_of
 from pipeline.report.hardest import Hardest, hardest_of
-from pipeline.report.leaderboard import corpora_of
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
 

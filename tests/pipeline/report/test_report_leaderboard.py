@@ -23,11 +23,13 @@ from run_factory import (
     write_json,
 )
 
-from pipeline.report.leaderboard import Corpus, corpora_of, leaderboard_csv, loss_name, part_name
-from pipeline.report.model import Metrics
+from pipeline.report.configuration import loss_name, part_name
+from pipeline.report.corpus import Corpus, corpora_of
+from pipeline.report.leaderboard_csv import leaderboard_csv
 from pipeline.report.provenance import coverage_rows, modality_coverage, notes_on, settings_of
 from pipeline.report.read import read_runs
 from pipeline.runs.folder import find_runs
+from pipeline.runs.metrics_file import Metrics
 from pipeline.scoring.selection import select_runs
 
 

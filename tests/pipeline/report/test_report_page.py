@@ -269,14 +269,14 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(
     write_report(runs, out)
     before = {file: file.read_bytes() for file in out.rglob("*.*") if file.is_file()}
     make_run(runs, "newcomer", skill=0.9)
-    original = Path.write_text
+    original = Path.write_bytes
 
     def full_disk(self: Path, *arguments: object, **options: object) -> int:
         if self.name == "report.html":
             raise OSError(28, "No space left on device")
         return original(self, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Path, "write_text", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(ErcError, match=r"out: the report cannot be written \(No space left on device\): give another"):
         write_report(runs, out)
     assert {file: file.read_bytes() for file in out.rglob("*.*") if file.is_file()} == before
@@ -341,7 +341,7 @@ def test_numbers_in_words() -> None:
 
 
 def test_a_share_is_never_rounded_up_to_all() -> None:
-    from pipeline.report.model import Coverage
+    from pipeline.runs.metrics_file import Coverage
 
     assert words.share(Coverage(ok=99_999, missing={"no-file": 1})) == "99.9"
     assert words.share(Coverage(ok=5)) == "100"

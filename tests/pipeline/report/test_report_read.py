@@ -67,7 +67,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "config is not YAML",
         lambda run: (run / "config.yaml").write_text("a: [1"),
-        "config.yaml cannot be read: .*line 1",
+        "config.yaml, line 1, column 6: expected ',' or '\\]'",
     ),
     ("no features", lambda run: (run / "features.json").unlink(), "features.json is not there"),
     (

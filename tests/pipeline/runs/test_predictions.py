@@ -9,9 +9,11 @@ import polars as pl
 import pytest
 
 from features.errors import RunError
+from pipeline.runs.features_file import ManifestFacts
+from pipeline.runs.metrics_file import SeedAverage
 from pipeline.runs.predictions import read_prediction_frame, split_metrics
 
-MANIFEST: dict[str, Any] = {"labels": ["joy", "anger"], "neutral": None, "train_label_counts": {"joy": 3, "anger": 1}}
+MANIFEST = ManifestFacts(dataset="x", labels=("joy", "anger"), train_label_counts={"joy": 3, "anger": 1})
 
 
 def frame(chances: list[float], gold: list[str | None], ids: str = "abcd") -> pl.DataFrame:
@@ -39,13 +41,13 @@ def test_seeds_are_averaged_by_their_chances_not_by_their_votes() -> None:
         for seed, chances in enumerate([[0.45, 0.1, 0.9, 0.2], [0.45, 0.2, 0.9, 0.2], [0.95, 0.6, 0.4, 0.2]])
     }
     values = split_metrics("x", "dev", frames, MANIFEST, {})
-    assert values["seed_average"] == {"weighted_f1": 1.0, "macro_f1": 1.0, "accuracy": 1.0}
-    assert values["accuracy"]["mean"] == pytest.approx((2 / 3 + 2 / 3 + 1 / 3) / 3)
-    assert values["unlabelled"] == 1
+    assert values.seed_average == SeedAverage(weighted_f1=1.0, macro_f1=1.0, accuracy=1.0)
+    assert values.accuracy.mean == pytest.approx((2 / 3 + 2 / 3 + 1 / 3) / 3)
+    assert values.unlabelled == 1
 
 
 def test_one_seed_has_no_average() -> None:
-    assert split_metrics("x", "dev", {0: frame([0.9] * 4, ["joy"] * 4)}, MANIFEST, {})["seed_average"] is None
+    assert split_metrics("x", "dev", {0: frame([0.9] * 4, ["joy"] * 4)}, MANIFEST, {}).seed_average is None
 
 
 def test_seeds_of_other_utterances_are_refused() -> None:

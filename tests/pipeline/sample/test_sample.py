@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from features.digests import sha256_bytes
 from features.errors import ErcError, UsageError
 from pipeline import cli
-from pipeline.sample import corpus, write_sample
-from pipeline.sample.corpus import CLIP_FOLDERS, clip_path, render_clip
+from pipeline.sample import corpus
+from pipeline.sample.corpus import CLIP_FOLDERS, clip_path, render_clip, write_sample
 from pipeline.sample.face import EXPRESSIONS, draw_frames
 from pipeline.sample.script import EMOTIONS, SHOWS, SPLITS, Line, generator, write_script
 from pipeline.sample.speakers import CAST

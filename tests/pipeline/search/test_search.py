@@ -139,7 +139,7 @@ def test_a_search_leaves_its_trials_and_the_best(shell: SearchShell) -> None:
     assert best["value"] == max(trial["value"] for trial in record["trials"])
     for trial in record["trials"]:
         (folder,) = shell.folder.glob(f"search/trials/text-{trial['run'][:8]}")
-        values = [Run(folder).result(seed)["dev_weighted_f1"] for seed in (0, 1)]
+        values = [Run(folder).result(seed).dev_weighted_f1 for seed in (0, 1)]
         assert trial["values"] == pytest.approx(values)
         assert trial["value"] == pytest.approx(sum(values) / 2)
         settings = Run(folder).experiment
@@ -166,7 +166,7 @@ def test_the_best_is_ready_for_train_and_tells_how_it_was_found(shell: SearchShe
     target = shell.folder / "run"
     status, _, err = shell.erc("train", best, *shell.place, "--out", target, "--jobs", 1)
     assert (status, err) == (0, "")
-    assert Run(target).result(0)["dev_weighted_f1"] == shell.record()["best"]["value"]
+    assert Run(target).result(0).dev_weighted_f1 == shell.record()["best"]["value"]
     tuned = Run(target).experiment.tuned
     assert tuned is not None
     assert tuned.configurations_tried == shell.record()["configurations_tried"] == 3

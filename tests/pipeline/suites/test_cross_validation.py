@@ -19,6 +19,7 @@ from features.manifest import build_manifest, write_manifest
 from features.store import Feature
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.folds import Folding, fold_numbers, fold_utterances
+from pipeline.runs.features_file import Fold
 from pipeline.runs.folder import Run
 
 
@@ -133,8 +134,8 @@ def test_ablate_writes_folds_a_table_and_a_summary(shell: Shell) -> None:
     for fold, value in zip(text["folds"], text["weighted_f1"]["values"], strict=True):
         run = Run(folder / fold["run"])
         assert run.path.parent.name == f"fold-{fold['fold']}"
-        assert run.features["fold"] == {"number": fold["fold"], "of": 3, "group": "dialogue"}
-        assert [run.result(seed)["dev_weighted_f1"] for seed in (0, 1)] == pytest.approx(
+        assert run.features.fold == Fold(number=fold["fold"], of=3, group="dialogue")
+        assert [run.result(seed).dev_weighted_f1 for seed in (0, 1)] == pytest.approx(
             list(fold["weighted_f1"].values())
         )
         assert value == pytest.approx(np.mean(list(fold["weighted_f1"].values())))

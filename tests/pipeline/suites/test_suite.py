@@ -23,8 +23,10 @@ from features.manifest import Manifest
 from features.store import write_feature
 from heads.config.suite import Suite, read_suite
 from pipeline.runs.folder import Run, find_runs
+from pipeline.runs.metrics_file import Coverage
 from pipeline.suites.plan import Plan, Source, make_plan
-from pipeline.suites.run import Outcome, run_plan, write_suite_record
+from pipeline.suites.record import write_suite_record
+from pipeline.suites.run import Outcome, run_plan
 from pipeline.suites.training import SeedTask
 
 
@@ -86,16 +88,21 @@ def test_a_run_folder_holds_what_the_contract_names(corner: Corner) -> None:
     run = Run(corner.folders(plan)["both"])
     assert run.path.name == f"both-{plan.planned[1].key[:8]}"
     assert run.experiment == corner.suite.experiments[1]
-    assert run.features["manifest"]["labels"] == ["joy", "anger", "neutral"]
-    assert sum(run.features["manifest"]["train_label_counts"].values()) == 60
-    text, audio = run.features["features"]
-    assert (text["folder"], audio["modality"], text["weights"]) == (SENTENCE.folder, "audio", "random")
-    assert audio["coverage"]["train"] == {"ok": 58, "missing": {"no-file": 2}, "failed": {}, "absent": 0}
+    assert run.features.manifest.labels == ("joy", "anger", "neutral")
+    assert sum(run.features.manifest.train_label_counts.values()) == 60
+    text, audio = run.features.features
+    assert (text.folder, audio.modality, text.weights) == (SENTENCE.folder, "audio", "random")
+    assert audio.coverage["train"] == Coverage(ok=58, missing={"no-file": 2}, failed={}, absent=0)
     result = run.result(1)
-    assert result.keys() >= {"seed", "best_epoch", "epochs", "train_seconds", "parameters", "dev_weighted_f1"}
+    assert (
+        None
+        not in result.model_dump(
+            include={"seed", "best_epoch", "epochs", "train_seconds", "parameters", "dev_weighted_f1"}
+        ).values()
+    )
     history = pl.read_parquet(run.seed_folder(1) / "history.parquet")
     assert history.columns == ["epoch", "train_loss", "dev_loss", "dev_weighted_f1", "learning_rate", "seconds"]
-    assert history["dev_weighted_f1"].max() == pytest.approx(result["dev_weighted_f1"])
+    assert history["dev_weighted_f1"].max() == pytest.approx(result.dev_weighted_f1)
     frame = run.predictions(1, "dev")
     assert frame.columns == [
         "utterance_id",
@@ -114,8 +121,8 @@ def test_a_run_folder_holds_what_the_contract_names(corner: Corner) -> None:
     sums = frame.select(pl.sum_horizontal("p_joy", "p_anger", "p_neutral")).to_series().to_numpy()
     assert np.allclose(sums, 1, atol=1e-6)
     values = json.loads((run.path / "metrics-dev.json").read_text())
-    assert values == outcome.metrics["both"]
-    assert values["weighted_f1"]["values"][1] == pytest.approx(result["dev_weighted_f1"])
+    assert values == outcome.metrics["both"].model_dump(mode="json")
+    assert values["weighted_f1"]["values"][1] == pytest.approx(result.dev_weighted_f1)
     assert values["utterances"] == sum(values["support"].values()) == sum(map(sum, values["confusion"])) / 2 == 24
     assert values["coverage"][LOGMEL.folder]["missing"] == {"no-file": 1}
 
@@ -167,7 +174,7 @@ def test_finished_seeds_are_kept_and_unfinished_ones_trained_again(
     monkeypatch.setattr(pipeline.suites.workers, "train_seed", spy)
     _, outcome = corner.run(seeds=2)
     assert trained == [("text", 1)]
-    assert outcome.metrics["text"]["seeds"] == [0, 1]
+    assert outcome.metrics["text"].seeds == (0, 1)
     after = files(corner.out)
     assert before.keys() == after.keys()
     assert (
@@ -187,8 +194,8 @@ def test_one_failing_experiment_does_not_stop_the_others(corner: Corner, monkeyp
     monkeypatch.setattr(pipeline.suites.workers, "train_seed", failing)
     _, outcome = corner.run()
     assert outcome.failures == {"text": "seed 0: ValueError: broken in two lines"}
-    assert outcome.metrics["text"]["seeds"] == [1]
-    assert outcome.metrics["both"]["seeds"] == [0, 1]
+    assert outcome.metrics["text"].seeds == (1,)
+    assert outcome.metrics["both"].seeds == (0, 1)
 
 
 def test_an_error_in_a_worker_comes_back_and_the_others_go_on(corner: Corner) -> None:
@@ -198,7 +205,7 @@ def test_an_error_in_a_worker_comes_back_and_the_others_go_on(corner: Corner) ->
     (blocked / "seed-0").write_text("a file where a folder should be")
     _, outcome = corner.run(jobs=2)
     assert "seed 0: FileExistsError" in outcome.failures["text"]
-    assert outcome.metrics["both"]["seeds"] == [0, 1]
+    assert outcome.metrics["both"].seeds == (0, 1)
 
 
 def test_a_folder_of_another_run_is_refused(corner: Corner) -> None:
@@ -292,5 +299,5 @@ def test_run_folders_are_found_once_each(corner: Corner) -> None:
     with pytest.raises(RunError, match="no run folder at"):
         find_runs([corner.folder / "none"])
     (one / "features.json").write_text("{")
-    with pytest.raises(RunError, match="is not JSON"):
+    with pytest.raises(RunError, match=r"features\.json cannot be read: Expecting .*: train the experiment again"):
         _ = Run(one).features

@@ -1,0 +1,195 @@
+"""Runs ranked by dev, one leaderboard for each corpus and label set.
+
+Dev selects and dev marks what is best in a column; a score on test never moves a row, a headline or a mark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pipeline.report.columns import Column, best_of, columns_of
+from pipeline.report.configuration import ConfigPart, parts_of
+from pipeline.report.findings import Findings
+from pipeline.report.snapshot import RunSet, RunSnapshot
+from pipeline.runs.folder import dev_rank
+from pipeline.runs.metrics_file import Metrics, Score
+from pipeline.runs.reads_of_test import TestRead
+from pipeline.runs.splits import EVALUATION_SPLIT, ordered_splits
+from pipeline.runs.suite_record import Contrast, SuiteRecord
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The dev-selected run on one split. margin: weighted F1 above the baseline's, as a fraction."""
+
+    split: str
+    score: Score
+    seeds: int
+    baseline: str | None
+    margin: float | None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The runs whose scores may stand in one table: same corpus, same labels in the same order, same neutral label.
+
+    runs:     by dev weighted F1, best first; runs without dev scores last
+    findings: what `evidence` worked out from predictions and the store
+    """
+
+    runs: tuple[RunSnapshot, ...]
+    test_reads: tuple[TestRead, ...] = ()
+    suites: tuple[SuiteRecord, ...] = ()
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def dataset(self) -> str:
+        return self.runs[0].manifest.dataset
+
+    @property
+    def title(self) -> str:
+        return self.runs[0].manifest.title or self.dataset
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.runs[0].manifest.labels
+
+    @property
+    def synthetic(self) -> bool:
+        return any(run.manifest.synthetic for run in self.runs)
+
+    @property
+    def selected(self) -> RunSnapshot | None:
+        """The run with the highest mean weighted F1 on dev; None where no run has dev scores."""
+        return self.runs[0] if self.runs[0].dev else None
+
+    @property
+    def dev(self) -> Metrics | None:
+        """Dev scores of the selected run: its support and baselines stand for the corpus."""
+        return self.runs[0].dev
+
+    @cached_property
+    def splits(self) -> list[str]:
+        """Every split that some run was scored on."""
+        return ordered_splits(split for run in self.runs for split in run.metrics)
+
+    @cached_property
+    def headlines(self) -> list[Headline]:
+        """The selected run on each split it was scored on."""
+        if self.selected is None:
+            return []
+        return [_headline(self.selected.metrics[split]) for split in ordered_splits(self.selected.metrics)]
+
+    @property
+    def main(self) -> Headline | None:
+        """The headline that comes first: on test, where the selected run was scored there, else on dev."""
+        found = {line.split: line for line in self.headlines}
+        return found.get(EVALUATION_SPLIT) or next(iter(self.headlines), None)
+
+    @property
+    def constant(self) -> str:
+        """The label that always-neutral predicts."""
+        manifest = self.runs[0].manifest
+        if manifest.neutral in self.labels:
+            return str(manifest.neutral)
+        return max(self.labels, key=lambda label: manifest.train_label_counts.get(label, 0))
+
+    @cached_property
+    def baseline(self) -> RunSnapshot | None:
+        """The run that the selected run's suite names as its baseline; of several suites, the first's that has one."""
+        by_folder = {run.folder: run for run in self.runs}
+        for suite in self.suites:
+            folder = suite.runs.get(suite.baseline or "")
+            if folder in by_folder and self.runs[0].folder in suite.runs.values():
+                return by_folder[folder]
+        return None
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        """Macro F1, accuracy, the F1 of each label, and how good the probabilities are where any run says so."""
+        return columns_of(self.labels, [run.dev for run in self.runs if run.dev])
+
+    @cached_property
+    def best(self) -> dict[str, set[str]]:
+        """Column key -> folders of the runs with its best dev mean. Empty where fewer than two runs are scored."""
+        return best_of(self.columns, {run.folder: run.dev for run in self.runs if run.dev})
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Folder -> what to call the run: its experiment, or its folder where several runs have that experiment."""
+        experiments = [run.experiment for run in self.runs]
+        return {
+            run.folder: run.experiment if experiments.count(run.experiment) == 1 else run.folder for run in self.runs
+        }
+
+    @cached_property
+    def random_weights(self) -> list[str]:
+        """Names of the features that come from encoders with random weights, in any run."""
+        return sorted({name for run in self.runs for name in run.random_weights})
+
+    @cached_property
+    def parts(self) -> list[ConfigPart]:
+        """What a configuration is made of; where all runs have the same, the leaderboard needs no column for it."""
+        return parts_of(self.runs)
+
+    @property
+    def shared_parts(self) -> list[ConfigPart]:
+        """Those that are the same in all of several runs."""
+        return [part for part in self.parts if part.shared]
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Training time of all heads; None where one is not known."""
+        known = [run.train_seconds for run in self.runs if run.results]
+        return sum(value for value in known if value is not None) if known and None not in known else None
+
+    @property
+    def shows_reported(self) -> bool:
+        """Whether any run has a published score to stand beside its own."""
+        return any(run.reported is not None for run in self.runs)
+
+    def contrasts_of(self, suite: SuiteRecord) -> list[tuple[Contrast, RunSnapshot | None, RunSnapshot | None]]:
+        """A suite's contrasts that name a run of this corpus, with both runs (None: not among the runs)."""
+        by_folder = {run.folder: run for run in self.runs}
+        found = []
+        for contrast in suite.contrasts:
+            a, b = (by_folder.get(suite.runs.get(name, "")) for name in (contrast.a, contrast.b))
+            if a or b:
+                found.append((contrast, a, b))
+        return found
+
+    def duplicates(self) -> list[tuple[str, str]]:
+        """(experiment, the equal one of this corpus that was trained in its place)."""
+        folders = {run.folder for run in self.runs}
+        return [
+            (name, first)
+            for suite in self.suites
+            for name, first in sorted(suite.duplicates.items())
+            if suite.runs.get(name) in folders
+        ]
+
+
+def corpora_of(found: RunSet) -> list[Corpus]:
+    """Group runs by corpus, labels and neutral label; corpora by name, runs by dev. Ties go by folder name."""
+    groups: dict[tuple[str, tuple[str, ...], str], list[RunSnapshot]] = {}
+    for run in found.runs:
+        key = (run.manifest.dataset, run.manifest.labels, run.manifest.neutral or "")
+        groups.setdefault(key, []).append(run)
+    return [Corpus(tuple(sorted(groups[key], key=_rank)), found.test_reads, found.suites) for key in sorted(groups)]
+
+
+def baseline_of(metrics: Metrics) -> str | None:
+    """The baseline that margins are stated over: the constant one if there is one, else the first."""
+    names = list(metrics.baselines)
+    return next((name for name in names if name.startswith("always-")), names[0] if names else None)
+
+
+def _rank(run: RunSnapshot) -> tuple[bool, float, str]:
+    return dev_rank(run.dev.weighted_f1.mean if run.dev else None, run.folder)
+
+
+def _headline(metrics: Metrics) -> Headline:
+    baseline = baseline_of(metrics)
+    margin = metrics.weighted_f1.mean - metrics.baselines[baseline].weighted_f1 if baseline else None
+    return Headline(metrics.split, metrics.weighted_f1, len(metrics.seeds), baseline, margin)

@@ -1,0 +1,82 @@
+"""leaderboard.csv: every score of every run as a table for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from pipeline.report.configuration import loss_name, modalities_of, part_name
+from pipeline.report.corpus import Corpus
+from pipeline.report.snapshot import RunSnapshot
+from pipeline.runs.metrics_file import Metrics, Score, Spread
+from pipeline.runs.splits import ordered_splits
+
+
+def leaderboard_csv(corpora: Sequence[Corpus]) -> str:
+    """One row an experiment and split, fractions throughout; every label and baseline has columns of its own.
+
+    An experiment without scores has one row with a null split.
+    """
+    rows = [row for corpus in corpora for run in corpus.runs for row in _csv_rows(corpus, run)]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pl.DataFrame([{name: row.get(name) for name in names} for row in rows], infer_schema_length=None).write_csv()
+
+
+def _csv_rows(corpus: Corpus, run: RunSnapshot) -> list[dict[str, Any]]:
+    facts: dict[str, Any] = {
+        "dataset": corpus.dataset,
+        "experiment": run.experiment,
+        "run": run.folder,
+        "selected_by_dev": run is corpus.selected,
+        "modalities": "+".join(modalities_of(run)),
+        "features": "+".join(feature.folder for feature in run.features),
+        "fusion": part_name(run.config.get("fusion")),
+        "context": part_name(run.config.get("context")),
+        "loss": loss_name(run.config.get("loss")),
+        "configurations_searched": run.searched,
+        "parameters": run.parameters,
+        "train_seconds_per_seed": run.seconds_per_seed,
+        "seeds_unfinished": len(run.unfinished),
+        "synthetic_corpus": run.manifest.synthetic,
+        "random_weights": bool(run.random_weights),
+        "reported_percent": run.reported,
+    }
+    if not run.metrics:
+        return [facts | {"split": None}]
+    return [
+        facts | _csv_scores(run.metrics[split]) | (_csv_intervals(corpus, split) if run is corpus.selected else {})
+        for split in ordered_splits(run.metrics)
+    ]
+
+
+def _csv_intervals(corpus: Corpus, split: str) -> dict[str, float]:
+    interval = corpus.findings.intervals.get(split)
+    return {"weighted_f1_low": interval.low, "weighted_f1_high": interval.high} if interval else {}
+
+
+def _csv_scores(metrics: Metrics) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "split": metrics.split,
+        "utterances": metrics.utterances,
+        "unlabelled": metrics.unlabelled,
+        "no_input": metrics.no_input,
+        "seeds": len(metrics.seeds),
+        "collapsed_seeds": metrics.collapsed_seeds(),
+    }
+    for name in ("weighted_f1", "macro_f1", "accuracy"):
+        score: Score = getattr(metrics, name)
+        row |= {f"{name}_mean": score.mean, f"{name}_std": score.std}
+    for label in metrics.labels:
+        score = metrics.per_class_f1[label]
+        row |= {
+            f"f1_mean_{label}": score.mean,
+            f"f1_std_{label}": score.std,
+            f"support_{label}": metrics.support[label],
+        }
+    for name in ("negative_log_likelihood", "calibration_error"):
+        spread: Spread | None = getattr(metrics, name)
+        if spread:
+            row |= {f"{name}_mean": spread.mean, f"{name}_std": spread.std}
+    return row | {f"baseline_weighted_f1_{name}": scores.weighted_f1 for name, scores in metrics.baselines.items()}

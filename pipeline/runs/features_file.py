@@ -1,0 +1,77 @@
+"""features.json of a run folder as checked values: the corpus, the store and the features that it was trained on.
+
+Fields that a file has beyond these are ignored, so that a newer run folder still reads.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from pipeline.runs.metrics_file import Count, Coverage
+
+
+class FeatureUse(BaseModel, frozen=True, extra="ignore"):
+    """One stored feature that a run was trained on, as features.json records it."""
+
+    modality: str
+    name: str
+    folder: str
+    fingerprint: str
+    encoder: str
+    model: str | None = None
+    weights: str = "none"
+    kind: str = "vector"
+    shape: tuple[int, ...] = ()
+    compute_dtype: str = ""
+    settings: dict[str, Any] = {}
+    rows_digest: str | None = None
+    coverage: dict[str, Coverage] = {}
+
+
+class ManifestFacts(BaseModel, frozen=True, extra="ignore"):
+    """The corpus that a run was trained on."""
+
+    path: str | None = None
+    sha256: str | None = None
+    dataset: str
+    title: str = ""
+    synthetic: bool = False
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    neutral: str | None = None
+    train_label_counts: dict[str, Count] = {}
+
+
+class LooksAt(BaseModel, frozen=True, extra="ignore"):
+    """What a prediction may depend on beside its utterance. batch: whatever else is scored with it, a slip."""
+
+    dialogue: bool
+    later_turns: bool
+    batch: bool = False
+    speaker_names: bool = False
+
+
+class Fold(BaseModel, frozen=True, extra="ignore"):
+    """Which fold of a cross-validation a run is: `number` of `of`. group: what is never divided between folds."""
+
+    number: int
+    of: int
+    group: str
+
+
+class FeaturesFile(BaseModel, frozen=True, extra="ignore"):
+    """features.json.
+
+    run:  sha256 over resolved config and features
+    fold: of a run of a cross-validation, whose `dev` is a part of train
+    """
+
+    run: str | None = None
+    manifest: ManifestFacts
+    looks_at: LooksAt | None = None
+    store: str | None = None
+    features: tuple[FeatureUse, ...]
+    versions: dict[str, str | None] = {}
+    command: str | list[str] | None = None
+    fold: Annotated[Fold | None, Field(exclude_if=lambda fold: fold is None)] = None

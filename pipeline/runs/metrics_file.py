@@ -1,0 +1,181 @@
+"""metrics-SPLIT.json of a run folder as checked values. Scores are fractions in [0, 1].
+
+Fields that a file has beyond these are ignored, so that a newer run folder still reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, Field, model_validator
+
+from heads.metrics import over_seeds
+
+Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Score(BaseModel, frozen=True, extra="ignore"):
+    """One metric over seeds: mean, deviation (ddof 1; None for one seed), and the value of each seed."""
+
+    mean: Fraction
+    std: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    values: tuple[Fraction, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Score:
+        return cls.model_validate(over_seeds(values))
+
+
+class Spread(BaseModel, frozen=True, extra="ignore"):
+    """A finite number of at least 0 over seeds, as Score has fractions."""
+
+    mean: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    std: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    values: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+
+
+class ReliabilityBin(BaseModel, frozen=True, extra="ignore"):
+    """Predictions whose highest probability is within [lower, upper], of all seeds together.
+
+    confidence: mean of that probability; accuracy: share that is right; both None where there is no such prediction
+    """
+
+    lower: Fraction
+    upper: Fraction
+    count: Count
+    confidence: Fraction | None = None
+    accuracy: Fraction | None = None
+
+
+class SliceScores(BaseModel, frozen=True, extra="ignore"):
+    """Scores on a part of a split's labelled utterances; slices of one `group` are alternatives."""
+
+    group: str
+    name: str
+    utterances: Count
+    weighted_f1: Score
+    accuracy: Score
+
+
+class ClassScores(BaseModel, frozen=True, extra="ignore"):
+    """Precision, recall and F1 of one label."""
+
+    precision: Score
+    recall: Score
+    f1: Score
+
+
+class BaselineScores(BaseModel, frozen=True, extra="ignore"):
+    """Scores of a rule that looks at no input."""
+
+    weighted_f1: Fraction
+    macro_f1: Fraction | None = None
+    accuracy: Fraction | None = None
+    per_class_f1: dict[str, Fraction] = {}
+
+
+class Coverage(BaseModel, frozen=True, extra="ignore"):
+    """How many utterances of a split have an embedding, and why the others have none.
+
+    absent: never extracted; missing: there is no input; failed: there is one that could not be used.
+    """
+
+    ok: Count = 0
+    missing: dict[str, Count] = {}
+    failed: dict[str, Count] = {}
+    absent: Count = 0
+
+    @property
+    def total(self) -> int:
+        return self.ok + self.unavailable
+
+    @property
+    def unavailable(self) -> int:
+        return sum(self.missing.values()) + sum(self.failed.values()) + self.absent
+
+    @property
+    def share(self) -> float:
+        """Fraction of utterances that have an embedding; 1.0 for an empty split."""
+        return self.ok / self.total if self.total else 1.0
+
+
+class SeedAverage(BaseModel, frozen=True, extra="ignore"):
+    """Scores of the probabilities averaged over the seeds: one prediction of several heads."""
+
+    weighted_f1: Fraction
+    macro_f1: Fraction
+    accuracy: Fraction
+
+
+class Metrics(BaseModel, frozen=True, extra="ignore"):
+    """metrics-SPLIT.json: the scores of one experiment on one split. Unlabelled utterances are in no score.
+
+    confusion: [gold][predicted] counts, summed over seeds; rows and columns in the order of `labels`
+    negative_log_likelihood: nats per utterance
+    calibration_error: expected calibration error (Guo et al. 2017, eq. 3)
+    """
+
+    experiment: str = ""
+    split: str
+    utterances: Count
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    support: dict[str, Count]
+    weighted_f1: Score
+    macro_f1: Score
+    accuracy: Score
+    per_class_f1: dict[str, Score]
+    per_class: dict[str, ClassScores] = {}
+    confusion: tuple[tuple[Count, ...], ...]
+    negative_log_likelihood: Spread | None = None
+    calibration_error: Spread | None = None
+    reliability: tuple[ReliabilityBin, ...] = ()
+    slices: tuple[SliceScores, ...] = ()
+    seed_average: SeedAverage | None = None
+    baselines: dict[str, BaselineScores] = {}
+    coverage: dict[str, Coverage] = {}
+    no_input: Count = 0
+    unlabelled: Count = 0
+
+    @model_validator(mode="after")
+    def _agree(self) -> Metrics:
+        labels, seeds = set(self.labels), len(self.seeds)
+        if len(labels) != len(self.labels):
+            raise ValueError("labels repeat")
+        for name, mapping in (("support", self.support), ("per_class_f1", self.per_class_f1)):
+            if set(mapping) != labels:
+                raise ValueError(f"{name} does not have exactly the labels of `labels`")
+        if self.per_class and set(self.per_class) != labels:
+            raise ValueError("per_class does not have exactly the labels of `labels`")
+        scores = [self.weighted_f1, self.macro_f1, self.accuracy, *self.per_class_f1.values()]
+        scores += [part for one in self.per_class.values() for part in (one.precision, one.recall, one.f1)]
+        scores += [part for one in self.slices for part in (one.weighted_f1, one.accuracy)]
+        spreads = [item for item in (self.negative_log_likelihood, self.calibration_error) if item]
+        sizes = [len(score.values) for score in scores] + [len(spread.values) for spread in spreads]
+        if any(size != seeds for size in sizes):
+            raise ValueError(f"a score does not have one value for each of the {seeds} seeds")
+        if len(self.confusion) != len(labels) or any(len(row) != len(labels) for row in self.confusion):
+            raise ValueError(f"confusion is not {len(labels)} by {len(labels)}")
+        return self
+
+    def collapsed_seeds(self) -> int:
+        """How many seeds predicted one and the same class for every utterance.
+
+        A class with recall 1 whose precision is its share of the labelled utterances was predicted for all of them; a
+        confusion matrix with one column in use says so of all seeds.
+        """
+        predicted = [any(row[column] for row in self.confusion) for column in range(len(self.labels))]
+        if sum(predicted) == 1 and len(self.labels) > 1:
+            return len(self.seeds)
+        return sum(self._constant(position) for position in range(len(self.seeds)))
+
+    def _constant(self, position: int) -> bool:
+        total = sum(self.support.values())
+        for label, scores in self.per_class.items():
+            share = self.support[label] / total if total else 0.0
+            precision, recall = scores.precision.values[position], scores.recall.values[position]
+            if 0 < share < 1 and recall == 1 and abs(precision - share) < 1e-9:
+                return True
+        return False
