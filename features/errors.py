@@ -48,6 +48,10 @@ class StaleFeaturesError(StoreError):
     """Stored rows were made from other input than the manifest holds today."""
 
 
+class AbsentFeaturesError(StoreError):
+    """Utterances that were never extracted, where all of them are needed."""
+
+
 class ShardError(StoreError):
     """A shard whose files are damaged, or not of the form that this package writes."""
 

@@ -1,4 +1,4 @@
-"""The shards of a feature, mapped into memory when they are first read, and no more of them than a process may open.
+"""The shards of a feature, mapped into memory when they are read, no more of them at once than a process may open.
 
 It can be sent to another process, and survives a fork: what is sent has no maps, what is forked shares them.
 """
@@ -6,8 +6,11 @@ It can be sent to another process, and survives a fork: what is sent has no maps
 from __future__ import annotations
 
 import resource
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from features.errors import ShardError
 from features.spec import EncoderSpec
@@ -22,33 +25,57 @@ class ShardGoneError(ShardError):
     """The shard was removed since its feature was opened: other rows hold now."""
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Where a shard that was checked has its tensors, so that mapping it again takes no look into HDF5."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    offsets: np.ndarray | None
+
+    def map(self) -> Shard:
+        """Raises FileNotFoundError where the shard was removed."""
+        values = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
+        return Shard(self.path, values, self.offsets)
+
+
 class ShardMaps:
-    """Shard name -> its tensors."""
+    """Shard name -> its tensors. A shard is checked when it is read for the first time."""
 
     def __init__(self, folder: Path, spec: EncoderSpec) -> None:
         self.folder = folder
         self.spec = spec
         self._open: dict[ShardName, Shard] = {}
+        self._layouts: dict[ShardName, _Layout] = {}
 
     def __getitem__(self, name: ShardName) -> Shard:
         """Raises ShardGoneError where it was removed, and what `open_shard` raises."""
         shard = self._open.get(name)
         if shard is None:
-            record_path = self.folder / f"{name.stem}.json"
             try:
-                record = read_record(record_path)
-                shard = open_shard(self.folder / f"{name.stem}.h5", self.spec, record.sizes["h5"])
-            except ShardError as error:
-                if not record_path.exists():
-                    raise ShardGoneError(f"{record_path}: was removed while its feature was read") from error
+                layout = self._layouts.get(name)
+                shard = layout.map() if layout else self._checked(name)
+            except (ShardError, FileNotFoundError) as error:
+                record = self.folder / f"{name.stem}.json"
+                if not record.exists():
+                    raise ShardGoneError(f"{record}: was removed while its feature was read") from error
+                if isinstance(error, FileNotFoundError):
+                    self._checked(name)  # says what is wrong
                 raise
-            self._keep(name, shard)
+            while len(self._open) >= _limit():
+                del self._open[next(iter(self._open))]
+            self._open[name] = shard
         return shard
 
-    def _keep(self, name: ShardName, shard: Shard) -> None:
-        while len(self._open) >= _limit():
-            del self._open[next(iter(self._open))]
-        self._open[name] = shard
+    def _checked(self, name: ShardName) -> Shard:
+        record = read_record(self.folder / f"{name.stem}.json")
+        shard = open_shard(self.folder / f"{name.stem}.h5", self.spec, record.sizes["h5"])
+        if isinstance(shard.values, np.memmap):  # one without rows is no map
+            values = shard.values
+            self._layouts[name] = _Layout(shard.path, values.offset, values.shape, values.dtype, shard.offsets)
+        return shard
 
     def close(self) -> None:
         """Let go of all of them: pages of a mapped file count as memory until then."""

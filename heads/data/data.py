@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from features.errors import StaleFeaturesError, StoreError, UsageError
+from features.errors import AbsentFeaturesError, StaleFeaturesError, StoreError, UsageError
 from features.manifest import Manifest
+from features.store.feature import ABSENT
 from heads.data.normalise import Normaliser
 from heads.data.utterances import Utterances
 
@@ -93,6 +94,20 @@ def check_fresh(feature: Feature, manifest: Manifest, mend: str) -> None:
         raise StaleFeaturesError(
             f"{feature.folder}: {len(stale)} of {len(manifest)} utterances were extracted from other input than the"
             f" manifest holds today (the first is {stale[0]}): run `{mend}`, or give --allow-stale"
+        )
+
+
+def check_extracted(feature: Feature, manifest: Manifest, mend: str) -> None:
+    """Raises AbsentFeaturesError where utterances have no row: they were never extracted, which is not to be missing.
+
+    mend: the command that brings the feature up to date.
+    """
+    reasons = feature.reasons(manifest.ids)
+    absent = [utterance_id for utterance_id, reason in zip(manifest.ids, reasons, strict=True) if reason == ABSENT]
+    if absent:
+        raise AbsentFeaturesError(
+            f"{feature.folder}: {len(absent)} of {len(manifest)} utterances were never extracted (the first is"
+            f" {absent[0]}): run `{mend}`, or give --allow-absent"
         )
 
 

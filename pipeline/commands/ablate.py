@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 @click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
+@click.option("--allow-absent", is_flag=True, help="Train, and count utterances as missing that were never extracted.")
 @click.option(
     "--list",
     "only_list",
@@ -52,6 +53,7 @@ def command(
     jobs: int | None,
     device: str,
     allow_stale: bool,
+    allow_absent: bool,
     only_list: bool,
     estimate: bool,
     as_json: bool,
@@ -104,11 +106,11 @@ def command(
     check_device(device)
     jobs = jobs or default_jobs()
     if folding:
-        source = open_train(store, read_manifest(manifest), allow_stale)
+        source = open_train(store, read_manifest(manifest), allow_stale, allow_absent)
         result = cross_validate(chosen, source, folding, range(seeds), out, jobs, device, given_command())
         printing.print_cross_validated(result, out / folding.name, as_json)
         return 1 if result.failures else 0
-    source = Source.open(store, read_manifest(manifest), allow_stale)
+    source = Source.open(store, read_manifest(manifest), allow_stale, allow_absent=allow_absent)
     plan = make_plan(chosen, source, device)
     printing.print_warnings(plan)
     folders = {planned.experiment.name: out / planned.folder_name for planned in plan.planned}

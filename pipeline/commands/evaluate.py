@@ -33,6 +33,7 @@ PROTOCOL = "--select best-dev,baseline"
 )
 @click.option("--manifest", type=click.Path(path_type=Path), help="Instead of the manifest that each run recorded.")
 @click.option("--allow-stale", is_flag=True, help="Score rows that were made from other input than the manifest's.")
+@click.option("--allow-absent", is_flag=True, help="Score, and count utterances as missing that were never extracted.")
 @json_option
 def command(
     runs: tuple[Path, ...],
@@ -41,6 +42,7 @@ def command(
     store: Path | None,
     manifest: Path | None,
     allow_stale: bool,
+    allow_absent: bool,
     as_json: bool,
 ) -> int:
     """Score trained heads on a split, each over all its seeds.
@@ -60,7 +62,7 @@ def command(
     from pipeline.terminal.progress import progress_bar
 
     words = parse_words(select) if select is not None else []
-    evaluator = Evaluator(split, store, manifest, allow_stale)
+    evaluator = Evaluator(split, store, manifest, allow_stale, allow_absent)
     chosen = find_runs(runs)
     selection = select_runs(chosen, words) if words else None
     if selection:

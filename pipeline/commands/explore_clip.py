@@ -105,7 +105,7 @@ def command(
     table = read_manifest(manifest, media_root)
     _check_id(utterance_id, table)
     explicit = context.get_parameter_source("store") is not click.core.ParameterSource.DEFAULT
-    opened = Store(store) if explicit or store.is_dir() else None
+    opened = Store(store, table) if explicit or store.is_dir() else None
     wanted = _of_store(opened, table, utterance_id, encoders) if opened and not preset and not changes else []
     found = {name for item in wanted for name in (item.name, item.request.encoder)}
     names = [name for name in encoders if name not in found]

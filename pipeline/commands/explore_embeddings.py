@@ -100,8 +100,8 @@ def command(
         check_umap()
     planes = (2, 3) if dims == "both" else (int(dims),)
     settings = Settings(methods, planes, per_class, colour_by, seed, sphere, allow_stale)
-    chosen, notes = choose(Store(store), modality, features)
     table = read_manifest(manifest)
+    chosen, notes = choose(Store(store, table), modality, features)
     utterances = readable_utterances(table)
     looks = []
     steps = 2 + ("pca" in methods) + len(planes) * ("umap" in methods)

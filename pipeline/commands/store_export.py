@@ -57,8 +57,8 @@ def command(
     from pipeline.terminal.tables import bytes_text
 
     check_target(out, file_format, overwrite)
-    feature = Store(store).choose(modality, selector)
     table = read_manifest(manifest) if manifest else None
+    feature = Store(store, table).choose(modality, selector)
     count = len(table) if table else feature.ledger(["status"]).height
     with progress_bar(count, "utt", "export") as bar:
         done = export_feature(

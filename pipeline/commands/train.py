@@ -46,6 +46,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 @click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
+@click.option("--allow-absent", is_flag=True, help="Train, and count utterances as missing that were never extracted.")
 @json_option
 def command(
     config: str,
@@ -64,6 +65,7 @@ def command(
     jobs: int | None,
     device: str,
     allow_stale: bool,
+    allow_absent: bool,
     as_json: bool,
 ) -> int:
     """Train one head on stored embeddings, selecting by dev weighted F1. The test split is not read.
@@ -107,17 +109,17 @@ def command(
         dimensions, content = read_space(space)
         check_space(dimensions, str(space), resolve)
         opened = open_train if folding else Source.open
-        source = opened(store, read_manifest(manifest), allow_stale)
+        source = opened(store, read_manifest(manifest), allow_stale, allow_absent=allow_absent)
         search = Search(resolve, dimensions, content, source, seeds, folding, search_seed or 0)
         record = run_search(search, trials or 20, out, jobs, device, given_command(), print_warning)
         printing.print_search(record, as_json)
         return 0 if record.ranked() else 1
     if folding:
-        source = open_train(store, read_manifest(manifest), allow_stale)
+        source = open_train(store, read_manifest(manifest), allow_stale, allow_absent)
         result = cross_validate([experiment], source, folding, seeds, out, jobs, device, given_command())
         printing.print_cross_validated(result, out / folding.name, as_json)
         return 1 if result.failures else 0
-    source = Source.open(store, read_manifest(manifest), allow_stale)
+    source = Source.open(store, read_manifest(manifest), allow_stale, allow_absent=allow_absent)
     plan = make_plan([experiment], source, device)
     printing.print_warnings(plan)
     folders = {experiment.name: out}

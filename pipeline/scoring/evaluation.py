@@ -15,7 +15,7 @@ from features.errors import ManifestError, RunError, UsageError
 from features.files import write_whole
 from features.manifest import Manifest, read_manifest
 from features.store import Feature, Store
-from heads.data.data import HeadData, check_fresh
+from heads.data.data import HeadData, check_extracted, check_fresh
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.checkpoint import read_checkpoint
 from pipeline.runs.folder import Run
@@ -49,7 +49,12 @@ class Evaluator:
     """Scores runs on one split. What several runs read is read once: manifests, features, freshness, coverage."""
 
     def __init__(
-        self, split: str, store: Path | None = None, manifest: Path | None = None, allow_stale: bool = False
+        self,
+        split: str,
+        store: Path | None = None,
+        manifest: Path | None = None,
+        allow_stale: bool = False,
+        allow_absent: bool = False,
     ) -> None:
         """store, manifest: instead of those that each run recorded.
 
@@ -61,10 +66,11 @@ class Evaluator:
         self._store = store
         self._manifest = manifest
         self._allow_stale = allow_stale
+        self._allow_absent = allow_absent
         self._rows = SharedRows()
         self._corpora: dict[Path, Corpus] = {}
-        self._stores: dict[Path, list[Feature]] = {}
-        self._fresh: set[tuple[Path, Path]] = set()
+        self._stores: dict[tuple[Path, Path], list[Feature]] = {}
+        self._fit: set[tuple[Path, Path]] = set()
         self._coverage: dict[tuple[Path, Path], Coverage] = {}
 
     def score(self, run: Run, scored: Callable[[], object] = lambda: None) -> Metrics:
@@ -72,7 +78,8 @@ class Evaluator:
 
         scored: called after each seed
         Raises RunError where no seed is finished, or store or manifest have other features or labels than the run;
-        StaleFeaturesError for stale rows; ManifestError for a split that does not exist.
+        StaleFeaturesError for stale rows; AbsentFeaturesError for absent ones; ManifestError for a split that is not
+        there.
         """
         seeds = run.finished_seeds()
         if not seeds:
@@ -85,9 +92,9 @@ class Evaluator:
                 f"{run.path}: was trained on the labels {', '.join(run.labels)}, but {corpus.path} has"
                 f" {', '.join(corpus.utterances.label_names)}: give the manifest of the same corpus"
             )
-        features = self._features(run)
+        features = self._features(run, corpus)
         for feature in features.values():
-            self._check_fresh(feature, corpus)
+            self._check_rows(feature, corpus)
         if self.split == "test":
             # Before the first prediction.
             record_test_read(run.path.resolve().parent, run.experiment.name, run.path.name, seeds)
@@ -134,8 +141,9 @@ class Evaluator:
             self._corpora[path] = Corpus.read(path, self.split)
         return self._corpora[path]
 
-    def _features(self, run: Run) -> dict[str, Feature]:
+    def _features(self, run: Run, corpus: Corpus) -> dict[str, Feature]:
         """Recorded folder -> the store's feature, for each of the run's: that very folder, else one of its fingerprint.
+        Their rows are those that fit the corpus.
 
         Raises RunError where the store has neither, or the run recorded no store.
         """
@@ -143,9 +151,10 @@ class Evaluator:
         path = self._store or (Path(recorded) if recorded else None)
         if path is None:
             raise RunError(f"{run.path}: recorded no store: give --store S")
-        if path not in self._stores:
-            self._stores[path] = Store(path).features()
-        there = self._stores[path]
+        key = (path, corpus.path)
+        if key not in self._stores:
+            self._stores[key] = Store(path, corpus.rows).features()
+        there = self._stores[key]
         found = {}
         for item in run.features.features:
             same = [feature for feature in there if feature.fingerprint == item.fingerprint]
@@ -159,11 +168,16 @@ class Evaluator:
             found[item.folder] = next((feature for feature in same if feature.folder == item.folder), same[0])
         return found
 
-    def _check_fresh(self, feature: Feature, corpus: Corpus) -> None:
+    def _check_rows(self, feature: Feature, corpus: Corpus) -> None:
         key = (feature.path, corpus.path)
-        if not self._allow_stale and key not in self._fresh:
-            check_fresh(feature, corpus.rows, mending_command(feature, corpus.path, feature.root))
-            self._fresh.add(key)
+        if key in self._fit:
+            return
+        mend = mending_command(feature, corpus.path, feature.root)
+        if not self._allow_stale:
+            check_fresh(feature, corpus.rows, mend)
+        if not self._allow_absent:
+            check_extracted(feature, corpus.rows, mend)
+        self._fit.add(key)
 
     def _covered(self, feature: Feature, corpus: Corpus) -> Coverage:
         key = (feature.path, corpus.path)

@@ -48,9 +48,9 @@ class CrossValidated:
     document: dict[str, Any] = field(default_factory=dict)
 
 
-def open_train(store: Path, manifest: Manifest, allow_stale: bool = False) -> Source:
+def open_train(store: Path, manifest: Manifest, allow_stale: bool = False, allow_absent: bool = False) -> Source:
     """The store and the train rows alone."""
-    return Source.open(store, manifest, allow_stale, ("train",))
+    return Source.open(store, manifest, allow_stale, ("train",), allow_absent)
 
 
 def fold_sources(source: Source, folding: Folding) -> list[Source]:

@@ -13,7 +13,7 @@ from features.errors import ErcError, FeatureChoiceError
 from features.manifest import Manifest, file_digest
 from features.store import Feature, Store
 from heads.config.experiment import Experiment
-from heads.data.data import check_fresh, choose_features
+from heads.data.data import check_extracted, check_fresh, choose_features
 from heads.data.utterances import Utterances, read_utterances
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, Fold, LooksAt, ManifestFacts
 from pipeline.runs.metrics_file import Coverage
@@ -61,12 +61,21 @@ class Source:
     manifest: Manifest
     utterances: Utterances
     allow_stale: bool = False
+    allow_absent: bool = False
     fold: Fold | None = None
 
     @classmethod
-    def open(cls, store: Path, manifest: Manifest, allow_stale: bool = False, splits: Sequence[str] = SPLITS) -> Source:
+    def open(
+        cls,
+        store: Path,
+        manifest: Manifest,
+        allow_stale: bool = False,
+        splits: Sequence[str] = SPLITS,
+        allow_absent: bool = False,
+    ) -> Source:
         """Raises StoreError, and ManifestError where there is no train or dev split."""
-        return cls(Store(store), manifest.select_splits(splits), read_utterances(manifest, splits), allow_stale)
+        rows = manifest.select_splits(splits)
+        return cls(Store(store, rows), rows, read_utterances(manifest, splits), allow_stale, allow_absent)
 
 
 def make_plan(experiments: Sequence[Experiment], source: Source, device: str = "cpu") -> Plan:
@@ -90,8 +99,9 @@ def make_plan(experiments: Sequence[Experiment], source: Source, device: str = "
         used = [feature for items in features.values() for feature in items]
         for feature in used:
             if feature.folder not in troubles:
-                troubles[feature.folder] = None if source.allow_stale else _stale(feature, source)
-                plan.warnings.extend(_absent(feature, source))
+                troubles[feature.folder] = _unfit(feature, source)
+                if source.allow_absent:
+                    plan.warnings.extend(_absent(feature, source))
         found = [problem for feature in used if (problem := troubles[feature.folder])]
         if found:
             plan.failures[experiment.name] = found[0]
@@ -193,9 +203,14 @@ def _covered(feature: Feature, utterances: Utterances, split: str) -> Coverage:
     return Coverage.model_validate(feature.coverage([utterances.ids[row] for row in utterances.rows(split)]))
 
 
-def _stale(feature: Feature, source: Source) -> str | None:
+def _unfit(feature: Feature, source: Source) -> str | None:
+    """Why a feature's rows are not to be trained on: stale ones, or utterances without any."""
+    mend = mending_command(feature, source.manifest.path, source.store.path)
     try:
-        check_fresh(feature, source.manifest, mending_command(feature, source.manifest.path, source.store.path))
+        if not source.allow_stale:
+            check_fresh(feature, source.manifest, mend)
+        if not source.allow_absent:
+            check_extracted(feature, source.manifest, mend)
     except ErcError as error:
         return str(error)
     return None

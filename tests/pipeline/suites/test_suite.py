@@ -282,10 +282,19 @@ def test_the_test_split_is_never_read(corner: Corner, monkeypatch: pytest.Monkey
     assert not [utterance_id for utterance_id in asked if "/test/" in utterance_id]
 
 
-def test_rows_never_extracted_are_warned_of(corner: Corner) -> None:
+def test_rows_never_extracted_are_refused_or_warned_of(corner: Corner) -> None:
     shutil.rmtree(corner.store)
     make_store(corner.store, corner.manifest.select_splits(["train"]), (SENTENCE, LOGMEL))
-    warnings = corner.plan().warnings
+    plan = corner.plan()
+    assert (plan.planned, plan.warnings) == ([], [])
+    assert set(plan.failures) == {"text", "both", "same-as-text"}
+    assert (
+        "24 of 84 utterances were never extracted (the first is tiny/dev/dia0_utt0): run `erc extract"
+        in (plan.failures["text"])
+    )
+    allowed = corner.plan(corner.source(allow_absent=True))
+    assert len(allowed.planned) == 2
+    warnings = allowed.warnings
     assert len(warnings) == 2
     assert "24 of 84 train and dev utterances were never extracted" in warnings[0]
 
