@@ -11,17 +11,19 @@ import numpy as np
 import polars as pl
 
 from features.digests import digest_of
-from features.errors import StoreError
+from features.errors import FormatError, ShardError, StoreError, UnreadableError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.commit import CommitRecord, ShardName, committed_names, read_record
 from features.store.ledger import COLUMNS, read_ledgers, read_ledgers_together
+from features.store.reading import read_bytes
 from features.store.shard import Shard, open_shard
 
 ABSENT = "absent"
 
-# Nothing in a store says what spec.json said, but the command that made it can: a spec is written the same each time.
+# Where no ledger holds what spec.json said, the command that made it can: a spec is written the same each time.
 SPEC_MEND = "move it away and run the `erc extract` that made it, or move the folder away"
+SPEC_REPAIR = f"`erc store verify STORE --repair` writes it again where a ledger holds it; else {SPEC_MEND}"
 
 _SHARDS_OPEN = 64  # at once: each mapped file takes one of the few that a process may hold open
 
@@ -43,17 +45,22 @@ class Rows:
 
 
 def read_spec(path: Path, folder: str) -> EncoderSpec:
-    """The spec of the feature in `path`. Raises StoreError where spec.json is absent, damaged, or another folder's."""
+    """The spec of the feature in `path`.
+
+    Raises ShardError where spec.json is absent, damaged or another folder's, UnreadableError where it cannot be read,
+    and FormatError where a later version of this package wrote it.
+    """
     where = path / "spec.json"
     try:
-        text = where.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise StoreError(f"{where}: cannot be read: {error.strerror}: {SPEC_MEND}") from error
+        spec = EncoderSpec.from_json(read_bytes(where, SPEC_REPAIR).decode("utf-8"), str(where))
     except UnicodeDecodeError as error:
-        raise StoreError(f"{where}: is not text ({error}): {SPEC_MEND}") from error
-    spec = EncoderSpec.from_json(text, str(where))
+        raise ShardError(f"{where}: is not text ({error}): {SPEC_REPAIR}") from error
+    except (ShardError, UnreadableError, FormatError):
+        raise
+    except StoreError as error:
+        raise ShardError(f"{error}: {SPEC_REPAIR}") from error
     if spec.folder != folder:
-        raise StoreError(f"{where}: belongs to {spec.folder}: the folder was renamed")
+        raise ShardError(f"{where}: belongs to {spec.folder}: the folder was renamed: {SPEC_REPAIR}")
     return spec
 
 
@@ -61,7 +68,7 @@ class Feature:
     """A feature of a store. Opening reads spec.json only; ledgers and tensors are read when they are asked for."""
 
     def __init__(self, root: Path, folder: str, spec: EncoderSpec | None = None) -> None:
-        """`spec` stands in for a spec.json that is gone. Raises StoreError where spec.json is absent or damaged."""
+        """`spec` stands in for a spec.json that is gone. Raises as `read_spec`."""
         self.root = root
         self.folder = folder
         self.path = root / folder
@@ -112,16 +119,14 @@ class Feature:
 
     def _holding(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Of rows in the order of their shards, the last of each utterance."""
-        if self.names[-1].generation:
-            frame = frame.unique("utterance_id", keep="last", maintain_order=True)
-        return frame
+        return frame.unique("utterance_id", keep="last", maintain_order=True)
 
     @cached_property
     def _index(self) -> pl.DataFrame:
         return self.ledger(["status", "reason", "row", "crc32"])
 
     def shard(self, name: ShardName) -> Shard:
-        """A shard, memory-mapped. Raises ShardError where it is damaged."""
+        """A shard, memory-mapped. Raises ShardError where it is damaged, UnreadableError where it cannot be read."""
         if name not in self._shards:
             record = read_record(self.path / f"{name.stem}.json")
             while len(self._shards) >= _SHARDS_OPEN:
@@ -143,7 +148,7 @@ class Feature:
         """Embeddings of a vector or stack feature, joined by id.
 
         out: zeros, float32 [n, *shape], that become the rows' values: a memory map where they do not fit in memory
-        Raises StoreError for a sequence feature and ShardError for a damaged shard.
+        Raises StoreError for a sequence feature and as `shard`.
         """
         if self.spec.kind == "sequence":
             raise StoreError(f"{self.folder} is a sequence feature: each utterance has its own length")
@@ -152,7 +157,7 @@ class Feature:
         ok = located.filter(pl.col("status") == "ok")
         for (generation, chunk), group in ok.group_by("generation", "chunk"):
             shard = self.shard(ShardName(int(generation), int(chunk)))
-            values[group["position"].to_numpy()] = shard.values[group["row"].to_numpy()]
+            values[group["position"].to_numpy()] = shard.take(group["row"].to_numpy())
         present = (located["status"] == "ok").to_numpy()
         return Rows(values, present, located["status"].to_list(), located["reason"].to_list())
 
