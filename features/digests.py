@@ -25,6 +25,15 @@ def digest_of(*parts: Any) -> str:
     return hashlib.sha256(canonical_json(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def is_later_format(kind: str, values: Mapping[str, Any], digest: str, known: int) -> bool:
+    """Whether a JSON document whose digest is `digest_of(kind, values)` is of a `format` later than the `known` one.
+
+    It is not where only that number was damaged: then the digest is that of the known format.
+    """
+    number = values.get("format")
+    return type(number) is int and number > known and digest != digest_of(kind, {**values, "format": known})
+
+
 def sha256_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 

@@ -53,7 +53,15 @@ class AbsentFeaturesError(StoreError):
 
 
 class ShardError(StoreError):
-    """A shard whose files are damaged, or not of the form that this package writes."""
+    """A file of a feature that is damaged, absent, or not of the form that this package writes."""
+
+
+class UnreadableError(StoreError):
+    """A file of a store that could not be read, for a reason that says nothing of its bytes: rights, limits, a disk."""
+
+
+class FormatError(StoreError):
+    """A file of a store that a later version of this package wrote. It is not damaged."""
 
 
 class StoreBusyError(StoreError):

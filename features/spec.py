@@ -7,8 +7,8 @@ import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from features.digests import digest_of
-from features.errors import StoreError, UsageError
+from features.digests import digest_of, is_later_format
+from features.errors import FormatError, StoreError, UsageError
 from features.manifest import Depends
 
 Modality = Literal["text", "audio", "visual"]
@@ -20,6 +20,8 @@ Selector = str | dict[str, str]
 MODALITIES: tuple[Modality, ...] = ("text", "audio", "visual")
 DTYPES = ("fp32", "bf16", "fp16")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*(-[A-Za-z0-9._]+)*")
+
+FORMAT = 1
 
 # Recorded for people, but not hashed: a hub model and its local copy are the same feature under any alias.
 _RECORDED = ("alias", "model")
@@ -81,22 +83,31 @@ class EncoderSpec:
 
     def to_json(self) -> str:
         """spec.json: the fields, the fingerprint, and a digest over all of them. Deterministic."""
-        values = asdict(self) | {"shape": list(self.shape), "fingerprint": self.fingerprint, "format": 1}
+        values = asdict(self) | {"shape": list(self.shape), "fingerprint": self.fingerprint, "format": FORMAT}
         values["digest"] = digest_of("spec", values)
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str = "spec.json") -> EncoderSpec:
-        """Read spec.json back. Raises StoreError where it is damaged: fields, digest and fingerprint must agree."""
+        """Read spec.json back.
+
+        Raises StoreError where it is damaged (fields, digest and fingerprint must agree), and FormatError where a later
+        version of this package wrote it.
+        """
         try:
             values = json.loads(text)
             digest, fingerprint = values.pop("digest"), values["fingerprint"]
+            if is_later_format("spec", values, digest, FORMAT):
+                raise FormatError(
+                    f"{where}: is of format {values['format']}, this version reads {FORMAT}: a later version wrote it:"
+                    " upgrade"
+                )
             if digest != digest_of("spec", values):
                 raise StoreError(f"{where}: its digest does not fit its content: the file was changed or damaged")
             known = {item.name for item in fields(cls)}
             shape = {"shape": tuple(values["shape"])}
             spec = cls(**{key: value for key, value in values.items() if key in known} | shape)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
             raise StoreError(f"{where}: is not a spec of this package ({type(error).__name__}: {error})") from error
         if fingerprint != spec.fingerprint:
             raise StoreError(f"{where}: fingerprint {fingerprint[:8]} is not its fields', {spec.fingerprint[:8]}")

@@ -19,15 +19,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from features.digests import digest_of
-from features.errors import ShardError, StoreError
+from features.digests import digest_of, is_later_format
+from features.errors import FormatError, ShardError, StoreError
+from features.store.reading import REPAIR, folder_entries, read_bytes
 
 _RECORD = re.compile(r"(?P<chunk>\d{5,})(\.(?P<generation>\d+))?\.json")
 _MEMBER = re.compile(r"(\d{5,})(\.\d+)?\.(h5|parquet)")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.*")
 _LOCK = re.compile(r"\.lock(-\d+-of-\d+)?|\.slices")
-# The mend of every damaged shard.
-REPAIR = "`erc store verify STORE --repair` drops its shard, and `erc extract` makes it again"
+# Where repair puts what is damaged, within the feature's folder.
+DAMAGED = ".damaged"
+# The digest of a record is taken alike in every format, so that a later format and a damaged number can be told apart.
+_FORMAT = 1
 # Where a commit can be interrupted with something new on the disk.
 POINTS = tuple(
     f"{member} {step}"
@@ -70,7 +73,7 @@ class CommitRecord:
 
     def to_json(self) -> str:
         values = {
-            "format": 1,
+            "format": _FORMAT,
             "chunk": self.name.chunk,
             "generation": self.name.generation,
             "fingerprint": self.fingerprint,
@@ -85,10 +88,21 @@ class CommitRecord:
 
 
 def read_record(path: Path) -> CommitRecord:
-    """Raises ShardError where the record is damaged, or not that of its own file name."""
+    """Raises ShardError where the record is absent or damaged, UnreadableError where it cannot be read, and FormatError
+    where a later version of this package wrote it."""
+    return parse_record(path, read_bytes(path))
+
+
+def parse_record(path: Path, content: bytes) -> CommitRecord:
+    """Raises ShardError where the content is damaged, or not that of the file's name; FormatError as `read_record`."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(content.decode("utf-8"))
         digest = values.pop("digest")
+        if is_later_format("commit", values, digest, _FORMAT):
+            raise FormatError(
+                f"{path}: is of format {values['format']}, this version reads {_FORMAT}: a later version wrote its"
+                " shard: upgrade"
+            )
         files = values["files"]
         record = CommitRecord(
             ShardName(values["generation"], values["chunk"]),
@@ -99,7 +113,7 @@ def read_record(path: Path) -> CommitRecord:
             values["ok"],
         )
         fits = digest == digest_of("commit", values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ShardError(f"{path}: is not a commit record ({type(error).__name__}: {error}): {REPAIR}") from error
     if not fits:
         raise ShardError(f"{path}: its digest does not fit its content: the file was changed or damaged: {REPAIR}")
@@ -109,16 +123,20 @@ def read_record(path: Path) -> CommitRecord:
 
 
 def committed_names(folder: Path) -> list[ShardName]:
-    """The shards that have a commit record, in the order in which later ones hold over earlier ones."""
+    """The shards that have a commit record, in the order in which later ones hold over earlier ones.
+
+    Raises ShardError where there is no such folder, and UnreadableError where it cannot be listed.
+    """
     names = []
-    for entry in os.scandir(folder):
+    for entry in folder_entries(folder):
         match = _RECORD.fullmatch(entry.name)
-        if match:
-            names.append(ShardName(int(match["generation"] or 0), int(match["chunk"])))
+        name = ShardName(int(match["generation"] or 0), int(match["chunk"])) if match else None
+        if name and entry.name == f"{name.stem}.json":  # 000001.json is a copy of 00001.json, not a shard of its own
+            names.append(name)
     return sorted(names)
 
 
-def file_role(name: str) -> Literal["spec", "record", "member", "temporary", "lock", "unknown"]:
+def file_role(name: str) -> Literal["spec", "record", "member", "temporary", "lock", "damaged", "unknown"]:
     """What a file of a feature's folder is, by its name alone."""
     if name == "spec.json":
         return "spec"
@@ -128,12 +146,17 @@ def file_role(name: str) -> Literal["spec", "record", "member", "temporary", "lo
         return "member"
     if _TEMPORARY.fullmatch(name):
         return "temporary"
+    if name == DAMAGED:
+        return "damaged"
     return "lock" if _LOCK.fullmatch(name) else "unknown"
 
 
 def orphans(folder: Path) -> Iterator[Path]:
-    """Files of an interrupted commit: temporary ones, and tensors or ledgers without a record."""
-    names = {entry.name for entry in os.scandir(folder)}
+    """Files of an interrupted commit: temporary ones, and tensors or ledgers without a record.
+
+    Raises as `committed_names`.
+    """
+    names = {entry.name for entry in folder_entries(folder)}
     for name in sorted(names):
         if _TEMPORARY.fullmatch(name) or (_MEMBER.fullmatch(name) and f"{name.rsplit('.', 1)[0]}.json" not in names):
             yield folder / name

@@ -1,4 +1,8 @@
-"""What can be wrong with a store: a closed list of kinds, and one fault of one file."""
+"""What can be wrong with a store: a closed list of kinds, and one fault of one file.
+
+A check of a file has three outcomes: it is sound, it is damaged, or it is `unreadable`, of which nothing is known. Only
+what is damaged has a shard to move away.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from features.errors import FormatError, StoreError, UnreadableError
+
 
 class FaultKind(StrEnum):
-    """What is wrong with a file."""
+    """What is wrong with a file, or why that is not known."""
 
     SPEC = "spec"  # spec.json is absent, damaged, or that of another folder
     RECORD = "record"  # a commit record is damaged, renamed, or that of another feature
@@ -22,6 +28,15 @@ class FaultKind(StrEnum):
     DUPLICATE = "duplicate"  # an utterance has two rows of one generation
     ORPHAN = "orphan"  # what an interrupted commit left, or a shard that lost its commit record
     UNKNOWN = "unknown"  # a file that no part of a store is called
+    UNREADABLE = "unreadable"  # what stood in the way of reading says nothing of the bytes: it may be sound
+    FORMAT = "format"  # a later version of this package wrote it
+
+
+def kind_of(error: StoreError, damage: FaultKind) -> FaultKind:
+    """`unreadable` or `format` where an error is that, else the kind that it has as damage."""
+    if isinstance(error, UnreadableError):
+        return FaultKind.UNREADABLE
+    return FaultKind.FORMAT if isinstance(error, FormatError) else damage
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,8 @@ class Fault:
 
     feature: modality/name-XXXXXXXX, the folder within the store
     path:    the file that is wrong
-    shard:   the stem of the shard's files, for a fault that dropping that shard mends; else None
+    shard:   the stem of the shard's files, for a fault that moving that shard away mends; else None. Never given for
+             `unreadable` and `format`, nor for any fault of a shard that has one of these
     """
 
     feature: str
@@ -38,6 +54,11 @@ class Fault:
     kind: FaultKind
     detail: str
     shard: str | None = None
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether bytes were read and are wrong, or are gone."""
+        return self.kind not in (FaultKind.UNREADABLE, FaultKind.FORMAT)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.kind}: {self.detail}"

@@ -12,19 +12,21 @@ import numpy as np
 import polars as pl
 
 from features.digests import digest_of
-from features.errors import StoreError
+from features.errors import FormatError, ShardError, StoreError, UnreadableError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.commit import ShardName
 from features.store.index import OK, STATUSES, LedgerIndex, Sources, read_index
 from features.store.ledger import COLUMNS, read_ledgers
 from features.store.maps import ShardGoneError, ShardMaps
+from features.store.reading import read_bytes
 from features.store.shard import Shard
 
 ABSENT = "absent"
 
-# Nothing in a store says what spec.json said, but the command that made it can: a spec is written the same each time.
+# Where no ledger holds what spec.json said, the command that made it can: a spec is written the same each time.
 SPEC_MEND = "move it away and run the `erc extract` that made it, or move the folder away"
+SPEC_REPAIR = f"`erc store verify STORE --repair` writes it again where a ledger holds it; else {SPEC_MEND}"
 
 Result = TypeVar("Result")
 
@@ -46,17 +48,22 @@ class Rows:
 
 
 def read_spec(path: Path, folder: str) -> EncoderSpec:
-    """The spec of the feature in `path`. Raises StoreError where spec.json is absent, damaged, or another folder's."""
+    """The spec of the feature in `path`.
+
+    Raises ShardError where spec.json is absent, damaged or another folder's, UnreadableError where it cannot be read,
+    and FormatError where a later version of this package wrote it.
+    """
     where = path / "spec.json"
     try:
-        text = where.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise StoreError(f"{where}: cannot be read: {error.strerror}: {SPEC_MEND}") from error
+        spec = EncoderSpec.from_json(read_bytes(where, SPEC_REPAIR).decode("utf-8"), str(where))
     except UnicodeDecodeError as error:
-        raise StoreError(f"{where}: is not text ({error}): {SPEC_MEND}") from error
-    spec = EncoderSpec.from_json(text, str(where))
+        raise ShardError(f"{where}: is not text ({error}): {SPEC_REPAIR}") from error
+    except (ShardError, UnreadableError, FormatError):
+        raise
+    except StoreError as error:
+        raise ShardError(f"{error}: {SPEC_REPAIR}") from error
     if spec.folder != folder:
-        raise StoreError(f"{where}: belongs to {spec.folder}: the folder was renamed")
+        raise ShardError(f"{where}: belongs to {spec.folder}: the folder was renamed: {SPEC_REPAIR}")
     return spec
 
 
@@ -72,7 +79,7 @@ class Feature:
     ) -> None:
         """spec:    stands in for a spec.json that is gone
         sources: whose rows are read: see `fitting`
-        Raises StoreError where spec.json is absent or damaged.
+        Raises as `read_spec`.
         """
         self.root = root
         self.folder = folder
@@ -153,7 +160,7 @@ class Feature:
         """Embeddings of a vector or stack feature, joined by id.
 
         out: zeros, float32 [n, *shape], that become the rows' values: a memory map where they do not fit in memory
-        Raises StoreError for a sequence feature and ShardError for a damaged shard.
+        Raises StoreError for a sequence feature and as `shard`.
         """
         if self.spec.kind == "sequence":
             raise StoreError(f"{self.folder} is a sequence feature: each utterance has its own length")
@@ -163,7 +170,7 @@ class Feature:
             found = index.find(ids)
             present = _present(index, found)
             for shard, positions in _by_shard(index, found, present):
-                values[positions] = self._maps[index.names[shard]].values[index.row[found[positions]]]
+                values[positions] = self._maps[index.names[shard]].take(index.row[found[positions]])
             return Rows(values, present, _statuses(index, found), _reasons(index, found))
 
         return self._reading(work)

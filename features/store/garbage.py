@@ -1,22 +1,28 @@
-"""What a store no longer needs: generations that are superseded whole, orphans, and features that nothing uses.
+"""What a store no longer needs: shards that are replaced whole, orphans, and features that nothing uses.
 
-Planning reads; removing takes each feature's lock, plans once more under it, and removes nothing that was not shown.
+Planning reads; removing takes each feature's lock, plans once more under it, and removes nothing that was not shown. A
+feature that is damaged or cannot be read keeps all it has, and stands in no other's way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from features.errors import ShardError
+from features.errors import StoreError
+from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.commit import clear_write_errors, file_role, orphans
+from features.store.damaged import damaged_size, remove_damaged
+from features.store.faults import Fault
 from features.store.feature import Feature
 from features.store.lock import no_writer, writer_lock
+from features.store.reading import folder_entries
 from features.store.repair import drop_shard
+from features.store.replaced import Replaced, find_replaced, sources_of
 from features.store.shard_checks import check_shard
 from features.store.store import Store
 
@@ -48,29 +54,30 @@ class GarbagePlan:
         return sum(item.num_bytes for item in self.items)
 
 
-def plan_garbage(root: Path, used: Collection[str] | None = None) -> GarbagePlan:
+def plan_garbage(root: Path, used: Collection[str] | None = None, manifests: Sequence[Manifest] = ()) -> GarbagePlan:
     """What a store no longer needs.
 
-    used: the fingerprints that are needed; with it, features that are neither one of them nor one that these derive
-          from are garbage as a whole. None keeps every feature.
-    Raises StoreError where a spec is damaged, and ShardError where a shard that supersedes others is: first it must be
-    repaired, since the rows that it replaced are the only ones left.
+    used:      the fingerprints that are needed; with it, features that are neither one of them nor one that these
+               derive from are garbage as a whole. None keeps every feature.
+    manifests: all that read the store; with them, rows that none of them reads are replaced too
+    A shard stays where it, or one that replaces rows of it, is not sound. Raises StoreError where there is no store.
     """
     items: list[Garbage] = []
-    notes: list[str] = []
-    features = Store(root).features()
-    needed = None if used is None else needed_fingerprints([feature.spec for feature in features], used)
-    for feature in features:
-        if needed is not None and feature.fingerprint not in needed:
-            size = sum(path.stat().st_size for path in _own_files(feature.path))
-            items.append(Garbage(feature.folder, "unused", "", size))
-            continue
-        items += _superseded(feature)
-        with no_writer(feature.path) as is_quiet:
-            left = list(orphans(feature.path)) if is_quiet else []
-        items += [Garbage(feature.folder, "orphan", path.name, path.stat().st_size) for path in left]
-        if not is_quiet:
-            notes.append(f"{feature.path}: a run may be writing it: files of a commit in hand were not looked at")
+    store = Store(root)
+    notes = [f"{folder} was not looked at: {error}" for folder, error in store.damaged]
+    if used is not None and store.damaged:
+        notes.append(f"unused features were not looked for: {store.damaged[0][0]} may be derived from one")
+        used = None
+    needed = None if used is None else needed_fingerprints([feature.spec for feature in store.features()], used)
+    for feature in store.features():
+        try:
+            if needed is not None and feature.fingerprint not in needed:
+                items.append(Garbage(feature.folder, "unused", "", _size_of_all(feature.path)))
+                continue
+            items += _superseded(feature, manifests, notes)
+            items += _orphans(feature, notes)
+        except StoreError as error:
+            notes.append(f"{feature.folder} was not looked at: {error}")
     return GarbagePlan(items, notes)
 
 
@@ -86,7 +93,7 @@ def needed_fingerprints(specs: Iterable[EncoderSpec], used: Collection[str]) -> 
     return needed
 
 
-def remove_garbage(root: Path, items: Iterable[Garbage]) -> int:
+def remove_garbage(root: Path, items: Iterable[Garbage], manifests: Sequence[Manifest] = ()) -> int:
     """Remove what `plan_garbage` found and still is garbage; how many bytes that freed.
 
     Raises StoreBusyError where another run holds a feature, and StoreError where its folder cannot be written.
@@ -102,7 +109,7 @@ def remove_garbage(root: Path, items: Iterable[Garbage]) -> int:
                 _remove_feature(path)
                 freed += found[0].num_bytes
                 continue
-            still = {item.name for item in _superseded(Feature(root, folder))}
+            still = {item.name for item in _superseded(Feature(root, folder), manifests, [])}
             still |= {orphan.name for orphan in orphans(path)} if locked else set()
             for item in found:
                 if item.name not in still:
@@ -115,39 +122,74 @@ def remove_garbage(root: Path, items: Iterable[Garbage]) -> int:
     return freed
 
 
-def _superseded(feature: Feature) -> list[Garbage]:
-    """Shards all of whose rows are replaced by later generations, which are sound."""
-    if not feature.names or not feature.names[-1].generation:
+def _superseded(feature: Feature, manifests: Sequence[Manifest], notes: list[str]) -> list[Garbage]:
+    """Shards all of whose rows are replaced, where they and those that replace them are sound."""
+    stems = [name.stem for name in feature.names]
+    found = find_replaced([feature.path / f"{stem}.parquet" for stem in stems], sources_of(manifests, feature.spec))
+    notes += [f"{stems[place]} of {feature.folder} was not looked at: {error}" for place, error in found.bad.items()]
+    faults: dict[int, list[Fault]] = {}
+    items: list[Garbage] = []
+    kept_for: dict[int, int] = {}
+    for place, by in found.replacers().items():
+        for other in (place, *by):
+            if other not in faults:
+                faults[other] = check_shard(feature.root, feature.folder, stems[other], feature.spec).faults
+        unsound = [other for other in (place, *by) if faults[other]]
+        if unsound:
+            kept_for[unsound[0]] = kept_for.get(unsound[0], 0) + 1
+        else:
+            items.append(Garbage(feature.folder, "superseded", stems[place], _shard_size(feature, stems[place])))
+    for place, number in kept_for.items():
+        fault = faults[place][0]
+        mend = f": first run `erc store verify {feature.root} --repair`" if fault.is_damage else ""
+        notes.append(f"{fault}: {number} shards that it replaces, or that it is, stay{mend}")
+    notes += _source_notes(feature, found, stems, has_manifests=bool(manifests))
+    return items
+
+
+def _source_notes(feature: Feature, found: Replaced, stems: list[str], *, has_manifests: bool) -> Iterator[str]:
+    if found.other_sources and not has_manifests:
+        size = sum(_shard_size(feature, stems[place]) for place in found.other_sources)
+        yield (
+            f"{feature.folder}: {len(found.other_sources)} shards ({size:,} bytes) hold only rows of other sources than"
+            " the newest, which another manifest may read: name all manifests in use with --manifest, and what none of"
+            " them reads goes too"
+        )
+    if found.unnamed:
+        yield f"{feature.folder}: {found.unnamed:,} rows are of utterances that no manifest here has: they stay"
+
+
+def _orphans(feature: Feature, notes: list[str]) -> list[Garbage]:
+    try:
+        with no_writer(feature.path) as is_quiet:
+            if is_quiet:
+                sizes = [(path.name, path.stat().st_size) for path in orphans(feature.path)]
+                return [Garbage(feature.folder, "orphan", name, size) for name, size in sizes]
+    except OSError as error:
+        notes.append(f"{feature.path}: orphans were not looked for ({error.strerror})")
         return []
-    holding = feature.ledger(["status"])
-    held = set(holding.select("generation", "chunk").unique().iter_rows())
-    replaced = [name for name in feature.names if (name.generation, name.chunk) not in held]
-    if not replaced:
-        return []
-    lowest = min(name.generation for name in replaced)
-    for name in feature.names:
-        if name.generation > lowest and name not in replaced:
-            report = check_shard(feature.root, feature.folder, name.stem, feature.spec)
-            if report.faults:
-                raise ShardError(
-                    f"{report.faults[0]}: it replaces other shards, so nothing is removed: first run"
-                    f" `erc store verify {feature.root} --repair`"
-                )
-    return [
-        Garbage(feature.folder, "superseded", name.stem, _size(feature.path / f"{name.stem}.{kind}" for kind in _KINDS))
-        for name in replaced
-    ]
+    notes.append(f"{feature.path}: a run may be writing it: files of a commit in hand were not looked at")
+    return []
 
 
 _KINDS = ("json", "h5", "parquet")
 
 
-def _size(paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_size for path in paths if path.exists())
+def _shard_size(feature: Feature, stem: str) -> int:
+    size = 0
+    for kind in _KINDS:
+        with suppress(OSError):
+            size += (feature.path / f"{stem}.{kind}").stat().st_size
+    return size
 
 
 def _own_files(path: Path) -> list[Path]:
-    return [entry for entry in path.iterdir() if file_role(entry.name) != "unknown" and entry.is_file()]
+    own = [path / entry.name for entry in folder_entries(path) if file_role(entry.name) not in ("unknown", "damaged")]
+    return [entry for entry in own if entry.is_file()]
+
+
+def _size_of_all(path: Path) -> int:
+    return sum(entry.stat().st_size for entry in _own_files(path)) + damaged_size(path)[1]
 
 
 def _remove_feature(path: Path) -> None:
@@ -155,6 +197,7 @@ def _remove_feature(path: Path) -> None:
     own = _own_files(path)
     for stem in sorted(entry.stem for entry in own if file_role(entry.name) == "record"):
         drop_shard(path, stem)
+    remove_damaged(path)
     for role in ("member", "temporary", "spec", "lock"):
         for entry in own:
             if file_role(entry.name) == role:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.errors import ShardError
-from features.store.commit import REPAIR, ShardName, committed_names
+from features.store.commit import ShardName, committed_names
+from features.store.ledger import arrow_schema, first_line
+from features.store.reading import REPAIR, read_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,38 +92,39 @@ def read_index(folder: Path, sources: Sequence[Sources] = (), columns: Sequence[
         try:
             tables = [_read(folder, name, wanted) for name in names]
             break
-        except FileNotFoundError as error:
-            if attempt + 1 == _ATTEMPTS or (folder / f"{Path(error.filename or '').stem}.json").exists():
-                raise ShardError(f"{error.filename}: is not there, but has a commit record: {REPAIR}") from error
+        except _GoneError:
+            if attempt + 1 == _ATTEMPTS:
+                raise
     return _index(names, _joined(tables, wanted), [len(table) for table in tables], sources)
 
 
+class _GoneError(ShardError):
+    """A shard was removed whole while its folder was read."""
+
+
 def _read(folder: Path, name: ShardName, columns: Sequence[str]) -> pa.Table:
-    """Raises FileNotFoundError where the ledger is gone, ShardError where it is damaged."""
+    """Raises ShardError where the ledger is absent or damaged, UnreadableError where it cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = folder / f"{name.stem}.parquet"
     try:
-        content = pa.BufferReader(path.read_bytes())
-        return pq.ParquetFile(content).read(columns=list(columns), use_threads=False).select(list(columns))
-    except FileNotFoundError:
+        content = read_bytes(path)
+    except ShardError as error:
+        if not path.with_name(f"{name.stem}.json").exists():
+            raise _GoneError(str(error)) from error
         raise
-    except (pa.ArrowException, KeyError, OSError) as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ShardError(f"{path}: cannot be read: {first_line}: {REPAIR}") from error
+    try:
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=list(columns), use_threads=False)
+        return table.select(list(columns)).cast(arrow_schema(columns))
+    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
+        raise ShardError(f"{path}: is not a ledger: {first_line(error)}: {REPAIR}") from error
 
 
 def _joined(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
     import pyarrow as pa
 
-    from features.store.ledger import arrow_schema
-
-    schema = arrow_schema(columns)
-    try:
-        return pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in tables)])
-    except (pa.ArrowException, ValueError) as error:
-        raise ShardError(f"a ledger's columns are of other types: {str(error).splitlines()[0]}: {REPAIR}") from error
+    return pa.concat_tables([arrow_schema(columns).empty_table(), *tables])
 
 
 def _index(names: list[ShardName], table: pa.Table, lengths: Sequence[int], sources: Sequence[Sources]) -> LedgerIndex:

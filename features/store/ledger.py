@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from features.errors import Reason, ShardError, status_of
-from features.store.commit import REPAIR
+from features.errors import Reason, ShardError, StoreError, status_of
+from features.store.reading import REPAIR, read_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +30,12 @@ COLUMNS: dict[str, pl.DataType] = {
     "seconds_decode": pl.Float64(),
     "seconds_encode": pl.Float64(),
 }
+
+# The key of a ledger's metadata that holds the text of the feature's spec.json.
+SPEC = "erc.spec"
+
+# What polars raises for content that is no ledger; damaged Parquet can even make it panic.
+NOT_A_LEDGER = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -97,15 +103,25 @@ def ledger_bytes(frame: pl.DataFrame, metadata: dict[str, str]) -> bytes:
 
 
 def read_ledgers(paths: Sequence[Path], columns: Sequence[str] | None = None) -> list[pl.DataFrame]:
-    """The ledgers, each as a frame. Raises ShardError that names the one which cannot be read."""
-    frames = []
-    for path in paths:
-        try:
-            frame = pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise ShardError(f"{path}: cannot be read: {str(error).splitlines()[0]}: {REPAIR}") from error
-        frames.append(frame)
-    return frames
+    """The ledgers, each as a frame. Raises as `read_ledger`."""
+    return [read_ledger(path, columns) for path in paths]
+
+
+def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """One ledger. Raises ShardError where it is absent or damaged, and UnreadableError where it cannot be read."""
+    content = read_bytes(path)  # here, so that an error of the disk is not taken for one of the content
+    try:
+        frame = pl.read_parquet(io.BytesIO(content), columns=list(columns) if columns else None, glob=False)
+    except NOT_A_LEDGER as error:
+        raise ShardError(f"{path}: is not a ledger: {first_line(error)}: {REPAIR}") from error
+    wrong = [name for name, dtype in frame.schema.items() if dtype != COLUMNS.get(name, dtype)]
+    if wrong:
+        raise ShardError(f"{path}: column {wrong[0]} is {frame.schema[wrong[0]]}, not {COLUMNS[wrong[0]]}: {REPAIR}")
+    return frame
+
+
+def first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def scan_ledgers(paths: Sequence[Path]) -> pl.LazyFrame:
@@ -119,5 +135,31 @@ def scan_ledgers(paths: Sequence[Path]) -> pl.LazyFrame:
         extra_columns="ignore",
         missing_columns="raise",
     )
-    places = {name: place for place, name in enumerate(names)}
-    return scanned.with_columns(place=pl.col("path").replace_strict(places, return_dtype=pl.Int32())).drop("path")
+    place = pl.col("path").cast(pl.Enum(names)).to_physical()  # far faster than looking each path up
+    return scanned.with_columns(place=place.cast(pl.Int32())).drop("path")
+
+
+def read_sound_ledgers(
+    paths: Sequence[Path], columns: Sequence[str], values: Sequence[pl.Expr] = ()
+) -> tuple[pl.DataFrame, dict[int, StoreError]]:
+    """Some of COLUMNS of the ledgers that can be read, in their order, and `place`: the number of each row's ledger. And
+    for the places of the others what is wrong.
+
+    values: what is wanted of the columns, if not they themselves
+    """
+    wanted = list(values) or [pl.col(name) for name in columns]
+    types = {name: COLUMNS[name] for name in columns}
+    try:
+        scanned = scan_ledgers(paths)
+        if paths and types.items() <= scanned.collect_schema().items():
+            return scanned.select(*wanted, "place").collect(), {}
+    except NOT_A_LEDGER:
+        pass  # one of them, but which one?
+    place = pl.Series("place", [], pl.Int32())
+    frames, bad = [pl.DataFrame(schema=types).select(*wanted, place)], dict[int, StoreError]()
+    for number, path in enumerate(paths):
+        try:
+            frames.append(read_ledger(path, columns).select(*wanted, place=pl.lit(number, pl.Int32())))
+        except StoreError as error:
+            bad[number] = error
+    return pl.concat(frames), bad

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from features.errors import Reason, status_of
-from features.store.faults import FaultKind
-from features.store.ledger import COLUMNS
+from features.errors import Reason, StoreError, status_of
+from features.spec import EncoderSpec
+from features.store.faults import FaultKind, kind_of
+from features.store.ledger import COLUMNS, SPEC
 
 Problem = tuple[FaultKind, str]
 
@@ -18,12 +19,8 @@ _SHA256 = r"^[0-9a-f]{64}$"
 
 
 def parse_ledger(content: bytes) -> tuple[pl.DataFrame, dict[str, str]]:
-    """A ledger's frame and its metadata. Raises PolarsError or ValueError for what is not Parquet."""
-    import pyarrow.parquet as pq
-
-    metadata: Mapping[bytes, bytes] = pq.read_schema(io.BytesIO(content)).metadata or {}
-    named = {key.decode(): value.decode("utf-8", "replace") for key, value in metadata.items()}
-    return pl.read_parquet(io.BytesIO(content)), named
+    """A ledger's frame and its metadata. Raises one of NOT_A_LEDGER for what is not Parquet."""
+    return pl.read_parquet(io.BytesIO(content)), pl.read_parquet_metadata(io.BytesIO(content))
 
 
 def ledger_problems(
@@ -34,10 +31,24 @@ def ledger_problems(
         yield FaultKind.LEDGER, f"is that of another feature (fingerprint {metadata.get('erc.fingerprint', '')[:8]!r})"
     if metadata.get("erc.shard") != stem:
         yield FaultKind.LEDGER, f"is that of shard {metadata.get('erc.shard')!r}: the file was renamed"
+    yield from _spec_problems(metadata.get(SPEC), fingerprint)
     columns = list(_column_problems(frame))
     yield from columns
     if not columns:
         yield from _row_problems(frame)
+
+
+def _spec_problems(text: str | None, fingerprint: str) -> Iterator[Problem]:
+    """Ledgers keep the text of spec.json, those of older versions do not."""
+    if text is None:
+        return
+    try:
+        spec = EncoderSpec.from_json(text, SPEC)
+    except StoreError as error:
+        yield kind_of(error, FaultKind.LEDGER), str(error)
+        return
+    if spec.fingerprint != fingerprint:
+        yield FaultKind.LEDGER, f"{SPEC} is that of another feature (fingerprint {spec.fingerprint[:8]})"
 
 
 def _column_problems(frame: pl.DataFrame) -> Iterator[Problem]:

@@ -1,33 +1,58 @@
-"""What a store holds, one summary a feature: only the ledgers' columns that are counted are read, no tensors."""
+"""What a store holds, one summary a feature: only the ledgers' columns that are counted are read, no tensors.
+
+What is damaged or cannot be read is named, and the rest is listed all the same.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
-from features.errors import ShardError, StoreError
-from features.store.commit import REPAIR, ShardName
+from features.errors import StoreError
+from features.store.commit import file_role
+from features.store.faults import FaultKind, kind_of
 from features.store.feature import Feature
-from features.store.ledger import scan_ledgers
+from features.store.ledger import read_sound_ledgers
+from features.store.reading import folder_entries
+from features.store.replaced import ID, find_replaced, has_repeats
 from features.store.store import Store
+from features.store.versions import mixed_versions, versions_of
 
 _SECONDS = ["seconds_decode", "seconds_encode"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What could not be listed: a feature, a modality, or a ledger of a feature that is listed without it."""
+
+    folder: str
+    error: StoreError
+
+    @property
+    def kind(self) -> str:
+        """`damaged`, `unreadable`, or `format` (a later version wrote it)."""
+        kind = kind_of(self.error, FaultKind.LEDGER)
+        return "damaged" if kind is FaultKind.LEDGER else str(kind)
 
 
 @dataclass(frozen=True)
 class FeatureSummary:
     """One feature at a glance.
 
-    ok, missing, failed: utterances, by the row that holds for each
+    ok, missing, failed: utterances, by the newest row of each
     seconds_decode, seconds_encode: over all rows that were ever made
-    num_bytes:    of all files of its folder
+    num_bytes:    of the files of its folder, without what repair moved away
     written_at:   when the latest shard was committed, or None where there is none
-    shards:       all that are committed; superseded: those none of whose rows hold
+    shards:       all that are committed; superseded: those all of whose rows are replaced, which `gc` removes
     generation:   the highest number
+    versions:     a clause for each package that changes numbers and of which shards name different versions
+    unread:       the errors of ledgers that are damaged or cannot be read, whose rows are not counted
     """
 
     feature: Feature
@@ -41,6 +66,8 @@ class FeatureSummary:
     shards: int
     superseded: int
     generation: int
+    versions: list[str]
+    unread: list[StoreError]
 
     @property
     def seconds(self) -> float:
@@ -48,65 +75,57 @@ class FeatureSummary:
         return self.seconds_decode + self.seconds_encode
 
 
-def list_store(root: Path) -> list[FeatureSummary]:
-    """A summary of each feature. Raises StoreError where there is none, and ShardError for a ledger that is damaged."""
-    features = Store(root).features()
-    if not features:
+def list_store(root: Path) -> tuple[list[FeatureSummary], list[Trouble]]:
+    """A summary of each feature, and what could not be listed. Raises StoreError where there is no feature."""
+    store = Store(root)
+    if not store.features() and not store.damaged:
         raise StoreError(f"{root} holds no feature: fill it with `erc extract --modality text --store {root}`")
-    return [summarise(feature) for feature in features]
+    summaries: list[FeatureSummary] = []
+    troubles = [Trouble(folder, error) for folder, error in store.damaged]
+    for feature in store.features():
+        try:
+            summaries.append(summarise(feature))
+            troubles += [Trouble(feature.folder, error) for error in summaries[-1].unread]
+        except StoreError as error:
+            troubles.append(Trouble(feature.folder, error))
+    return summaries, troubles
 
 
 def summarise(feature: Feature) -> FeatureSummary:
-    """Raises ShardError where a ledger is damaged."""
-    try:
-        rows = _holding_counts(feature)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ShardError(f"{feature.path}: a ledger cannot be read: {first_line}: {REPAIR}") from error
-    statuses, (seconds_decode, seconds_encode), superseded = rows
+    """Raises UnreadableError where the feature's folder cannot be listed."""
+    ledgers = [feature.path / f"{name.stem}.parquet" for name in feature.names]
+    spent = [pl.col(name).fill_null(0.0) for name in _SECONDS]
+    rows, bad = read_sound_ledgers(ledgers, ["utterance_id", "status", *_SECONDS], [ID, pl.col("status"), *spent])
+    newest, superseded = rows, 0
+    if has_repeats(rows["id"]):
+        newest = rows.filter(pl.col("id").is_last_distinct())
+        superseded = len(find_replaced(ledgers).shards)
+    statuses = dict(newest.group_by("status").len().iter_rows())
     num_bytes, written_ns = 0, 0
-    for entry in os.scandir(feature.path):
-        status = entry.stat()
+    for status, is_record in _files(feature.path):
         num_bytes += status.st_size
-        if entry.name.endswith(".json") and entry.name != "spec.json":
-            written_ns = max(written_ns, status.st_mtime_ns)
+        written_ns = max(written_ns, status.st_mtime_ns if is_record else 0)
     return FeatureSummary(
         feature,
         statuses.get("ok", 0),
         statuses.get("missing", 0),
         statuses.get("failed", 0),
-        seconds_decode,
-        seconds_encode,
+        float(rows["seconds_decode"].sum()),
+        float(rows["seconds_encode"].sum()),
         num_bytes,
         datetime.fromtimestamp(written_ns / 1e9, UTC).replace(microsecond=0) if written_ns else None,
         len(feature.names),
-        len(superseded),
+        superseded,
         max((name.generation for name in feature.names), default=0),
+        mixed_versions(versions_of(ledger) for ledger in ledgers),
+        list(bad.values()),
     )
 
 
-def _paths(feature: Feature) -> list[Path]:
-    return [feature.path / f"{name.stem}.parquet" for name in feature.names]
-
-
-def _holding_counts(feature: Feature) -> tuple[dict[str, int], tuple[float, float], list[ShardName]]:
-    """How many rows that hold have each status; the seconds of all rows; the shards none of whose rows hold."""
-    if not feature.names:
-        return {}, (0.0, 0.0), []
-    spent = [pl.col(name).fill_null(0.0) for name in _SECONDS]
-    if not feature.names[-1].generation:
-        rows = scan_ledgers(_paths(feature)).select("status", *spent)
-        counted = rows.group_by("status").agg(pl.len(), pl.col(_SECONDS).sum()).collect(engine="streaming")
-        statuses = dict(counted.select("status", "len").iter_rows())
-        return statuses, _seconds(counted), []
-    frame = scan_ledgers(_paths(feature)).select("utterance_id", "place", "status", *spent).collect(engine="streaming")
-    holding = frame.select(pl.exclude(_SECONDS)).sort("place").unique("utterance_id", keep="last", maintain_order=True)
-    statuses = dict(holding.group_by("status").len().iter_rows())
-    held = set(holding["place"].unique().to_list())
-    superseded = [name for number, name in enumerate(feature.names) if number not in held]
-    return statuses, _seconds(frame), superseded
-
-
-def _seconds(frame: pl.DataFrame) -> tuple[float, float]:
-    decode, encode = (float(frame[name].sum()) for name in _SECONDS)
-    return decode, encode
+def _files(path: Path) -> Iterator[tuple[os.stat_result, bool]]:
+    """The state of each file of a feature's folder, and whether it is a commit record."""
+    for entry in folder_entries(path):
+        role = file_role(entry.name)
+        if role != "damaged":
+            with suppress(OSError):  # it was removed meanwhile
+                yield entry.stat(), role == "record"

@@ -15,6 +15,7 @@ import numpy as np
 from features.errors import ShardError
 from features.spec import EncoderSpec
 from features.store.commit import ShardName, read_record
+from features.store.reading import read_error
 from features.store.shard import Shard, open_shard
 
 _SHARE = 8  # of the files that a process may have open: a mapped file takes one, and several features are read at once
@@ -36,7 +37,7 @@ class _Layout:
     offsets: np.ndarray | None
 
     def map(self) -> Shard:
-        """Raises FileNotFoundError where the shard was removed."""
+        """Raises OSError where it cannot be opened."""
         values = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
         return Shard(self.path, values, self.offsets)
 
@@ -54,28 +55,35 @@ class ShardMaps:
         """Raises ShardGoneError where it was removed, and what `open_shard` raises."""
         shard = self._open.get(name)
         if shard is None:
-            try:
-                layout = self._layouts.get(name)
-                shard = layout.map() if layout else self._checked(name)
-            except (ShardError, FileNotFoundError) as error:
-                record = self.folder / f"{name.stem}.json"
-                if not record.exists():
-                    raise ShardGoneError(f"{record}: was removed while its feature was read") from error
-                if isinstance(error, FileNotFoundError):
-                    self._checked(name)  # says what is wrong
-                raise
+            layout = self._layouts.get(name)
+            shard = self._again(name, layout) if layout else self._checked(name)
             while len(self._open) >= _limit():
                 del self._open[next(iter(self._open))]
             self._open[name] = shard
         return shard
 
     def _checked(self, name: ShardName) -> Shard:
-        record = read_record(self.folder / f"{name.stem}.json")
-        shard = open_shard(self.folder / f"{name.stem}.h5", self.spec, record.sizes["h5"])
+        record_path = self.folder / f"{name.stem}.json"
+        try:
+            record = read_record(record_path)
+            shard = open_shard(self.folder / f"{name.stem}.h5", self.spec, record.sizes["h5"])
+        except ShardError as error:
+            if isinstance(error.__cause__, FileNotFoundError) and not record_path.exists():
+                raise ShardGoneError(f"{record_path}: was removed while its feature was read") from error
+            raise
         if isinstance(shard.values, np.memmap):  # one without rows is no map
             values = shard.values
             self._layouts[name] = _Layout(shard.path, values.offset, values.shape, values.dtype, shard.offsets)
         return shard
+
+    def _again(self, name: ShardName, layout: _Layout) -> Shard:
+        try:
+            return layout.map()
+        except FileNotFoundError:
+            del self._layouts[name]
+            return self._checked(name)  # it is gone, or says what is wrong
+        except OSError as error:
+            raise read_error(layout.path, error) from error
 
     def close(self) -> None:
         """Let go of all of them: pages of a mapped file count as memory until then."""

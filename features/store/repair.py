@@ -1,60 +1,92 @@
-"""Repairing a store: damaged shards and orphans are removed, so that `erc extract` makes just them again.
+"""Repairing a store: damaged shards and orphans are moved away, so that `erc extract` makes just them again.
 
-A shard's commit record goes first and durably, then its files: a kill in between leaves orphans, which the next repair
-or extraction removes. What cannot be made again from the manifest (spec.json, files of others) is left as it is.
+Nothing is deleted: the files go to `.damaged/` in their feature's folder. A shard's commit record goes first and
+durably, then its files: a kill in between leaves orphans, which the next repair moves. What could not be read is left
+alone, and so is what a later version wrote. spec.json is written again from a ledger, where one holds it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from features.store.commit import clear_write_errors, orphans, sync_folder
+from features.errors import ShardError, StoreError
+from features.store.commit import clear_write_errors, orphans, sync_folder, write_once
+from features.store.damaged import DamagedFolder, damaged_notes
 from features.store.faults import Fault, FaultKind
+from features.store.feature import read_spec
 from features.store.lock import writer_lock
-from features.store.verify import FeatureReport, StoreReport, feature_folders, stray_files, verify_feature
+from features.store.reading import read_bytes
+from features.store.spec_repair import spec_in_ledgers
+from features.store.verify import FeatureReport, StoreReport, feature_folders, stray_faults, verify_feature
 
 Advance = Callable[[int], object]
 
 
 def repair_store(root: Path, advance: Advance = lambda number: None) -> tuple[StoreReport, list[str]]:
-    """Verify every feature under its lock and remove what is damaged.
+    """Verify every feature under its lock, and move away what is damaged.
 
-    Returns what is left, and a line for each removal.
-
-    Raises StoreBusyError where another run holds a feature, and StoreError where its folder cannot be written.
+    Returns what is left, and a line for each thing that was done. A feature that another run holds, or whose folder
+    cannot be written, is verified only, and stands among the report's `untouched`.
     """
-    reports, removed = [], []
+    reports: list[FeatureReport] = []
+    done: list[str] = []
+    untouched: list[str] = []
     for folder in feature_folders(root):
-        report, lines = _repair_feature(root, folder, advance)
-        reports.append(report)
-        removed += lines
-    return StoreReport(
-        reports, [*stray_files(root), *(fault for report in reports for fault in report.faults)]
-    ), removed
+        try:
+            reports.append(_repair_feature(root, folder, advance, done))
+        except StoreError as error:
+            untouched.append(str(error))
+            reports.append(verify_feature(root, folder))
+        reports[-1].notes += damaged_notes(root / folder)
+    faults = [*stray_faults(root), *(fault for report in reports for fault in report.faults)]
+    return StoreReport(reports, faults, untouched), done
 
 
-def _repair_feature(root: Path, folder: str, advance: Advance) -> tuple[FeatureReport, list[str]]:
+def _repair_feature(root: Path, folder: str, advance: Advance, done: list[str]) -> FeatureReport:
+    """Adds to `done` what it did, step by step: also where it then fails. Raises StoreBusyError, and StoreError where
+    the folder cannot be written."""
     path = root / folder
     with clear_write_errors(path), writer_lock(path) as locked:
+        place = DamagedFolder(path)
+        _repair_spec(path, folder, place, done)
         report = verify_feature(root, folder, alone=locked, advance=advance)
-        if any(fault.kind is FaultKind.SPEC for fault in report.faults):
+        if any(fault.path == path / "spec.json" for fault in report.faults):
             # Without its spec nothing says how a shard is made again.
-            report.notes.append(f"{path}: nothing was removed: first its spec.json must be mended")
-            return report, []
-        removed = []
+            report.notes.append(f"{path}: nothing else was moved: first its spec.json must be mended")
+            return report
         damaged = sorted({fault.shard for fault in report.faults if fault.shard is not None})
         for stem in damaged:
-            drop_shard(path, stem)
-            removed.append(f"{path / stem}.*: removed ({_reasons(report.faults, stem)}){_older(stem)}")
+            place.take([f"{stem}.json"])
+            target = place.take([f"{stem}.{kind}" for kind in ("h5", "parquet")])
+            done.append(f"{path / stem}.*: moved to {target} ({_reasons(report.faults, stem)}){_older(stem)}")
         if locked:
             for orphan in list(orphans(path)):
-                orphan.unlink(missing_ok=True)
-                removed.append(f"{orphan}: removed (orphan)")
-        gone = [fault for fault in report.faults if fault.shard is not None or fault.kind is FaultKind.ORPHAN]
-        report.faults = [fault for fault in report.faults if fault not in gone]
+                done.append(f"{orphan}: moved to {place.take([orphan.name])} (orphan)")
+        mended = [fault for fault in report.faults if fault.shard is not None or fault.kind is FaultKind.ORPHAN]
+        report.faults = [fault for fault in report.faults if fault not in mended]
         report.shards -= len(damaged)
-    return report, removed
+    return report
+
+
+def _repair_spec(path: Path, folder: str, place: DamagedFolder, done: list[str]) -> None:
+    """Write spec.json again where it is damaged or absent and a ledger holds it."""
+    where = path / "spec.json"
+    try:
+        if read_spec(path, folder).to_json().encode() == read_bytes(where):
+            return
+    except ShardError:
+        pass
+    except StoreError:
+        return  # it may be sound
+    found = spec_in_ledgers(path, folder)
+    if found is None:
+        return
+    text, stem = found
+    moved = f"the old one was moved to {place.take([where.name])}, and it was " if os.path.lexists(where) else ""
+    write_once(path, where.name, text)
+    done.append(f"{where}: {moved}written again from the ledger of shard {stem}")
 
 
 def drop_shard(folder: Path, stem: str) -> None:

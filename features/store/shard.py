@@ -6,17 +6,19 @@ A vector or stack feature is `/embedding`, [n, *shape]; a sequence feature is `/
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
 
 from features.errors import ShardError
 from features.spec import EncoderSpec
-from features.store.commit import REPAIR
+from features.store.reading import REPAIR, read_error
 
 _ALIGNMENT = 64
 
@@ -75,46 +77,83 @@ class Shard:
         return len(self.values) if self.offsets is None else len(self.offsets) - 1
 
     def row(self, row: int) -> np.ndarray:
-        """One stored embedding (a view of the map)."""
+        """One stored embedding (a view of the map). Raises ShardError for a row that there is not."""
+        if row is None or not 0 <= row < len(self):
+            raise self._no_row(row)
         if self.offsets is None:
             return self.values[row]
         return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Stored embeddings of a vector or stack feature, [len(rows), *shape]. Raises as `row`."""
+        return self.values[self._checked(rows)]
+
+    def lengths(self, rows: np.ndarray) -> np.ndarray:
+        """int64 [len(rows)], of sequences; 1 for other features. Raises as `row`."""
+        rows = self._checked(rows)
+        return np.ones(len(rows), np.int64) if self.offsets is None else np.diff(self.offsets)[rows]
+
+    def _checked(self, rows: np.ndarray) -> np.ndarray:
+        if len(rows) and (rows.dtype.kind != "i" or rows.min() < 0 or rows.max() >= len(self)):
+            raise self._no_row(rows.max())
+        return rows
+
+    def _no_row(self, row: object) -> ShardError:
+        return ShardError(f"{self.path}: has {len(self)} rows, its ledger asks for row {row}: {REPAIR}")
 
 
 def open_shard(path: Path, spec: EncoderSpec, size: int | None = None) -> Shard:
     """Open a shard for reading without reading its tensors.
 
-    Raises ShardError where the file's size is not `size`, its fingerprint, shapes or dtypes are not the spec's, or its
-    datasets are external, virtual, chunked, filtered or behind a link.
+    Raises ShardError where the file is absent, its size is not `size`, its fingerprint, shapes or dtypes are not the
+    spec's, or its datasets are external, virtual, chunked, filtered or behind a link. Raises UnreadableError where it
+    cannot be read.
     """
     try:
-        if size is not None and path.stat().st_size != size:
-            raise ShardError(f"{path}: is {path.stat().st_size} bytes, its commit record says {size}: {REPAIR}")
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("fingerprint") != spec.fingerprint:
-                raise ShardError(
-                    f"{path}: holds another feature (fingerprint {str(file.attrs.get('fingerprint'))[:8]})"
-                )
-            names = {"offsets", "values"} if spec.kind == "sequence" else {"embedding"}
-            if set(file) != names:
-                raise ShardError(f"{path}: holds {sorted(file)}, expected {sorted(names)}")
-            dtype = np.dtype(spec.stored_dtype).newbyteorder("<")
-            if spec.kind != "sequence":
-                return Shard(path, _map(path, file, "embedding", dtype, spec.shape), None)
-            values = _map(path, file, "values", dtype, spec.shape)
-            offsets = np.array(_map(path, file, "offsets", np.dtype("<i8"), ()))
-        if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
-            raise ShardError(f"{path}: /offsets do not fit /values")
-        return Shard(path, values, offsets)
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise ShardError(f"{path}: cannot be opened: {error}: {REPAIR}") from error
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno()).st_size
+            if size is not None and found != size:
+                raise ShardError(f"{path}: is {found} bytes, its commit record says {size}: {REPAIR}")
+            # A committed file is never written again, so it needs no lock, which some file systems do not have. HDF5
+            # reads through Python's file, whose errors keep their number.
+            with h5py.File(file, "r", locking=False) as tensors:
+                return _checked(path, file, tensors, spec)
+    except OSError as error:
+        if error.errno is not None:
+            raise read_error(path, error) from error
+        raise _not_of_the_form(path, error) from error  # HDF5's own, of what it read
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise _not_of_the_form(path, error) from error
 
 
-def _map(path: Path, file: h5py.File, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def _not_of_the_form(path: Path, error: Exception) -> ShardError:
+    return ShardError(f"{path}: cannot be opened: {error}: {REPAIR}")
+
+
+def _checked(path: Path, file: BinaryIO, tensors: h5py.File, spec: EncoderSpec) -> Shard:
+    fingerprint = tensors.attrs.get("fingerprint")
+    if not isinstance(fingerprint, str) or fingerprint != spec.fingerprint:
+        raise ShardError(f"{path}: holds another feature (fingerprint {str(fingerprint)[:8]}): {REPAIR}")
+    names = {"offsets", "values"} if spec.kind == "sequence" else {"embedding"}
+    if set(tensors) != names:
+        raise ShardError(f"{path}: holds {sorted(tensors)}, expected {sorted(names)}: {REPAIR}")
+    dtype = np.dtype(spec.stored_dtype).newbyteorder("<")
+    if spec.kind != "sequence":
+        return Shard(path, _map(path, file, tensors, "embedding", dtype, spec.shape), None)
+    values = _map(path, file, tensors, "values", dtype, spec.shape)
+    offsets = np.array(_map(path, file, tensors, "offsets", np.dtype("<i8"), ()))
+    if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
+        raise ShardError(f"{path}: /offsets do not fit /values: {REPAIR}")
+    return Shard(path, values, offsets)
+
+
+def _map(
+    path: Path, file: BinaryIO, tensors: h5py.File, name: str, dtype: np.dtype, shape: tuple[int, ...]
+) -> np.ndarray:
     """Memory-map one dataset, after checking that it is plain."""
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+    if not isinstance(tensors.get(name, getlink=True), h5py.HardLink):
         raise ShardError(f"{path}: /{name} is a link: refused")
-    dataset = file[name]
+    dataset = tensors[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external or dataset.chunks is not None:
         raise ShardError(f"{path}: /{name} is external, virtual or chunked: refused")
     if dataset.id.get_create_plist().get_nfilters():
@@ -124,6 +163,6 @@ def _map(path: Path, file: h5py.File, name: str, dtype: np.dtype, shape: tuple[i
     if dataset.size == 0:
         return np.zeros(dataset.shape, dtype)
     offset = dataset.id.get_offset()
-    if offset is None or offset + dataset.nbytes > path.stat().st_size:
+    if offset is None or offset + dataset.nbytes > os.fstat(file.fileno()).st_size:
         raise ShardError(f"{path}: /{name} reaches past the end of the file")
-    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=dataset.shape)
+    return np.memmap(file, dtype=dtype, mode="r", offset=offset, shape=dataset.shape)

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
 
-from features.errors import ShardError
+from features.errors import ShardError, StoreError
 from features.spec import EncoderSpec
-from features.store.commit import CommitRecord, read_record
-from features.store.faults import Fault, FaultKind
+from features.store.commit import CommitRecord, parse_record
+from features.store.faults import Fault, FaultKind, kind_of
+from features.store.ledger import NOT_A_LEDGER, first_line
 from features.store.ledger_checks import ledger_problems, parse_ledger, row_problems
+from features.store.reading import REPAIR, read_bytes, read_error
 from features.store.shard import Shard, open_shard
 
 Advance = Callable[[int], object]
 
 _BLOCK_BYTES = 4 << 20
+_NAMED = "its commit record names it"
 
 
 @dataclass
 class ShardReport:
     """What was found of one shard.
 
-    faults: what is wrong
-    rows:   utterance_id, status and source_digest of each row of a ledger that can be read, else None
-    gone:   the shard was removed as a whole while it was looked at: nothing is wrong with it
+    faults:   what is wrong, or could not be read
+    rows:     utterance_id, status and source_digest of each row of a ledger that can be read, else None
+    metadata: that ledger's
+    gone:     the shard was removed as a whole while it was looked at: nothing is wrong with it
     """
 
     faults: list[Fault] = field(default_factory=list)
     rows: pl.DataFrame | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
     num_bytes: int = 0
     gone: bool = False
 
@@ -48,8 +56,11 @@ def check_shard(
     """
     check = _ShardCheck(root, folder, stem, spec, advance)
     check.run()
-    if check.report.faults and not check.path("json").exists():
+    if check.report.faults and not os.path.lexists(check.path("json")):
         return ShardReport(gone=True)
+    if not all(fault.is_damage for fault in check.report.faults):
+        # Not all of it is known, so the shard stays where it is, whatever else is wrong with it.
+        check.report.faults = [replace(fault, shard=None) for fault in check.report.faults]
     return check.report
 
 
@@ -63,6 +74,10 @@ class _ShardCheck:
 
     def add(self, kind: str, fault: FaultKind, detail: str) -> None:
         self.report.faults.append(Fault(self.folder, self.path(kind), fault, detail, self.stem))
+
+    def add_error(self, kind: str, damage: FaultKind, error: StoreError) -> None:
+        text = str(error).removeprefix(f"{self.path(kind)}: ").removesuffix(f": {REPAIR}")
+        self.add(kind, kind_of(error, damage), text)
 
     def run(self) -> None:
         record = self.record()
@@ -80,11 +95,11 @@ class _ShardCheck:
     def record(self) -> CommitRecord | None:
         path = self.path("json")
         try:
-            raw = path.read_bytes()
-            record = read_record(path)
+            raw = read_bytes(path)
+            record = parse_record(path, raw)
             same = record.to_json().encode() == raw
-        except (OSError, ShardError) as error:
-            self.add("json", FaultKind.RECORD, str(error).removeprefix(f"{path}: ").partition(": `erc")[0])
+        except StoreError as error:
+            self.add_error("json", FaultKind.RECORD, error)
             return None
         self.read(len(raw))
         if not same:
@@ -105,16 +120,15 @@ class _ShardCheck:
                     size += len(block)
                     self.read(len(block))
         except OSError as error:
-            self.add("h5", FaultKind.ABSENT, f"its commit record names it, but it cannot be read ({error.strerror})")
+            self.add_error("h5", FaultKind.ABSENT, read_error(self.path("h5"), error, _NAMED))
             return False
         return self.same_bytes("h5", size, digest.hexdigest(), record)
 
     def ledger_content(self, record: CommitRecord) -> bytes | None:
         try:
-            content = self.path("parquet").read_bytes()
-        except OSError as error:
-            detail = f"its commit record names it, but it cannot be read ({error.strerror})"
-            self.add("parquet", FaultKind.ABSENT, detail)
+            content = read_bytes(self.path("parquet"), _NAMED)
+        except StoreError as error:
+            self.add_error("parquet", FaultKind.ABSENT, error)
             return None
         self.read(len(content))
         return content if self.same_bytes("parquet", len(content), sha256(content).hexdigest(), record) else None
@@ -133,9 +147,10 @@ class _ShardCheck:
         """The ledger, if its columns are those of a ledger."""
         try:
             frame, metadata = parse_ledger(content)
-        except (pl.exceptions.PolarsError, ValueError, OSError) as error:
-            self.add("parquet", FaultKind.LEDGER, f"cannot be read: {str(error).splitlines()[0]}")
+        except NOT_A_LEDGER as error:
+            self.add("parquet", FaultKind.LEDGER, f"is not a ledger: {first_line(error)}")
             return None
+        self.report.metadata = metadata
         before = len(self.report.faults)
         for kind, detail in ledger_problems(frame, metadata, record.fingerprint, self.stem):
             self.add("parquet", kind, detail)
@@ -148,24 +163,24 @@ class _ShardCheck:
         return frame
 
     def tensors(self, frame: pl.DataFrame, record: CommitRecord, spec: EncoderSpec) -> None:
-        path = self.path("h5")
         try:
-            shard = open_shard(path, spec, record.sizes["h5"])
-        except ShardError as error:
-            self.add("h5", FaultKind.TENSORS, str(error).removeprefix(f"{path}: ").partition(": `erc")[0])
+            shard = open_shard(self.path("h5"), spec, record.sizes["h5"])
+            contradicting = list(row_problems(frame, len(shard)))
+            rows = [] if contradicting else list(_checked_rows(shard))
+        except StoreError as error:
+            self.add_error("h5", FaultKind.TENSORS, error)
             return
-        contradicting = list(row_problems(frame, len(shard)))
         for kind, detail in contradicting:
             self.add("parquet", kind, detail)
         if contradicting:
             return
         ok = frame.select("row", "utterance_id", "crc32").drop_nulls().sort("row")
         ids, checksums = ok["utterance_id"].to_list(), ok["crc32"].to_list()
-        other = [key for key, row, crc32 in zip(ids, _rows(shard), checksums, strict=True) if zlib.crc32(row) != crc32]
+        other = [key for key, (crc32, _), expected in zip(ids, rows, checksums, strict=True) if crc32 != expected]
         if other:
             detail = f"{_counted(other)}: the ledger's crc32 is that of other bytes"
             self.add("h5", FaultKind.CRC32, detail)
-        infinite = [key for key, finite in zip(ids, _finite(shard), strict=True) if not finite]
+        infinite = [key for key, (_, is_finite) in zip(ids, rows, strict=True) if not is_finite]
         if infinite:
             self.add("h5", FaultKind.NON_FINITE, f"{_counted(infinite)}: NaN or infinity")
 
@@ -174,21 +189,56 @@ class _ShardCheck:
         self.advance(number)
 
 
-def _rows(shard: Shard) -> Iterator[memoryview]:
-    """The bytes of each row. They come from the system's cache: the checksum of the file has just read them."""
-    for row in range(len(shard)):
-        yield np.ascontiguousarray(shard.row(row)).reshape(-1).view(np.uint8).data
+def _checked_rows(shard: Shard) -> Iterator[tuple[int, bool]]:
+    """crc32 of each row, and whether it is finite.
 
-
-def _finite(shard: Shard) -> Iterator[bool]:
-    """Whether each row is finite; blocks of rows at once, so that memory stays small."""
-    if shard.offsets is not None:
-        yield from (bool(np.isfinite(shard.row(row)).all()) for row in range(len(shard)))
+    The bytes come by plain reads (from the system's cache: the checksum of the file has just read them): where a disk
+    fails, a memory map ends the process. Raises ShardError where the file was cut meanwhile, else UnreadableError.
+    """
+    if not isinstance(shard.values, np.memmap):  # no values at all
+        yield from ((0, True) for _ in range(len(shard)))
         return
-    step = max(1, _BLOCK_BYTES // max(1, shard.values[:1].nbytes))
-    for start in range(0, len(shard), step):
-        block = np.isfinite(shard.values[start : start + step])
-        yield from block.reshape(len(block), -1).all(axis=1).tolist()
+    size = shard.values[:1].nbytes
+    with _plain_reads(shard.path) as file:
+        file.seek(shard.values.offset)
+        for counts in _blocks(shard, max(1, _BLOCK_BYTES // size)):
+            content = file.read(sum(counts) * size)
+            if len(content) < sum(counts) * size:
+                raise ShardError(f"{shard.path}: became shorter while it was read: {REPAIR}")
+            elements = np.frombuffer(content, shard.values.dtype).reshape(sum(counts), -1)
+            is_finite = np.asarray(np.isfinite(elements).all(axis=1))
+            view, start = memoryview(content), 0
+            for count in counts:
+                stop = start + count
+                yield zlib.crc32(view[start * size : stop * size]), bool(is_finite[start:stop].all())
+                start = stop
+
+
+def _blocks(shard: Shard, most: int) -> Iterator[list[int]]:
+    """How many elements each row has, for blocks of rows of about `most` elements."""
+    if shard.offsets is None:
+        for start in range(0, len(shard), most):
+            yield [1] * min(most, len(shard) - start)
+        return
+    block: list[int] = []
+    held = 0
+    for count in np.diff(shard.offsets).tolist():
+        block.append(count)
+        held += count
+        if held >= most:
+            yield block
+            block, held = [], 0
+    if block:
+        yield block
+
+
+@contextmanager
+def _plain_reads(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise read_error(path, error) from error
 
 
 def _counted(ids: list[str]) -> str:

@@ -1,4 +1,7 @@
-"""A store: a folder of features, MODALITY/NAME-XXXXXXXX, chosen by name and read by utterance id."""
+"""A store: a folder of features, MODALITY/NAME-XXXXXXXX, chosen by name and read by utterance id.
+
+A feature that is damaged or cannot be read is kept as that, and stands in no other feature's way.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from features.errors import FeatureChoiceError, StoreError, nearest
+from features.errors import FeatureChoiceError, ShardError, StoreError, nearest
 from features.manifest import Manifest
 from features.spec import MODALITIES
+from features.store.commit import file_role
 from features.store.feature import Feature
+from features.store.reading import check_store, folder_entries
 
 _SELECTOR = re.compile(r"(?P<name>[^@]+)(@(?P<fingerprint>[0-9a-f]+))?")
 _FOLDER = re.compile(r".+-[0-9a-f]{8}")
@@ -25,38 +30,59 @@ class Store:
         """manifest: whose utterances are to be read: of each, features then have the newest row that was made from what
         the manifest holds today (`Feature.fitting`); without it, the newest row.
 
-        Raises StoreError where there is no such folder.
+        Raises StoreError where there is no such folder, and UnreadableError where it cannot be listed.
         """
         self.path = Path(path)
         self.manifest = manifest
-        if not self.path.is_dir():
-            raise StoreError(
-                f"no store at {self.path}: make one with `erc extract --modality text --store {self.path}`"
-            )
+        check_store(self.path)
 
     @cached_property
-    def _features(self) -> list[Feature]:
-        folders = [
-            f"{modality}/{entry.name}"
-            for modality in MODALITIES
-            if (self.path / modality).is_dir()
-            for entry in sorted((self.path / modality).iterdir())
-            if _FOLDER.fullmatch(entry.name) and (entry / "spec.json").is_file()
-        ]
-        features = [Feature(self.path, folder) for folder in folders]
-        return features if self.manifest is None else [feature.fitting(self.manifest) for feature in features]
+    def _opened(self) -> tuple[list[Feature], list[tuple[str, StoreError]]]:
+        features: list[Feature] = []
+        damaged: list[tuple[str, StoreError]] = []
+        for modality in MODALITIES:
+            try:
+                names = [entry.name for entry in folder_entries(self.path / modality)]
+            except ShardError:
+                continue  # no feature of this modality
+            except StoreError as error:
+                damaged.append((modality, error))
+                continue
+            for folder in (f"{modality}/{name}" for name in names if _FOLDER.fullmatch(name)):
+                try:
+                    feature = Feature(self.path, folder)
+                    features.append(feature.fitting(self.manifest) if self.manifest else feature)
+                except StoreError as error:
+                    if self._holds_anything(folder):
+                        damaged.append((folder, error))
+        return features, damaged
+
+    def _holds_anything(self, folder: str) -> bool:
+        """Whether a folder whose spec.json does not serve is a feature: an extraction may just have made it."""
+        try:
+            roles = {file_role(entry.name) for entry in folder_entries(self.path / folder)}
+        except ShardError:
+            return False  # it is no folder, or was removed meanwhile
+        except StoreError:
+            return True
+        return not roles.isdisjoint({"spec", "record"})
 
     def features(self) -> list[Feature]:
-        """Every feature, by modality and folder name. Raises StoreError where a spec is damaged."""
-        return list(self._features)
+        """Every feature whose spec can be read, by modality and folder name."""
+        return list(self._opened[0])
+
+    @property
+    def damaged(self) -> list[tuple[str, StoreError]]:
+        """The folders of the other features, and why each cannot be opened. Of a modality, if that cannot be listed."""
+        return list(self._opened[1])
 
     def choose(self, modality: str, selector: str | Mapping[str, Any]) -> Feature:
         """The one feature that a selector names: `gpt2`, `gpt2@1f3a` (a fingerprint begins so), or {encoder: ...}.
 
         A mapping's keys are fields of the spec, or of its settings. Raises FeatureChoiceError that lists the candidates
-        where none or several match.
+        where none or several match, or where the one that is meant may be damaged.
         """
-        candidates = [feature for feature in self._features if feature.spec.modality == modality]
+        candidates = [feature for feature in self.features() if feature.spec.modality == modality]
         if isinstance(selector, str):
             match = _SELECTOR.fullmatch(selector)
             if not match:
@@ -65,9 +91,15 @@ class Store:
             found = [item for item in candidates if item.name == name and item.fingerprint.startswith(beginning)]
         else:
             found = [item for item in candidates if all(_field(item, key) == value for key, value in selector.items())]
-        if len(found) == 1:
+        damaged = [(folder, error) for folder, error in self.damaged if _may_be(folder, modality, selector)]
+        names_alone = isinstance(selector, str) or selector.keys() <= {"encoder", "alias"}
+        if len(found) == 1 and not (damaged and names_alone):
             return found[0]
         shown = selector if isinstance(selector, str) else dict(selector)
+        if len(found) < 2 and damaged:
+            other = f" (or {found[0].name}@{found[0].fingerprint[:8]}: then say so)" if found else ""
+            folder, error = damaged[0]
+            raise FeatureChoiceError(f"{modality}: {shown!r} is {folder}, which cannot be opened{other}: {error}")
         if found:
             names = ", ".join(f"{item.name}@{item.fingerprint[:8]}" for item in found)
             raise FeatureChoiceError(
@@ -81,6 +113,21 @@ class Store:
         known = {item.name for item in candidates}
         hint = nearest(selector, known) if isinstance(selector, str) else f"known: {', '.join(sorted(known))}"
         raise FeatureChoiceError(f"{modality}: no feature {shown!r} in {self.path}: {hint}")
+
+
+def _may_be(folder: str, modality: str, selector: str | Mapping[str, Any]) -> bool:
+    """Whether a feature that cannot be opened, of which its folder's name is known, may be what a selector names."""
+    if folder == modality:
+        return True
+    here, _, name = folder.partition("/")
+    name, _, fingerprint = name.rpartition("-")
+    if isinstance(selector, str):
+        wanted, _, beginning = selector.partition("@")
+        names = {wanted}
+    else:
+        names = {value for key, value in selector.items() if key in ("alias", "encoder")}
+        beginning = selector.get("fingerprint", "")
+    return here == modality and name in names and fingerprint.startswith(beginning[:8])
 
 
 def _field(feature: Feature, key: str) -> Any:

@@ -92,8 +92,7 @@ class RowStream:
         lengths = np.zeros(len(self), np.int64)
         places = self._places.with_row_index("position").filter(self.present)
         for (generation, chunk), group in places.group_by("generation", "chunk", maintain_order=True):
-            offsets = self.feature.shard(ShardName(int(generation), int(chunk))).offsets
-            if offsets is not None:
-                lengths[group["position"].to_numpy()] = np.diff(offsets)[group["row"].to_numpy()]
+            shard = self.feature.shard(ShardName(int(generation), int(chunk)))
+            lengths[group["position"].to_numpy()] = shard.lengths(group["row"].to_numpy())
             self.feature.close_shards()
         return lengths

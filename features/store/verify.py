@@ -1,7 +1,7 @@
 """Verifying a store: every file of every feature is what a commit record says, or is named as a fault.
 
 Nothing is written, and no lock is held while files are read: an extraction may run at the same time. What it has in
-hand is not a fault, and a shard that is removed meanwhile is passed over.
+hand is not a fault, and a shard that is removed meanwhile is passed over. What cannot be read is named as that.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from pathlib import Path
 
 import polars as pl
 
-from features.errors import StoreError
+from features.errors import ShardError, StoreError
 from features.manifest import Manifest
 from features.spec import MODALITIES, EncoderSpec
 from features.store.commit import file_role, orphans
-from features.store.faults import Fault, FaultKind
-from features.store.feature import SPEC_MEND, read_spec
+from features.store.damaged import damaged_notes
+from features.store.faults import Fault, FaultKind, kind_of
+from features.store.feature import SPEC_MEND, SPEC_REPAIR, read_spec
 from features.store.lock import no_writer
+from features.store.reading import check_store, folder_entries, is_folder, read_bytes, read_error
 from features.store.shard_checks import check_shard
+from features.store.spec_repair import spec_in_ledgers
+from features.store.versions import mixed_versions
 
 Advance = Callable[[int], object]
 
@@ -29,7 +33,7 @@ Advance = Callable[[int], object]
 class FeatureReport:
     """What was found of one feature.
 
-    faults: what is wrong
+    faults: what is wrong, or could not be read
     notes:  what a reader should know and is no fault: a run is writing, rows that the manifest does not fit
     rows:   of all generations; ok: those of them with an embedding
     """
@@ -45,10 +49,15 @@ class FeatureReport:
 
 @dataclass(frozen=True)
 class StoreReport:
-    """What was found of a store."""
+    """What was found of a store. untouched: why features that should have been repaired were not, a line each"""
 
     features: list[FeatureReport]
     faults: list[Fault]
+    untouched: list[str] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.faults and not self.untouched
 
     @property
     def notes(self) -> list[str]:
@@ -56,48 +65,67 @@ class StoreReport:
 
 
 def feature_folders(root: Path) -> list[str]:
-    """Every folder MODALITY/NAME of a store, with or without a spec. Raises StoreError where there is none."""
-    if not root.is_dir():
-        raise StoreError(f"no store at {root}: make one with `erc extract --modality text --store {root}`")
-    folders = [
-        f"{modality}/{entry.name}"
-        for modality in MODALITIES
-        if (root / modality).is_dir()
-        for entry in sorted((root / modality).iterdir())
-        if entry.is_dir()
-    ]
-    if not folders:
+    """Every folder MODALITY/NAME of a store that can be listed, with or without a spec.
+
+    Raises StoreError where there is none, and UnreadableError where the store's own folder cannot be listed.
+    """
+    check_store(root)
+    folders, faults = _look_around(root)
+    if not folders and not faults:
         raise StoreError(f"{root} holds no feature: fill it with `erc extract --modality text --store {root}`")
     return folders
 
 
+def stray_faults(root: Path) -> list[Fault]:
+    """Files in a modality's folder, where only features' folders are, and such folders that cannot be listed.
+
+    The store's own folder may hold anything else.
+    """
+    return _look_around(root)[1]
+
+
+def _look_around(root: Path) -> tuple[list[str], list[Fault]]:
+    folders, faults = [], []
+    for modality in MODALITIES:
+        here = root / modality
+        try:
+            for entry in folder_entries(here):
+                if is_folder(entry):
+                    folders.append(f"{modality}/{entry.name}")
+                else:
+                    detail = "is not a feature's folder: move it away"
+                    faults.append(Fault(modality, here / entry.name, FaultKind.UNKNOWN, detail))
+        except ShardError:
+            continue  # no feature of this modality
+        except StoreError as error:
+            faults.append(_unreadable(modality, here, error))
+    return folders, faults
+
+
+def _unreadable(folder: str, path: Path, error: StoreError) -> Fault:
+    return Fault(folder, path, FaultKind.UNREADABLE, str(error).removeprefix(f"{path}: "))
+
+
 def total_bytes(root: Path, folders: list[str]) -> int:
-    """How much there is to read in these features."""
+    """How much there is to read in these features, as far as that can be told."""
     total = 0
     for folder in folders:
-        for entry in os.scandir(root / folder):
-            if file_role(entry.name) in ("record", "member"):
-                try:
+        try:
+            for entry in folder_entries(root / folder):
+                if file_role(entry.name) in ("record", "member"):
                     total += entry.stat().st_size
-                except FileNotFoundError:
-                    continue
+        except (StoreError, OSError):
+            continue
     return total
 
 
 def verify_store(root: Path, manifest: Manifest | None = None, advance: Advance = lambda number: None) -> StoreReport:
-    """Verify every feature. `advance` is called with the bytes read. Raises StoreError where there is no feature."""
-    reports = [verify_feature(root, folder, manifest, advance=advance) for folder in feature_folders(root)]
-    faults = [*stray_files(root), *(fault for report in reports for fault in report.faults)]
-    return StoreReport(reports, faults)
-
-
-def stray_files(root: Path) -> Iterator[Fault]:
-    """Files in a modality's folder, where only features' folders are. The store's own folder may hold anything else."""
-    for modality in MODALITIES:
-        if (root / modality).is_dir():
-            for entry in sorted((root / modality).iterdir()):
-                if not entry.is_dir():
-                    yield Fault(modality, entry, FaultKind.UNKNOWN, "is not a feature's folder: move it away")
+    """Verify every feature. `advance` is called with the bytes read. Raises as `feature_folders`."""
+    reports = []
+    for folder in feature_folders(root):
+        reports.append(verify_feature(root, folder, manifest, advance=advance))
+        reports[-1].notes += damaged_notes(root / folder)
+    return StoreReport(reports, [*stray_faults(root), *(fault for report in reports for fault in report.faults)])
 
 
 def verify_feature(
@@ -111,10 +139,16 @@ def verify_feature(
     """Verify one feature. `alone`: the caller holds its lock, so that no other run has anything in hand."""
     report = FeatureReport(folder)
     path = root / folder
-    names = sorted(os.listdir(path))  # noqa: PTH208  # names are all that is wanted
+    try:
+        names = [entry.name for entry in folder_entries(path)]
+    except ShardError:
+        return report  # it was removed meanwhile
+    except StoreError as error:
+        report.faults.append(_unreadable(folder, path, error))
+        return report
     stems = [name.removesuffix(".json") for name in names if file_role(name) == "record"]
     spec = _spec(root, folder, report, has_shards=any(file_role(name) in ("record", "member") for name in names))
-    frames = []
+    frames, ledgers = [], []
     for stem in stems:
         found = check_shard(root, folder, stem, spec, advance)
         report.faults += found.faults
@@ -122,15 +156,19 @@ def verify_feature(
         if found.gone:
             continue
         report.shards += 1
+        if found.metadata:
+            ledgers.append(found.metadata)
         if found.rows is not None:
             report.rows += found.rows.height
             report.ok += int((found.rows["status"] == "ok").sum())
             frames.append(_placed(found.rows if manifest else found.rows.drop("source_digest"), stem))
     rows = pl.concat(frames) if frames else None
     if rows is not None:
-        report.faults += _doubled(path, folder, rows)
+        unknown = {fault.path.name.rpartition(".")[0] for fault in report.faults if not fault.is_damage}
+        report.faults += _doubled(path, folder, rows, unknown)
     report.faults += _orphan_faults(path, folder, alone, report)
     report.faults += _unknown(path, folder, names)
+    report.notes += [f"{folder}: shards of different versions: {text}" for text in mixed_versions(ledgers)]
     if manifest is not None and spec is not None:
         report.notes += _manifest_notes(folder, spec, rows, manifest)
     return report
@@ -138,16 +176,22 @@ def verify_feature(
 
 def _spec(root: Path, folder: str, report: FeatureReport, has_shards: bool) -> EncoderSpec | None:
     where = root / folder / "spec.json"
-    if not where.exists() and not has_shards:
+    if not os.path.lexists(where) and not has_shards:
         return None  # an extraction that was stopped before anything was there to describe
+    spec = None
     try:
         spec = read_spec(root / folder, folder)
-        detail = "is not written as this package writes it: the file was changed"
-        if spec.to_json().encode() == where.read_bytes():
+        if spec.to_json().encode() == read_bytes(where):
             return spec
-    except (StoreError, OSError) as error:
-        spec, detail = None, str(error).removeprefix(f"{where}: ").removesuffix(f": {SPEC_MEND}")
-    report.faults.append(Fault(folder, where, FaultKind.SPEC, f"{detail}: {SPEC_MEND}"))
+        kind, detail = FaultKind.SPEC, "is not written as this package writes it: the file was changed"
+    except StoreError as error:
+        detail = str(error).removeprefix(f"{where}: ").removesuffix(f": {SPEC_REPAIR}")
+        kind = kind_of(error, FaultKind.SPEC)
+    if kind is FaultKind.SPEC:
+        found = spec_in_ledgers(root / folder, folder)
+        mend = f"`--repair` writes it again from the ledger of shard {found[1]}" if found else SPEC_MEND
+        detail = f"{detail}: {mend}"
+    report.faults.append(Fault(folder, where, kind, detail))
     return spec
 
 
@@ -158,8 +202,8 @@ def _placed(rows: pl.DataFrame, stem: str) -> pl.DataFrame:
     )
 
 
-def _doubled(path: Path, folder: str, rows: pl.DataFrame) -> Iterator[Fault]:
-    """Utterances that two shards of one generation hold: the later shard is at fault."""
+def _doubled(path: Path, folder: str, rows: pl.DataFrame, unknown: set[str]) -> Iterator[Fault]:
+    """Utterances that two shards of one generation hold: the later shard is at fault. One of `unknown` is not moved."""
     if rows["utterance_id"].n_unique() == rows.height:
         return
     ordered = rows.sort("generation", "chunk", maintain_order=True)
@@ -168,17 +212,24 @@ def _doubled(path: Path, folder: str, rows: pl.DataFrame) -> Iterator[Fault]:
         ids = group["utterance_id"]
         more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
         detail = f"{ids[0]}{more}: another shard of the same generation has it too"
-        yield Fault(folder, path / f"{stem}.parquet", FaultKind.DUPLICATE, detail, str(stem))
+        yield Fault(
+            folder, path / f"{stem}.parquet", FaultKind.DUPLICATE, detail, None if stem in unknown else str(stem)
+        )
 
 
 def _orphan_faults(path: Path, folder: str, alone: bool, report: FeatureReport) -> list[Fault]:
     """Orphans, judged while nobody writes: else they may be a commit in hand."""
-    if not any(orphans(path)):
-        return []
-    found: list[Path] | None = list(orphans(path)) if alone else None
-    if found is None:
-        with no_writer(path) as is_quiet:
-            found = list(orphans(path)) if is_quiet else None
+    try:
+        if not any(orphans(path)):
+            return []
+        found: list[Path] | None = list(orphans(path)) if alone else None
+        if found is None:
+            with no_writer(path) as is_quiet:
+                found = list(orphans(path)) if is_quiet else None
+    except StoreError as error:
+        return [_unreadable(folder, path, error)]
+    except OSError as error:
+        return [_unreadable(folder, path / ".lock", read_error(path / ".lock", error))]
     if found is None:
         report.notes.append(f"{path}: a run may be writing it: files of a commit in hand were not judged")
         return []
@@ -193,8 +244,8 @@ def _orphan_text(path: Path) -> str:
 
 def _unknown(path: Path, folder: str, names: list[str]) -> Iterator[Fault]:
     for name in names:
-        here = path / name
-        if file_role(name) == "unknown" or here.is_dir():
+        here, role = path / name, file_role(name)
+        if role == "unknown" or os.path.isdir(here) != (role == "damaged"):  # noqa: PTH112  # Path.is_dir may raise
             yield Fault(folder, here, FaultKind.UNKNOWN, "no file of a store is called so: move it away")
 
 

@@ -19,7 +19,7 @@ from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.commit import ShardName, clear_write_errors, commit_shard, orphans, write_once
 from features.store.feature import Feature
-from features.store.ledger import LedgerRow, ledger_bytes, ledger_frame, ledger_rows, read_ledgers
+from features.store.ledger import SPEC, LedgerRow, ledger_bytes, ledger_frame, ledger_rows, read_ledgers
 from features.store.lock import writer_lock
 from features.store.plan import Plan, PlanOptions, make_plan, manifest_chunks
 from features.store.shard import row_crc32, shard_bytes, stored_array
@@ -98,12 +98,13 @@ def open_writer(
             if not (folder / "spec.json").exists():
                 write_once(folder, "spec.json", spec.to_json())
             # The stored spec may name another model path: that is recorded, and changes no number.
-            if Feature(root, spec.folder).fingerprint != spec.fingerprint:
+            stored = Feature(root, spec.folder).spec
+            if stored.fingerprint != spec.fingerprint:
                 raise StoreError(f"{folder}: holds another feature whose fingerprint begins so: give it --as NAME")
             if alone:
                 for path in list(orphans(folder)):
                     path.unlink(missing_ok=True)
-        yield FeatureWriter(root, spec)
+        yield FeatureWriter(root, stored)
 
 
 @contextmanager
@@ -168,6 +169,7 @@ def _metadata(spec: EncoderSpec, name: ShardName) -> dict[str, str]:
     return {
         "erc.fingerprint": spec.fingerprint,
         "erc.shard": name.stem,
+        SPEC: spec.to_json(),
         "erc.host": platform.node(),
         "erc.python": platform.python_version(),
         "erc.written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -9,8 +9,8 @@ from pipeline.terminal.lazy_group import LazyGroup
 # name -> (module of pipeline.commands, one line of help)
 _COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("store_ls", "What a store holds: one line a feature."),
-    "verify": ("store_verify", "Check every byte; --repair removes what is damaged."),
-    "gc": ("store_gc", "Remove superseded generations, orphans, and features that no run uses."),
+    "verify": ("store_verify", "Check every byte; --repair moves away what is damaged."),
+    "gc": ("store_gc", "Remove what later shards replace, orphans, and features that no run uses."),
     "export": ("store_export", "Write one feature as Parquet, HDF5 or .npy."),
 }
 

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   erc store gc store --dry-run
-  erc store gc store --yes
+  erc store gc store --manifest data/manifest.parquet --manifest data/edited.parquet
   erc store gc store --unused runs
+
+A row is replaced by a later row of the same utterance and the same source. Rows of another source
+(an edited text) stay, since another manifest may read them, unless --manifest names all that do.
 
 --unused removes whole features. A feature is used if the features.json of a run anywhere below RUNS
 names its fingerprint, or if a used one is derived from it.
@@ -36,19 +39,30 @@ names its fingerprint, or if a used one is derived from it.
     metavar="RUNS",
     help="Remove also every feature that no run below this folder uses.",
 )
+@click.option(
+    "--manifest",
+    "manifests",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A manifest that is in use, as often as there are such: remove also rows that none of them reads.",
+)
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-def command(store: Path, runs: Path | None, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Remove superseded generations whose rows are all replaced by later ones, and what interrupted commits left.
+def command(
+    store: Path, runs: Path | None, manifests: tuple[Path, ...], dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """Remove shards whose rows are all replaced by later ones, and what interrupted commits left.
 
     What would be removed is listed first, with its size, and then asked for. A shard that still holds for a single
-    utterance stays.
+    utterance stays, and so does one that is damaged, cannot be read, or is replaced by one that is.
     """
+    from features.manifest import read_manifest
     from features.store.garbage import plan_garbage, remove_garbage
     from pipeline.terminal.tables import bytes_text
 
-    plan = plan_garbage(store, used_fingerprints(runs) if runs else None)
+    tables = [read_manifest(path) for path in manifests]
+    plan = plan_garbage(store, used_fingerprints(runs) if runs else None, tables)
     for note in plan.notes:
         click.echo(f"note: {note}", err=True)
     if not as_json:
@@ -59,7 +73,7 @@ def command(store: Path, runs: Path | None, dry_run: bool, yes: bool, as_json: b
             if as_json or not sys.stdin.isatty():
                 raise UsageError("gc asks before it removes anything, and here it cannot: give --yes, or --dry-run")
             click.confirm("Remove them?", abort=True)
-        removed = remove_garbage(store, plan.items)
+        removed = remove_garbage(store, plan.items, tables)
         if not as_json:
             click.echo(f"{store}: {bytes_text(removed)} freed")
     if as_json:

@@ -17,32 +17,48 @@ _EPILOG = """\b
 Example:
   erc store ls store
 
-`shards` counts what is committed; `superseded` are those of them that later generations replace
-whole: `erc store gc` removes them. `took` is decoding and encoding, over all rows ever made.
+`shards` counts what is committed; `superseded` are those of them all of whose rows later shards
+replace: `erc store gc` removes them. `took` is decoding and encoding, over all rows ever made.
+
+Exit status: 0, or 1 where a feature or a ledger is damaged or cannot be read; the rest is listed.
 """
 
 
 @click.command("ls", epilog=_EPILOG)
 @store_argument
 @json_option
-def command(store: Path, as_json: bool) -> None:
+def command(store: Path, as_json: bool) -> int:
     """What a store holds: one line a feature, with the state of its utterances, its size and its weights.
 
-    Utterances are counted by the row that holds for each: ok, missing (there is no input) or failed.
+    Utterances are counted by the newest row of each: ok, missing (there is no input) or failed. What is damaged or
+    cannot be read has a line of its own.
     """
     from features.store.listing import list_store
 
-    summaries = list_store(store)
+    summaries, troubles = list_store(store)
     if as_json:
-        document = {"store": str(store), "features": [_document(summary) for summary in summaries]}
+        document = {
+            "store": str(store),
+            "features": [_document(summary) for summary in summaries],
+            "damaged": [
+                {"feature": trouble.folder, "kind": trouble.kind, "error": str(trouble.error)} for trouble in troubles
+            ],
+        }
         print_json(document, indent=1)
-        return
+        return 1 if troubles else 0
     from pipeline.terminal.tables import text_table
 
-    click.echo(text_table(_HEADER, [_cells(summary) for summary in summaries]))
+    if summaries:
+        click.echo(text_table(_HEADER, [_cells(summary) for summary in summaries]))
+    for trouble in troubles:
+        click.echo(f"{trouble.kind}, not counted: {trouble.error}")
+    for summary in summaries:
+        for text in summary.versions:
+            click.echo(f"{_name(summary)} holds shards of different versions: {text}")
     random = [_name(summary) for summary in summaries if summary.feature.spec.weights == "random"]
     if random:
         click.echo(f"RANDOM WEIGHTS, for tests and benchmarks only: {', '.join(random)}")
+    return 1 if troubles else 0
 
 
 _HEADER = [
@@ -114,4 +130,5 @@ def _document(summary: FeatureSummary) -> dict[str, Any]:
         "shards": summary.shards,
         "superseded": summary.superseded,
         "generation": summary.generation,
+        "mixed_versions": summary.versions,
     }

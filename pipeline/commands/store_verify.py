@@ -1,4 +1,4 @@
-"""`erc store verify`: every byte of a store accounted for, and damaged shards removed where that is asked for."""
+"""`erc store verify`: every byte of a store accounted for, and damaged shards moved away where that is asked for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ Examples:
   erc store verify store --manifest data/manifest.parquet
   erc store verify store --repair && erc extract --store store
 
-Exit status: 0 sound, 1 with faults (after --repair: with faults that are left), 2 wrong usage.
+--repair moves what is damaged to .damaged/ in its feature's folder. What could not be read is no
+damage: it is named, and stays where it is.
+
+Exit status: 0 sound, 1 with faults (after --repair: with faults that are left, or with a feature that
+another run holds), 2 wrong usage.
 """
 
 
@@ -32,7 +36,7 @@ Exit status: 0 sound, 1 with faults (after --repair: with faults that are left),
     help="Tell also how the rows fit this utterance table: which are absent, stale or of other utterances.",
 )
 @click.option(
-    "--repair", is_flag=True, help="Remove damaged shards and orphans; `erc extract` then makes just them again."
+    "--repair", is_flag=True, help="Move damaged shards and orphans away; `erc extract` then makes just them again."
 )
 @json_option
 def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> int:
@@ -52,25 +56,27 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
         raise UsageError("--repair and --manifest do not go together: repair first, then verify with --manifest")
     table = read_manifest(manifest) if manifest else None
     started = time.perf_counter()
-    removed: list[str] = []
+    done: list[str] = []
     with progress_bar(total_bytes(store, feature_folders(store)), "B", "verify", scaled=True) as bar:
         if repair:
-            report, removed = repair_store(store, bar.update)
+            report, done = repair_store(store, bar.update)
         else:
             report = verify_store(store, table, bar.update)
     if as_json:
-        print_json(_document(store, report, removed), indent=1)
-        return 1 if report.faults else 0
-    for line in removed:
+        print_json(_document(store, report, done), indent=1)
+        return 0 if report.is_sound else 1
+    for line in done:
         click.echo(line)
     for fault in report.faults:
         click.echo(str(fault))
     for note in report.notes:
         click.echo(f"note: {note}", err=True)
-    if removed:
-        click.echo(f"{store}: {len(removed)} removed: run `erc extract` again to make what is gone")
-    if report.faults:
-        click.echo(_faults_line(store, report, repair))
+    for line in report.untouched:
+        click.echo(f"not repaired: {line}", err=True)
+    if done:
+        click.echo(f"{store}: {len(done)} repaired: run `erc extract` again to make what is gone")
+    if not report.is_sound:
+        click.echo(_summary_of_faults(store, report, repair))
         return 1
     num_bytes = sum(feature.num_bytes for feature in report.features)
     shards, rows, ok = (sum(getattr(feature, name) for feature in report.features) for name in ("shards", "rows", "ok"))
@@ -82,21 +88,36 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
     return 0
 
 
-def _faults_line(store: Path, report: StoreReport, repair: bool) -> str:
-    features = {fault.feature for fault in report.faults}
-    count = f"{store}: {len(report.faults)} faults in {len(features)} features"
-    if repair:
-        return f"{count} are left, which no extraction mends: see each of them"
-    return f"{count}: `erc store verify {store} --repair` removes damaged shards, then `erc extract` makes them again"
+def _summary_of_faults(store: Path, report: StoreReport, repair: bool) -> str:
+    """How many, and what to do about each sort: only what is damaged is to be repaired."""
+    parts = []
+    damage = [fault for fault in report.faults if fault.is_damage]
+    unreadable = sum(fault.kind == "unreadable" for fault in report.faults)
+    later = len(report.faults) - len(damage) - unreadable
+    if damage:
+        count = f"{len(damage)} faults in {len({fault.feature for fault in damage})} features"
+        if repair and not report.untouched:
+            parts.append(f"{count} are left, which no extraction mends: see each of them")
+        else:
+            mend = f"`erc store verify {store} --repair` moves damaged shards away"
+            parts.append(f"{count}: {mend}, then `erc extract` makes them again")
+    if unreadable:
+        parts.append(f"{unreadable} could not be read, which is no damage: nothing is lost, see what stands in the way")
+    if later:
+        parts.append(f"{later} are of a later version: upgrade")
+    if report.untouched:
+        parts.append(f"{len(report.untouched)} features were not repaired")
+    return f"{store}: {'; '.join(parts)}"
 
 
-def _document(store: Path, report: StoreReport, removed: list[str]) -> dict[str, object]:
+def _document(store: Path, report: StoreReport, done: list[str]) -> dict[str, object]:
     return {
         "store": str(store),
-        "ok": not report.faults,
+        "ok": report.is_sound,
         "faults": [fault.to_dict() for fault in report.faults],
         "notes": report.notes,
-        "removed": removed,
+        "repaired": done,
+        "not_repaired": report.untouched,
         "features": [
             {
                 "feature": feature.folder,

@@ -81,6 +81,8 @@ def _cost(root: Path, feature: FeatureUse) -> FeatureCost | None:
         summary = summarise(stored)
     except (ErcError, OSError):
         return None
+    if summary.unread:
+        return None
     return FeatureCost(
         feature, summary.ok, summary.seconds_decode or None, summary.seconds_encode or None, summary.num_bytes
     )

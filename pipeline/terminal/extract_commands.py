@@ -11,8 +11,15 @@ from features.store import Feature, Store
 
 
 def lacking_features(inputs: Mapping[str, Sequence[Selector]], store: Store | None) -> list[tuple[str, str]]:
-    """(modality, selector) of the named features that the store has none of; all of them without a store."""
-    there = {(feature.spec.modality, feature.name) for feature in store.features()} if store else set()
+    """(modality, selector) of the named features that the store has none of; all of them without a store.
+
+    One that is damaged is there: what it lacks is a repair, which choosing it says.
+    """
+    there: set[tuple[str, str]] = set()
+    if store is not None:
+        damaged = (folder.rpartition("-")[0].partition("/") for folder, _ in store.damaged)
+        there.update((modality, name) for modality, _, name in damaged)
+        there.update((feature.spec.modality, feature.name) for feature in store.features())
     return [
         (modality, selector)
         for modality, selectors in inputs.items()

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+from store_damage import committed_again, failing_reads, flip, rewritten
 from store_factory import make_manifest, make_spec
 
-from features.errors import ShardError, StoreBusyError
+from features.errors import StoreBusyError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store import Feature, Store, write_feature
 from features.store.garbage import GarbagePlan, needed_fingerprints, plan_garbage, remove_garbage
 from features.store.lock import writer_lock
+from features.store.shard import shard_bytes
 from features.store.verify import verify_store
 
 
-def write(root: Path, texts: dict[int, str] | str, value: float, **spec: Any) -> Feature:
-    """70 utterances in two chunks, of which those of `texts` (or all) have other texts and the embedding `value`."""
+def table(texts: dict[int, str] | str) -> Manifest:
+    """70 utterances, of which those of `texts` (or all) have other texts."""
 
     def text(number: int) -> str:
         return f"{texts} {number}" if isinstance(texts, str) else texts.get(number, f"text {number}")
 
-    manifest = make_manifest(70, text=text)
+    return make_manifest(70, text=text)
+
+
+def write(root: Path, texts: dict[int, str] | str, value: float, **spec: Any) -> Feature:
+    """70 utterances in two chunks, of which those of `texts` (or all) have other texts and the embedding `value`."""
+    manifest = table(texts)
     vectors = {key: np.full(3, value, np.float32) for key in manifest.ids}
     return write_feature(root, make_spec(**spec), manifest, vectors)
 
@@ -49,12 +58,14 @@ def test_only_shards_that_are_replaced_whole_go(tmp_path: Path) -> None:
     write(tmp_path, dict.fromkeys(range(35), "newer"), 2)  # 00000.2 replaces the rest, and all of 00000.1
     write(tmp_path, dict.fromkeys(range(36), "newest"), 3)  # 00000.3 and one row of 00001, in 00001.3
     before = rows(tmp_path)
-    plan = plan_garbage(tmp_path)
+    newest = [table(dict.fromkeys(range(36), "newest"))]
+    plan = plan_garbage(tmp_path, manifests=newest)
     assert names(plan) == {"00000": "superseded", "00000.1": "superseded", "00000.2": "superseded"}
+    assert plan.notes == []
     folder = tmp_path / make_spec().folder
     gone = [path for stem in names(plan) for path in folder.glob(f"{stem}.[hjp]*")]
     assert plan.num_bytes == sum(path.stat().st_size for path in gone)
-    assert remove_garbage(tmp_path, plan.items) == plan.num_bytes
+    assert remove_garbage(tmp_path, plan.items, newest) == plan.num_bytes
     assert [name.stem for name in Feature(tmp_path, make_spec().folder).names] == ["00001", "00000.3", "00001.3"]
     assert not any(path.exists() for path in gone)
     assert rows(tmp_path) == before
@@ -64,26 +75,140 @@ def test_only_shards_that_are_replaced_whole_go(tmp_path: Path) -> None:
 
 
 def test_a_row_that_failed_still_holds(tmp_path: Path) -> None:
-    """The highest generation holds even where it failed: the ok row below it is superseded."""
-    from features.errors import Reason, UnavailableError
+    """The newest row holds even where it failed: the ok row of the same source is replaced."""
+    feature = write(tmp_path, {}, 0)
+    failed = {"status": pl.lit("failed"), "reason": pl.lit("non-finite")}
+    committed_again(feature, "00000", 1, **failed, row=pl.lit(None, pl.Int64), crc32=pl.lit(None, pl.UInt32))
+    assert verify_store(tmp_path).faults != []  # its tensors are of no row
+    (feature.path / "00000.1.h5").write_bytes(shard_bytes(feature.spec, []))
+    rewritten(feature, "00000.1", ok=0)
+    assert verify_store(tmp_path).faults == []
+    assert names(plan_garbage(tmp_path)) == {"00000": "superseded"}
+    assert Feature(tmp_path, feature.folder).read(table({}).ids[:2]).status == ["failed", "failed"]
 
-    manifest = make_manifest(3)
-    write_feature(tmp_path, make_spec(), manifest, {key: np.zeros(3, np.float32) for key in manifest.ids})
-    edited = make_manifest(3, text="other")
-    write_feature(tmp_path, make_spec(), edited, {}, {key: UnavailableError(Reason.NON_FINITE) for key in edited.ids})
+
+def test_a_row_of_another_source_replaces_nothing(tmp_path: Path) -> None:
+    """Two manifests with differing texts on one store: each reads rows that are older or newer than the other's."""
+    write(tmp_path, {}, 0)
+    feature = write(tmp_path, "new", 1)
+    plan = plan_garbage(tmp_path)
+    assert plan.items == []
+    size = sum((feature.path / f"0000{chunk}.{kind}").stat().st_size for chunk in (0, 1) for kind in ("h5", "json"))
+    size += sum((feature.path / f"0000{chunk}.parquet").stat().st_size for chunk in (0, 1))
+    assert [note for note in plan.notes if "--manifest" in note] == plan.notes
+    assert (
+        f"{feature.folder}: 2 shards ({size:,} bytes) hold only rows of other sources than the newest" in plan.notes[0]
+    )
+    assert plan_garbage(tmp_path, manifests=[table({}), table("new")]) == GarbagePlan([], [])
+    assert names(plan_garbage(tmp_path, manifests=[table("new")])) == dict.fromkeys(["00000", "00001"], "superseded")
+    older = plan_garbage(tmp_path, manifests=[table({})])
+    assert names(older) == dict.fromkeys(["00000.1", "00001.2"], "superseded")
+    remove_garbage(tmp_path, older.items, [table({})])
+    assert {value[0] for value in rows(tmp_path)} == {0.0}
+
+
+def test_what_was_not_named_again_stays(tmp_path: Path) -> None:
+    """Removing asks once more, with the same manifests."""
+    write(tmp_path, {}, 0)
+    write(tmp_path, "new", 1)
+    plan = plan_garbage(tmp_path, manifests=[table("new")])
+    assert remove_garbage(tmp_path, plan.items) == 0
+    assert len(Feature(tmp_path, make_spec().folder).names) == 4
+
+
+def test_a_source_without_a_row_keeps_the_newest(tmp_path: Path) -> None:
+    """An edit that is not extracted yet: whoever reads with that manifest finds the newest row, which is stale."""
+    write(tmp_path, {}, 0)
+    write(tmp_path, "new", 1)
+    edited = [table({3: "edited"} | {number: f"new {number}" for number in range(70) if number != 3})]
+    before = rows(tmp_path)
+    plan = plan_garbage(tmp_path, manifests=edited)
+    assert names(plan) == dict.fromkeys(["00000", "00001"], "superseded")
+    remove_garbage(tmp_path, plan.items, edited)
+    assert rows(tmp_path) == before
+    assert plan_garbage(tmp_path, manifests=[table("never extracted")]).items == []
+
+
+def test_rows_of_utterances_that_no_manifest_has_stay(tmp_path: Path) -> None:
+    write(tmp_path, {}, 0)
+    write(tmp_path, "new", 1)
+    small = [make_manifest(35, text=lambda number: f"new {number}")]
+    plan = plan_garbage(tmp_path, manifests=small)
+    assert names(plan) == {"00000": "superseded"}
+    assert plan.notes == [f"{make_spec().folder}: 70 rows are of utterances that no manifest here has: they stay"]
+
+
+def test_a_damaged_shard_replaces_nothing(tmp_path: Path) -> None:
+    """Else the sound rows would be removed, and those that replaced them moved away by the next repair."""
+    feature = write(tmp_path, {}, 0)
+    committed_again(feature, "00000", 1)
+    committed_again(feature, "00001", 1)
+    assert names(plan_garbage(tmp_path)) == dict.fromkeys(["00000", "00001"], "superseded")
+    flip(feature.path / "00001.1.h5")
+    plan = plan_garbage(tmp_path)
+    assert names(plan) == {"00000": "superseded"}
+    (note,) = plan.notes
+    assert note.startswith(f"{feature.path / '00001.1.h5'}: checksum: ")
+    assert f"1 shards that it replaces, or that it is, stay: first run `erc store verify {tmp_path} --repair`" in note
+
+
+def test_a_shard_that_is_damaged_itself_stays(tmp_path: Path) -> None:
+    """What its ledger says is not what was committed: it may hold other rows than it seems to."""
+    feature = write(tmp_path, {}, 0)
+    shutil.copy(feature.path / "00001.parquet", feature.path / "00000.parquet")
+    plan = plan_garbage(tmp_path)
+    assert plan.items == []
+    assert plan.notes[0].startswith(f"{feature.path / '00000.parquet'}: size: ")
+
+
+def test_an_unreadable_shard_replaces_nothing(tmp_path: Path) -> None:
+    feature = write(tmp_path, {}, 0)
+    committed_again(feature, "00000", 1)
+    with failing_reads(feature.path / "00000.1.h5"):
+        plan = plan_garbage(tmp_path)
+    assert plan.items == []
+    assert "00000.1.h5: unreadable: cannot be read (Input/output error)" in plan.notes[0]
+    assert "--repair" not in plan.notes[0]
     assert names(plan_garbage(tmp_path)) == {"00000": "superseded"}
 
 
-def test_a_damaged_shard_supersedes_nothing(tmp_path: Path) -> None:
-    """Else the sound rows would be removed, and those that replaced them dropped by the next repair."""
-    write(tmp_path, {}, 0)
-    feature = write(tmp_path, "new", 1)
-    path = feature.path / "00001.2.h5"
-    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
-    before = {item.name for item in feature.path.iterdir()}
-    with pytest.raises(ShardError, match=r"00001\.2\.h5: checksum: .* nothing is removed: first run `erc store verify"):
-        plan_garbage(tmp_path)
-    assert {item.name for item in feature.path.iterdir()} == before
+def test_a_damaged_ledger_is_named_and_the_rest_goes(tmp_path: Path) -> None:
+    feature = write(tmp_path, {}, 0)
+    committed_again(feature, "00000", 1)
+    (feature.path / "00001.parquet").write_bytes(b"PAR1 no more")
+    plan = plan_garbage(tmp_path)
+    assert names(plan) == {"00000": "superseded"}
+    assert [note.partition(": is not a ledger")[0] for note in plan.notes] == [
+        f"00001 of {feature.folder} was not looked at: {feature.path / '00001.parquet'}"
+    ]
+
+
+def test_a_copy_of_a_record_is_no_shard(tmp_path: Path) -> None:
+    """000001.json names the files of 00001: as a shard of its own it would replace that one."""
+    feature = write(tmp_path, {}, 0)
+    shutil.copy(feature.path / "00001.json", feature.path / "000001.json")
+    assert plan_garbage(tmp_path).items == []
+    assert len(Feature(tmp_path, feature.folder).names) == 2
+
+
+def test_a_damaged_feature_stops_no_other(tmp_path: Path) -> None:
+    committed_again(write(tmp_path, {}, 0), "00000", 1)
+    bad = write(tmp_path, {}, 0, encoder="other")
+    committed_again(bad, "00000", 1)
+    flip(bad.path / "spec.json")
+    plan = plan_garbage(tmp_path)
+    assert [(item.folder, item.name) for item in plan.items] == [(make_spec().folder, "00000")]
+    assert plan.notes[0].startswith(f"{bad.folder} was not looked at: {bad.path / 'spec.json'}: ")
+
+
+def test_nothing_is_unused_while_a_feature_is_damaged(tmp_path: Path) -> None:
+    """It may be derived from one that no run names."""
+    source = write(tmp_path, {}, 0, modality="visual", encoder="faces")
+    derived = write(tmp_path, {}, 0, modality="visual", encoder="derived", derives_from=source.fingerprint)
+    flip(derived.path / "spec.json")
+    plan = plan_garbage(tmp_path, {derived.fingerprint})
+    assert plan.items == []
+    assert "unused features were not looked for" in plan.notes[1]
 
 
 def test_orphans_go(tmp_path: Path) -> None:
@@ -103,7 +228,8 @@ def test_orphans_go(tmp_path: Path) -> None:
 
 def test_a_run_that_writes_is_left_alone(tmp_path: Path) -> None:
     folder = write(tmp_path, {}, 0).path
-    write(tmp_path, "new", 1)
+    committed_again(Feature(tmp_path, make_spec().folder), "00000", 1)
+    committed_again(Feature(tmp_path, make_spec().folder), "00001", 1)
     (folder / "00007.h5").write_bytes(b"whole")
     with writer_lock(folder, (1, 2)):
         plan = plan_garbage(tmp_path)
@@ -119,8 +245,10 @@ def test_what_is_no_longer_garbage_is_not_removed(tmp_path: Path) -> None:
     from features.store.repair import drop_shard
 
     feature = write(tmp_path, {}, 0)
-    write(tmp_path, "new", 1)
+    committed_again(feature, "00000", 1)
+    committed_again(feature, "00001", 2)
     plan = plan_garbage(tmp_path)
+    assert len(plan.items) == 2
     drop_shard(feature.path, "00001.2")
     remove_garbage(tmp_path, plan.items)
     assert [name.stem for name in Feature(tmp_path, feature.folder).names] == ["00001", "00000.1"]

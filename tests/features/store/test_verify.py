@@ -7,8 +7,6 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,15 @@ import h5py
 import numpy as np
 import polars as pl
 import pytest
+from store_damage import rewritten, without_specs
 from store_factory import HashEncoder, make_manifest, make_spec
 
-from features.errors import Reason, StoreBusyError, StoreError, UnavailableError
+from features.errors import Reason, StoreError, UnavailableError
 from features.extract import extract_features
 from features.manifest import Manifest, build_manifest
 from features.spec import EncoderSpec
 from features.store import Feature, Store, write_feature
-from features.store.commit import CommitRecord, read_record
 from features.store.faults import FaultKind
-from features.store.ledger import ledger_bytes
 from features.store.lock import writer_lock
 from features.store.repair import drop_shard, repair_store
 from features.store.verify import StoreReport, verify_feature, verify_store
@@ -68,7 +65,7 @@ def store(whole: Path, tmp_path: Path) -> Path:
 
 
 def committed_files(root: Path) -> list[Path]:
-    return sorted(path for path in root.glob("*/*/*") if not path.name.startswith(".lock"))
+    return sorted(path for path in root.glob("*/*/*") if path.is_file() and not path.name.startswith(".lock"))
 
 
 def folder_of(path: Path) -> str:
@@ -178,32 +175,6 @@ def test_swapped_specs_and_renamed_folders_are_found(store: Path) -> None:
     (store / VECTOR.folder).rename(store / "text" / "other-00000000")
     kinds = {fault.kind for fault in verify_store(store).faults}
     assert kinds == {FaultKind.SPEC, FaultKind.RECORD}
-
-
-def rewritten(
-    feature: Feature,
-    stem: str,
-    frame: pl.DataFrame | None = None,
-    metadata: dict[str, str] | None = None,
-    **record: Any,
-) -> None:
-    """Replace a shard's ledger, or its tensors as they lie there, and commit them as if they were right."""
-    name = next(name for name in feature.names if name.stem == stem)
-    ledger = feature.path / f"{stem}.parquet"
-    if frame is not None:
-        given = {"erc.fingerprint": feature.fingerprint, "erc.shard": stem} | (metadata or {})
-        ledger.write_bytes(ledger_bytes(frame, given))
-    contents = {kind: (feature.path / f"{stem}.{kind}").read_bytes() for kind in ("h5", "parquet")}
-    old = read_record(feature.path / f"{stem}.json")
-    new = CommitRecord(
-        name,
-        feature.fingerprint,
-        {kind: len(content) for kind, content in contents.items()},
-        {kind: sha256(content).hexdigest() for kind, content in contents.items()},
-        old.utterances,
-        old.ok,
-    )
-    (feature.path / f"{stem}.json").write_text(replace(new, **record).to_json())
 
 
 def first(name: str, value: object) -> pl.Expr:
@@ -319,9 +290,9 @@ def test_files_that_belong_to_nothing(store: Path) -> None:
         str(folder / "000001.json"): "record",
     }
     assert named(verify_store(store)) == expected
-    report, removed = repair_store(store)
+    report, done = repair_store(store)
     assert {fault.path.name for fault in report.faults} == {"notes.txt", "stray.txt"}
-    assert len(removed) == 3
+    assert len(done) == 3
     assert named(verify_store(store)) == {
         str(store / "text" / "stray.txt"): "unknown",
         str(folder / "notes.txt"): "unknown",
@@ -392,11 +363,18 @@ class TestWhileARunWrites:
                     path.write_bytes(content)
 
     def test_repair_waits_for_nobody(self, store: Path) -> None:
-        with (
-            writer_lock(store / VECTOR.folder),
-            pytest.raises(StoreBusyError, match="another run is writing it"),
-        ):
-            repair_store(store)
+        """It goes on with the other features, and says so."""
+        for spec in (VECTOR, STACK):
+            path = store / spec.folder / "00001.h5"
+            path.write_bytes(path.read_bytes()[:-1])
+        with writer_lock(store / VECTOR.folder):
+            report, done = repair_store(store)
+        assert [line.partition(" (")[0] for line in report.untouched] == [
+            f"{store / VECTOR.folder}: another run is writing it"
+        ]
+        assert [line.partition(": moved")[0] for line in done] == [f"{store / STACK.folder / '00001'}.*"]
+        assert named(report) == {str(store / VECTOR.folder / "00001.h5"): "size"}
+        assert not report.is_sound
 
     def test_verify_writes_nothing(self, store: Path) -> None:
         for lock in store.glob("*/*/.lock*"):
@@ -422,10 +400,10 @@ class TestRepair:
         before = {path: path.read_bytes() for path in committed_files(store)}
         path = store / spec.folder / f"00001.{kind}"
         path.write_bytes(path.read_bytes()[:-3] + b"x\n\n")
-        report, removed = repair_store(store)
+        report, done = repair_store(store)
         assert report.faults == []
-        assert len(removed) == 1
-        assert removed[0].startswith(f"{store / spec.folder / '00001'}.*: removed (")
+        assert len(done) == 1
+        assert done[0].startswith(f"{store / spec.folder / '00001'}.*: moved to {path.parent}/.damaged/")
         assert {item for item in before if not item.exists()} == set((path.parent / "00001").parent.glob("00001.*")) | {
             path.parent / f"00001.{kind}" for kind in ("h5", "parquet", "json")
         }
@@ -445,9 +423,9 @@ class TestRepair:
         write_feature(store, VECTOR, edited, new)
         path = store / VECTOR.folder / "00001.1.h5"
         path.write_bytes(path.read_bytes()[:-1] + b"\x01")
-        report, removed = repair_store(store)
+        report, done = repair_store(store)
         assert report.faults == []
-        assert "older rows of its utterances hold again" in removed[0]
+        assert "older rows of its utterances hold again" in done[0]
         feature = Feature(store, VECTOR.folder)
         assert feature.stale(edited) == [edited.ids[50]]
         feature = write_feature(store, VECTOR, edited, new)
@@ -476,17 +454,17 @@ class TestRepair:
             (folder / "00001.h5").write_bytes(content[:-1])
             kept = {path: path.read_bytes() for path in folder.glob("00001.*")}
             done = 0
-            unlink = Path.unlink
+            rename = Path.rename
 
-            def stopping(path: Path, missing_ok: bool = False, steps: int = steps, unlink: Any = unlink) -> None:
+            def stopping(path: Path, target: Path, steps: int = steps, rename: Any = rename) -> Path:
                 nonlocal done
                 if done == steps:
                     raise KeyboardInterrupt
                 done += 1
-                unlink(path, missing_ok)
+                return rename(path, target)
 
             with monkeypatch.context() as patch:
-                patch.setattr(Path, "unlink", stopping)
+                patch.setattr(Path, "rename", stopping)
                 with pytest.raises(KeyboardInterrupt):
                     repair_store(store)
             left = verify_store(store).faults
@@ -501,16 +479,19 @@ class TestRepair:
 
         with monkeypatch.context() as patch:
             patch.setattr("features.store.lock.os.open", read_only)
-            with pytest.raises(StoreError, match=r"cannot be written \(Read-only file system\)"):
-                repair_store(store)
+            report, done = repair_store(store)
+            assert done == []
+            assert len(report.untouched) == 3
+            assert all("cannot be written (Read-only file system)" in line for line in report.untouched)
 
 
 @pytest.mark.parametrize("damage", [lambda text: text.replace("4", "5"), lambda text: text + " ", None])
 def test_a_spec_is_not_repaired_but_extraction_writes_it_again(
     store: Path, damage: Callable[[str], str] | None
 ) -> None:
-    """Shards do not say what a spec said, so repair removes nothing; the command that made it can."""
+    """Shards of older versions do not say what a spec said, so repair moves nothing; the command that made it can."""
     manifest = make_manifest(130)
+    without_specs(Feature(store, VECTOR.folder))
     path = store / VECTOR.folder / "spec.json"
     text = path.read_text()
     shard = path.parent / "00002.h5"
@@ -518,12 +499,12 @@ def test_a_spec_is_not_repaired_but_extraction_writes_it_again(
     path.unlink()
     if damage:
         path.write_text(damage(text))
-    report, removed = repair_store(store)
-    assert removed == []
+    report, done = repair_store(store)
+    assert done == []
     assert {str(fault.kind) for fault in report.faults} == {"spec", "size"}
     spec = next(fault for fault in report.faults if fault.kind is FaultKind.SPEC)
     assert "move it away and run the `erc extract` that made it, or move the folder away" in spec.detail
-    assert any("nothing was removed: first its spec.json must be mended" in note for note in report.notes)
+    assert any("nothing else was moved: first its spec.json must be mended" in note for note in report.notes)
     path.unlink(missing_ok=True)
     shards = {item: item.read_bytes() for item in committed_files(store)}
     write_feature(store, VECTOR, manifest, {})

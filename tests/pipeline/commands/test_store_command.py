@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from store_damage import committed_again, failing_reads, files_of, flip, of_later_format, recommitted, without_specs
 from store_factory import make_manifest, make_spec
 
 from features.errors import Reason, UnavailableError
@@ -18,6 +20,7 @@ from features.manifest import Manifest, write_manifest
 from features.spec import EncoderSpec
 from features.store import Feature, write_feature
 from features.store.lock import writer_lock
+from features.store.write import library_versions
 from pipeline.cli import erc, run
 from pipeline.commands.store_gc import used_fingerprints
 
@@ -52,12 +55,6 @@ def document(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[in
     return status, json.loads(out)
 
 
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
 class TestVerify:
     def test_sound(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
         status, out, err = ask(capsys, "verify", store)
@@ -67,7 +64,7 @@ class TestVerify:
         status, found = document(capsys, "verify", store)
         assert status == 0
         assert found["ok"] is True
-        assert found["faults"] == found["notes"] == found["removed"] == []
+        assert found["faults"] == found["notes"] == found["repaired"] == found["not_repaired"] == []
         assert {item["feature"]: (item["shards"], item["rows"]) for item in found["features"]} == {
             SPEC.folder: (2, 70),
             RANDOM.folder: (2, 70),
@@ -82,7 +79,7 @@ class TestVerify:
         assert lines[0].startswith(f"{store / SPEC.folder / '00001.h5'}: checksum: its sha256 begins ")
         assert lines[1].startswith(f"{store / RANDOM.folder / '00000.parquet'}: absent: ")
         assert lines[2] == (
-            f"{store}: 2 faults in 2 features: `erc store verify {store} --repair` removes damaged shards, then"
+            f"{store}: 2 faults in 2 features: `erc store verify {store} --repair` moves damaged shards away, then"
             " `erc extract` makes them again"
         )
         status, found = document(capsys, "verify", store)
@@ -97,25 +94,98 @@ class TestVerify:
     def test_repair(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
         flip(store / SPEC.folder / "00001.h5")
         (store / RANDOM.folder / f".tmp-{'0' * 32}-00000000").write_bytes(b"half")
-        status, out, _ = ask(capsys, "verify", store, "--repair")
+        status, out, err = ask(capsys, "verify", store, "--repair")
         assert status == 0
         lines = out.splitlines()
-        assert lines[0] == f"{store / SPEC.folder / '00001'}.*: removed (checksum)"
-        assert lines[1].endswith("00000000: removed (orphan)")
-        assert lines[2] == f"{store}: 2 removed: run `erc extract` again to make what is gone"
+        (place,) = (store / SPEC.folder / ".damaged").iterdir()
+        assert lines[0] == f"{store / SPEC.folder / '00001'}.*: moved to {place} (checksum)"
+        assert f"00000000: moved to {store / RANDOM.folder}/.damaged/" in lines[1]
+        assert lines[1].endswith(" (orphan)")
+        assert lines[2] == f"{store}: 2 repaired: run `erc extract` again to make what is gone"
         assert lines[3].startswith(f"{store}: sound: 2 features, 3 shards, ")
+        size = sum(path.stat().st_size for path in place.iterdir())
+        assert f"note: {place.parent}: 3 files ({size:,} bytes) that repair moved away" in err
+        assert f"`rm -r {place.parent}`" in err
         assert ask(capsys, "verify", store)[0] == 0
+        assert ask(capsys, "verify", store, "--repair")[1].startswith(f"{store}: sound: ")
         flip(store / SPEC.folder / "00000.json")
         status, found = document(capsys, "verify", store, "--repair")
-        assert (status, found["ok"], len(found["removed"])) == (0, True, 1)
+        assert (status, found["ok"], len(found["repaired"])) == (0, True, 1)
 
     def test_what_repair_cannot_mend_fails(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        without_specs(Feature(store, SPEC.folder))
         flip(store / SPEC.folder / "spec.json")
         status, out, err = ask(capsys, "verify", store, "--repair")
         assert status == 1
         assert "spec.json: spec: " in out
         assert "1 faults in 1 features are left, which no extraction mends" in out
-        assert "nothing was removed: first its spec.json must be mended" in err
+        assert "nothing else was moved: first its spec.json must be mended" in err
+
+    def test_a_spec_is_written_again(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = store / SPEC.folder / "spec.json"
+        text = path.read_text()
+        flip(path)
+        status, out, _ = ask(capsys, "verify", store)
+        assert status == 1
+        assert "`--repair` writes it again from the ledger of shard 00001" in out
+        status, out, _ = ask(capsys, "verify", store, "--repair")
+        assert status == 0
+        assert out.startswith(f"{path}: the old one was moved to {path.parent}/.damaged/")
+        assert out.splitlines()[0].endswith("and it was written again from the ledger of shard 00001")
+        assert path.read_text() == text
+
+    def test_what_cannot_be_read(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = store / SPEC.folder / "00001.h5"
+        flip(store / RANDOM.folder / "00001.h5")
+        before = files_of(store / SPEC.folder)
+        with failing_reads(path, number=errno.EACCES):
+            status, out, _ = ask(capsys, "verify", store)
+            assert status == 1
+            lines = out.splitlines()
+            assert lines[0] == (
+                f"{path}: unreadable: cannot be read (Permission denied): ask for the right to read it, or mend its"
+                " rights and those of its folders, then run the same command again; nothing is lost"
+            )
+            assert lines[2] == (
+                f"{store}: 1 faults in 1 features: `erc store verify {store} --repair` moves damaged shards away, then"
+                " `erc extract` makes them again; 1 could not be read, which is no damage: nothing is lost, see what"
+                " stands in the way"
+            )
+            status, out, _ = ask(capsys, "verify", store, "--repair")
+            assert status == 1
+            assert out.splitlines()[-1] == (
+                f"{store}: 1 could not be read, which is no damage: nothing is lost, see what stands in the way"
+            )
+            assert "sound" not in out
+            status, found = document(capsys, "verify", store)
+            assert (status, found["ok"], [fault["kind"] for fault in found["faults"]]) == (1, False, ["unreadable"])
+        assert files_of(store / SPEC.folder) == before
+        assert ask(capsys, "verify", store)[0] == 0
+
+    def test_a_later_version(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        of_later_format(store / SPEC.folder / "00001.json")
+        status, out, _ = ask(capsys, "verify", store, "--repair")
+        assert status == 1
+        assert out.splitlines() == [
+            f"{store / SPEC.folder / '00001.json'}: format: is of format 2, this version reads 1: a later version wrote"
+            " its shard: upgrade",
+            f"{store}: 1 are of a later version: upgrade",
+        ]
+        assert (store / SPEC.folder / "00001.h5").exists()
+
+    def test_shards_of_different_versions(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        feature = Feature(store, SPEC.folder)
+        recommitted(feature, "00001", lambda metadata: metadata.update({"version.torch": "0.1"}))
+        torch = library_versions()["torch"]
+        status, _, err = ask(capsys, "verify", store)
+        expected = f"{SPEC.folder}: shards of different versions: torch {torch} (1 shards), 0.1 (1 shards)"
+        assert (status, err) == (0, f"note: {expected}\n")
+        status, out, _ = ask(capsys, "ls", store)
+        assert status == 0
+        assert f"text/surface@{SPEC.fingerprint[:8]} holds shards of different versions: torch {torch} (1" in out
+        assert document(capsys, "ls", store)[1]["features"][0]["mixed_versions"] == [
+            f"torch {torch} (1 shards), 0.1 (1 shards)"
+        ]
 
     def test_a_run_at_work(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (store / SPEC.folder / "00002.h5").write_bytes(b"in hand")
@@ -124,10 +194,10 @@ class TestVerify:
             assert status == 0
             assert "note:" in err
             assert "a run may be writing it" in err
-            status, _, err = ask(capsys, "verify", store, "--repair")
+            status, out, err = ask(capsys, "verify", store, "--repair")
             assert status == 1
-            assert "another run is writing it (host" in err
-            assert err.count("\n") == 1
+            assert f"not repaired: {store / SPEC.folder}: another run is writing it (host" in err
+            assert out.splitlines()[-1] == f"{store}: 1 features were not repaired"
         assert ask(capsys, "verify", store)[0] == 1
 
     def test_manifest(self, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +234,8 @@ class TestList:
         assert banner == f"RANDOM WEIGHTS, for tests and benchmarks only: audio/loud@{RANDOM.fingerprint[:8]}"
 
     def test_json(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        write(store, text="new")
+        for number, stem in enumerate(["00000", "00001"]):
+            committed_again(Feature(store, SPEC.folder), stem, 1 + number)
         status, found = document(capsys, "ls", store)
         assert status == 0
         text, audio = found["features"]
@@ -174,6 +245,26 @@ class TestList:
         size = sum(path.stat().st_size for path in (store / SPEC.folder).iterdir())
         assert text["bytes"] == size
         assert text["written_at"] is not None
+        assert found["damaged"] == []
+
+    def test_what_is_damaged_has_its_line(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        flip(store / SPEC.folder / "spec.json")
+        (store / RANDOM.folder / "00001.parquet").unlink()
+        status, out, _ = ask(capsys, "ls", store)
+        assert status == 1
+        header, audio, spec, ledger, _ = out.splitlines()
+        assert header.startswith("feature")
+        assert audio.startswith(f"audio/loud@{RANDOM.fingerprint[:8]}")
+        assert spec.startswith(f"damaged, not counted: {store / SPEC.folder / 'spec.json'}: ")
+        assert "`erc store verify STORE --repair` writes it again" in spec
+        assert ledger.startswith(f"damaged, not counted: {store / RANDOM.folder / '00001.parquet'}: is gone: ")
+        status, found = document(capsys, "ls", store)
+        assert status == 1
+        assert [item["fingerprint"] for item in found["features"]] == [RANDOM.fingerprint]
+        assert [(item["feature"], item["kind"]) for item in found["damaged"]] == [
+            (SPEC.folder, "damaged"),
+            (RANDOM.folder, "damaged"),
+        ]
 
     def test_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for place, match in (("nowhere", "no store at "), (".", "holds no feature")):
@@ -193,7 +284,8 @@ class TestGarbage:
     @pytest.fixture
     def full(self, store: Path) -> Path:
         """Two superseded shards and an orphan."""
-        write(store, text="new")
+        for number, stem in enumerate(["00000", "00001"]):
+            committed_again(Feature(store, SPEC.folder), stem, 1 + number)
         (store / RANDOM.folder / "00009.h5").write_bytes(b"orphan")
         return store
 
@@ -219,6 +311,22 @@ class TestGarbage:
         assert Feature(full, SPEC.folder).ledger().sort("utterance_id").equals(before)
         assert ask(capsys, "gc", full, "--yes")[1] == f"{full}: nothing to remove\n"
         assert ask(capsys, "verify", full)[0] == 0
+
+    def test_manifests(self, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        old = write_manifest(make_manifest(70), tmp_path / "old.parquet")
+        new = write_manifest(write(store, text="new"), tmp_path / "new.parquet")
+        status, out, err = ask(capsys, "gc", store, "--yes")
+        assert (status, out) == (0, f"{store}: nothing to remove\n")
+        assert err.startswith(f"note: {SPEC.folder}: 2 shards (")
+        assert "name all manifests in use with --manifest" in err
+        assert ask(capsys, "gc", store, "--manifest", old, "--manifest", new)[1] == f"{store}: nothing to remove\n"
+        status, found = document(capsys, "gc", store, "--manifest", new, "--yes")
+        assert [(item["feature"], item["name"]) for item in found["garbage"]] == [
+            (SPEC.folder, "00000"),
+            (SPEC.folder, "00001"),
+        ]
+        assert (status, found["removed_bytes"], found["notes"]) == (0, found["bytes"], [])
+        assert [name.stem for name in Feature(store, SPEC.folder).names] == ["00000.1", "00001.2"]
 
     @pytest.mark.parametrize(("answer", "status", "left"), [("y\n", 0, 2), ("n\n", 130, 4)])
     def test_it_asks(
