@@ -142,8 +142,8 @@ def scan_ledgers(paths: Sequence[Path]) -> pl.LazyFrame:
 def read_sound_ledgers(
     paths: Sequence[Path], columns: Sequence[str], values: Sequence[pl.Expr] = ()
 ) -> tuple[pl.DataFrame, dict[int, StoreError]]:
-    """Some of COLUMNS of the ledgers that can be read, in their order, and `place`: the number of each row's ledger. And
-    for the places of the others what is wrong.
+    """Some of COLUMNS of the ledgers that can be read, in their order, and `place`: the number of each row's ledger.
+    And for the places of the others what is wrong.
 
     values: what is wanted of the columns, if not they themselves
     """

@@ -27,7 +27,8 @@ from features.store.commit import committed_names, read_record
 from features.store.faults import FaultKind
 from features.store.feature import read_spec
 from features.store.garbage import plan_garbage
-from features.store.ledger import read_ledger, read_ledgers_together
+from features.store.index import read_index
+from features.store.ledger import read_ledger, read_sound_ledgers
 from features.store.listing import list_store
 from features.store.repair import repair_store
 from features.store.shard import open_shard
@@ -117,8 +118,14 @@ class TestReaders:
     def test_the_first_unreadable_ledger_is_named(self, store: Path) -> None:
         paths = [store / SPEC.folder / f"0000{number}.parquet" for number in (0, 1)]
         flip(paths[1], -1)  # so that polars cannot read them together
-        with failing_reads(paths[1], number=errno.ESTALE), pytest.raises(UnreadableError, match=r"00001\.parquet"):
-            read_ledgers_together(paths, ["utterance_id"])
+        with failing_reads(paths[1], number=errno.ESTALE):
+            frame, bad = read_sound_ledgers(paths, ["utterance_id"])
+            with pytest.raises(UnreadableError, match=r"00001\.parquet"):
+                read_index(store / SPEC.folder)
+        assert set(frame["place"]) == {0}
+        assert list(bad) == [1]
+        assert isinstance(bad[1], UnreadableError)
+        assert "00001.parquet" in str(bad[1])
 
     @pytest.mark.parametrize("after", range(1, 8))
     def test_a_read_that_fails_within_hdf5(self, store: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
