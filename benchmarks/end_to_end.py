@@ -19,12 +19,13 @@ from typing import Any
 import click
 from timing import machine
 
+from features.encoders.for_store import build_encoders
 from features.encoders.protocol import DerivedEncoder, Encoder, EncoderRequest, Input
 from features.engines.clip_task import ClipReader, ClipTask
 from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.job import Job
 from features.errors import UnavailableError
-from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
+from features.extract import extract_features
 from features.manifest import Manifest, build_manifest, read_manifest
 from features.store import Feature
 
@@ -56,11 +57,12 @@ def main(encoders: tuple[str, ...], manifest: Path, clips: int, tokenizer: str |
         request = EncoderRequest(name, model=tokenizer if name == "gpt2" else None, weights="random")
         with tempfile.TemporaryDirectory() as folder:
             built, implied = build_encoders([request], Path(folder), dtype)
-            jobs = plan_extraction(table, Path(folder), built, PlanOptions(), implied)
             reads = {encoder.reads for encoder in built}
             workers = DecodeOptions().workers_for(len(table)) if reads == {"clip"} else 0
             started = time.perf_counter()
-            run_extraction(table, Path(folder), jobs, decoding=DecodeOptions(workers=workers))
+            jobs = extract_features(
+                table, Path(folder), built, implied=implied, decoding=DecodeOptions(workers=workers)
+            )
             whole = time.perf_counter() - started
             readers = {job.key: ClipReader(job.encoder.needs, job.encoder.prepare) for job in jobs if workers}
             start_up = decoding(table, readers, workers, 1) if workers else 0.0

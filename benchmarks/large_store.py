@@ -49,7 +49,7 @@ def generate(folder: Path, count: int) -> None:
                 ids = [manifest.ids[position] for position in chunk.positions]
                 vectors = rng.standard_normal((len(ids), *spec.shape), dtype=np.float32)
                 rows = list(ledger_rows(manifest, spec, plan.digests, chunk.positions))
-                writer.commit(chunk.number, rows, dict(zip(ids, vectors, strict=True)), False)
+                writer.commit(chunk.number, rows, dict(zip(ids, vectors, strict=True)))
 
 
 def make_table(folder: Path, count: int) -> Manifest:

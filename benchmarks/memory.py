@@ -20,9 +20,10 @@ import click
 import polars as pl
 
 from features.cards import DatasetCard
+from features.encoders.for_store import build_encoders
 from features.encoders.protocol import EncoderRequest
 from features.engines.decode_pool import DecodeOptions
-from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
+from features.extract import extract_features
 from features.manifest import Manifest, build_manifest
 
 _CLIPS = 20
@@ -72,8 +73,7 @@ def measure(clips: Path, count: int) -> None:
     with tempfile.TemporaryDirectory() as store:
         requests = [EncoderRequest(encoder=name) for name in ("logmel", "hog-colour")]
         encoders, implied = build_encoders(requests, Path(store), "auto")
-        jobs = plan_extraction(manifest, Path(store), encoders, PlanOptions(), implied)
-        run_extraction(manifest, Path(store), jobs, decoding=DecodeOptions(workers=2))
+        extract_features(manifest, Path(store), encoders, implied=implied, decoding=DecodeOptions(workers=2))
     status = Path("/proc/self/status").read_text(encoding="ascii")
     own = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

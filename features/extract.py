@@ -163,7 +163,7 @@ class LocalEngine:
         return run_local(manifest, root, jobs, decoding=decoding, advance=advance)
 
 
-def extract(
+def extract_features(
     manifest: Manifest,
     store: Path,
     encoders: Sequence[Encoder],

@@ -14,10 +14,11 @@ from store_factory import HashEncoder, make_manifest
 from test_hanging_clip import LONG_S, ClipEncoder, decode
 
 from features.engines.decode_pool import DecodeOptions
-from features.extract import PlanOptions, plan_extraction, run_extraction
+from features.extract import extract_features, plan_extraction
 from features.manifest import Manifest
 from features.media import decode as media_decode
 from features.store import Feature
+from features.store.plan import PlanOptions
 
 NUM_CLIPS = 5
 CHANGED = 2
@@ -34,8 +35,7 @@ def corpus(tmp_path: Path) -> Manifest:
 def extract(manifest: Manifest, encoder: Any, **options: Any) -> tuple[Feature, list[int]]:
     """The feature, and the rows of the manifest that were left to do."""
     store = (manifest.media_root or Path()) / "store"
-    jobs = plan_extraction(manifest, store, [encoder], PlanOptions(**options))
-    run_extraction(manifest, store, jobs, decoding=DecodeOptions(0))
+    jobs = extract_features(manifest, store, [encoder], PlanOptions(**options), decoding=DecodeOptions(0))
     return Feature(store, jobs[0].key), [row for chunk in jobs[0].plan.chunks for row in chunk.positions]
 
 
@@ -150,8 +150,7 @@ def test_a_clock_that_goes_back_changes_no_row_but_for_when_it_was_written(
     manifest = make_manifest(100)
 
     def run(store: Path) -> Feature:
-        jobs = plan_extraction(manifest, store, [HashEncoder()], PlanOptions())
-        run_extraction(manifest, store, jobs)
+        jobs = extract_features(manifest, store, [HashEncoder()])
         assert jobs[0].seconds_encode >= 0
         return Feature(store, jobs[0].key)
 

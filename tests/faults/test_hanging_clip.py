@@ -29,11 +29,12 @@ from features.engines.clip_task import ClipReader, ClipResult, ClipTask
 from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.worker import TaskTimedOutError, Worker
 from features.errors import StoreError, UnavailableError, WorkerError
-from features.extract import PlanOptions, plan_extraction, run_extraction
+from features.extract import extract_features
 from features.manifest import Manifest
 from features.media import limits as media_limits
 from features.media.needs import ClipNeeds, FramesNeed
 from features.store import Feature
+from features.store.plan import PlanOptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and /proc as Linux has them")
 
@@ -86,8 +87,9 @@ def test_a_clip_that_hangs_is_a_failed_row_and_the_others_go_on(clip: Path, tmp_
     manifest = replace(mended, frame=mended.frame.with_columns(text=pl.Series(texts)))
 
     def run(manifest: Manifest, **options: Any) -> Feature:
-        jobs = plan_extraction(manifest, tmp_path, [ClipEncoder()], PlanOptions(**options))
-        run_extraction(manifest, tmp_path, jobs, decoding=DecodeOptions(2, LIMIT_S))
+        jobs = extract_features(
+            manifest, tmp_path, [ClipEncoder()], PlanOptions(**options), decoding=DecodeOptions(2, LIMIT_S)
+        )
         return Feature(tmp_path, jobs[0].key)
 
     feature = run(manifest)
@@ -168,7 +170,6 @@ def test_an_error_elsewhere_ends_the_workers_at_once(
     texts = [""] * 70 + ["sleep"] * 35  # two chunks, and a third
     manifest = make_manifest(105, media=clip.name, text=lambda number: texts[number])
     manifest = replace(manifest, media_root=clip.parent)
-    jobs = plan_extraction(manifest, tmp_path, [ClipEncoder()], PlanOptions())
 
     def fail(*arguments: object) -> None:
         raise StoreError("the disk is full")
@@ -176,7 +177,7 @@ def test_an_error_elsewhere_ends_the_workers_at_once(
     monkeypatch.setattr("features.engines.local._commit", fail)
     monkeypatch.setattr("features.engines.local._SHARDS_WAITING", 1)
     with pytest.raises(StoreError, match="the disk is full") as caught:
-        run_extraction(manifest, tmp_path, jobs, decoding=DecodeOptions(2))
+        extract_features(manifest, tmp_path, [ClipEncoder()], decoding=DecodeOptions(2))
     assert multiprocessing.active_children() == []
     assert caught.value is not None
 

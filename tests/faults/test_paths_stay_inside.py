@@ -21,12 +21,13 @@ from test_hanging_clip import ClipEncoder
 from features.engines.clip_task import ClipReader, ClipTask, process_clip
 from features.engines.decode_pool import DecodeOptions
 from features.errors import ManifestError, Reason, UnavailableError
-from features.extract import PlanOptions, plan_extraction, run_extraction
+from features.extract import extract_features, plan_extraction
 from features.manifest import Manifest
 from features.media import container as media_container
 from features.media.clip import check_inside, decode_clip
 from features.media.needs import ClipNeeds, FramesNeed
 from features.store import Feature
+from features.store.plan import PlanOptions
 from pipeline.ingest.probe import clip_seconds, probe_clips
 
 FRAMES = FramesNeed(5, 30.0)
@@ -61,9 +62,8 @@ OTHER = {"dangling.mp4": "no-file", "circle.mp4": "undecodable"}
 
 
 def extract(manifest: Manifest, store: Path, follow: bool = False, workers: int = 0, **options: Any) -> Feature:
-    jobs = plan_extraction(manifest, store, [ClipEncoder()], PlanOptions(**options))
     decoding = DecodeOptions(workers, follow_symlinks=follow)
-    run_extraction(manifest, store, jobs, decoding=decoding)
+    jobs = extract_features(manifest, store, [ClipEncoder()], PlanOptions(**options), decoding=decoding)
     return Feature(store, jobs[0].key)
 
 

@@ -33,11 +33,12 @@ from features.engines.ray import RayEngine
 from features.engines.ray_cluster import Cluster, connected
 from features.engines.ray_worker import ChunkWorker
 from features.errors import EngineError, StoreBusyError
-from features.extract import Engine, LocalEngine, PlanOptions, plan_extraction
+from features.extract import Engine, LocalEngine, begin_extraction
 from features.manifest import Manifest, write_manifest
 from features.store import Store
 from features.store.commit import orphans
 from features.store.lock import writer_lock
+from features.store.plan import PlanOptions
 
 pytest.importorskip("ray")
 
@@ -76,8 +77,8 @@ def run(
     told: list[int] = []
     device = engine.resolve_device("cpu", False)
     built, implied = engine.build([replace(request, device=device) for request in requests], store, "fp32")
-    jobs = plan_extraction(manifest, store, built, PlanOptions(), implied)
-    engine.run(manifest, store, jobs, decoding=DecodeOptions(workers=workers), advance=told.append)
+    with begin_extraction(manifest, store, built, PlanOptions(), implied) as jobs:
+        engine.run(manifest, store, jobs, decoding=DecodeOptions(workers=workers), advance=told.append)
     return jobs, told
 
 

@@ -21,16 +21,15 @@ from features.encoders.protocol import Input
 from features.engines.clip_task import ClipReader, ClipTask
 from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.errors import Reason, UnavailableError, UsageError
-from features.extract import PlanOptions, plan_extraction, run_extraction
+from features.extract import extract_features, plan_extraction
 from features.manifest import Manifest, build_manifest
 from features.media.needs import ClipNeeds, FramesNeed
 from features.store import Feature
+from features.store.plan import PlanOptions
 
 
 def extract(manifest: Manifest, root: Path, encoder: Any, **options: Any) -> Feature:
-    shard = options.get("shard")
-    jobs = plan_extraction(manifest, root, [encoder], PlanOptions(**options))
-    run_extraction(manifest, root, jobs, decoding=DecodeOptions(workers=0), shard=shard)
+    extract_features(manifest, root, [encoder], PlanOptions(**options), decoding=DecodeOptions(workers=0))
     return Feature(root, encoder.spec.folder)
 
 
@@ -192,8 +191,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
 
 def run_clips(manifest: Manifest, root: Path, **options: Any) -> list[Feature]:
     encoders = [ClipEncoder("one"), ClipEncoder("two")]
-    jobs = plan_extraction(manifest, root, encoders, PlanOptions(**options))
-    run_extraction(manifest, root, jobs, decoding=DecodeOptions(workers=0))
+    extract_features(manifest, root, encoders, PlanOptions(**options), decoding=DecodeOptions(workers=0))
     return [Feature(root, encoder.spec.folder) for encoder in encoders]
 
 

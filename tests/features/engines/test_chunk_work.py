@@ -11,21 +11,22 @@ import numpy as np
 import pytest
 from store_factory import DialogueEncoder, DialoguePreparer, HashEncoder, make_manifest, make_spec, text_vector
 
+from features.encoders.for_store import take_stored_name
 from features.encoders.protocol import Input
 from features.engines.chunk_work import ChunkWork
 from features.engines.decode_pool import DecodeOptions
 from features.engines.encode_queue import EncodeQueue
 from features.engines.job import Job
 from features.errors import EncoderError, Reason, UnavailableError
-from features.extract import PlanOptions, plan_extraction, run_extraction, take_stored_name
+from features.extract import extract_features, plan_extraction
 from features.manifest import Dialogue, Manifest
 from features.media.needs import ClipNeeds
 from features.store import Feature
+from features.store.plan import PlanOptions
 
 
 def run(manifest: Manifest, root: Path, *encoders: Any, workers: int = 0, **options: Any) -> list[Job]:
-    jobs = plan_extraction(manifest, root, encoders, PlanOptions(**options))
-    run_extraction(manifest, root, jobs, decoding=DecodeOptions(workers=workers))
+    jobs = extract_features(manifest, root, encoders, PlanOptions(**options), decoding=DecodeOptions(workers=workers))
     return jobs
 
 
@@ -265,14 +266,26 @@ def test_a_source_that_nobody_asked_for_does_no_more_than_is_needed(corpus: Mani
     for limit, expected in ((20, 20), (None, 60)):
         source.encoded.clear()
         implied = {source.spec.folder}
-        jobs = plan_extraction(corpus, tmp_path / "s", [source, derived], PlanOptions(limit=limit), implied)
-        run_extraction(corpus, tmp_path / "s", jobs, decoding=DecodeOptions(workers=0))
+        extract_features(
+            corpus,
+            tmp_path / "s",
+            [source, derived],
+            PlanOptions(limit=limit),
+            implied=implied,
+            decoding=DecodeOptions(workers=0),
+        )
         assert len(source.encoded) == expected
     variant = LetterSum(source)
     variant.spec = replace(variant.spec, version=2)
     source.encoded.clear()
-    jobs = plan_extraction(corpus, tmp_path / "s", [source, variant], PlanOptions(limit=20), implied)
-    run_extraction(corpus, tmp_path / "s", jobs, decoding=DecodeOptions(workers=0))
+    extract_features(
+        corpus,
+        tmp_path / "s",
+        [source, variant],
+        PlanOptions(limit=20),
+        implied=implied,
+        decoding=DecodeOptions(workers=0),
+    )
     assert source.encoded == []
     check_sums(corpus, tmp_path / "s", variant, count=20)
 

@@ -17,9 +17,10 @@ from features.encoders.protocol import Input
 from features.engines import local
 from features.engines.clip_task import ClipResult, ClipTask
 from features.engines.decode_pool import DecodeOptions, DecodePool
-from features.extract import PlanOptions, plan_extraction
+from features.extract import plan_extraction
 from features.media.needs import ClipNeeds
 from features.store import Feature, open_writer
+from features.store.plan import PlanOptions
 
 AHEAD = 20
 CHUNKS = 58

@@ -21,7 +21,7 @@ from features.errors import EngineError, UsageError
 from features.spec import EncoderSpec
 from features.store import open_writer
 from features.store.chunks import cut_chunks
-from features.store.plan import make_plan
+from features.store.plan import PlanOptions, make_plan
 from features.store.write import library_versions
 
 LAPTOP = (Node(2, 0),)
@@ -100,7 +100,8 @@ def test_a_task_holds_the_rows_of_its_chunk_and_no_more(tmp_path: Path) -> None:
     bounds = cut_chunks(manifest.dialogue_bounds(), 35)
     specs = [make_spec(), make_spec(depends="media")]
     plans = [
-        make_plan(manifest, spec, tmp_path, bounds, limit=limit) for spec, limit in zip(specs, (60, 30), strict=True)
+        make_plan(manifest, spec, tmp_path, bounds, PlanOptions(limit=limit))
+        for spec, limit in zip(specs, (60, 30), strict=True)
     ]
     assert [len(plan.chunks) for plan in plans] == [2, 1]
     task = cut_task(manifest, plans, 1)

@@ -13,9 +13,10 @@ from clip_factory import every, sine, without_codec, write_clip
 from store_factory import make_manifest
 from tiny_speech import write_tiny_speech
 
+from features.encoders.for_store import build_encoders
 from features.encoders.protocol import EncoderRequest
 from features.engines.decode_pool import DecodeOptions
-from features.extract import PlanOptions, build_encoders, plan_extraction, run_extraction
+from features.extract import extract_features
 from features.manifest import Manifest
 from features.store import Feature
 
@@ -111,8 +112,7 @@ class Corpus:
             EncoderRequest("resnet50", model="resnet18", weights="random", batch_size=batch_size),
         ]
         encoders, _ = build_encoders(requests, self.root / store, "fp32")
-        jobs = plan_extraction(self.manifest, self.root / store, encoders, PlanOptions())
-        run_extraction(self.manifest, self.root / store, jobs, decoding=DecodeOptions(workers=workers))
+        jobs = extract_features(self.manifest, self.root / store, encoders, decoding=DecodeOptions(workers=workers))
         return {job.plan.spec.encoder: Feature(self.root / store, job.key) for job in jobs}
 
 

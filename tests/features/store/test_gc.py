@@ -47,7 +47,7 @@ def test_only_shards_that_are_replaced_whole_go(tmp_path: Path) -> None:
     write(tmp_path, {}, 0)  # 00000 with rows 0-34, 00001 with rows 35-69
     write(tmp_path, dict.fromkeys(range(30), "new"), 1)  # 00000.1 replaces most of 00000
     write(tmp_path, dict.fromkeys(range(35), "newer"), 2)  # 00000.2 replaces the rest, and all of 00000.1
-    write(tmp_path, dict.fromkeys(range(36), "newest"), 3)  # 00000.3 and one row of 00001, in 00001.4
+    write(tmp_path, dict.fromkeys(range(36), "newest"), 3)  # 00000.3 and one row of 00001, in 00001.3
     before = rows(tmp_path)
     plan = plan_garbage(tmp_path)
     assert names(plan) == {"00000": "superseded", "00000.1": "superseded", "00000.2": "superseded"}
@@ -55,7 +55,7 @@ def test_only_shards_that_are_replaced_whole_go(tmp_path: Path) -> None:
     gone = [path for stem in names(plan) for path in folder.glob(f"{stem}.[hjp]*")]
     assert plan.num_bytes == sum(path.stat().st_size for path in gone)
     assert remove_garbage(tmp_path, plan.items) == plan.num_bytes
-    assert [name.stem for name in Feature(tmp_path, make_spec().folder).names] == ["00001", "00000.3", "00001.4"]
+    assert [name.stem for name in Feature(tmp_path, make_spec().folder).names] == ["00001", "00000.3", "00001.3"]
     assert not any(path.exists() for path in gone)
     assert rows(tmp_path) == before
     assert {value[0] for value in before} == {0.0, 3.0}

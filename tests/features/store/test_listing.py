@@ -54,7 +54,7 @@ def test_size_and_time(tmp_path: Path) -> None:
     with open_writer(tmp_path, spec) as writer:
         for row, key in enumerate(manifest.ids):
             line = LedgerRow(key, digests[row], seconds_decode=None if row else 1.5, seconds_encode=0.25)
-            writer.commit(row, [line], {key: np.zeros(3, np.float32)}, False)
+            writer.commit(row, [line], {key: np.zeros(3, np.float32)})
     feature = Feature(tmp_path, spec.folder)
     os.utime(feature.path / "00001.json", (2_000_000_000, 2_000_000_000))
     summary = summarise(feature)
@@ -70,7 +70,7 @@ def test_ledgers_with_other_counts_are_counted_together(tmp_path: Path) -> None:
     with open_writer(tmp_path, spec) as writer:
         for row, key in enumerate(manifest.ids):
             line = LedgerRow(key, "0" * 64, counts={f"count_{row}": 5} if row else {})
-            writer.commit(row, [line], {key: np.zeros(3, np.float32)}, False)
+            writer.commit(row, [line], {key: np.zeros(3, np.float32)})
     assert summarise(Feature(tmp_path, spec.folder)).ok == 3
 
 

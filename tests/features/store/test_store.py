@@ -265,6 +265,6 @@ def test_a_taken_name_is_never_replaced(tmp_path: Path) -> None:
     from features.store.ledger import LedgerRow
 
     rows = [LedgerRow(utterance_id, "digest") for utterance_id in manifest.ids]
-    FeatureWriter(tmp_path, make_spec()).commit(0, rows, numbered(manifest), supersedes=False)
+    FeatureWriter(tmp_path, make_spec()).commit(0, rows, numbered(manifest))
     assert (folder / "00000.h5").read_bytes() == b"another writer's, not yet committed"
     assert Feature(tmp_path, make_spec().folder).read(manifest.ids).present.all()

@@ -19,7 +19,7 @@ import pytest
 from store_factory import HashEncoder, make_manifest, make_spec
 
 from features.errors import Reason, StoreBusyError, StoreError, UnavailableError
-from features.extract import PlanOptions, plan_extraction, run_extraction
+from features.extract import extract_features
 from features.manifest import Manifest, build_manifest
 from features.spec import EncoderSpec
 from features.store import Feature, Store, write_feature
@@ -536,13 +536,12 @@ def test_a_spec_is_not_repaired_but_extraction_writes_it_again(
 
 def test_extraction_gives_a_lost_spec_back_and_does_nothing_twice(tmp_path: Path) -> None:
     manifest = make_manifest(40)
-    run_extraction(manifest, tmp_path, plan_extraction(manifest, tmp_path, [HashEncoder()], PlanOptions()))
+    extract_features(manifest, tmp_path, [HashEncoder()])
     before = {path: path.read_bytes() for path in committed_files(tmp_path)}
     encoder = HashEncoder()
     (tmp_path / encoder.spec.folder / "spec.json").unlink()
-    jobs = plan_extraction(manifest, tmp_path, [encoder], PlanOptions())
+    jobs = extract_features(manifest, tmp_path, [encoder])
     assert [job.plan.left for job in jobs] == [0]
-    run_extraction(manifest, tmp_path, jobs)
     assert encoder.batches == []
     assert {path: path.read_bytes() for path in committed_files(tmp_path)} == before
 
