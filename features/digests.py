@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +38,13 @@ def sha256_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_file(path: Path) -> str:
-    """sha256 (hex) of a file's bytes, read in blocks."""
+def sha256_file(path: Path, advance: Callable[[int], object] = lambda count: None) -> str:
+    """sha256 (hex) of a file's bytes, read in blocks. `advance` is called with the bytes of each."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
+            advance(len(block))
     return digest.hexdigest()
 
 

@@ -17,6 +17,8 @@ from features.engines.job import Job
 from features.engines.local import run_local
 from features.errors import UsageError
 from features.manifest import Manifest
+from features.media.root import check_media_root
+from features.store.media_digests import MediaDigests, ShowBytes, show_nothing
 from features.store.plan import PlanOptions, make_plan, manifest_chunks
 from features.store.write import open_planned
 
@@ -27,13 +29,20 @@ def plan_extraction(
     encoders: Sequence[Encoder],
     options: PlanOptions,
     implied: Collection[str] = (),
+    show_hashing: ShowBytes = show_nothing,
 ) -> list[Job]:
-    """What is left for each encoder, to look at. Touches no media beyond size and mtime, and writes nothing.
+    """What is left for each encoder, to look at. Reads clips only where size and mtime do not tell whether they are the
+    same, and writes nothing but what it learnt of those (`MediaDigests`).
 
     implied: folders of encoders that only serve those which derive from them, and do no more than these need
+    show_hashing: called where clips are read
+    Raises ManifestError where the clips' folder is not there, or most clips that have embeddings are gone.
     """
     asked = _with_bounds(manifest, encoders, options, implied)
-    jobs = [Job(encoder, make_plan(manifest, encoder.spec, store, bounds, own)) for encoder, bounds, own in asked]
+    hashes = MediaDigests(store, show_hashing)
+    jobs = [
+        Job(encoder, make_plan(manifest, encoder.spec, store, bounds, own, hashes)) for encoder, bounds, own in asked
+    ]
     return _no_more_than_needed(jobs, implied)
 
 
@@ -44,6 +53,7 @@ def begin_extraction(
     encoders: Sequence[Encoder],
     options: PlanOptions,
     implied: Collection[str] = (),
+    show_hashing: ShowBytes = show_nothing,
 ) -> Iterator[list[Job]]:
     """`plan_extraction` under the locks of all the features, which are held until the work is done: each job has its
     writer.
@@ -52,8 +62,9 @@ def begin_extraction(
     """
     with ExitStack() as stack:
         jobs = []
+        hashes = MediaDigests(store, show_hashing)
         for encoder, bounds, own in _with_bounds(manifest, encoders, options, implied):
-            writer, plan = stack.enter_context(open_planned(store, encoder.spec, manifest, bounds, own))
+            writer, plan = stack.enter_context(open_planned(store, encoder.spec, manifest, bounds, own, hashes))
             jobs.append(Job(encoder, plan, writer))
         yield _no_more_than_needed(jobs, implied)
 
@@ -61,11 +72,16 @@ def begin_extraction(
 def _with_bounds(
     manifest: Manifest, encoders: Sequence[Encoder], options: PlanOptions, implied: Collection[str]
 ) -> list[tuple[Encoder, list[tuple[int, int]], PlanOptions]]:
-    """Each encoder with the bounds of its chunks, which are those of all that read clips, and its own options."""
+    """Each encoder with the bounds of its chunks, which are those of all that read clips, and its own options.
+
+    Raises UsageError for one that is asked for twice, ManifestError where the clips' folder is not there.
+    """
     folders = [encoder.spec.folder for encoder in encoders]
     for folder in folders:
         if folders.count(folder) > 1:
             raise UsageError(f"{folder} is asked for twice: name each encoder once")
+    if any(encoder.spec.depends == "media" for encoder in encoders):
+        check_media_root(manifest, may_be_empty=options.clips_gone)
     waveform = any(encoder.spec.encoder == "waveform" for encoder in encoders)
     bounds = {
         whole: manifest_chunks(manifest, whole, waveform)

@@ -194,6 +194,7 @@ def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[st
     """Read a manifest from .parquet, .csv or .jsonl.
 
     `media_root` overrides the one that a Parquet manifest carries; a CSV or JSONL manifest's default is its own folder.
+    Where `path` is a symbolic link, both are of the file that it leads to.
     Raises ManifestError for a file that is not there, of another kind, empty, or that breaks the schema.
     """
     path = Path(path)
@@ -201,18 +202,19 @@ def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[st
         raise ManifestError(f"no manifest at {path}: make one with `erc ingest meld ROOT --out {path}`")
     root = Path(media_root) if media_root is not None else None
     kind = path.suffix.lower()
+    folder = path.resolve().parent  # of the file itself, where `path` is a link to it
     try:
         if kind == ".parquet":
             frame, stored_card, stored_root = _read_parquet(path)
             if root is None and stored_root is not None:
-                root = (path.parent / stored_root).resolve()
+                root = (folder / stored_root).resolve()
             card = stored_card or _card_of(frame)
         elif kind in {".csv", ".jsonl", ".ndjson"}:
             frame = read_table(path)
             filled = [pl.col(name).fill_null("") for name in ("text", "speaker") if name in frame.columns]
             frame = frame.with_columns(filled)
             card = _card_of(frame)
-            root = path.parent.resolve() if root is None else root
+            root = folder if root is None else root
         else:
             raise ManifestError(
                 f"{path}: a manifest is .parquet, .csv or .jsonl, not {kind or 'a file without ending'!r}"

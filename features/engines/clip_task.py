@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from features.manifest import Utterance
 from features.media.clip import check_inside, decode_clip
 from features.media.needs import ClipNeeds
 from features.store.media_state import media_stat
+
+OUT_OF_MEMORY = MemoryError.__name__  # the fault of a `ClipResult`
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,11 @@ class ClipTask:
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What came of a clip: per encoder key its input, or why there is none. Size and mtime are those before reading."""
+    """What came of a clip: per encoder key its input, or why there is none. Size and mtime are those before reading.
+
+    fault: what says as much of the process as of the clip: the type of an error that is no UnavailableError, or of the
+           want of memory (OUT_OF_MEMORY); None where the clip was decoded or refused in good order
+    """
 
     task: ClipTask
     outcomes: dict[str, Input | UnavailableError]
@@ -46,6 +52,7 @@ class ClipResult:
     mtime_ns: int | None = None
     digest: str | None = None
     seconds: float = 0.0
+    fault: str | None = None
 
     def without_inputs(self) -> ClipResult:
         """The same without what was made of the clip, which may be many megabytes."""
@@ -66,6 +73,7 @@ def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResul
     started = time.perf_counter()
     size, mtime_ns = media_stat(task.path)
     outcomes: dict[str, Input | UnavailableError] = {}
+    errors: list[Exception] = []
     digest = None
     try:
         if task.root is not None:
@@ -77,12 +85,29 @@ def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResul
                 outcomes[key] = readers[key].prepare(clip)
             except Exception as error:
                 outcomes[key] = as_unavailable(error)
-    except UnavailableError as error:
-        outcomes = dict.fromkeys(task.readers, error)
-    except MemoryError as error:
-        none_left = UnavailableError(Reason.OUT_OF_MEMORY, f"no memory to decode it ({error or 'MemoryError'})")
-        outcomes = dict.fromkeys(task.readers, none_left)
+                errors.append(error)
     except Exception as error:
-        odd = UnavailableError(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
-        outcomes = dict.fromkeys(task.readers, odd)
-    return ClipResult(task, outcomes, size, mtime_ns, digest, time.perf_counter() - started)
+        outcomes = dict.fromkeys(task.readers, _undecoded(error))
+        errors.append(error)
+    return ClipResult(task, outcomes, size, mtime_ns, digest, time.perf_counter() - started, _fault(errors))
+
+
+def _undecoded(error: Exception) -> UnavailableError:
+    if isinstance(error, UnavailableError):
+        return error
+    if isinstance(error, MemoryError):
+        return UnavailableError(Reason.OUT_OF_MEMORY, f"no memory to decode it ({error or 'MemoryError'})")
+    return UnavailableError(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
+
+
+def _fault(errors: Sequence[Exception]) -> str | None:
+    """See `ClipResult`; the want of memory before all else."""
+    kinds = [_kind(error) for error in errors]
+    found = [kind for kind in kinds if kind is not None]
+    return OUT_OF_MEMORY if OUT_OF_MEMORY in found else next(iter(found), None)
+
+
+def _kind(error: Exception) -> str | None:
+    if isinstance(error, UnavailableError):
+        return OUT_OF_MEMORY if error.reason is Reason.OUT_OF_MEMORY else None
+    return OUT_OF_MEMORY if isinstance(error, MemoryError) else type(error).__name__

@@ -38,11 +38,19 @@ class TaskDiedError(Exception):
 
 
 class TaskFaultError(Exception):
-    """The task raised, or its result cannot be sent to another process. The message says what."""
+    """The task raised, or its result cannot be sent from one process to the other.
+
+    kind: the type of what was raised; `MemoryError` for all that are one
+    """
+
+    def __init__(self, kind: str, said: str) -> None:
+        super().__init__(said)
+        self.kind = kind
 
 
 class Worker:
-    """One process, started when it is first needed and again after it died. It ends with the thread that started it.
+    """One process, started when it is first needed and again after it failed: what a failure left behind in it (memory
+    that is not given back, half a result) is no later task's. It ends with the thread that started it.
 
     All but `end` is for one thread at a time.
 
@@ -74,22 +82,22 @@ class Worker:
         timer = threading.Timer(limit_s, give_up)
         timer.daemon = True
         timer.start()
-        answer = None
+        result, fault, is_whole = None, None, False
         try:
             connection.send(task)
-            answer = connection.recv()
+            result, fault = _receive(connection)
+            is_whole = fault is None
         except (EOFError, OSError):
             pass
         finally:
             timer.cancel()
             timer.join()
-            if answer is None or expired.is_set():
+            if not is_whole or expired.is_set():
                 self.close()
-        if answer is None:
+        if fault is not None:
+            raise TaskFaultError(*fault)
+        if not is_whole:
             raise TaskTimedOutError if expired.is_set() else TaskDiedError
-        result, fault = answer
-        if fault:
-            raise TaskFaultError(fault)
         return result
 
     def end(self) -> None:
@@ -164,9 +172,26 @@ def _serve(
         while True:
             task = connection.recv()
             try:
-                connection.send((work(task), ""))
+                connection.send((work(task), None))
             except Exception as error:
-                connection.send((None, f"{type(error).__name__}: {error}"))
+                connection.send((None, _fault(error)))
+
+
+def _fault(error: Exception) -> tuple[str, str]:
+    """(kind, what it says), for a TaskFaultError."""
+    kind = MemoryError if isinstance(error, MemoryError) else type(error)
+    return kind.__name__, f"{type(error).__name__}: {error}"
+
+
+def _receive(connection: Connection) -> tuple[Any, tuple[str, str] | None]:
+    """What `_serve` sent: (result, fault). Raises EOFError or OSError where nothing whole comes."""
+    try:
+        answer: tuple[Any, tuple[str, str] | None] = connection.recv()
+    except (EOFError, OSError):
+        raise
+    except Exception as error:  # a result that makes no sense here
+        return None, _fault(error)
+    return answer
 
 
 def _end_with_parent() -> None:

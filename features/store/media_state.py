@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,9 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from features.digests import sha256_file
-
-Advance = Callable[[int], object]
+from features.store.media_digests import MediaDigests
 
 _STATS = 1000  # clips whose state is asked for at once
 _SLOW_STAT_S = 50e-6
@@ -82,31 +80,47 @@ def judge_clips(
     sizes: np.ndarray,
     mtimes_ns: np.ndarray,
     digests: Sequence[str | None],
+    hashes: MediaDigests,
     *,
+    compared: np.ndarray | None = None,
     rehash: bool = False,
 ) -> np.ndarray:
     """ClipState, int8 [n], of clips against the rows that were made from them.
 
     sizes, mtimes_ns, digests: the rows' record of the clip; -1 and None where they had none
-    rehash: compare the bytes of clips, too, whose size and time are the same
+    hashes:   has the digests of clips as they are today
+    compared: bool [n]: the clips whose bytes may be compared; None: all. Of the others size and time must be the same
+    rehash:   compare the bytes of clips, too, whose size and time are the same
     """
     states = np.full(len(media), ClipState.OTHER, np.int8)
     states[(stats.sizes == sizes) & (stats.mtimes_ns == mtimes_ns)] = ClipState.SAME
-    states[(stats.sizes == -1) & (sizes != -1)] = ClipState.GONE
+    states[gone_clips(stats, sizes)] = ClipState.GONE
     states[stats.sizes == -2] = ClipState.UNREADABLE
     suspects = (states == ClipState.OTHER) | ((states == ClipState.SAME) & rehash)
-    for place in np.flatnonzero(suspects & (stats.sizes >= 0)).tolist():
-        digest = digests[place]
-        if stats.sizes[place] != sizes[place] or digest is None:
-            states[place] = ClipState.OTHER
-            continue
-        try:
-            same = sha256_file(root / media[place]) == digest
-        except OSError:
+    suspects &= (stats.sizes >= 0) & (stats.sizes == sizes)
+    if compared is not None:
+        suspects &= compared
+    places = np.flatnonzero(suspects).tolist()
+    states[places] = ClipState.OTHER
+    places = [place for place in places if digests[place] is not None]
+    today = hashes.of(
+        root,
+        [media[place] for place in places],
+        list(zip(stats.sizes[places].tolist(), stats.mtimes_ns[places].tolist(), strict=True)),
+        fresh=rehash,
+    )
+    for place, digest in zip(places, today, strict=True):
+        if digest is None:
             states[place] = ClipState.UNREADABLE
         else:
-            states[place] = ClipState.SAME if same else ClipState.OTHER
+            states[place] = ClipState.SAME if digest == digests[place] else ClipState.OTHER
     return states
+
+
+def gone_clips(stats: ClipStats, sizes: np.ndarray) -> np.ndarray:
+    """bool [n], True where there is no clip any more. sizes: the rows' record of it, -1 where they had none"""
+    gone: np.ndarray = (stats.sizes == -1) & (sizes != -1)
+    return gone
 
 
 def media_stat(path: Path | str) -> tuple[int | None, int | None]:

@@ -19,7 +19,8 @@ from features.store.chunks import align_spans, chunk_size, cut_chunks
 from features.store.commit import committed_names
 from features.store.feature import Feature
 from features.store.index import FAILED, OK, LedgerIndex
-from features.store.media_state import ClipState, ClipStats, judge_clips, stat_clips
+from features.store.media_digests import MediaDigests
+from features.store.media_state import ClipState, ClipStats, gone_clips, judge_clips, stat_clips
 
 KNOWN_BAD_POLICIES = ("mask", "use")
 
@@ -137,11 +138,14 @@ def make_plan(
     root: Path,
     chunk_bounds: Sequence[tuple[int, int]],
     options: PlanOptions | None = None,
+    hashes: MediaDigests | None = None,
 ) -> Plan:
     """The utterances without a row that holds today.
 
     A row holds if its source digest is today's and its clip is unchanged (size and mtime; where those differ, or with
     `rehash`, sha256 of the file) or gone, and it is `ok`, `missing`, or `failed` unless `retry_failed`.
+
+    hashes: shared by the plans of one run, so that each clip is read once at most
     Raises ManifestError where most clips that have embeddings are gone: see `PlanOptions.clips_gone`.
     """
     options = options or PlanOptions()
@@ -164,7 +168,7 @@ def make_plan(
         if index.stale:
             states[[row for row, utterance_id in enumerate(manifest.ids) if utterance_id in index.stale]] = _State.STALE
         if reads_media:
-            clips = _judge(states, index, places, manifest, digests, masked, options)
+            clips = _judge(states, index, places, manifest, digests, masked, options, hashes or MediaDigests(root))
     wanted = (states == _State.NEW) | (states == _State.STALE) | (states == _State.RETRIED)
     count = {state: int((states == state).sum()) for state in _State}
     return Plan(
@@ -230,11 +234,10 @@ def _judge(
     digests: Sequence[str],
     masked: frozenset[str],
     options: PlanOptions,
+    hashes: MediaDigests,
 ) -> _Clips:
     """Set `states` to STALE where the clip is another than the row's, and to FOUND where an older row fits it."""
     known = np.flatnonzero((states == _State.DONE) | (states == _State.FAILED) | (states == _State.RETRIED))
-    if not len(known):
-        return _Clips()
     is_masked = np.zeros(len(manifest), bool)
     if masked:
         is_masked[[row for row, utterance_id in enumerate(manifest.ids) if utterance_id in masked]] = True
@@ -248,20 +251,20 @@ def _judge(
     names = media.gather(rows).to_list()
     root = manifest.media_path("")
     stats = stat_clips(root, names)
-    judged = judge_clips(root, names, stats, *_record(index, places[rows]), rehash=options.rehash)
+    record = _record(index, places[rows])
     is_ok = index.status[places[rows]] == OK
-    gone = (judged == ClipState.GONE) & is_ok
-    _refuse_gone(manifest, rows, gone, is_ok, options.clips_gone)
+    gone = gone_clips(stats, record[0])
+    _refuse_gone(manifest, rows, gone & is_ok, is_ok, options.clips_gone)
     current = np.isin(states[rows], (_State.DONE, _State.FAILED))
-    other = (judged == ClipState.OTHER) | ((judged == ClipState.GONE) & ~is_ok)
-    states[rows[other & current]] = _State.STALE
+    judged = judge_clips(root, names, stats, *record, hashes, compared=current, rehash=options.rehash)
+    states[rows[current & ((judged == ClipState.OTHER) | (gone & ~is_ok))]] = _State.STALE
     clips = dict(zip(rows.tolist(), zip(stats.sizes.tolist(), stats.mtimes_ns.tolist(), strict=True), strict=True))
     stale = rows[states[rows] == _State.STALE]
-    found = _look_back(stale, index, places, manifest, digests, clips) if len(stale) else []
+    found = _look_back(stale, index, places, manifest, digests, clips, hashes, options.rehash) if len(stale) else []
     for item in found:
         states[item.position] = _State.FOUND
     unread = current & (judged == ClipState.UNREADABLE)
-    return _Clips(int((gone & current).sum()), int(unread.sum()), tuple(found))
+    return _Clips(int((gone & is_ok & current).sum()), int(unread.sum()), tuple(found))
 
 
 def _record(index: LedgerIndex, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
@@ -292,6 +295,8 @@ def _look_back(
     manifest: Manifest,
     digests: Sequence[str],
     clips: Mapping[int, tuple[int, int]],
+    hashes: MediaDigests,
+    rehash: bool,
 ) -> list[Found]:
     """Older `ok` rows of stale utterances that were made from today's source and from the clip as it is today.
 
@@ -317,7 +322,7 @@ def _look_back(
     state = [clips[row] for row in rows.tolist()]
     stats = ClipStats(*(np.array(column, np.int64) for column in zip(*state, strict=True)))
     names = manifest.frame["media"].gather(rows).to_list()
-    judged = judge_clips(manifest.media_path(""), names, stats, *_record(index, olds))
+    judged = judge_clips(manifest.media_path(""), names, stats, *_record(index, olds), hashes, rehash=rehash)
     same = {
         row: place
         for row, place, clip in zip(rows.tolist(), olds.tolist(), judged, strict=True)

@@ -21,6 +21,7 @@ from features.store.commit import ShardName, clear_write_errors, commit_shard, o
 from features.store.feature import Feature
 from features.store.ledger import SPEC, LedgerRow, ledger_bytes, ledger_frame, ledger_rows, read_ledgers
 from features.store.lock import writer_lock
+from features.store.media_digests import MediaDigests
 from features.store.plan import Plan, PlanOptions, make_plan, manifest_chunks
 from features.store.shard import row_crc32, shard_bytes, stored_array
 
@@ -114,6 +115,7 @@ def open_planned(
     manifest: Manifest,
     chunk_bounds: Sequence[tuple[int, int]],
     options: PlanOptions | None = None,
+    hashes: MediaDigests | None = None,
 ) -> Iterator[tuple[FeatureWriter, Plan]]:
     """A writer, and what is left for it, planned under its lock: what another run has committed until then is done.
 
@@ -122,7 +124,7 @@ def open_planned(
     options = options or PlanOptions()
     agreement = slice_agreement(manifest, spec, chunk_bounds, options.shard) if options.shard else ""
     with open_writer(root, spec, options.shard, agreement) as writer:
-        plan = make_plan(manifest, spec, root, chunk_bounds, options)
+        plan = make_plan(manifest, spec, root, chunk_bounds, options, hashes)
         write_found(writer, root, manifest, plan)
         yield writer, plan
 

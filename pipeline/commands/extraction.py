@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from features.store.commit import ShardName
 from features.store.plan import PlanOptions
 from pipeline.commands.limits import activity_summary, limit_line
 from pipeline.terminal.progress import progress_bar
+
+_HASHING_UNSHOWN_S = 1.0
 
 
 def extract(
@@ -43,10 +46,17 @@ def extract(
     built, implied = engine.build(requests, store, dtype)
     with ExitStack() as stack:
         if dry_run:
-            jobs = plan_extraction(manifest, store, built, options, implied)
+            jobs = plan_extraction(manifest, store, built, options, implied, _show_hashing)
         else:
-            jobs = stack.enter_context(begin_extraction(manifest, store, built, options, implied))
+            jobs = stack.enter_context(begin_extraction(manifest, store, built, options, implied, _show_hashing))
         return _run(manifest, store, jobs, engine, decoding or DecodeOptions(), device, dry_run, as_json)
+
+
+@contextmanager
+def _show_hashing(num_bytes: int) -> Iterator[Callable[[int], object]]:
+    """A bar over clips that are read before the work begins, where that takes long."""
+    with progress_bar(num_bytes, "B", "compare clips", scaled=True, after_s=_HASHING_UNSHOWN_S) as bar:
+        yield bar.update
 
 
 def _run(
@@ -117,10 +127,11 @@ def _plan_line(job: Job, num_utterances: int, store: Path) -> str:
         parts.append(f"{plan.failed} failed before")
     if plan.found:
         parts.append(f"{len(plan.found)} found again among older rows")
-    if plan.gone:
-        parts.append(f"{plan.gone} clips are gone, their rows stay")
-    if plan.unread:
-        parts.append(f"{plan.unread} clips cannot be looked at, their rows stay")
+    for number, what in ((plan.gone, "gone"), (plan.unread, "unreadable")):
+        if number:
+            parts.append(
+                f"{number} clips are {what}, their rows stay" if number > 1 else f"1 clip is {what}, its row stays"
+            )
     weights = ", RANDOM WEIGHTS" if plan.spec.weights == "random" else ""
     return f"{store / plan.spec.folder} ({plan.spec.compute_dtype}{weights}): {'; '.join(parts)}"
 

@@ -8,10 +8,13 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress_bar(total: int, unit: str, description: str, *, scaled: bool = False, show: bool = True) -> tqdm[Any]:
+def progress_bar(
+    total: int, unit: str, description: str, *, scaled: bool = False, show: bool = True, after_s: float = 0.0
+) -> tqdm[Any]:
     """A tqdm bar; use it in a `with` and call update(n).
 
     scaled: thousands and millions as k and M; show: False for work that is a part of other work's bar
+    after_s: show it only once the work has taken so long
     """
     return tqdm(
         total=total,
@@ -21,4 +24,5 @@ def progress_bar(total: int, unit: str, description: str, *, scaled: bool = Fals
         file=sys.stderr,
         disable=None if show else True,
         dynamic_ncols=True,
+        delay=after_s,
     )

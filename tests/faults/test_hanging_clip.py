@@ -127,7 +127,7 @@ def test_a_result_that_cannot_be_sent_costs_one_row(clip: Path) -> None:
     error = results[1].outcomes["one"]
     assert isinstance(error, UnavailableError)
     assert "pickle" in error.detail
-    assert results[0].outcomes["one"].value == results[2].outcomes["one"].value  # type: ignore[union-attr]
+    assert results[0].outcomes["one"].value != results[2].outcomes["one"].value  # type: ignore[union-attr]
 
 
 def test_waiting_for_a_worker_does_not_count(clip: Path) -> None:
@@ -156,9 +156,11 @@ def test_workers_are_limited_in_memory(clip: Path) -> None:
     assert 0 < result.outcomes["one"].value - limits.MAX_WORKER_BYTES < 1 << 36
 
 
-def test_a_time_limit_has_workers_decode_even_a_few_clips() -> None:
-    assert DecodeOptions().workers_for(3) == 0
+def test_workers_decode_even_a_few_clips() -> None:
+    assert DecodeOptions().workers_for(1) == 1
+    assert 1 <= DecodeOptions().workers_for(3) <= 3
     assert DecodeOptions(clip_timeout_s=5.0).workers_for(1) == 1
+    assert DecodeOptions(0).workers_for(100) == 0
     assert DecodeOptions(0, 5.0).workers_for(100) == 0
     assert 1 <= DecodeOptions().workers_for(9) <= 9
 
