@@ -47,6 +47,7 @@ class Fault:
     path:    the file that is wrong
     shard:   the stem of the shard's files, for a fault that moving that shard away mends; else None. Never given for
              `unreadable` and `format`, nor for any fault of a shard that has one of these
+    ledger:  for a spec.json that can be written again, the stem of the shard whose ledger holds it
     """
 
     feature: str
@@ -54,6 +55,12 @@ class Fault:
     kind: FaultKind
     detail: str
     shard: str | None = None
+    ledger: str | None = None
+
+    @property
+    def is_repairable(self) -> bool:
+        """Whether `erc store verify --repair` mends it."""
+        return self.shard is not None or self.ledger is not None or self.kind is FaultKind.ORPHAN
 
     @property
     def is_damage(self) -> bool:

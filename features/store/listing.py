@@ -94,22 +94,22 @@ def list_store(root: Path) -> tuple[list[FeatureSummary], list[Trouble]]:
 def summarise(feature: Feature) -> FeatureSummary:
     """Raises UnreadableError where the feature's folder cannot be listed."""
     ledgers = [feature.path / f"{name.stem}.parquet" for name in feature.names]
-    spent = [pl.col(name).fill_null(0.0) for name in _SECONDS]
-    rows, bad = read_sound_ledgers(ledgers, ["utterance_id", "status", *_SECONDS], [ID, pl.col("status"), *spent])
+    columns = ["utterance_id", "status", *_SECONDS]
+    rows, bad = read_sound_ledgers(ledgers, columns, [ID, pl.col("status", *_SECONDS)])
     newest, superseded = rows, 0
     if has_repeats(rows["id"]):
         newest = rows.filter(pl.col("id").is_last_distinct())
         superseded = len(find_replaced(ledgers).shards)
-    statuses = dict(newest.group_by("status").len().iter_rows())
+    counts = {name: int((newest["status"] == name).sum()) for name in ("ok", "missing", "failed")}
     num_bytes, written_ns = 0, 0
     for status, is_record in _files(feature.path):
         num_bytes += status.st_size
         written_ns = max(written_ns, status.st_mtime_ns if is_record else 0)
     return FeatureSummary(
         feature,
-        statuses.get("ok", 0),
-        statuses.get("missing", 0),
-        statuses.get("failed", 0),
+        counts["ok"],
+        counts["missing"],
+        counts["failed"],
         float(rows["seconds_decode"].sum()),
         float(rows["seconds_encode"].sum()),
         num_bytes,

@@ -19,7 +19,11 @@ def spec_in_ledgers(path: Path, folder: str) -> tuple[str, str] | None:
     The ledger is the one that was committed, and the spec is that of the shard and of the folder. Ledgers of older
     versions hold none.
     """
-    for name in reversed(committed_names(path)):
+    try:
+        names = committed_names(path)
+    except StoreError:
+        return None
+    for name in reversed(names):
         try:
             record = read_record(path / f"{name.stem}.json")
             content = read_bytes(path / f"{name.stem}.parquet")

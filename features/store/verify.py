@@ -187,11 +187,12 @@ def _spec(root: Path, folder: str, report: FeatureReport, has_shards: bool) -> E
     except StoreError as error:
         detail = str(error).removeprefix(f"{where}: ").removesuffix(f": {SPEC_REPAIR}")
         kind = kind_of(error, FaultKind.SPEC)
+    stem = None
     if kind is FaultKind.SPEC:
         found = spec_in_ledgers(root / folder, folder)
-        mend = f"`--repair` writes it again from the ledger of shard {found[1]}" if found else SPEC_MEND
-        detail = f"{detail}: {mend}"
-    report.faults.append(Fault(folder, where, kind, detail))
+        stem = found[1] if found else None
+        detail += f": {f'`--repair` writes it again from the ledger of shard {stem}' if stem else SPEC_MEND}"
+    report.faults.append(Fault(folder, where, kind, detail, ledger=stem))
     return spec
 
 

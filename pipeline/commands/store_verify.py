@@ -12,6 +12,7 @@ from pipeline.terminal.options import json_option, store_argument
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
+    from features.store.faults import Fault
     from features.store.verify import StoreReport
 
 _EPILOG = """\b
@@ -74,9 +75,9 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
     for line in report.untouched:
         click.echo(f"not repaired: {line}", err=True)
     if done:
-        click.echo(f"{store}: {len(done)} repaired: run `erc extract` again to make what is gone")
+        click.echo(f"{store}: {len(done)} repaired: `erc extract` makes again what was moved away")
     if not report.is_sound:
-        click.echo(_summary_of_faults(store, report, repair))
+        click.echo(_summary_of_faults(store, report))
         return 1
     num_bytes = sum(feature.num_bytes for feature in report.features)
     shards, rows, ok = (sum(getattr(feature, name) for feature in report.features) for name in ("shards", "rows", "ok"))
@@ -88,19 +89,18 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
     return 0
 
 
-def _summary_of_faults(store: Path, report: StoreReport, repair: bool) -> str:
-    """How many, and what to do about each sort: only what is damaged is to be repaired."""
-    parts = []
-    damage = [fault for fault in report.faults if fault.is_damage]
+def _summary_of_faults(store: Path, report: StoreReport) -> str:
+    """How many there are of each sort, and what to do about it: only what repair can mend recommends it."""
+    repairable = [fault for fault in report.faults if fault.is_repairable]
     unreadable = sum(fault.kind == "unreadable" for fault in report.faults)
-    later = len(report.faults) - len(damage) - unreadable
-    if damage:
-        count = f"{len(damage)} faults in {len({fault.feature for fault in damage})} features"
-        if repair and not report.untouched:
-            parts.append(f"{count} are left, which no extraction mends: see each of them")
-        else:
-            mend = f"`erc store verify {store} --repair` moves damaged shards away"
-            parts.append(f"{count}: {mend}, then `erc extract` makes them again")
+    later = sum(fault.kind == "format" for fault in report.faults)
+    others = [fault for fault in report.faults if fault.is_damage and not fault.is_repairable]
+    parts = []
+    if repairable:
+        mend = f"`erc store verify {store} --repair` moves damaged shards away"
+        parts.append(f"{_counted(repairable)}: {mend}, then `erc extract` makes them again")
+    if others:
+        parts.append(f"{_counted(others)} {'more ' if repairable else ''}that no repair mends: see each of them")
     if unreadable:
         parts.append(f"{unreadable} could not be read, which is no damage: nothing is lost, see what stands in the way")
     if later:
@@ -108,6 +108,10 @@ def _summary_of_faults(store: Path, report: StoreReport, repair: bool) -> str:
     if report.untouched:
         parts.append(f"{len(report.untouched)} features were not repaired")
     return f"{store}: {'; '.join(parts)}"
+
+
+def _counted(faults: list[Fault]) -> str:
+    return f"{len(faults)} faults in {len({fault.feature for fault in faults})} features"
 
 
 def _document(store: Path, report: StoreReport, done: list[str]) -> dict[str, object]:

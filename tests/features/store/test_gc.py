@@ -122,11 +122,13 @@ def test_a_source_without_a_row_keeps_the_newest(tmp_path: Path) -> None:
     write(tmp_path, "new", 1)
     edited = [table({3: "edited"} | {number: f"new {number}" for number in range(70) if number != 3})]
     before = rows(tmp_path)
-    plan = plan_garbage(tmp_path, manifests=edited)
-    assert names(plan) == dict.fromkeys(["00000", "00001"], "superseded")
-    remove_garbage(tmp_path, plan.items, edited)
+    for manifests in (edited, [table("never extracted")], [table("new"), table("never extracted")]):
+        plan = plan_garbage(tmp_path, manifests=manifests)
+        assert names(plan) == dict.fromkeys(["00000", "00001"], "superseded")
+    assert plan_garbage(tmp_path, manifests=[table({}), table("never extracted")]).items == []
+    remove_garbage(tmp_path, plan.items, manifests)
     assert rows(tmp_path) == before
-    assert plan_garbage(tmp_path, manifests=[table("never extracted")]).items == []
+    assert plan_garbage(tmp_path, manifests=manifests).items == []
 
 
 def test_rows_of_utterances_that_no_manifest_has_stay(tmp_path: Path) -> None:

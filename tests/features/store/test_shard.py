@@ -172,3 +172,21 @@ def test_another_feature_or_a_cut_file_is_refused(tmp_path: Path) -> None:
         open_shard(tmp_path / "a.h5", spec, size)
     with pytest.raises(ShardError, match="cannot be opened"):
         open_shard(tmp_path / "a.h5", spec)
+
+
+@pytest.mark.parametrize("kind", ["vector", "sequence"])
+def test_a_row_that_there_is_not_is_refused(tmp_path: Path, kind: str) -> None:
+    """As a damaged ledger asks for, or that of another shard."""
+    spec = make_spec(kind=kind)
+    shape = (2, 3) if kind == "sequence" else (3,)
+    (tmp_path / "a.h5").write_bytes(shard_bytes(spec, [np.zeros(shape, np.float32)] * 2))
+    shard = open_shard(tmp_path / "a.h5", spec)
+    assert shard.lengths(np.array([1, 0])).tolist() == ([2, 2] if kind == "sequence" else [1, 1])
+    for row in (2, -1, None):
+        with pytest.raises(ShardError, match=f"a.h5: has 2 rows, its ledger asks for row {row}: .*--repair"):
+            shard.row(row)
+        rows = np.array([0, np.nan if row is None else row])
+        for ask in (shard.take, shard.lengths):
+            with pytest.raises(ShardError, match="has 2 rows, its ledger asks for row"):
+                ask(rows)
+    assert shard.take(np.array([1], np.int64)).shape[1:] == (3,)

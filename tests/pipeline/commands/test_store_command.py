@@ -101,7 +101,7 @@ class TestVerify:
         assert lines[0] == f"{store / SPEC.folder / '00001'}.*: moved to {place} (checksum)"
         assert f"00000000: moved to {store / RANDOM.folder}/.damaged/" in lines[1]
         assert lines[1].endswith(" (orphan)")
-        assert lines[2] == f"{store}: 2 repaired: run `erc extract` again to make what is gone"
+        assert lines[2] == f"{store}: 2 repaired: `erc extract` makes again what was moved away"
         assert lines[3].startswith(f"{store}: sound: 2 features, 3 shards, ")
         size = sum(path.stat().st_size for path in place.iterdir())
         assert f"note: {place.parent}: 3 files ({size:,} bytes) that repair moved away" in err
@@ -118,7 +118,7 @@ class TestVerify:
         status, out, err = ask(capsys, "verify", store, "--repair")
         assert status == 1
         assert "spec.json: spec: " in out
-        assert "1 faults in 1 features are left, which no extraction mends" in out
+        assert out.splitlines()[-1] == f"{store}: 1 faults in 1 features that no repair mends: see each of them"
         assert "nothing else was moved: first its spec.json must be mended" in err
 
     def test_a_spec_is_written_again(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
