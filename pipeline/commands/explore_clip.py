@@ -14,6 +14,7 @@ from features.encoders.protocol import EncoderRequest
 from features.encoders.table import DEFAULT_PRESET, PRESETS, entry
 from features.errors import UsageError, status_of
 from pipeline.terminal.options import (
+    LocalPath,
     encoder_options,
     json_option,
     manifest_option,
@@ -59,7 +60,7 @@ Examples:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default="explore",
     help="Folder to write the page to; it is made if need be.",
 )

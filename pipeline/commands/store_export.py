@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.options import LocalPath, json_option, store_argument
 
 # As features.spec and features.store.export name them: importing these takes longer than --help may.
 _MODALITIES = ["text", "audio", "visual"]
@@ -26,13 +26,13 @@ was never extracted has the status `absent`.
 
 @click.command("export", epilog=_EPILOG)
 @store_argument
-@click.option("--to", "out", type=click.Path(path_type=Path), required=True, help="The file (npy: folder) to write.")
+@click.option("--to", "out", type=LocalPath(), required=True, help="The file (npy: folder) to write.")
 @click.option("--format", "file_format", type=click.Choice(_FORMATS), default="parquet", help="What to write.")
 @click.option("--modality", type=click.Choice(_MODALITIES), required=True, help="The feature's modality.")
 @click.option("--feature", "selector", required=True, metavar="NAME[@FINGERPRINT]", help="Which feature.")
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Its utterances in its order, with split, dialogue_id, turn, speaker and label.  [default: all stored]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at --to.")

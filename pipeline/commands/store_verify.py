@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.options import LocalPath, json_option, store_argument
 
 if TYPE_CHECKING:
     from features.store.verify import StoreReport
@@ -28,7 +28,7 @@ Exit status: 0 sound, 1 with faults (after --repair: with faults that are left),
 @store_argument
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Tell also how the rows fit this utterance table: which are absent, stale or of other utterances.",
 )
 @click.option(
