@@ -21,6 +21,8 @@ from typing import Literal
 
 from features.digests import digest_of
 from features.errors import ShardError, StoreError
+from features.spec import EncoderSpec
+from features.store.placing import give_name
 
 _RECORD = re.compile(r"(?P<chunk>\d{5,})(\.(?P<generation>\d+))?\.json")
 _MEMBER = re.compile(r"(\d{5,})(\.\d+)?\.(h5|parquet)")
@@ -42,7 +44,7 @@ _MENDS = {
     errno.EACCES: "choose another --store, or mend its rights",
     errno.EPERM: "choose another --store, or mend its rights",
 }
-_NO_HARD_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # a folder, on file systems that make names durable at once
 
 
 @dataclass(frozen=True, order=True)
@@ -192,14 +194,22 @@ def commit_shard(
 
 
 def write_once(folder: Path, name: str, text: str) -> None:
-    """Write a small file whole under a name that is free; where it exists, its content must be the same."""
+    """Write a spec whole under a name that is free. Where it exists, it stays, and must be the same feature's.
+
+    Two runs that start at once may say differently where the weights came from: that is recorded, and not hashed.
+    """
     final = folder / name
     if not final.exists():
         temporary = _write_temporary(folder, "spec", text.encode())
         _place(temporary, final, "spec", [])
         temporary.unlink(missing_ok=True)
-    if final.read_text(encoding="utf-8") != text:
-        raise ShardError(f"{final}: exists with other content: move the folder away")
+    found = final.read_text(encoding="utf-8")
+    if found != text and _fingerprint(found, final) != _fingerprint(text, final):
+        raise ShardError(f"{final}: is another feature's: move the folder away")
+
+
+def _fingerprint(text: str, path: Path) -> str:
+    return EncoderSpec.from_json(text, str(path)).fingerprint
 
 
 @contextmanager
@@ -238,14 +248,8 @@ def _write_temporary(folder: Path, member: str, content: bytes) -> Path:
 
 def _place(temporary: Path, final: Path, member: str, placed: list[Path]) -> bool:
     """Give a temporary file its final name if that is free (False if not), note it in `placed`, and make it durable."""
-    try:
-        os.link(temporary, final)
-    except OSError as error:
-        if final.exists():
-            return False
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        temporary.rename(final)
+    if not give_name(temporary, final):
+        return False
     placed.append(final)
     at_point(f"{member} named")
     temporary.unlink(missing_ok=True)
@@ -269,12 +273,31 @@ def _check_still_there(record: Path, members: Sequence[Path]) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make names that were made or removed in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Make names that were made or removed in a folder durable, as far as its file system can."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # new names may be allowed where reading is not
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
     finally:
         os.close(descriptor)
+
+
+def make_folder_durably(folder: Path) -> None:
+    """Make a folder, and those above it that are absent, each with its name durable in its parent."""
+    absent = []
+    place = folder
+    while not place.exists() and place != place.parent:
+        absent.append(place)
+        place = place.parent
+    for place in reversed(absent):
+        place.mkdir(exist_ok=True)  # another run may make it in this moment
+        sync_folder(place.parent)
+    folder.mkdir(exist_ok=True)  # says so where it is a file
 
 
 def _pass(point: str) -> None:
