@@ -21,6 +21,9 @@ Examples:
 parquet keeps every utterance: `embedding` is null where there is none, `status` and `reason` say why.
 hdf5 and npy hold the ok rows alone, with a table of those left out. An utterance of the manifest that
 was never extracted has the status `absent`.
+
+Each row has the crc32 of its bytes. The sha256 lies beside a file (sentence.parquet.sha256), and within
+a folder (SHA256SUMS), for `sha256sum -c` and `erc store verify sentence.parquet`.
 """
 
 

@@ -115,6 +115,18 @@ def store_argument(command: Command) -> Command:
     )(command)
 
 
+def store_or_export_argument(command: Command) -> Command:
+    """[STORE|EXPORT], or $ERC_STORE, or store."""
+    return click.argument(
+        "store",
+        type=LocalPath(),
+        envvar="ERC_STORE",
+        default=DEFAULT_STORE,
+        required=False,
+        metavar="[STORE|EXPORT]",
+    )(command)
+
+
 def json_option(command: Command) -> Command:
     """--json: one JSON document on stdout and nothing else there."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
