@@ -245,6 +245,6 @@ def test_a_record_whose_link_is_repeated_is_committed_once(tmp_path: Path, monke
         raise failing("EEXIST")
 
     monkeypatch.setattr(os, "link", link)
-    record = commit_shard(tmp_path, 0, "f" * 64, b"tensors", lambda name: b"ledger", 1, 1, False)
+    record = commit_shard(tmp_path, 0, "f" * 64, b"tensors", lambda name: b"ledger", 1, 1)
     assert record.name.stem == "00000"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000.h5", "00000.json", "00000.parquet"]
