@@ -1,5 +1,5 @@
 """Reports of trained heads: one self-contained page, the same facts as Markdown, and a table for machines.
 
-`read` turns run folders into a small data model, `leaderboard` ranks them by dev, `evidence` works out intervals and
-costs, `figures` draws, `html` and `markdown` write. Nothing here trains, predicts or reads a store's tensors.
+`read` turns run folders (`pipeline.runs`) into snapshots, `corpus` ranks them by dev, `evidence` works out intervals
+and costs, `figures` draws, `html` and `markdown` write. Nothing here trains, predicts or reads a store's tensors.
 """

@@ -45,7 +45,8 @@ def read_runs(folder: Path) -> RunSet:
 def read_run(path: Path, notes: list[str]) -> RunSnapshot:
     """Read one run folder; `notes` gets what does not stop it. Raises RunFileError for the file that does."""
     run = Run(path, printable=True)
-    folder, experiment, config, record = clean(path.resolve().name), run.name, run.config, run.features
+    config, record = run.config, run.features
+    folder = clean(path.resolve().name)
     metrics = {clean(split): run.metrics(split) for split in run.scored_splits()}
     results: list[SeedResult] = []
     unfinished: list[int] = []
@@ -61,7 +62,15 @@ def read_run(path: Path, notes: list[str]) -> RunSnapshot:
         if curve is not None:
             curves.append(curve)
     return RunSnapshot(
-        folder, experiment, config, record, metrics, tuple(results), tuple(unfinished), tuple(curves), path
+        folder=folder,
+        experiment=run.name,
+        config=config,
+        record=record,
+        metrics=metrics,
+        results=tuple(results),
+        unfinished=tuple(unfinished),
+        curves=tuple(curves),
+        path=path,
     )
 
 

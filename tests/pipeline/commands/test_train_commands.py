@@ -36,6 +36,18 @@ def test_list_works_without_a_store_and_begins_with_the_name(shell: Shell) -> No
     assert not (shell.folder / "runs").exists()
 
 
+def test_a_damaged_result_of_a_seed_is_named_and_its_scores_stand_without_seconds(shell: Shell) -> None:
+    assert shell.ablate("--seeds", 1, "--only", "text")[0] == 0
+    (result,) = shell.folder.glob("runs/text-*/seed-0/result.json")
+    result.write_text("{")
+    status, out, err = shell.ablate("--seeds", 1, "--only", "text")
+    assert status == 1
+    name, score, seeds = out.splitlines()[1].split()
+    assert (name, score[:2], seeds) == ("text", "0.", "1")
+    assert f"{result} cannot be read: Expecting" in err
+    assert f"remove {result.parent} and train again" in err
+
+
 def test_ablate_prints_a_table_and_what_was_the_same(shell: Shell) -> None:
     status, out, err = shell.ablate("--seeds", 2)
     assert (status, err) == (0, "")

@@ -88,7 +88,7 @@ def test_a_run_that_lost_a_file_is_no_run_to_score_but_one_to_report(tmp_path: P
     whole, lost, other = make_run(tmp_path, "whole"), make_run(tmp_path, "lost"), tmp_path / "other"
     (lost / "features.json").unlink()
     other.mkdir()
+    assert [run.path for run in find_runs([whole, tmp_path])] == [whole]
     hidden = make_run(tmp_path, "hidden", folder=".hidden")
     assert [is_run(folder) for folder in (whole, lost, other)] == [True, False, False]
     assert [looks_like_run(folder) for folder in (whole, lost, other, hidden)] == [True, True, False, False]
-    assert [run.path for run in find_runs([whole, tmp_path]) if run.path != hidden] == [whole]
