@@ -80,7 +80,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
     "clip_timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Give a clip up that takes longer to decode: it is `failed`, the others go on.  [default: 300]",
+    help="Give a clip up that takes longer to decode, twice: it is `failed`, the others go on.  [default: 300]",
 )
 @click.option(
     "--follow-symlinks", is_flag=True, help="Read clips, too, that symbolic links lead to out of the media root."
