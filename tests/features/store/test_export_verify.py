@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
@@ -152,6 +153,40 @@ def test_every_flipped_byte_of_the_values_is_found(tmp_path: Path, kind: str, fi
     report = verify_export(out)
     assert kinds(report) == {"sha256", "crc32"}
     assert wrong_rows(report) == [owners[-1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "file_format"), [(kind, name) for kind, name in EVERY if name != "hdf5"])
+def test_every_flipped_byte_of_every_file_is_found(tmp_path: Path, kind: str, file_format: str) -> None:
+    """By its sha256, and where that is lost the rows are sound or named: nothing is raised, whatever is read."""
+    out, _ = make_export(tmp_path, kind, file_format)
+    sums, count = sums_path(out), 0
+    written = sums.read_bytes()
+    for file in [out] if out.is_file() else sorted(set(out.iterdir()) - {sums}):
+        content = file.read_bytes()
+        for place in range(len(content)):
+            file.write_bytes(content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :])
+            assert "sha256" in kinds(verify_export(out))
+            sums.unlink()
+            assert kinds(verify_export(out)) <= {"crc32", "form", "absent"}
+            sums.write_bytes(written)
+            count += 1
+        file.write_bytes(content)
+    assert count > 3000
+    assert verify_export(out).faults == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["vector", "sequence"])
+def test_flipped_bytes_of_an_hdf5_file_are_found(tmp_path: Path, kind: str) -> None:
+    """Every 97th: each takes a process of its own, which a damaged file may end."""
+    out, _ = make_export(tmp_path, kind, "hdf5")
+    content = out.read_bytes()
+    for place in range(0, len(content), 97):
+        out.write_bytes(content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :])
+        report = verify_export(out)
+        assert "sha256" in kinds(report)
+        assert kinds(report) <= {"sha256", "crc32", "form", "unreadable"}
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -460,6 +495,8 @@ def crash(how: str, advance: Advance) -> str:
     advance(3)
     if how == "signal":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "hang":
+        time.sleep(600)
     return how.upper()
 
 
@@ -473,6 +510,8 @@ def test_a_crash_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert advanced == [3]
     with pytest.raises(CrashedError, match=r"reading it ended the process \(SIGSEGV\)"):
         run_isolated(crash, "signal", advanced.append)
+    with pytest.raises(CrashedError, match=r"reading it came to no end: 0\.5 s without a step"):
+        run_isolated(crash, "hang", advanced.append, step_limit_s=0.5)
     out, _ = make_export(tmp_path, "vector", "hdf5")
     monkeypatch.setattr("features.store.export_verify.check_rows", always_exit)
     report = verify_export(out)

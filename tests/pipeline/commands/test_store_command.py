@@ -18,7 +18,9 @@ from store_factory import make_manifest, make_spec
 from features.errors import Reason, UnavailableError
 from features.manifest import Manifest, write_manifest
 from features.spec import EncoderSpec
-from features.store import Feature, write_feature
+from features.store import Feature, Store, write_feature
+from features.store.checksums import sums_path
+from features.store.export import export_feature
 from features.store.lock import writer_lock
 from features.store.write import library_versions
 from pipeline.cli import erc, run
@@ -216,6 +218,64 @@ class TestVerify:
             assert (status, out) == (1, "")
             assert match in err
             assert err.count("\n") == 1
+
+
+class TestVerifyExport:
+    @pytest.fixture(params=["parquet", "hdf5", "npy"])
+    def export(self, store: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+        feature = next(feature for feature in Store(store).features() if feature.folder == SPEC.folder)
+        return export_feature(feature, tmp_path / f"out.{request.param}", request.param).path
+
+    def test_sound(self, export: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, err = ask(capsys, "verify", export)
+        assert (status, err) == (0, "")
+        rows = 70 if export.suffix == ".parquet" else 68
+        files = "5 files" if export.is_dir() else "1 file"
+        assert out.startswith(
+            f"{export}: sound: {SPEC.folder}, {rows} rows, crc32 of 68 embeddings, sha256 of {files}, "
+        )
+        assert out.count("\n") == 1
+        status, found = document(capsys, "verify", export)
+        assert (status, found["ok"], found["faults"], found["notes"]) == (0, True, [], [])
+        assert (found["format"], found["feature"]) == (export.suffix[1:], SPEC.folder)
+        assert (found["utterances"], found["embeddings"], found["fingerprint"]) == (rows, 68, SPEC.fingerprint)
+
+    def test_damaged(self, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write(tmp_path / "other", value=1.5)
+        export = export_feature(Store(tmp_path / "other").features()[0], tmp_path / "out", "npy").path
+        content = bytearray((export / "embedding.npy").read_bytes())
+        content[-1] ^= 1
+        (export / "embedding.npy").write_bytes(content)
+        status, out, _ = ask(capsys, "verify", export)
+        last = make_manifest(70).ids[-1]
+        assert status == 1
+        lines = out.splitlines()
+        assert lines[0].startswith(f"{export / 'embedding.npy'}: sha256: begins ")
+        assert lines[1] == f"{export}: crc32: 1 of 68 rows have other bytes than were exported: {last}"
+        assert lines[2] == f"{export}: 2 faults: export it again with --overwrite, or copy it again"
+        status, found = document(capsys, "verify", export)
+        assert (status, found["ok"]) == (1, False)
+        assert [(fault["kind"], fault["rows"]) for fault in found["faults"]] == [("sha256", []), ("crc32", [last])]
+
+    def test_without_its_sums(self, export: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        sums = sums_path(export)
+        sums.unlink()
+        status, out, err = ask(capsys, "verify", export)
+        assert status == 0
+        assert err == f"note: {sums} is absent: only the crc32 of each row is compared, not every byte\n"
+        assert "no sha256" in out
+
+    def test_what_is_of_stores(self, export: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for flags in (["--repair"], ["--manifest", "manifest.parquet"]):
+            status, out, err = ask(capsys, "verify", export, *flags)
+            assert (status, out) == (2, "")
+            assert "is an export: --repair and --manifest are of stores" in err
+
+    def test_no_export(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        status, out, err = ask(capsys, "verify", tmp_path / "nowhere.parquet")
+        assert (status, out) == (1, "")
+        assert "no export at" in err
+        assert err.count("\n") == 1
 
 
 class TestList:
