@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -236,6 +237,30 @@ def test_clips_that_come_back_are_the_same(corpus: Path, made: Path, extract: An
         path.rename(path.with_suffix(".wav"))
     status, out, _ = extract()
     assert (status, out.splitlines()[0].endswith("0 of 8 utterances left, in 0 chunks")) == (0, True)
+    assert_readable(corpus, made)
+
+
+def test_a_clip_that_cannot_be_read_to_compare_it_keeps_its_row(
+    corpus: Path, made: Path, extract: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (corpus / "media").iterdir():
+        os.utime(path)
+    real = Path.open
+
+    def open_it(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "3.wav":
+            raise OSError(errno.EIO, "the disk is damaged")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_it)
+    before = shards(corpus / "store")
+    status, out, err = extract()
+    assert (status, err) == (0, "")
+    assert out.splitlines()[0].endswith("0 of 8 utterances left, in 0 chunks; 1 clip is unreadable, its row stays")
+    status, out, _ = extract("--json")
+    (feature,) = json.loads(out)["features"]
+    assert (status, feature["clips_unread"], feature["clips_gone"], feature["left_before"]) == (0, 1, 0, 0)
+    assert shards(corpus / "store") == before
     assert_readable(corpus, made)
 
 
