@@ -61,9 +61,7 @@ def _links(path: Path) -> int:
 def _rename_if_free(temporary: Path, final: Path, itself: os.stat_result) -> bool:
     try:
         if not _rename_by_kernel(temporary, final):
-            if os.path.lexists(final):
-                return _has_it(final, itself)
-            temporary.rename(final)
+            temporary.rename(final)  # give_name has just looked: the best that is left
     except FileExistsError:
         return _has_it(final, itself)
     except OSError:
