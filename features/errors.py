@@ -69,7 +69,7 @@ class StoreBusyError(StoreError):
 
 
 class WorkerError(ErcError):
-    """The processes that decode clips cannot be started."""
+    """Processes that decode clips, or read what may be damaged, cannot be started."""
 
 
 class EncoderError(ErcError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from features.errors import StoreError
+
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # a folder, on file systems that make names durable at once
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -40,6 +43,7 @@ def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         for file in temporary.iterdir():
             _sync(file)
+        sync_folder(temporary)
         if path.exists():
             path.rename(older)
         try:
@@ -48,9 +52,25 @@ def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
             if older.exists():
                 older.rename(path)
             raise StoreError(f"{path}: cannot be put in its place: {error.strerror}") from error
+        sync_folder(path.parent)
         shutil.rmtree(older, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Make names that were made or removed in a folder durable, as far as its file system can."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # new names may be allowed where reading is not
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -21,6 +21,9 @@ from typing import Literal
 
 from features.digests import digest_of, is_later_format
 from features.errors import FormatError, ShardError, StoreError
+from features.files import sync_folder
+from features.spec import EncoderSpec
+from features.store.placing import give_name
 from features.store.reading import REPAIR, folder_entries, read_bytes
 
 _RECORD = re.compile(r"(?P<chunk>\d{5,})(\.(?P<generation>\d+))?\.json")
@@ -45,7 +48,6 @@ _MENDS = {
     errno.EACCES: "choose another --store, or mend its rights",
     errno.EPERM: "choose another --store, or mend its rights",
 }
-_NO_HARD_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 
 
 @dataclass(frozen=True, order=True)
@@ -209,14 +211,22 @@ def commit_shard(
 
 
 def write_once(folder: Path, name: str, text: str) -> None:
-    """Write a small file whole under a name that is free; where it exists, its content must be the same."""
+    """Write a spec whole under a name that is free. Where it exists, it stays, and must be the same feature's.
+
+    Two runs that start at once may say differently where the weights came from: that is recorded, and not hashed.
+    """
     final = folder / name
     if not final.exists():
         temporary = _write_temporary(folder, "spec", text.encode())
         _place(temporary, final, "spec", [])
         temporary.unlink(missing_ok=True)
-    if final.read_text(encoding="utf-8") != text:
-        raise ShardError(f"{final}: exists with other content: move the folder away")
+    found = final.read_text(encoding="utf-8")
+    if found != text and _fingerprint(found, final) != _fingerprint(text, final):
+        raise ShardError(f"{final}: is another feature's: move the folder away")
+
+
+def _fingerprint(text: str, path: Path) -> str:
+    return EncoderSpec.from_json(text, str(path)).fingerprint
 
 
 @contextmanager
@@ -255,14 +265,8 @@ def _write_temporary(folder: Path, member: str, content: bytes) -> Path:
 
 def _place(temporary: Path, final: Path, member: str, placed: list[Path]) -> bool:
     """Give a temporary file its final name if that is free (False if not), note it in `placed`, and make it durable."""
-    try:
-        os.link(temporary, final)
-    except OSError as error:
-        if final.exists():
-            return False
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        temporary.rename(final)
+    if not give_name(temporary, final):
+        return False
     placed.append(final)
     at_point(f"{member} named")
     temporary.unlink(missing_ok=True)
@@ -285,13 +289,17 @@ def _check_still_there(record: Path, members: Sequence[Path]) -> None:
         raise ShardError(f"{gone[0]}: vanished while its shard was written: another run is writing without the lock")
 
 
-def sync_folder(path: Path) -> None:
-    """Make names that were made or removed in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def make_folder_durably(folder: Path) -> None:
+    """Make a folder, and those above it that are absent, each with its name durable in its parent."""
+    absent = []
+    place = folder
+    while not place.exists() and place != place.parent:
+        absent.append(place)
+        place = place.parent
+    for place in reversed(absent):
+        place.mkdir(exist_ok=True)  # another run may make it in this moment
+        sync_folder(place.parent)
+    folder.mkdir(exist_ok=True)  # says so where it is a file
 
 
 def _pass(point: str) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from features.store.commit import DAMAGED, sync_folder
+from features.files import sync_folder
+from features.store.commit import DAMAGED
 
 
 class DamagedFolder:

@@ -2,24 +2,32 @@
 
 Parquet keeps a row for every utterance, with a null embedding and its reason where there is none. Arrays have no null,
 and zeros would look like embeddings: HDF5 and .npy hold the ok rows alone, and beside them a table of all utterances.
-What is written appears whole or not at all.
+Each row has the crc32 of its bytes, and each file a sha256 (see `features.store.export_verify`). What is written
+appears whole or not at all.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.digests import sha256_file
 from features.errors import StaleFeaturesError, UsageError
-from features.files import write_folder_whole, write_whole
+from features.files import sync_folder, write_folder_whole
 from features.manifest import Manifest
+from features.store.checksums import FOLDER_SUMS, sums_bytes, sums_path
 from features.store.commit import clear_write_errors
 from features.store.feature import Feature
 from features.store.stream import RowStream
 
 FORMATS = ("parquet", "hdf5", "npy")
-NPY_FILES = ("embedding.npy", "values.npy", "offsets.npy", "ids.txt", "utterances.parquet", "spec.json")
+NPY_FILES = (
+    *("embedding.npy", "values.npy", "offsets.npy", "crc32.npy", "ids.json", "utterances.parquet", "spec.json"),
+    FOLDER_SUMS,
+    "ids.txt",  # of older exports
+)
 
 Advance = Callable[[int], object]
 
@@ -49,7 +57,8 @@ def export_feature(
     manifest: its utterances, in its order, with split, dialogue_id, turn, speaker and label; else all of the feature's
     advance:  is called with the number of utterances written
     Raises UsageError where `out` exists and `overwrite` is not set, StaleFeaturesError where rows were made from other
-    input than the manifest's, and StoreError where nothing can be written.
+    input than the manifest's, ShardError where a row's bytes are not its ledger's, and StoreError where nothing can be
+    written.
     """
     check_target(out, file_format, overwrite)
     if manifest is not None and not allow_stale and (stale := feature.stale(manifest)):
@@ -63,11 +72,11 @@ def export_feature(
         if file_format == "parquet":
             from features.store.export_parquet import write_parquet
 
-            write_whole(out, lambda temporary: write_parquet(stream, temporary, advance))
+            _write_file_whole(out, lambda temporary: write_parquet(stream, temporary, advance))
         elif file_format == "hdf5":
             from features.store.export_arrays import write_hdf5
 
-            write_whole(out, lambda temporary: write_hdf5(stream, temporary, advance))
+            _write_file_whole(out, lambda temporary: write_hdf5(stream, temporary, advance))
         else:
             from features.store.export_arrays import write_npy
 
@@ -80,12 +89,34 @@ def check_target(out: Path, file_format: str, overwrite: bool) -> None:
     """Raises UsageError for an unknown format, and for a target that must not be replaced."""
     if file_format not in FORMATS:
         raise UsageError(f"no format {file_format!r}: choose one of {', '.join(FORMATS)}")
+    taken = [path for path in ([out] if file_format == "npy" else [out, sums_path(out)]) if path.exists()]
+    if taken and not overwrite:
+        raise UsageError(f"{taken[0]} exists: give --overwrite, or another --to")
     if not out.exists():
         return
-    if not overwrite:
-        raise UsageError(f"{out} exists: give --overwrite, or another --to")
     if out.is_dir() != (file_format == "npy"):
         wanted, there = ("folder", "file") if file_format == "npy" else ("file", "folder")
         raise UsageError(f"{out} is a {there}, and {file_format} writes a {wanted}: give another --to")
     if out.is_dir() and (others := [path.name for path in out.iterdir() if path.name not in NPY_FILES]):
         raise UsageError(f"{out} holds {sorted(others)[0]!r}, which is not of an export: give another --to")
+
+
+def _write_file_whole(out: Path, write: Callable[[Path], object]) -> None:
+    """`write` a temporary file beside `out`, and put it and its sha256 in their places.
+
+    The sha256 goes first: a kill in between leaves one without a file, or with the older file. Verifying names both.
+    """
+    sums = sums_path(out)
+    temporary, temporary_sums = (path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in (out, sums))
+    try:
+        write(temporary)
+        temporary_sums.write_bytes(sums_bytes({out.name: sha256_file(temporary)}))
+        for path in (temporary, temporary_sums):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        temporary_sums.replace(sums)
+        temporary.replace(out)
+        sync_folder(out.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+        temporary_sums.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ disk that fills up gives an error where HDF5 itself may crash.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,7 @@ import h5py
 import numpy as np
 import polars as pl
 
+from features.store.checksums import FOLDER_SUMS, sums_of_folder
 from features.store.stream import RowStream
 
 Advance = Callable[[int], object]
@@ -26,6 +28,7 @@ def write_hdf5(stream: RowStream, path: Path, advance: Advance) -> None:
 
     /embedding [n, *shape], or for sequences /values [sum of lengths, *shape] with /offsets, int64 [n + 1]
     /utterance_id [n], and the manifest's columns under /manifest (an empty string where there is none)
+    /crc32, uint32 [n]: of the bytes of each embedding (of a sequence, of all its elements)
     /left_out/utterance_id, status and reason: the utterances without an embedding
     Attributes: `spec` (spec.json's text) and `fingerprint`.
     """
@@ -36,7 +39,8 @@ def write_hdf5(stream: RowStream, path: Path, advance: Advance) -> None:
         file.attrs["fingerprint"] = spec.fingerprint
         ok = stream.table.filter(stream.present)
         _write_texts(file, "utterance_id", ok["utterance_id"])
-        for name in ok.columns[3:]:
+        file.create_dataset("crc32", data=_crc32(ok))
+        for name in stream.manifest_columns:
             if ok[name].dtype.is_integer():
                 file.create_dataset(f"manifest/{name}", data=ok[name].to_numpy())
             else:
@@ -62,10 +66,12 @@ def write_hdf5(stream: RowStream, path: Path, advance: Advance) -> None:
 def write_npy(stream: RowStream, folder: Path, advance: Advance) -> None:
     """A folder: embedding.npy [n, *shape], or values.npy with offsets.npy; and beside them
 
-    ids.txt             utterance ids, one a line, of the rows of the array
-    utterances.parquet  every utterance with its status and reason, its `row` in the array (null where it has none), and
-                        the manifest's columns
+    ids.json            utterance ids of the rows of the array, a JSON list: an id may hold what ends a line
+    crc32.npy           uint32 [n], of the bytes of each embedding (of a sequence, of all its elements)
+    utterances.parquet  every utterance with its status and reason, its `row` in the array and `crc32` (null where it
+                        has none), and the manifest's columns
     spec.json           what the numbers are
+    SHA256SUMS          of all the others, for `sha256sum -c`
     """
     offsets = _offsets(stream)
     with (folder / ("embedding.npy" if offsets is None else "values.npy")).open("wb") as file:
@@ -74,11 +80,14 @@ def write_npy(stream: RowStream, folder: Path, advance: Advance) -> None:
         _append_rows(stream, file, advance)
     if offsets is not None:
         np.save(folder / "offsets.npy", offsets, allow_pickle=False)
-    ids = stream.table.filter(stream.present)["utterance_id"]
-    (folder / "ids.txt").write_text("".join(f"{utterance_id}\n" for utterance_id in ids), encoding="utf-8")
+    ok = stream.table.filter(stream.present)
+    np.save(folder / "crc32.npy", _crc32(ok), allow_pickle=False)
+    ids = json.dumps(ok["utterance_id"].to_list(), ensure_ascii=False, indent=0)
+    (folder / "ids.json").write_text(f"{ids}\n", encoding="utf-8")
     row = pl.when(stream.present).then(stream.present.cum_sum() - 1).cast(pl.Int64)
     stream.table.with_columns(row=row).write_parquet(folder / "utterances.parquet")
     (folder / "spec.json").write_text(stream.feature.spec.to_json(), encoding="utf-8")
+    (folder / FOLDER_SUMS).write_bytes(sums_of_folder(folder))
 
 
 def _dtype(stream: RowStream) -> np.dtype:
@@ -98,11 +107,15 @@ def _offsets(stream: RowStream) -> np.ndarray | None:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
+def _crc32(ok: pl.DataFrame) -> np.ndarray:
+    return ok["crc32"].to_numpy().astype("<u4")
+
+
 def _append_rows(stream: RowStream, file: BinaryIO, advance: Advance) -> None:
     for block in stream.blocks():
         for value in block.values:
             if value is not None:
-                file.write(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
+                file.write(value.reshape(-1).view(np.uint8).data)
         advance(len(block.values))
 
 

@@ -12,8 +12,9 @@ from features.store.stream import Block, RowStream
 
 
 def write_parquet(stream: RowStream, path: Path, advance: Callable[[int], object]) -> None:
-    """Columns utterance_id, status, reason, the manifest's, and embedding; one row group a block.
+    """Columns utterance_id, status, reason, the manifest's, crc32 and embedding; one row group a block.
 
+    crc32:     uint32, of the bytes of the embedding (of a sequence, of all its elements); null where there is none
     embedding: fixed-size list [d], nested [layers, d] for a stack, and for a sequence a list of fixed-size lists [d];
                null where there is none. The spec is in the file's metadata, as `erc.spec`.
     """
@@ -24,7 +25,7 @@ def write_parquet(stream: RowStream, path: Path, advance: Callable[[int], object
     text = {pa.string_view(): pa.string(), pa.large_string(): pa.string()}
     fields = [pa.field(item.name, text.get(item.type, item.type)) for item in stream.table.head(0).to_arrow().schema]
     schema = pa.schema(
-        [*fields, pa.field("embedding", _embedding_type(spec.kind, spec.shape, spec.stored_dtype))],
+        [*fields, pa.field("embedding", embedding_type(spec.kind, spec.shape, spec.stored_dtype))],
         metadata={"erc.spec": spec.to_json(), "erc.fingerprint": spec.fingerprint},
     )
     options: dict[str, Any] = {
@@ -40,7 +41,8 @@ def write_parquet(stream: RowStream, path: Path, advance: Callable[[int], object
             advance(len(block.values))
 
 
-def _embedding_type(kind: str, shape: tuple[int, ...], dtype: str) -> Any:
+def embedding_type(kind: str, shape: tuple[int, ...], dtype: str) -> Any:
+    """The Arrow type of the column `embedding`."""
     import pyarrow as pa
 
     result = pa.from_numpy_dtype(np.dtype(dtype))

@@ -1,6 +1,7 @@
 """Locks against two writers of one feature: exclusive for a plain run; for --shard shared, and exclusive for its slice.
 
-The kernel releases a flock when its process dies, so no lock is ever left behind; host and pid are only the message.
+The kernel releases a flock when its process dies, so no lock is ever left behind; host and pid are only for the
+message, emptied when the lock is released, and not believed where that process is gone.
 Some network file systems have no locks. There a run goes on without, since a commit never rests on them, and says so.
 """
 
@@ -10,10 +11,11 @@ import errno
 import fcntl
 import os
 import platform
+import re
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from features.errors import StoreBusyError
@@ -23,6 +25,7 @@ SLICES = ".slices"  # what the slices that are at work have agreed on
 _FIRST_SLICE_S = 2.0
 _RETRY_S = 0.02
 _HELD = {errno.EWOULDBLOCK, errno.EACCES}
+_HOLDER = re.compile(r"host (?P<host>.*), pid (?P<pid>[1-9]\d*)")
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
@@ -49,9 +52,9 @@ def writer_lock(folder: Path, shard: tuple[int, int] | None = None, agreement: s
         try:
             yield locked
         finally:
-            os.close(own)
+            _release(own)
     finally:
-        os.close(whole)
+        _release(whole)
 
 
 def _share(folder: Path, agreement: str) -> tuple[int, bool]:
@@ -128,13 +131,37 @@ def _acquire(path: Path, mode: int, folder: Path) -> tuple[int, bool]:
         if error.errno not in _HELD:
             os.close(descriptor)
             raise
-        holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
+        holder = _living_holder(os.pread(descriptor, 200, 0).decode("utf-8", "replace"))
         os.close(descriptor)
-        who = f" ({holder})" if holder else ""
         raise StoreBusyError(
-            f"{folder}: another run is writing it{who}: wait for it, or split the work with --shard I/N"
+            f"{folder}: another run is writing it ({holder or 'which one is not known'}): wait for it, or split the"
+            " work with --shard I/N"
         ) from error
+    os.ftruncate(descriptor, 0)  # a killed run's
     if mode == fcntl.LOCK_EX:
-        os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"host {platform.node()}, pid {os.getpid()}\n".encode(), 0)
     return descriptor, True
+
+
+def _release(descriptor: int) -> None:
+    """Empty the lock's text, so that it names nobody who has left, and let go."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+    os.close(descriptor)
+
+
+def _living_holder(text: str) -> str | None:
+    """What a lock's file says of its holder, where that can be: on this host, a process that lives.
+
+    Whoever was killed left its text behind, and one that shares the lock with others leaves none.
+    """
+    match = _HOLDER.fullmatch(text.strip())
+    if not match or match["host"] != platform.node():
+        return None
+    try:
+        os.kill(int(match["pid"]), 0)
+    except PermissionError:  # it lives, and is another user's
+        pass
+    except (OSError, OverflowError):
+        return None
+    return match[0]

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from features.errors import ShardError, StoreError
-from features.store.commit import clear_write_errors, orphans, sync_folder, write_once
+from features.files import sync_folder
+from features.store.commit import clear_write_errors, orphans, write_once
 from features.store.damaged import DamagedFolder, damaged_notes
 from features.store.faults import Fault, FaultKind
 from features.store.feature import read_spec

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from features.errors import ShardError
 from features.manifest import Manifest
 from features.store.commit import ShardName
 from features.store.feature import ABSENT, Feature
+from features.store.reading import REPAIR
+from features.store.shard import row_crc32
 
 BLOCK_BYTES = 8 << 20
 _MOST_ROWS = 8192
@@ -21,8 +24,9 @@ _MANIFEST_COLUMNS = ("split", "dialogue_id", "turn", "speaker", "label")
 class Block:
     """Consecutive utterances.
 
-    table:  one row an utterance: utterance_id, status, reason, and the manifest's columns
-    values: per utterance its embedding in the stored dtype (a view), or None where it has none
+    table:  one row an utterance: utterance_id, status, reason, the manifest's columns, and crc32
+    values: per utterance its embedding in the stored dtype, C-contiguous and little-endian, or None where it has none.
+            Copies: a view would keep its shard's file open, and the rows of a block may lie in any number of shards
     """
 
     table: pl.DataFrame
@@ -33,23 +37,24 @@ class RowStream:
     """A feature's utterances in the manifest's order; without a manifest, in the order of their first shards.
 
     table:   utterance_id, status (`ok`, `missing`, `failed`, or `absent`: in the manifest, but never extracted),
-             reason, and with a manifest split, dialogue_id, turn, speaker and label
+             reason, with a manifest split, dialogue_id, turn, speaker and label (`manifest_columns`), and crc32, of
+             the embedding's bytes, null where there is none
     lengths: int64 [n], of each sequence; zero where there is none. None for other features
     """
 
     def __init__(self, feature: Feature, manifest: Manifest | None = None) -> None:
         """Reads the ledgers, and for sequences the shards' offsets. Raises ShardError where one is damaged."""
         self.feature = feature
-        index = feature.ledger(["status", "reason", "row"])
+        index = feature.ledger(["status", "reason", "row", "crc32"])
         if manifest is None:
             ordered = index.sort("chunk", "generation", maintain_order=True)
         else:
             wanted = manifest.frame.select("utterance_id", *_MANIFEST_COLUMNS)
             ordered = wanted.join(index, on="utterance_id", how="left", maintain_order="left")
         self._places = ordered.select("generation", "chunk", "row")
-        first = ["utterance_id", "status", "reason"]
-        table = ordered.drop("generation", "chunk", "row").with_columns(pl.col("status").fill_null(ABSENT))
-        self.table = table.select(first + [name for name in table.columns if name not in first])
+        self.manifest_columns = _MANIFEST_COLUMNS if manifest is not None else ()
+        table = ordered.with_columns(pl.col("status").fill_null(ABSENT))
+        self.table = table.select("utterance_id", "status", "reason", *self.manifest_columns, "crc32")
         self.lengths = self._sequence_lengths() if feature.spec.kind == "sequence" else None
 
     def __len__(self) -> int:
@@ -61,18 +66,26 @@ class RowStream:
         return self.table["status"] == "ok"
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-        """Every utterance once, in order; a block holds about `block_bytes`, and one utterance at least."""
+        """Every utterance once, in order; a block holds about `block_bytes`, and one utterance at least.
+
+        Raises ShardError where a row's bytes are not those that its ledger describes.
+        """
         for start, stop in self._bounds(block_bytes):
             yield Block(self.table[start:stop], self._read(start, stop))
             self.feature.close_shards()
 
     def _read(self, start: int, stop: int) -> list[np.ndarray | None]:
         found: list[np.ndarray | None] = [None] * (stop - start)
-        places = self._places[start:stop].with_row_index("position").filter(self.present[start:stop])
+        places = self._places[start:stop].with_columns(self.table["crc32"][start:stop]).with_row_index("position")
+        places = places.filter(self.present[start:stop])
         for (generation, chunk), group in places.group_by("generation", "chunk", maintain_order=True):
             shard = self.feature.shard(ShardName(int(generation), int(chunk)))
-            for position, row in group.select("position", "row").iter_rows():
-                found[position] = shard.row(row)
+            for position, row, crc32 in group.select("position", "row", "crc32").iter_rows():
+                value = np.array(shard.row(row))
+                if row_crc32(value) != crc32:
+                    key = self.table["utterance_id"][start + position]
+                    raise ShardError(f"{shard.path}: {key}: the ledger's crc32 is that of other bytes: {REPAIR}")
+                found[position] = value
         return found
 
     def _bounds(self, block_bytes: int) -> Iterator[tuple[int, int]]:

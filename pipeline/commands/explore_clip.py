@@ -15,6 +15,7 @@ from features.encoders.table import DEFAULT_PRESET, PRESETS, entry
 from features.errors import UsageError, status_of
 from pipeline.terminal.command_line import given_command
 from pipeline.terminal.options import (
+    LocalPath,
     encoder_options,
     json_option,
     manifest_option,
@@ -61,7 +62,7 @@ Examples:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default="explore",
     help="Folder to write the page to; it is made if need be.",
 )

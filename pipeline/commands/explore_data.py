@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.terminal.options import json_option, manifest_option, media_root_option
+from pipeline.terminal.options import MODEL_OR_PATH, LocalPath, json_option, manifest_option, media_root_option
 from pipeline.terminal.output import print_json
 
 _EPILOG = """\b
@@ -25,12 +25,13 @@ is in the hub's cache or --model names its folder. One that is not at hand is na
 @click.option(
     "--model",
     "gpt2_model",
+    type=MODEL_OR_PATH,
     metavar="FOLDER_OR_ID",
     help="Folder, or hub id in the cache, of the causal model whose tokenizer counts prompts.  [default: GPT-2]",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default="explore",
     help="Folder to write to; it is made if need be.",
 )

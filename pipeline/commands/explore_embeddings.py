@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.terminal.options import json_option, manifest_option, store_option
+from pipeline.terminal.options import LocalPath, json_option, manifest_option, store_option
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ standardised by train rows, then projected and probed. The test split is not rea
 @click.option("--allow-stale", is_flag=True, help="Show rows that were made from other input than the manifest's.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default="explore",
     help="Folder to write to; it is made if need be.",
 )

@@ -77,7 +77,7 @@ def _run(
     if not dry_run:
         total = sum(job.plan.left for job in jobs)
         started = time.perf_counter()
-        with progress_bar(total, "utt" if len(jobs) == 1 else "emb", "extract") as bar:
+        with progress_bar(total, "utt" if len(jobs) == 1 else "row", "extract") as bar:
             try:
                 activities = engine.run(
                     manifest,
@@ -94,8 +94,8 @@ def _run(
         if not as_json:
             for job in jobs:
                 click.echo(_done_line(job))
-            if total:
-                click.echo(f"{total} embeddings in {seconds:.1f} s ({total / max(seconds, 1e-9):.1f} a second)")
+            if line := _total_line(jobs, seconds):
+                click.echo(line)
             for activity in activities:
                 click.echo(limit_line(activity, device, engine.cores))
     failed = [failures for job in jobs if (failures := _failures(job, manifest, store))["count"]] if not dry_run else []
@@ -148,6 +148,18 @@ def _done_line(job: Job) -> str:
     stages = (first, ("encode", job.seconds_encode), ("write", job.seconds_write))
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages)
     return f"{job.plan.spec.folder}: {counts or 'nothing to do'}{cut} ({times})"
+
+
+def _total_line(jobs: list[Job], seconds: float) -> str | None:
+    """How many utterances were done, and how many embeddings came of it; None where nothing was left to do."""
+    rows = sum(sum(job.reasons.values()) for job in jobs)
+    if not rows:
+        return None
+    made = sum(job.reasons.get(None, 0) for job in jobs)
+    unit, over = ("utterances", "") if len(jobs) == 1 else ("rows", f" in {len(jobs)} features")
+    without = f", {rows - made} without one" if rows > made else ""
+    rate = f"{rows / max(seconds, 1e-9):.1f} {unit} a second"
+    return f"{rows} {unit} done{over}, {made} embeddings{without}, in {seconds:.1f} s ({rate})"
 
 
 def _ok_first(item: tuple[Any, int]) -> tuple[bool, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from features.errors import UsageError
-from pipeline.terminal.options import DEFAULT_MANIFEST, Command, json_option
+from pipeline.terminal.options import DEFAULT_MANIFEST, Command, LocalPath, json_option
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def _out_option(command: Command) -> Command:
     """--out, which defaults to where the other commands look for a manifest."""
     return click.option(
         "--out",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=LocalPath(dir_okay=False),
         envvar="ERC_MANIFEST",
         default=DEFAULT_MANIFEST,
         show_default=True,
@@ -59,12 +59,12 @@ them. A clip that is missing from its folder leaves `media` empty with a note; w
 folder, `media` is empty without one.
 """
 )
-@click.argument("root", type=click.Path(path_type=Path))
+@click.argument("root", type=LocalPath())
 @_out_option
 @click.option(
     "--splits", callback=_comma_separated, metavar="A,B", help="Of train,dev,test.  [default: those that are there]"
 )
-@click.option("--media-root", type=click.Path(path_type=Path), help="Where the clip folders are, if not in ROOT.")
+@click.option("--media-root", type=LocalPath(), help="Where the clip folders are, if not in ROOT.")
 @click.option(
     "--dataset",
     metavar="NAME",
@@ -100,7 +100,7 @@ Example:
   erc ingest emorynlp emorynlp_train_final.csv emorynlp_dev_final.csv --out emorynlp.parquet
 """
 )
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ROOT_OR_CSV...")
+@click.argument("paths", nargs=-1, required=True, type=LocalPath(), metavar="ROOT_OR_CSV...")
 @_out_option
 @json_option
 def emorynlp(paths: tuple[Path, ...], out: Path, as_json: bool) -> None:
@@ -119,7 +119,7 @@ ROOT holds Session1 to Session5. Utterances with other labels than the four or s
 dialogue as context, with an empty label.
 """
 )
-@click.argument("root", type=click.Path(path_type=Path))
+@click.argument("root", type=LocalPath())
 @_out_option
 @click.option(
     "--labels",
@@ -165,7 +165,7 @@ within its split. Only the text must be there: ids are built from dataset, split
 and turns from the order of the rows.
 """
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalPath())
 @_out_option
 @click.option(
     "--map", "maps", multiple=True, metavar="COLUMN=THEIRS,...", help="Manifest column = the file's; repeatable."
@@ -173,9 +173,7 @@ and turns from the order of the rows.
 @click.option("--dataset", metavar="NAME", help="Name of the corpus.  [default: the file's name]")
 @click.option("--split", metavar="NAME", help="The split of all rows, where no column tells it.")
 @click.option("--labels", callback=_comma_separated, metavar="A,B,...", help="Emotions in the order of reports.")
-@click.option(
-    "--media-root", type=click.Path(path_type=Path), help="What clip paths are relative to.  [default: FILE's folder]"
-)
+@click.option("--media-root", type=LocalPath(), help="What clip paths are relative to.  [default: FILE's folder]")
 @json_option
 def table(
     file: Path,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.terminal.options import json_option
+from pipeline.terminal.options import LocalPath, json_option
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 @click.command("report")
-@click.argument("runs", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("runs", type=LocalPath(file_okay=False))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default="report",
     show_default=True,
     help="Folder to write to; it is made if need be.",

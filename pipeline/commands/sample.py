@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from pipeline.terminal.options import LocalPath
+
 
 @click.command("sample")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=LocalPath())
 @click.option("--dialogues", type=int, default=100, show_default=True, help="How many dialogues, at least 3.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another corpus.")
 @click.option(

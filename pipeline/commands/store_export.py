@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.options import LocalPath, json_option, store_argument
 from pipeline.terminal.output import print_json
 
 # As features.spec and features.store.export name them: importing these takes longer than --help may.
@@ -21,18 +21,21 @@ Examples:
 parquet keeps every utterance: `embedding` is null where there is none, `status` and `reason` say why.
 hdf5 and npy hold the ok rows alone, with a table of those left out. An utterance of the manifest that
 was never extracted has the status `absent`.
+
+Each row has the crc32 of its bytes. The sha256 lies beside a file (sentence.parquet.sha256), and within
+a folder (SHA256SUMS), for `sha256sum -c` and `erc store verify sentence.parquet`.
 """
 
 
 @click.command("export", epilog=_EPILOG)
 @store_argument
-@click.option("--to", "out", type=click.Path(path_type=Path), required=True, help="The file (npy: folder) to write.")
+@click.option("--to", "out", type=LocalPath(), required=True, help="The file (npy: folder) to write.")
 @click.option("--format", "file_format", type=click.Choice(_FORMATS), default="parquet", help="What to write.")
 @click.option("--modality", type=click.Choice(_MODALITIES), required=True, help="The feature's modality.")
 @click.option("--feature", "selector", required=True, metavar="NAME[@FINGERPRINT]", help="Which feature.")
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Its utterances in its order, with split, dialogue_id, turn, speaker and label.  [default: all stored]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at --to.")

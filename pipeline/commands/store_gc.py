@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from features.errors import RunError, UsageError
-from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.options import LocalPath, json_option, store_argument
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ names its fingerprint, or if a used one is derived from it.
 @click.option(
     "--unused",
     "runs",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     metavar="RUNS",
     help="Remove also every feature that no run below this folder uses.",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.options import LocalPath, json_option, store_or_export_argument
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ Examples:
   erc store verify store
   erc store verify store --manifest data/manifest.parquet
   erc store verify store --repair && erc extract --store store
+  erc store verify sentence.parquet
+
+A store is a folder with text/, audio/ or visual/; a file, or a folder with embedding.npy or values.npy,
+is an export: its sha256 and the crc32 of each row are compared, and wrong rows named by their ids.
 
 --repair moves what is damaged to .damaged/ in its feature's folder. What could not be read is no
 damage: it is named, and stays where it is.
@@ -30,10 +34,10 @@ another run holds), 2 wrong usage.
 
 
 @click.command("verify", epilog=_EPILOG)
-@store_argument
+@store_or_export_argument
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Tell also how the rows fit this utterance table: which are absent, stale or of other utterances.",
 )
 @click.option(
@@ -48,11 +52,17 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
     """
     from features.errors import UsageError
     from features.manifest import read_manifest
+    from features.store.export_verify import is_export
     from features.store.repair import repair_store
     from features.store.verify import feature_folders, total_bytes, verify_store
+    from pipeline.commands.store_verify_export import verify_exported
     from pipeline.terminal.progress import progress_bar
     from pipeline.terminal.tables import bytes_text
 
+    if is_export(store):
+        if repair or manifest:
+            raise UsageError(f"{store} is an export: --repair and --manifest are of stores; a damaged one is made anew")
+        return verify_exported(store, as_json)
     if repair and manifest:
         raise UsageError("--repair and --manifest do not go together: repair first, then verify with --manifest")
     table = read_manifest(manifest) if manifest else None

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.terminal.command_line import given_command
-from pipeline.terminal.options import cv_options, folding_of, json_option, manifest_option, store_option, use_option
+from pipeline.terminal.options import (
+    SUITE_OR_PATH,
+    LocalPath,
+    cv_options,
+    folding_of,
+    json_option,
+    manifest_option,
+    store_option,
+    use_option,
+)
 from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
@@ -25,11 +34,11 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 
 
 @click.command()
-@click.argument("config")
+@click.argument("config", type=SUITE_OR_PATH)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @store_option
 @manifest_option
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The run's folder.")
+@click.option("--out", type=LocalPath(file_okay=False), required=True, help="The run's folder.")
 @click.option("--seeds", default="0", callback=parse_seeds, help="Seeds, as in 0,1,2; finished ones are kept.")
 @click.option("--only", metavar="NAME", help="Which experiment, where CONFIG is a suite.")
 @use_option
@@ -38,7 +47,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
     "--search",
     "space",
     metavar="SPACE.yaml",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="Try settings of this space; OUT is then the folder of the search. Needs the extra `tuning`.",
 )
 @click.option("--trials", type=click.IntRange(min=1), metavar="N", help="With --search: trials in all.  [default: 20]")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from features.errors import UsageError
 
 if TYPE_CHECKING:
     from heads.training.folds import Folding
@@ -16,12 +20,68 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_MANIFEST = "data/manifest.parquet"
 DEFAULT_STORE = "store"
 
+_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def refuse_scheme(name: str, value: str, otherwise: str = "") -> None:
+    """Raises UsageError where a value is an address like s3://bucket/x, of which a Path would make the folder `s3:`.
+
+    name: what was given the value, like `--store`; otherwise: what it may be that is no path
+    """
+    scheme = _SCHEME.match(value)
+    if not scheme:
+        return
+    if scheme[0].strip().lower() == "file://":
+        raise UsageError(f"{name} {value!r}: leave {scheme[0].strip()} off, and give the path alone")
+    raise UsageError(
+        f"{name} {value!r}: only local folders work (or mounted file systems): mount or copy it, and give its"
+        f" path{otherwise}"
+    )
+
+
+def _given_as(param: click.Parameter | None, ctx: click.Context | None) -> str:
+    """What the user gave the value to: an option, an argument, or an environment variable."""
+    if param is None:
+        return "path"
+    name = param.opts[0] if isinstance(param, click.Option) else param.human_readable_name.strip("[]")
+    from_environment = ctx and ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.ENVIRONMENT
+    return f"{name} (${param.envvar})" if from_environment else name
+
+
+class LocalPath(click.Path):
+    """A path on this machine. Every path option and argument has this type: others would take s3://bucket/x."""
+
+    def __init__(self, **limits: Any) -> None:
+        super().__init__(path_type=Path, **limits)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        refuse_scheme(_given_as(param, ctx), os.fspath(value))
+        return super().convert(value, param, ctx)
+
+
+class PathOrName(click.ParamType):
+    """A path on this machine, or the name of something else that the command looks up itself; stays text."""
+
+    name = "text"
+
+    def __init__(self, otherwise: str) -> None:
+        """otherwise: what else than a path is allowed, like `the name of a suite that ships`."""
+        self.otherwise = otherwise
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        refuse_scheme(_given_as(param, ctx), str(value), f", or {self.otherwise}")
+        return str(value)
+
+
+SUITE_OR_PATH = PathOrName("the name of a suite that ships")
+MODEL_OR_PATH = PathOrName("the hub's name of a model, ORG/NAME")
+
 
 def manifest_option(command: Command) -> Command:
     """--manifest, or $ERC_MANIFEST, or data/manifest.parquet."""
     return click.option(
         "--manifest",
-        type=click.Path(path_type=Path),
+        type=LocalPath(),
         envvar="ERC_MANIFEST",
         default=DEFAULT_MANIFEST,
         show_default=True,
@@ -34,7 +94,7 @@ def store_option(command: Command) -> Command:
     """--store, or $ERC_STORE, or store."""
     return click.option(
         "--store",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=LocalPath(file_okay=False),
         envvar="ERC_STORE",
         default=DEFAULT_STORE,
         show_default=True,
@@ -47,11 +107,23 @@ def store_argument(command: Command) -> Command:
     """[STORE], or $ERC_STORE, or store."""
     return click.argument(
         "store",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=LocalPath(file_okay=False),
         envvar="ERC_STORE",
         default=DEFAULT_STORE,
         required=False,
         metavar="[STORE]",
+    )(command)
+
+
+def store_or_export_argument(command: Command) -> Command:
+    """[STORE|EXPORT], or $ERC_STORE, or store."""
+    return click.argument(
+        "store",
+        type=LocalPath(),
+        envvar="ERC_STORE",
+        default=DEFAULT_STORE,
+        required=False,
+        metavar="[STORE|EXPORT]",
     )(command)
 
 
@@ -91,7 +163,6 @@ def cv_options(command: Command) -> Command:
 
 def folding_of(cv: int | None, group: str | None) -> Folding | None:
     """What `cv_options` ask for. Raises UsageError for --group without --cv."""
-    from features.errors import UsageError
     from heads.training.folds import GROUPINGS, Folding
 
     if cv is None:
@@ -104,7 +175,7 @@ def folding_of(cv: int | None, group: str | None) -> Folding | None:
 def media_root_option(command: Command) -> Command:
     return click.option(
         "--media-root",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=LocalPath(file_okay=False),
         help="Folder that the manifest's clip paths are relative to, instead of the one it names.",
     )(command)
 
@@ -130,7 +201,10 @@ def encoder_options(weights_help: str) -> Callable[[Command], Command]:
                 help=weights_help,
             ),
             click.option(
-                "--model", metavar="HUB_ID_OR_PATH", help="Model or weights, instead of the encoder's own choice."
+                "--model",
+                type=MODEL_OR_PATH,
+                metavar="HUB_ID_OR_PATH",
+                help="Model or weights, instead of the encoder's own choice.",
             ),
         ):
             command = option(command)
@@ -141,12 +215,11 @@ def encoder_options(weights_help: str) -> Callable[[Command], Command]:
 
 def parse_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
     """What --set KEY=VALUE, any number of times, says. Raises UsageError for anything else."""
-    from features.errors import UsageError
-
     settings = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
             raise UsageError(f"--set {pair!r} is not KEY=VALUE")
+        refuse_scheme(f"--set {key}", value)  # some are paths
         settings[key] = value
     return settings

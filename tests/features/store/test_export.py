@@ -80,7 +80,8 @@ class TestParquet:
     def test_polars(self, tmp_path: Path, kind: str) -> None:
         path, expected, spec = self.export(tmp_path, kind)
         frame = pl.read_parquet(path)
-        assert frame.columns == ["utterance_id", "status", "reason", "embedding"]
+        assert frame.columns == ["utterance_id", "status", "reason", "crc32", "embedding"]
+        assert frame.schema["crc32"] == pl.UInt32()
         inner = pl.Float16() if spec.stored_dtype == "float16" else pl.Float32()
         array = pl.Array(inner, spec.shape) if spec.shape else inner
         assert frame.schema["embedding"] == (pl.List(array) if spec.kind == "sequence" else array)
@@ -146,7 +147,7 @@ def test_npy(tmp_path: Path, kind: str) -> None:
     out = tmp_path / "out"
     done = export_feature(feature, out, "npy")
     assert done.num_bytes == sum(path.stat().st_size for path in out.iterdir())
-    ids = (out / "ids.txt").read_text().splitlines()
+    ids = json.loads((out / "ids.json").read_text())
     if spec.kind == "sequence":
         values, offsets = np.load(out / "values.npy", mmap_mode="r"), np.load(out / "offsets.npy")
         rows = [values[start:stop] for start, stop in pairwise(offsets)]
@@ -176,8 +177,8 @@ def test_a_manifest_gives_the_order_and_its_columns(tmp_path: Path, file_format:
     if file_format == "parquet":
         table = pl.read_parquet(out)
         assert table["utterance_id"].to_list() == manifest.ids
-        columns = ["utterance_id", "status", "reason", "split", "dialogue_id", "turn", "speaker", "label", "embedding"]
-        assert table.columns == columns
+        of_manifest = ["split", "dialogue_id", "turn", "speaker", "label"]
+        assert table.columns == ["utterance_id", "status", "reason", *of_manifest, "crc32", "embedding"]
         for name in ("split", "dialogue_id", "turn", "speaker", "label"):
             assert table[name].to_list() == manifest.frame[name].to_list()
         assert table.filter(pl.col("status") == "absent").height == 14
@@ -191,7 +192,7 @@ def test_a_manifest_gives_the_order_and_its_columns(tmp_path: Path, file_format:
             assert file["manifest/turn"].dtype == np.int64
             assert file["left_out/status"].asstr()[:].tolist().count("absent") == 14
     else:
-        ids = (out / "ids.txt").read_text().splitlines()
+        ids = json.loads((out / "ids.json").read_text())
         found = dict(zip(ids, np.load(out / "embedding.npy"), strict=True))
         assert pl.read_parquet(out / "utterances.parquet")["speaker"].to_list() == manifest.frame["speaker"].to_list()
     assert list(found) == expected
@@ -219,7 +220,7 @@ def test_the_generation_that_holds_is_exported(tmp_path: Path) -> None:
     new = {edited.ids[5]: np.full(4, 9, np.float32)}
     feature = write_feature(tmp_path, SPECS["vector"], edited, new)
     export_feature(feature, tmp_path / "out", "npy")
-    ids = (tmp_path / "out" / "ids.txt").read_text().splitlines()
+    ids = json.loads((tmp_path / "out" / "ids.json").read_text())
     assert len(ids) == len(set(ids)) == 68
     assert_same(dict(zip(ids, np.load(tmp_path / "out" / "embedding.npy"), strict=True)), made | new, SPECS["vector"])
 
@@ -253,13 +254,15 @@ class TestTargets:
     def test_nothing_is_replaced_unasked(self, tmp_path: Path, feature: Feature, file_format: str) -> None:
         out = tmp_path / "out"
         export_feature(feature, out, file_format)
-        before = {path: path.stat().st_ino for path in [out, *tmp_path.glob("out/*")]}
+        before = {path: path.stat().st_ino for path in [out, *tmp_path.glob("out/*"), *tmp_path.glob("out.*")]}
+        assert len(before) == (7 if file_format == "npy" else 2)
         with pytest.raises(UsageError, match="out exists: give --overwrite, or another --to"):
             export_feature(feature, out, file_format)
         assert {path: path.stat().st_ino for path in before} == before
         export_feature(feature, out, file_format, overwrite=True)
         assert out.stat().st_ino != before[out]
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "store"]
+        beside = [] if file_format == "npy" else ["out.sha256"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out", *beside, "store"]
 
     def test_what_is_no_export_is_not_replaced(self, tmp_path: Path, feature: Feature) -> None:
         out = tmp_path / "out"

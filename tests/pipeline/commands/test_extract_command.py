@@ -40,10 +40,20 @@ def test_links_that_lead_out_are_told_with_their_mend(corpus: Path) -> None:
     done = run(corpus)
     assert done.exit_code == 3, done.output
     assert "2 ok, 1 outside-root" in done.output
+    assert "\n3 utterances done, 2 embeddings, 1 without one, in " in done.output
     assert "outside-root: symbolic links lead to these clips: --follow-symlinks --retry-failed" in done.output
     assert run(corpus, "--follow-symlinks", "--retry-failed").exit_code == 0
     (feature,) = Store(corpus.parent / "store").features()
     assert feature.ledger().filter(pl.col("status") == "ok").height == 3
+
+
+def test_the_end_counts_embeddings_and_not_rows(corpus: Path) -> None:
+    both = run(corpus, "--encoder", "logmel", "--follow-symlinks", "--limit", "2")
+    assert both.exit_code == 0, both.output
+    assert "\n4 rows done in 2 features, 4 embeddings, in " in both.output
+    (corpus.parent / "media" / "2.wav").unlink()
+    assert "\n1 utterances done, 0 embeddings, 1 without one, in " in run(corpus).output
+    assert " done, " not in run(corpus).output
 
 
 def test_the_flags_reach_the_engine(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
