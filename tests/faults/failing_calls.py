@@ -108,8 +108,8 @@ class FailingCalls:
     def _concerns(self, path: Any) -> bool:
         try:
             if isinstance(path, int):
-                path = os.readlink(f"/proc/self/fd/{path}")
-            name = os.path.normpath(os.path.join(os.getcwd(), os.fsdecode(path)))
+                path = _path_of(path)
+            name = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  # links stay
         except (OSError, TypeError, ValueError):
             return False
         return any(name == root or name.startswith(f"{root}{os.sep}") for root in self._below)
@@ -119,7 +119,7 @@ class FailingCalls:
 
         def failing(path: Any, *values: Any, **options: Any) -> Any:
             folder = options.get("dir_fd") or options.get("src_dir_fd")
-            asked = path if folder is None else os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
+            asked = path if folder is None else f"{_path_of(folder)}/{path}"
             return self.call(kind, asked, lambda: real(path, *values, **options))
 
         self._patch.setattr(module, name, failing)
@@ -164,6 +164,10 @@ _OF_OS = {
     "fstat": "stat",
 }
 _scandir = os.scandir
+
+
+def _path_of(descriptor: int) -> str:
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
 
 
 class _File(io.FileIO):

@@ -5,8 +5,6 @@ The clips are small files of text; only FFmpeg is left out.
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import warnings
 from collections import Counter
@@ -65,7 +63,7 @@ class ClipEncoder:
 
 @contextmanager
 def small_and_fast() -> Iterator[None]:
-    """Chunks of two dialogues; no FFmpeg; and no look for libraries of threads, which takes longer than all the rest."""
+    """Chunks of two dialogues; no FFmpeg; and no look for libraries of threads, which takes longest."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("features.media.decode.decode", lambda *arguments: ({}, {}))
         patch.setattr("features.engines.decode_pool.threadpool_limits", lambda number: nullcontext())
