@@ -12,6 +12,7 @@ from features.errors import Reason, UnavailableError
 from features.manifest import Manifest
 from features.store.feature import Feature
 from features.store.ledger import LedgerRow
+from features.store.reading import is_there
 
 
 class Making(Protocol):
@@ -31,7 +32,7 @@ class StoredSource:
 
     def __init__(self, root: Path, folder: str, manifest: Manifest) -> None:
         self.folder = folder
-        exists = (root / folder / "spec.json").is_file()
+        exists = is_there(root / folder / "spec.json")
         self.feature = Feature(root, folder).fitting(manifest) if exists else None
 
 

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Literal
 
 from features.digests import digest_of, is_later_format
-from features.errors import FormatError, ShardError, StoreError
+from features.errors import FormatError, ShardError, StoreError, UnreadableError
 from features.files import sync_folder
 from features.spec import EncoderSpec
 from features.store.placing import give_name
-from features.store.reading import REPAIR, folder_entries, read_bytes
+from features.store.reading import REPAIR, folder_entries, is_there, read_bytes
 
 _RECORD = re.compile(r"(?P<chunk>\d{5,})(\.(?P<generation>\d+))?\.json")
 _MEMBER = re.compile(r"(\d{5,})(\.\d+)?\.(h5|parquet)")
@@ -202,12 +202,20 @@ def commit_shard(
             _place_ours(_write_temporary(folder, "record", text), record_path, "record", placed)
             _check_still_there(record_path, placed)
         except BaseException:
-            stands = folder / f"{name.stem}.json" in placed and (folder / f"{name.stem}.json").exists()
+            stands = _may_stand(folder / f"{name.stem}.json")
             for path in [*([] if stands else placed), *folder.glob(f"{_prefix()}*")]:
                 with suppress(OSError):
                     path.unlink()
             raise
     return record
+
+
+def _may_stand(record: Path) -> bool:
+    """Whether a record has its name, for all that can be told: then its members are not to be removed."""
+    try:
+        return is_there(record)
+    except UnreadableError:
+        return True
 
 
 def write_once(folder: Path, name: str, text: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from features.errors import ShardError
 from features.store.commit import ShardName, committed_names
 from features.store.ledger import arrow_schema, first_line
-from features.store.reading import REPAIR, read_bytes
+from features.store.reading import REPAIR, is_there, read_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +111,7 @@ def _read(folder: Path, name: ShardName, columns: Sequence[str]) -> pa.Table:
     try:
         content = read_bytes(path)
     except ShardError as error:
-        if not path.with_name(f"{name.stem}.json").exists():
+        if not is_there(path.with_name(f"{name.stem}.json")):
             raise _GoneError(str(error)) from error
         raise
     try:

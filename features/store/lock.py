@@ -66,10 +66,11 @@ def _share(folder: Path, agreement: str) -> tuple[int, bool]:
         except StoreBusyError:
             pass
         else:
-            (folder / SLICES).write_text(agreement, encoding="ascii")
-            if locked:
-                os.ftruncate(whole, 0)  # slices are told by their own locks
-                fcntl.flock(whole, fcntl.LOCK_SH)
+            with _released_on_error(whole):
+                (folder / SLICES).write_text(agreement, encoding="ascii")
+                if locked:
+                    os.ftruncate(whole, 0)  # slices are told by their own locks
+                    fcntl.flock(whole, fcntl.LOCK_SH)
             return whole, locked
         try:
             whole, locked = _acquire(folder / ".lock", fcntl.LOCK_SH, folder)
@@ -78,7 +79,9 @@ def _share(folder: Path, agreement: str) -> tuple[int, bool]:
                 raise
             time.sleep(_RETRY_S)  # another slice may be the first one in this very moment
             continue
-        if (folder / SLICES).read_text(encoding="ascii") == agreement:
+        with _released_on_error(whole):
+            fits = (folder / SLICES).read_text(encoding="ascii") == agreement
+        if fits:
             return whole, locked
         os.close(whole)
         raise StoreBusyError(
@@ -122,6 +125,7 @@ def _open_for_lock(path: Path) -> int:
 
 def _acquire(path: Path, mode: int, folder: Path) -> tuple[int, bool]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    holder = None
     try:
         fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
     except OSError as error:
@@ -131,16 +135,27 @@ def _acquire(path: Path, mode: int, folder: Path) -> tuple[int, bool]:
         if error.errno not in _HELD:
             os.close(descriptor)
             raise
-        holder = _living_holder(os.pread(descriptor, 200, 0).decode("utf-8", "replace"))
+        with suppress(OSError):
+            holder = _living_holder(os.pread(descriptor, 200, 0).decode("utf-8", "replace"))
         os.close(descriptor)
         raise StoreBusyError(
             f"{folder}: another run is writing it ({holder or 'which one is not known'}): wait for it, or split the"
             " work with --shard I/N"
         ) from error
-    os.ftruncate(descriptor, 0)  # a killed run's
-    if mode == fcntl.LOCK_EX:
-        os.pwrite(descriptor, f"host {platform.node()}, pid {os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # the lock is held, whether or not its file can say by whom
+        os.ftruncate(descriptor, 0)  # a killed run's
+        if mode == fcntl.LOCK_EX:
+            os.pwrite(descriptor, f"host {platform.node()}, pid {os.getpid()}\n".encode(), 0)
     return descriptor, True
+
+
+@contextmanager
+def _released_on_error(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _release(descriptor: int) -> None:

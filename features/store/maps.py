@@ -15,7 +15,7 @@ import numpy as np
 from features.errors import ShardError
 from features.spec import EncoderSpec
 from features.store.commit import ShardName, read_record
-from features.store.reading import read_error
+from features.store.reading import is_there, read_error
 from features.store.shard import Shard, open_shard
 
 _SHARE = 8  # of the files that a process may have open: a mapped file takes one, and several features are read at once
@@ -68,7 +68,7 @@ class ShardMaps:
             record = read_record(record_path)
             shard = open_shard(self.folder / f"{name.stem}.h5", self.spec, record.sizes["h5"])
         except ShardError as error:
-            if isinstance(error.__cause__, FileNotFoundError) and not record_path.exists():
+            if isinstance(error.__cause__, FileNotFoundError) and not is_there(record_path):
                 raise ShardGoneError(f"{record_path}: was removed while its feature was read") from error
             raise
         if isinstance(shard.values, np.memmap):  # one without rows is no map

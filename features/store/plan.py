@@ -21,6 +21,7 @@ from features.store.feature import Feature
 from features.store.index import FAILED, OK, LedgerIndex
 from features.store.media_digests import MediaDigests
 from features.store.media_state import ClipState, ClipStats, gone_clips, judge_clips, stat_clips
+from features.store.reading import is_there
 
 KNOWN_BAD_POLICIES = ("mask", "use")
 
@@ -153,8 +154,8 @@ def make_plan(
     reads_media = spec.depends == "media"
     masked = frozenset(manifest.card.known_bad) if reads_media and options.known_bad == "mask" else frozenset()
     path = root / spec.folder
-    has_spec = (path / "spec.json").is_file()
-    lacks_spec = not has_spec and path.is_dir() and bool(committed_names(path))
+    has_spec = is_there(path / "spec.json")
+    lacks_spec = not has_spec and is_there(path) and bool(committed_names(path))
     states = np.full(len(manifest), _State.NEW, np.int8)
     has_row = np.zeros(len(manifest), bool)
     next_generation, clips = 0, _Clips()

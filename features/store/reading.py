@@ -47,6 +47,17 @@ def is_link(path: Path) -> bool:
     return os.path.islink(path)  # noqa: PTH114  # Path.is_symlink may raise
 
 
+def is_there(path: Path) -> bool:
+    """Whether a name is taken, by whatever. Raises UnreadableError where that cannot be told."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise read_error(path, error) from error
+    return True
+
+
 def read_bytes(path: Path, mend: str = REPAIR) -> bytes:
     """A whole file. Raises ShardError where it is absent, and UnreadableError where it cannot be read."""
     try:

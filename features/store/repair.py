@@ -20,7 +20,7 @@ from features.store.feature import read_spec
 from features.store.lock import writer_lock
 from features.store.reading import read_bytes
 from features.store.spec_repair import spec_in_ledgers
-from features.store.verify import FeatureReport, StoreReport, feature_folders, stray_faults, verify_feature
+from features.store.verify import FeatureReport, StoreReport, feature_folders, verify_feature
 
 Advance = Callable[[int], object]
 
@@ -34,14 +34,15 @@ def repair_store(root: Path, advance: Advance = lambda number: None) -> tuple[St
     reports: list[FeatureReport] = []
     done: list[str] = []
     untouched: list[str] = []
-    for folder in feature_folders(root):
+    folders, strays = feature_folders(root)
+    for folder in folders:
         try:
             reports.append(_repair_feature(root, folder, advance, done))
         except StoreError as error:
             untouched.append(str(error))
             reports.append(verify_feature(root, folder))
         reports[-1].notes += damaged_notes(root / folder)
-    faults = [*stray_faults(root), *(fault for report in reports for fault in report.faults)]
+    faults = [*strays, *(fault for report in reports for fault in report.faults)]
     return StoreReport(reports, faults, untouched), done
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +13,13 @@ from typing import BinaryIO
 import numpy as np
 import polars as pl
 
-from features.errors import ShardError, StoreError
+from features.errors import ShardError, StoreError, UnreadableError
 from features.spec import EncoderSpec
 from features.store.commit import CommitRecord, parse_record
 from features.store.faults import Fault, FaultKind, kind_of
 from features.store.ledger import NOT_A_LEDGER, first_line
 from features.store.ledger_checks import ledger_problems, parse_ledger, row_problems
-from features.store.reading import REPAIR, read_bytes, read_error
+from features.store.reading import REPAIR, is_there, read_bytes, read_error
 from features.store.shard import Shard, open_shard
 
 Advance = Callable[[int], object]
@@ -56,12 +55,19 @@ def check_shard(
     """
     check = _ShardCheck(root, folder, stem, spec, advance)
     check.run()
-    if check.report.faults and not os.path.lexists(check.path("json")):
+    if check.report.faults and _is_gone(check.path("json")):
         return ShardReport(gone=True)
     if not all(fault.is_damage for fault in check.report.faults):
         # Not all of it is known, so the shard stays where it is, whatever else is wrong with it.
         check.report.faults = [replace(fault, shard=None) for fault in check.report.faults]
     return check.report
+
+
+def _is_gone(record: Path) -> bool:
+    try:
+        return not is_there(record)
+    except UnreadableError:
+        return False
 
 
 class _ShardCheck:

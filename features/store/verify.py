@@ -21,7 +21,7 @@ from features.store.damaged import damaged_notes
 from features.store.faults import Fault, FaultKind, kind_of
 from features.store.feature import SPEC_MEND, SPEC_REPAIR, read_spec
 from features.store.lock import no_writer
-from features.store.reading import check_store, folder_entries, is_folder, read_bytes, read_error
+from features.store.reading import check_store, folder_entries, is_folder, is_there, read_bytes, read_error
 from features.store.shard_checks import check_shard
 from features.store.spec_repair import spec_in_ledgers
 from features.store.versions import mixed_versions
@@ -64,24 +64,17 @@ class StoreReport:
         return [note for report in self.features for note in report.notes]
 
 
-def feature_folders(root: Path) -> list[str]:
-    """Every folder MODALITY/NAME of a store that can be listed, with or without a spec.
+def feature_folders(root: Path) -> tuple[list[str], list[Fault]]:
+    """Every folder MODALITY/NAME of a store that can be listed, with or without a spec. And what else is in the folder
+    of a modality, or why that cannot be listed; the store's own folder may hold anything else.
 
-    Raises StoreError where there is none, and UnreadableError where the store's own folder cannot be listed.
+    Raises StoreError where there is neither, and UnreadableError where the store's own folder cannot be listed.
     """
     check_store(root)
     folders, faults = _look_around(root)
     if not folders and not faults:
         raise StoreError(f"{root} holds no feature: fill it with `erc extract --modality text --store {root}`")
-    return folders
-
-
-def stray_faults(root: Path) -> list[Fault]:
-    """Files in a modality's folder, where only features' folders are, and such folders that cannot be listed.
-
-    The store's own folder may hold anything else.
-    """
-    return _look_around(root)[1]
+    return folders, faults
 
 
 def _look_around(root: Path) -> tuple[list[str], list[Fault]]:
@@ -122,10 +115,11 @@ def total_bytes(root: Path, folders: list[str]) -> int:
 def verify_store(root: Path, manifest: Manifest | None = None, advance: Advance = lambda number: None) -> StoreReport:
     """Verify every feature. `advance` is called with the bytes read. Raises as `feature_folders`."""
     reports = []
-    for folder in feature_folders(root):
+    folders, strays = feature_folders(root)  # once: a list that was short in silence would make a store sound
+    for folder in folders:
         reports.append(verify_feature(root, folder, manifest, advance=advance))
         reports[-1].notes += damaged_notes(root / folder)
-    return StoreReport(reports, [*stray_faults(root), *(fault for report in reports for fault in report.faults)])
+    return StoreReport(reports, [*strays, *(fault for report in reports for fault in report.faults)])
 
 
 def verify_feature(
@@ -176,10 +170,10 @@ def verify_feature(
 
 def _spec(root: Path, folder: str, report: FeatureReport, has_shards: bool) -> EncoderSpec | None:
     where = root / folder / "spec.json"
-    if not os.path.lexists(where) and not has_shards:
-        return None  # an extraction that was stopped before anything was there to describe
     spec = None
     try:
+        if not is_there(where) and not has_shards:
+            return None  # an extraction that was stopped before anything was there to describe
         spec = read_spec(root / folder, folder)
         if spec.to_json().encode() == read_bytes(where):
             return spec

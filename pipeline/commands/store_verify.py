@@ -68,7 +68,7 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
     table = read_manifest(manifest) if manifest else None
     started = time.perf_counter()
     done: list[str] = []
-    with progress_bar(total_bytes(store, feature_folders(store)), "B", "verify", scaled=True) as bar:
+    with progress_bar(total_bytes(store, feature_folders(store)[0]), "B", "verify", scaled=True) as bar:
         if repair:
             report, done = repair_store(store, bar.update)
         else:
