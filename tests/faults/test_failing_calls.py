@@ -98,6 +98,49 @@ def test_every_point_of_an_extraction(runs: Runs) -> None:
     assert tried.keys() >= {"open", "read", "write", "close", "fsync", "link", "unlink", "mkdir", "scandir", "flock"}
 
 
+def test_every_point_of_reading_clips(runs: Runs) -> None:
+    """A clip that cannot be read is `failed`, never `missing`, and `--retry-failed` makes it; one that has a row keeps
+    it, whatever happens to the clip's folder."""
+    started = time.monotonic()
+    whole = Store(runs.whole, runs.corpus).features()
+    digests = next(feature for feature in whole if feature.spec.depends == "media")
+    expected = digests.read(runs.corpus.ids)
+
+    def check(calls: FailingCalls) -> None:
+        store = runs.folder / "store"
+        outcome = extract(runs.corpus, store, calls)
+        if store.is_dir() and any(item.spec.depends == "media" for item in Store(store).features()):
+            rows = Store(store, runs.corpus).choose("audio", "digest").read(runs.corpus.ids)
+            for here, there in zip(
+                zip(rows.status, rows.reason, strict=True),
+                zip(expected.status, expected.reason, strict=True),
+                strict=True,
+            ):
+                assert here == there or here[0] == "failed" or (here[0] == "absent" and outcome.error is not None)
+        assert extract(runs.corpus, store, retry_failed=True).error is None
+        rows = Store(store, runs.corpus).choose("audio", "digest").read(runs.corpus.ids)
+        assert (rows.status, rows.reason) == (expected.status, expected.reason)
+        assert rows.values.tobytes() == expected.values.tobytes()
+        again = extract(
+            runs.corpus, store, FailingCalls(calls.roots, calls.kind, calls.error, calls.number, calls.mode)
+        )
+        assert not again.encoded[1]
+        clear(runs.folder)
+
+    assert runs.corpus.media_root is not None
+    stride = lambda number: number + 7  # noqa: E731
+    tried = sweep(
+        check,
+        (runs.corpus.media_root,),
+        kinds=("open", "read", "stat"),
+        modes=("once", "gone"),
+        errors_each=1,
+        stride=stride,
+    )
+    print(described(tried, time.monotonic() - started))
+    assert tried.total() >= 30
+
+
 def test_every_point_of_giving_names_without_hard_links(runs: Runs) -> None:
     """Where a file system has none, files are renamed."""
     started = time.monotonic()
