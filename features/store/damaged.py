@@ -11,6 +11,7 @@ from pathlib import Path
 
 from features.files import sync_folder
 from features.store.commit import DAMAGED
+from features.store.reading import is_there
 
 
 class DamagedFolder:
@@ -27,7 +28,7 @@ class DamagedFolder:
         """Move files of the feature here, durably; those that are not there are passed over. Returns the folder."""
         place = self._place = self._place or _new_folder(self.feature)
         for name in names:
-            if os.path.lexists(self.feature / name):
+            if is_there(self.feature / name):
                 (self.feature / name).rename(place / name)
         sync_folder(place)
         sync_folder(self.feature)

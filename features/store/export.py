@@ -81,14 +81,21 @@ def export_feature(
             from features.store.export_arrays import write_npy
 
             write_folder_whole(out, lambda temporary: write_npy(stream, temporary, advance))
-    files = [out] if out.is_file() else list(out.iterdir())
-    return Exported(out, len(stream), int(stream.present.sum()), sum(path.stat().st_size for path in files))
+        files = list(out.iterdir()) if file_format == "npy" else [out]
+        num_bytes = sum(path.stat().st_size for path in files)
+    return Exported(out, len(stream), int(stream.present.sum()), num_bytes)
 
 
 def check_target(out: Path, file_format: str, overwrite: bool) -> None:
-    """Raises UsageError for an unknown format, and for a target that must not be replaced."""
+    """Raises UsageError for an unknown format, and for a target that must not be replaced; StoreError where that cannot
+    be told."""
     if file_format not in FORMATS:
         raise UsageError(f"no format {file_format!r}: choose one of {', '.join(FORMATS)}")
+    with clear_write_errors(out):
+        _check_place(out, file_format, overwrite)
+
+
+def _check_place(out: Path, file_format: str, overwrite: bool) -> None:
     taken = [path for path in ([out] if file_format == "npy" else [out, sums_path(out)]) if path.exists()]
     if taken and not overwrite:
         raise UsageError(f"{taken[0]} exists: give --overwrite, or another --to")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from features.store.commit import file_role
 from features.store.faults import FaultKind, kind_of
 from features.store.feature import Feature
 from features.store.ledger import read_sound_ledgers
-from features.store.reading import folder_entries
+from features.store.reading import folder_entries, read_error
 from features.store.replaced import ID, find_replaced, has_repeats
 from features.store.store import Store
 from features.store.versions import mixed_versions, versions_of
@@ -127,5 +126,9 @@ def _files(path: Path) -> Iterator[tuple[os.stat_result, bool]]:
     for entry in folder_entries(path):
         role = file_role(entry.name)
         if role != "damaged":
-            with suppress(OSError):  # it was removed meanwhile
+            try:
                 yield entry.stat(), role == "record"
+            except FileNotFoundError:
+                continue  # it was removed meanwhile
+            except OSError as error:
+                raise read_error(Path(entry.path), error) from error

@@ -7,7 +7,6 @@ alone, and so is what a later version wrote. spec.json is written again from a l
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from features.store.damaged import DamagedFolder, damaged_notes
 from features.store.faults import Fault, FaultKind
 from features.store.feature import read_spec
 from features.store.lock import writer_lock
-from features.store.reading import read_bytes
+from features.store.reading import is_there, read_bytes
 from features.store.spec_repair import spec_in_ledgers
 from features.store.verify import FeatureReport, StoreReport, feature_folders, verify_feature
 
@@ -66,7 +65,8 @@ def _repair_feature(root: Path, folder: str, advance: Advance, done: list[str]) 
         if locked:
             for orphan in list(orphans(path)):
                 done.append(f"{orphan}: moved to {place.take([orphan.name])} (orphan)")
-        mended = [fault for fault in report.faults if fault.shard is not None or fault.kind is FaultKind.ORPHAN]
+        moved = (FaultKind.ORPHAN,) if locked else ()
+        mended = [fault for fault in report.faults if fault.shard is not None or fault.kind in moved]
         report.faults = [fault for fault in report.faults if fault not in mended]
         report.shards -= len(damaged)
     return report
@@ -86,7 +86,7 @@ def _repair_spec(path: Path, folder: str, place: DamagedFolder, done: list[str])
     if found is None:
         return
     text, stem = found
-    moved = f"the old one was moved to {place.take([where.name])}, and it was " if os.path.lexists(where) else ""
+    moved = f"the old one was moved to {place.take([where.name])}, and it was " if is_there(where) else ""
     write_once(path, where.name, text)
     done.append(f"{where}: {moved}written again from the ledger of shard {stem}")
 

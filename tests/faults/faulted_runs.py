@@ -156,10 +156,12 @@ def check_run(manifest: Manifest, whole: Path, root: Path, calls: FailingCalls) 
     """One run in which a call fails, the next in which none does, and all that must hold."""
     outcome = extract(manifest, root, calls)
     left = without_rows(root, manifest)
+    # What could not be forced to the disk may be gone after a cut of the power, which nothing here can show.
+    assert outcome.error is not None or not (calls.kind == "fsync" and calls.failed), "silent: a sync failed"
     if outcome.error is None:
         assert not left, f"silent: said that all is done, and {left} rows are absent"
     stands = committed(root)
-    if root.is_dir():
+    if any(root.glob("*/*")):
         faults = [fault for fault in verify_store(root, manifest).faults if fault.kind is not FaultKind.ORPHAN]
         assert not faults, str(faults[0])
     again = extract(manifest, root)
