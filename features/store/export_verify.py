@@ -62,7 +62,7 @@ def verify_export(path: Path, advance: Advance = lambda number: None) -> ExportR
     """
     if not path.exists():
         sums = sums_path(path)
-        only = f", only {sums}: its export was interrupted" if sums.exists() else ""
+        only = f", only {sums} (its export was interrupted, or it was moved away)" if sums.exists() else ""
         raise StoreError(f"no export at {path}{only}: make it with `erc store export --overwrite`")
     report = ExportReport(path)
     _check_sums(report, _digests(report, advance))

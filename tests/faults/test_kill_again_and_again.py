@@ -102,5 +102,5 @@ def test_killed_a_thousand_times(corpus: Path, whole: tuple[Path, float], tmp_pa
     counts = kill_and_resume(corpus, whole, tmp_path, 1_000, seed)
     print(f"{dict(counts)} in {time.monotonic() - started:.0f} s; a whole run takes {whole[1]:.2f} s")
     assert counts["kills"] >= 1_000
-    assert counts["killed after a commit"] >= 100
+    assert counts["killed after a commit"] >= 50
     assert counts["stores"] >= 10

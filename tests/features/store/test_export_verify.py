@@ -422,7 +422,7 @@ class TestKilled:
             assert kinds(report) == {"sha256"}
             assert report.spec == SPECS["stack"]
         else:
-            with pytest.raises(StoreError, match=r"no export at .*, only .*\.sha256: its export was interrupted"):
+            with pytest.raises(StoreError, match=r"no export at .*, only .*\.sha256 \(its export was interrupted"):
                 verify_export(out)
             with pytest.raises(UsageError, match=r"out\.export\.sha256 exists: give --overwrite"):
                 export_feature(feature, out, file_format)
