@@ -44,14 +44,16 @@ def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
         for file in temporary.iterdir():
             _sync(file)
         sync_folder(temporary)
-        if path.exists():
-            path.rename(older)
         try:
+            if path.exists():
+                path.rename(older)
             temporary.rename(path)
-        except OSError as error:
-            if older.exists():
+        except BaseException as error:
+            if older.exists() and not path.exists():
                 older.rename(path)
-            raise StoreError(f"{path}: cannot be put in its place: {error.strerror}") from error
+            if isinstance(error, OSError):
+                raise StoreError(f"{path}: cannot be put in its place: {error.strerror}") from error
+            raise
         sync_folder(path.parent)
         shutil.rmtree(older, ignore_errors=True)
     finally:

@@ -15,7 +15,7 @@ from features.digests import digest_of
 from features.errors import FormatError, ShardError, StoreError, UnreadableError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
-from features.store.commit import ShardName
+from features.store.commit import ShardName, committed_names
 from features.store.index import OK, STATUSES, LedgerIndex, Sources, read_index
 from features.store.ledger import COLUMNS, read_ledgers
 from features.store.maps import ShardGoneError, ShardMaps
@@ -102,10 +102,10 @@ class Feature:
     def name(self) -> str:
         return self.spec.name
 
-    @property
+    @cached_property
     def names(self) -> list[ShardName]:
-        """The committed shards, later generations last."""
-        return self.index.names
+        """The committed shards, later generations last. Lists the folder and reads nothing."""
+        return committed_names(self.path)
 
     @cached_property
     def index(self) -> LedgerIndex:
@@ -153,7 +153,8 @@ class Feature:
             return work(self.index)
         except ShardGoneError:
             self._maps.close()
-            del self.__dict__["index"]
+            for name in ("index", "names"):
+                self.__dict__.pop(name, None)
             return work(self.index)
 
     def read(self, ids: Sequence[str], out: np.ndarray | None = None) -> Rows:

@@ -43,7 +43,7 @@ def writer_lock(folder: Path, shard: tuple[int, int] | None = None, agreement: s
         try:
             yield locked
         finally:
-            os.close(whole)
+            _release(whole)
         return
     index, count = shard
     whole, locked = _share(folder, agreement)

@@ -42,7 +42,7 @@ names its fingerprint, or if a used one is derived from it.
 @click.option(
     "--manifest",
     "manifests",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     multiple=True,
     help="A manifest that is in use, as often as there are such: remove also rows that none of them reads.",
 )

@@ -82,6 +82,7 @@ def test_the_tasks_of_a_chunk_are_made_once_and_let_go(
 
     monkeypatch.setattr(local, "_clip_tasks", counted)
     manifest = make_manifest(CHUNKS * CHUNK, media=lambda number: "clip" if number % every == 0 else None)
+    (tmp_path / "clip").write_bytes(b"clip")
     manifest = replace(manifest, media_root=tmp_path)
     encoder = Recited()
     jobs = plan_extraction(manifest, tmp_path / "store", [encoder], PlanOptions())

@@ -102,7 +102,7 @@ def test_a_row_of_another_source_replaces_nothing(tmp_path: Path) -> None:
     assert plan_garbage(tmp_path, manifests=[table({}), table("new")]) == GarbagePlan([], [])
     assert names(plan_garbage(tmp_path, manifests=[table("new")])) == dict.fromkeys(["00000", "00001"], "superseded")
     older = plan_garbage(tmp_path, manifests=[table({})])
-    assert names(older) == dict.fromkeys(["00000.1", "00001.2"], "superseded")
+    assert names(older) == dict.fromkeys(["00000.1", "00001.1"], "superseded")
     remove_garbage(tmp_path, older.items, [table({})])
     assert {value[0] for value in rows(tmp_path)} == {0.0}
 

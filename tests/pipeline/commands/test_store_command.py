@@ -386,7 +386,7 @@ class TestGarbage:
             (SPEC.folder, "00001"),
         ]
         assert (status, found["removed_bytes"], found["notes"]) == (0, found["bytes"], [])
-        assert [name.stem for name in Feature(store, SPEC.folder).names] == ["00000.1", "00001.2"]
+        assert [name.stem for name in Feature(store, SPEC.folder).names] == ["00000.1", "00001.1"]
 
     @pytest.mark.parametrize(("answer", "status", "left"), [("y\n", 0, 2), ("n\n", 130, 4)])
     def test_it_asks(
