@@ -163,7 +163,7 @@ class DecodePool:
             detail = f"not decoded within {limit_s:g} s: raise --clip-timeout if it only takes long"
             return replace(_lost(task, state, _TIMED_OUT, Reason.TIMED_OUT, detail), seconds=limit_s)
         except TaskDiedError:
-            detail = "the process that decoded the clip died, and so did another that decoded nothing else"
+            detail = "the process that decoded the clip died, while it was decoded alone"
             return _lost(task, state, _DIED, Reason.WORKER_DIED, detail)
         except TaskFaultError as error:
             reason = Reason.OUT_OF_MEMORY if error.kind == OUT_OF_MEMORY else Reason.UNPREPARED
