@@ -34,7 +34,7 @@ def writer_lock(folder: Path, shard: tuple[int, int] | None = None, agreement: s
     """Hold the right to write a feature folder; `shard` is (I, N). Gives False where the file system has no locks.
 
     agreement: a digest of the manifest and the number of slices. Slices that are at work at once must have the same:
-               the first one writes it into SLICES, the others compare
+               the first one writes it into SLICES, the others compare; an empty one fits all
     Raises StoreBusyError where another run holds the folder, or its slices are others; OSError where the lock's file
     cannot be made.
     """
@@ -80,8 +80,8 @@ def _share(folder: Path, agreement: str) -> tuple[int, bool]:
             time.sleep(_RETRY_S)  # another slice may be the first one in this very moment
             continue
         with _released_on_error(whole):
-            fits = (folder / SLICES).read_text(encoding="ascii") == agreement
-        if fits:
+            agreed = (folder / SLICES).read_text(encoding="ascii")
+        if agreed in ("", agreement):
             return whole, locked
         os.close(whole)
         raise StoreBusyError(

@@ -103,6 +103,8 @@ def judge_clips(
     places = np.flatnonzero(suspects).tolist()
     states[places] = ClipState.OTHER
     places = [place for place in places if digests[place] is not None]
+    if not places:
+        return states
     today = hashes.of(
         root,
         [media[place] for place in places],
