@@ -51,7 +51,7 @@ class _Column:
 
     def locate(self) -> frozenset[str]:
         """Read the ledgers. Gives the ids whose rows are stale."""
-        index = read_index(self.maps.folder, (self.sources,))
+        index = read_index(self.maps.folder, self.sources)
         places = index.find(self.sources.ids)
         present = places >= 0
         present[present] = index.status[places[present]] == OK

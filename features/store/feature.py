@@ -16,7 +16,7 @@ from features.errors import FormatError, ShardError, StoreError, UnreadableError
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.commit import ShardName, committed_names
-from features.store.index import OK, STATUSES, LedgerIndex, Sources, read_index
+from features.store.index import OK, STATUSES, LedgerIndex, Sources, columns_read, read_index
 from features.store.ledger import COLUMNS, read_ledgers
 from features.store.maps import ShardGoneError, ShardMaps
 from features.store.reading import read_bytes
@@ -75,7 +75,7 @@ class Feature:
     """
 
     def __init__(
-        self, root: Path, folder: str, spec: EncoderSpec | None = None, sources: Sequence[Sources] = ()
+        self, root: Path, folder: str, spec: EncoderSpec | None = None, sources: Sources | None = None
     ) -> None:
         """spec:    stands in for a spec.json that is gone
         sources: whose rows are read: see `fitting`
@@ -85,14 +85,14 @@ class Feature:
         self.folder = folder
         self.path = root / folder
         self.spec = spec or read_spec(self.path, folder)
-        self.sources = tuple(sources)
+        self.sources = sources
         self._maps = ShardMaps(self.path, self.spec)
 
     def fitting(self, manifest: Manifest) -> Feature:
         """The same feature as this manifest's utterances see it: of each, the newest row that was made from what the
         manifest holds today. A store may hold rows of several manifests, and of texts that were edited and put back."""
         sources = Sources(manifest.ids, manifest.source_digests(self.spec.depends))
-        return Feature(self.root, self.folder, self.spec, (sources,))
+        return Feature(self.root, self.folder, self.spec, sources)
 
     @property
     def fingerprint(self) -> str:
@@ -113,7 +113,9 @@ class Feature:
         return read_index(self.path, self.sources)
 
     def index_with(self, *columns: str) -> LedgerIndex:
-        """`index`, read anew with more columns of the ledger in its table."""
+        """`index` with these columns of the ledger in its table; read anew where it has others."""
+        if set(columns) <= set(columns_read(self.sources)):
+            return self.index
         return read_index(self.path, self.sources, columns)
 
     def ledger(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -224,7 +226,7 @@ class Feature:
 
     def stale(self, manifest: Manifest) -> list[str]:
         """Ids of the manifest that have rows, none of which was made from what the manifest holds today."""
-        is_seen_by_it = any(source.ids is manifest.ids for source in self.sources)
+        is_seen_by_it = self.sources is not None and self.sources.ids is manifest.ids
         stale = (self if is_seen_by_it else self.fitting(manifest)).index.stale
         return [utterance_id for utterance_id in manifest.ids if utterance_id in stale]
 

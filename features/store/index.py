@@ -6,7 +6,7 @@ ledgers are read by pyarrow, in the calling thread (polars' threads do not survi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -79,14 +79,19 @@ class LedgerIndex:
         return np.sort(np.fromiter(self.places.values(), np.int64, len(self.places)))
 
 
-def read_index(folder: Path, sources: Sequence[Sources] = (), columns: Sequence[str] = ()) -> LedgerIndex:
+def columns_read(sources: Sources | None) -> tuple[str, ...]:
+    """The ledger's columns that are always in the table of an index."""
+    return _COLUMNS if sources is None else (*_COLUMNS, "source_digest")
+
+
+def read_index(folder: Path, sources: Sources | None = None, columns: Sequence[str] = ()) -> LedgerIndex:
     """Read the ledgers of a feature's folder.
 
     sources: of the manifest whose rows are wanted; without it the newest row of each utterance holds
     columns: of the ledger, to be in `table` beside those that are always there
     Raises ShardError that names a ledger which is damaged.
     """
-    wanted = list(dict.fromkeys([*_COLUMNS, *(["source_digest"] if sources else []), *columns]))
+    wanted = list(dict.fromkeys([*columns_read(sources), *columns]))
     for attempt in range(_ATTEMPTS):
         names = committed_names(folder)
         try:
@@ -127,15 +132,13 @@ def _joined(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
     return pa.concat_tables([arrow_schema(columns).empty_table(), *tables])
 
 
-def _index(names: list[ShardName], table: pa.Table, lengths: Sequence[int], sources: Sequence[Sources]) -> LedgerIndex:
+def _index(names: list[ShardName], table: pa.Table, lengths: Sequence[int], sources: Sources | None) -> LedgerIndex:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     ids: list[str] = table["utterance_id"].to_pylist()
     places = dict(zip(ids, range(len(ids)), strict=True))
-    stale: set[str] = set()
-    for source in sources:
-        stale |= _take_fitting(places, table, source)
+    stale = set() if sources is None else _take_fitting(places, table, sources)
     reasons = table["reason"].unique().drop_null().to_pylist()
     return LedgerIndex(
         names,
@@ -156,25 +159,33 @@ def _numpy(column: Any, null: int, dtype: type) -> np.ndarray:
     return array
 
 
-def _take_fitting(places: dict[str, int], table: pa.Table, source: Sources) -> set[str]:
+def _take_fitting(places: dict[str, int], table: pa.Table, sources: Sources) -> set[str]:
     """Let the newest row that was made from today's source hold; gives the ids that have rows, but no such one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = np.fromiter(map(places.get, source.ids, repeat(-1)), np.int64, len(source.ids))
+    found = np.fromiter(map(places.get, sources.ids, repeat(-1)), np.int64, len(sources.ids))
     known = np.flatnonzero(found >= 0)
-    today = pa.array(source.digests, pa.large_string()).take(pa.array(known))
-    made_from = table["source_digest"].take(pa.array(found[known])).cast(pa.large_string())
+    today = pa.array(sources.digests, pa.large_string()).take(pa.array(known))
+    made_from = table["source_digest"].take(pa.array(found[known]))
     fits = pc.equal(made_from, today).fill_null(False).to_numpy()
-    wanted = {source.ids[place]: source.digests[place] for place in known[~fits].tolist()}
+    wanted = {sources.ids[place]: sources.digests[place] for place in known[~fits].tolist()}
+    fitting = rows_made_from(table, wanted)
+    places.update(fitting)
+    return wanted.keys() - {utterance_id for utterance_id, _ in fitting}
+
+
+def rows_made_from(table: pa.Table, wanted: Mapping[str, str]) -> list[tuple[str, int]]:
+    """(utterance_id, row of the table) of each row that was made from its utterance's source, in the table's order.
+
+    wanted: utterance_id -> source digest, of the utterances that are asked for
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if not wanted:
-        return set()
-    rows = np.flatnonzero(pc.is_in(table["utterance_id"], pa.array(list(wanted), pa.string())).to_numpy())
-    candidates = table.select(["utterance_id", "source_digest"]).take(pa.array(rows))
-    pairs = zip(candidates["utterance_id"].to_pylist(), candidates["source_digest"].to_pylist(), strict=True)
-    stale = set(wanted)
-    for row, (utterance_id, digest) in zip(rows.tolist(), pairs, strict=True):
-        if wanted[utterance_id] == digest:
-            places[utterance_id] = row
-            stale.discard(utterance_id)
-    return stale
+        return []
+    rows = np.flatnonzero(pc.is_in(table["utterance_id"], pa.array(list(wanted), pa.large_string())).to_numpy())
+    asked = table.select(["utterance_id", "source_digest"]).take(pa.array(rows))
+    triples = zip(asked["utterance_id"].to_pylist(), rows.tolist(), asked["source_digest"].to_pylist(), strict=True)
+    return [(utterance_id, row) for utterance_id, row, digest in triples if wanted[utterance_id] == digest]

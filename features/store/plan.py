@@ -16,9 +16,9 @@ from features.errors import ManifestError, Reason
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.chunks import align_spans, chunk_size, cut_chunks
-from features.store.commit import committed_names
+from features.store.commit import ShardName, committed_names
 from features.store.feature import Feature
-from features.store.index import FAILED, OK, LedgerIndex
+from features.store.index import FAILED, OK, LedgerIndex, rows_made_from
 from features.store.media_digests import MediaDigests
 from features.store.media_state import ClipState, ClipStats, gone_clips, judge_clips, stat_clips
 from features.store.reading import is_there
@@ -68,12 +68,13 @@ class Chunk:
 class Found:
     """An older row that fits today's source and clip again: it is written once more, and nothing is encoded.
 
-    position: of the manifest; place: of the feature's `LedgerIndex`, whose shard and row have the embedding
+    position: of the manifest; shard and row: where its embedding is
     size, mtime_ns: of the clip today
     """
 
     position: int
-    place: int
+    shard: ShardName
+    row: int
     size: int
     mtime_ns: int
 
@@ -90,7 +91,6 @@ class Plan:
     found:    older rows that hold again
     gone:     rows that hold although their clip is no longer there
     unread:   rows that hold although their clip could not be looked at
-    lacks_spec: shards are there, but spec.json is gone: opening a writer makes it again
     """
 
     spec: EncoderSpec
@@ -104,7 +104,6 @@ class Plan:
     found: tuple[Found, ...] = ()
     gone: int = 0
     unread: int = 0
-    lacks_spec: bool = False
 
     @property
     def left(self) -> int:
@@ -184,7 +183,6 @@ def make_plan(
         clips.found,
         clips.gone,
         clips.unread,
-        lacks_spec,
     )
 
 
@@ -259,9 +257,10 @@ def _judge(
     current = np.isin(states[rows], (_State.DONE, _State.FAILED))
     judged = judge_clips(root, names, stats, *record, hashes, compared=current, rehash=options.rehash)
     states[rows[current & ((judged == ClipState.OTHER) | (gone & ~is_ok))]] = _State.STALE
-    clips = dict(zip(rows.tolist(), zip(stats.sizes.tolist(), stats.mtimes_ns.tolist(), strict=True), strict=True))
-    stale = rows[states[rows] == _State.STALE]
-    found = _look_back(stale, index, places, manifest, digests, clips, hashes, options.rehash) if len(stale) else []
+    is_stale = states[rows] == _State.STALE
+    stale, sizes, mtimes_ns = (column[is_stale].tolist() for column in (rows, stats.sizes, stats.mtimes_ns))
+    clips = {row: (size, mtime) for row, size, mtime in zip(stale, sizes, mtimes_ns, strict=True) if size >= 0}
+    found = _look_back(index, places, manifest, digests, clips, hashes, options.rehash)
     for item in found:
         states[item.position] = _State.FOUND
     unread = current & (judged == ClipState.UNREADABLE)
@@ -290,7 +289,6 @@ def _refuse_gone(manifest: Manifest, rows: np.ndarray, gone: np.ndarray, is_ok: 
 
 
 def _look_back(
-    stale: np.ndarray,
     index: LedgerIndex,
     places: np.ndarray,
     manifest: Manifest,
@@ -301,21 +299,14 @@ def _look_back(
 ) -> list[Found]:
     """Older `ok` rows of stale utterances that were made from today's source and from the clip as it is today.
 
-    stale: rows of the manifest; clips: row -> size and mtime of its clip today
+    clips: stale row of the manifest -> size and mtime of its clip, which is there
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    asked = {manifest.ids[row]: row for row in stale.tolist() if clips[row][0] >= 0}
-    if not asked:
-        return []
-    among = np.flatnonzero(pc.is_in(index.table["utterance_id"], pa.array(list(asked), pa.large_string())).to_numpy())
-    table = index.table.select(["utterance_id", "source_digest"]).take(pa.array(among))
-    pairs = zip(table["utterance_id"].to_pylist(), table["source_digest"].to_pylist(), strict=True)
+    asked = {manifest.ids[row]: row for row in clips}
+    wanted = {utterance_id: digests[row] for utterance_id, row in asked.items()}
     candidates = [
         (asked[utterance_id], place)
-        for place, (utterance_id, digest) in zip(among.tolist(), pairs, strict=True)
-        if index.status[place] == OK and digest == digests[asked[utterance_id]] and place != places[asked[utterance_id]]
+        for utterance_id, place in rows_made_from(index.table, wanted)
+        if index.status[place] == OK and place != places[asked[utterance_id]]
     ]
     if not candidates:
         return []
@@ -329,4 +320,6 @@ def _look_back(
         for row, place, clip in zip(rows.tolist(), olds.tolist(), judged, strict=True)
         if clip == ClipState.SAME
     }
-    return [Found(row, place, *clips[row]) for row, place in same.items()]
+    return [
+        Found(row, index.names[index.shard[place]], int(index.row[place]), *clips[row]) for row, place in same.items()
+    ]

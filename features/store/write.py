@@ -26,7 +26,7 @@ from features.store.commit import (
     write_once,
 )
 from features.store.feature import Feature
-from features.store.ledger import SPEC, LedgerRow, ledger_bytes, ledger_frame, ledger_rows, read_ledgers
+from features.store.ledger import SPEC, LedgerRow, ledger_bytes, ledger_frame, ledger_rows, read_ledger
 from features.store.lock import writer_lock
 from features.store.media_digests import MediaDigests
 from features.store.plan import Plan, PlanOptions, make_plan, manifest_chunks
@@ -147,20 +147,19 @@ def write_found(writer: FeatureWriter, root: Path, manifest: Manifest, plan: Pla
     """Commit older rows that hold again (an edit of a clip that was undone) as the newest, with the clip's new time."""
     if not plan.found:
         return
-    feature = Feature(root, plan.spec.folder).fitting(manifest)
-    index = feature.index
-    generation = index.names[-1].generation + 1
+    feature = Feature(root, plan.spec.folder)
+    generation = feature.names[-1].generation + 1
     ledgers: dict[ShardName, dict[str, LedgerRow]] = {}
     for first in range(0, len(plan.found), _FOUND_TOGETHER):
         rows, embeddings = [], {}
         for item in plan.found[first : first + _FOUND_TOGETHER]:
-            utterance_id, name = manifest.ids[item.position], index.names[index.shard[item.place]]
-            if name not in ledgers:
-                (frame,) = read_ledgers([feature.path / f"{name.stem}.parquet"])
-                ledgers[name] = {row.utterance_id: row for row in ledger_rows(frame)}
-            older = ledgers[name][utterance_id]
+            utterance_id = manifest.ids[item.position]
+            if item.shard not in ledgers:
+                frame = read_ledger(feature.path / f"{item.shard.stem}.parquet")
+                ledgers[item.shard] = {row.utterance_id: row for row in ledger_rows(frame)}
+            older = ledgers[item.shard][utterance_id]
             rows.append(replace(older, row=None, crc32=None, media_size=item.size, media_mtime_ns=item.mtime_ns))
-            embeddings[utterance_id] = np.array(feature.shard(name).row(int(index.row[item.place])))
+            embeddings[utterance_id] = np.array(feature.shard(item.shard).row(item.row))
         writer.commit(first // _FOUND_TOGETHER, rows, embeddings, generation)
 
 

@@ -123,8 +123,8 @@ def test_the_newest_row_that_fits_holds_whatever_was_written(
             made = {f"u{key}": np.full(3, generation * 100 + chunk * 10 + source) for key, source in dict(rows).items()}
             writer.commit(chunk, lines, made, generation)
     sources = Sources([f"u{key}" for key in range(5)], [f"{source:064d}" for source in today])
-    index = read_index(root / spec.folder, (sources,))
-    feature = Feature(root, spec.folder, spec, (sources,))
+    index = read_index(root / spec.folder, sources)
+    feature = Feature(root, spec.folder, spec, sources)
     for key in range(5):
         ordered = [(place, rows[key]) for place, rows in sorted(written.items()) if key in rows]
         fitting = [item for item in ordered if item[1] == today[key]]
