@@ -167,6 +167,11 @@ class UnavailableError(Exception):
         return (UnavailableError, (self.reason, self.detail))
 
 
+def bare_line(error: BaseException) -> str:
+    """An error's first line as it stands, or its class where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A clause for messages on unknown names: the nearest known one, and the list of all."""
     names = sorted(known)

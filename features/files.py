@@ -18,10 +18,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     Shards are not written so: what is committed is never replaced (see `features.store.commit`).
     """
-    temporary = _beside(path, "tmp")
+    temporary = beside(path, "tmp")
     try:
         write(temporary)
-        _sync(temporary)
+        sync_file(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -37,12 +37,12 @@ def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises StoreError where it cannot be put there; the older one then stays.
     """
-    temporary, older = _beside(path, "tmp"), _beside(path, "old")
+    temporary, older = beside(path, "tmp"), beside(path, "old")
     try:
         temporary.mkdir()
         write(temporary)
         for file in temporary.iterdir():
-            _sync(file)
+            sync_file(file)
         sync_folder(temporary)
         try:
             if path.exists():
@@ -75,11 +75,12 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _beside(path: Path, ending: str) -> Path:
+def beside(path: Path, ending: str) -> Path:
     """A name in the same folder that no other process takes, and that listings leave out."""
     return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
 
 
-def _sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Force a file to disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

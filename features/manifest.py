@@ -15,7 +15,7 @@ import polars as pl
 
 from features.cards import DatasetCard, load_card, shipped_cards
 from features.digests import sha256_file
-from features.errors import ManifestError, nearest
+from features.errors import ManifestError, bare_line, nearest
 from features.files import write_whole
 from features.schema import SCHEMA, cast_columns, column_problems, row_problems
 from features.sources import dialogue_digests, media_digests, text_digests
@@ -220,8 +220,7 @@ def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[st
                 f"{path}: a manifest is .parquet, .csv or .jsonl, not {kind or 'a file without ending'!r}"
             )
     except (pl.exceptions.PolarsError, ValueError, OSError) as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ManifestError(f"{path}: cannot be read: {first_line}") from error
+        raise ManifestError(f"{path}: cannot be read: {bare_line(error)}") from error
     if frame.is_empty():
         raise ManifestError(f"{path}: has no utterances: make it again with `erc ingest`")
     return build_manifest(frame, card, root, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ from features.engines.source_rows import SourceRows, StoredSource
 from features.manifest import Manifest
 from features.media.needs import ClipNeeds
 from features.store.plan import Chunk
-from features.store.write import FeatureWriter
 
 _SHARDS_WAITING = 2
 
@@ -33,29 +32,16 @@ def run_local(
     *,
     decoding: DecodeOptions,
     advance: Advance = lambda count: None,
-) -> list[Activity]:
-    """Do the work of jobs that hold their features' locks (`features.extract.begin_extraction`). Whatever stops it,
-    committed shards stay, and the chunk in hand is done again next time.
-
-    Returns how busy each stage was, for texts and for clips, where there were any.
-    """
-    writers = {job.key: job.writer for job in jobs if job.writer is not None}
-    return run_chunks(manifest, root, jobs, writers, decoding, advance)
-
-
-def run_chunks(
-    manifest: Manifest,
-    root: Path,
-    jobs: Sequence[Job],
-    writers: Mapping[str, FeatureWriter],
-    decoding: DecodeOptions,
-    advance: Advance,
     pool: DecodePool | None = None,
 ) -> list[Activity]:
-    """Do the jobs' work, chunk by chunk, and commit a shard per chunk and encoder.
+    """Do the work of jobs that have their writers (`features.extract.begin_extraction`), chunk by chunk, and commit a
+    shard per chunk and encoder. Whatever stops it, committed shards stay, and the chunk in hand is done again next
+    time.
 
-    writers: of every job with work, by its key. `advance` is called with the number of embeddings done
+    advance: called with the number of embeddings done
     pool: of the jobs that read clips, started already, where it outlives the call; `decoding` then says nothing
+
+    Returns how busy each stage was, for texts and for clips, where there were any.
     """
     lock = threading.Lock()
 
@@ -81,7 +67,7 @@ def run_chunks(
             for work in finished:
                 while len(waiting) >= _SHARDS_WAITING:
                     waiting.pop(0).result()
-                waiting.append(background.submit(_commit, work, writers[work.job.key]))
+                waiting.append(background.submit(_commit, work))
             for future in waiting:
                 future.result()
             if of_kind:
@@ -197,10 +183,12 @@ def _clip_tasks(manifest: Manifest, parts: Sequence[tuple[Job, Chunk]], follow_s
     }
 
 
-def _commit(work: ChunkWork, writer: FeatureWriter) -> None:
+def _commit(work: ChunkWork) -> None:
     started = time.perf_counter()
     job = work.job
-    final = writer.commit(work.chunk.number, work.ledger_rows(), work.embeddings, work.chunk.generation)
+    if job.writer is None:
+        raise TypeError(f"{job.key} was only looked at: its work takes a writer")
+    final = job.writer.commit(work.chunk.number, work.ledger_rows(), work.embeddings, work.chunk.generation)
     for row in final:
         job.reasons[row.reason] = job.reasons.get(row.reason, 0) + 1
         job.cut += row.counts.get("cut", 0)

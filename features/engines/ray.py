@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,31 +83,32 @@ class RayEngine:
         placement = replace(placement, actors=min(placement.actors, len(numbers)))
         if decoding.workers is None:
             decoding = replace(decoding, workers=placement.workers)
-        with ExitStack() as stack:
-            begun = [job for job in jobs if job.plan.chunks]
-            setup = Setup(
-                root.absolute(),
-                tuple(self._requests[job.key] for job in jobs),
-                tuple(job.plan.spec for job in jobs),
-                frozenset(job.key for job in begun),
-                _a_clip(manifest, begun),
-                library_versions(),
-                threads,
-                decoding,
-            )
-            run = RayRun(
-                manifest,
-                root,
-                jobs,
-                numbers,
-                setup,
-                placement,
-                advance=advance,
-                notice=self._notice,
-                worker=self._worker,
-            )
-            stack.callback(run.stop)
+        begun = [job for job in jobs if job.plan.chunks]
+        setup = Setup(
+            root.absolute(),
+            tuple(self._requests[job.key] for job in jobs),
+            tuple(job.plan.spec for job in jobs),
+            frozenset(job.key for job in begun),
+            _a_clip(manifest, begun),
+            library_versions(),
+            threads,
+            decoding,
+        )
+        run = RayRun(
+            manifest,
+            root,
+            jobs,
+            numbers,
+            setup,
+            placement,
+            advance=advance,
+            notice=self._notice,
+            worker=self._worker,
+        )
+        try:
             return run.finish()
+        finally:
+            run.stop()
 
 
 def _threads(requests: Sequence[EncoderRequest]) -> int:

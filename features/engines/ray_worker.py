@@ -19,7 +19,7 @@ from features.encoders.table import entry
 from features.engines.activity import Activity
 from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.job import Job
-from features.engines.local import clip_readers, run_chunks
+from features.engines.local import clip_readers, run_local
 from features.errors import EngineError, ErcError, Reason
 from features.manifest import Manifest
 from features.spec import EncoderSpec
@@ -138,18 +138,18 @@ class ChunkWorker:
     def run(self, task: ChunkTask) -> ChunkDone | Trouble:
         """Do one chunk and commit its shards. The driver holds the locks."""
         setup = self._setup
-        jobs = [Job(encoder, plan) for encoder, plan in zip(self._encoders, task.plans, strict=True)]
+        jobs = [
+            Job(encoder, plan, FeatureWriter(setup.root, plan.spec))
+            for encoder, plan in zip(self._encoders, task.plans, strict=True)
+        ]
         for job, batches in zip(jobs, self._batches, strict=True):
             job.batches = batches
-        writers = {job.key: FeatureWriter(setup.root, job.plan.spec) for job in jobs}
         if self._pool is None:
             readers, decoding = clip_readers(jobs), setup.decoding
             self._pool = DecodePool(readers, decoding.workers_for(len(task.manifest)), decoding.clip_timeout_s)
             self._pool.__enter__()
         try:
-            activities = run_chunks(
-                task.manifest, setup.root, jobs, writers, setup.decoding, lambda count: None, self._pool
-            )
+            activities = run_local(task.manifest, setup.root, jobs, decoding=setup.decoding, pool=self._pool)
         except ErcError as error:
             return _trouble(error)
         return ChunkDone(tuple(_done(job) for job in jobs), tuple(activities))

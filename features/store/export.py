@@ -8,14 +8,13 @@ appears whole or not at all.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.digests import sha256_file
 from features.errors import StaleFeaturesError, UsageError
-from features.files import sync_folder, write_folder_whole
+from features.files import beside, sync_file, sync_folder, write_folder_whole
 from features.manifest import Manifest
 from features.store.checksums import FOLDER_SUMS, sums_bytes, sums_path
 from features.store.commit import clear_write_errors
@@ -114,13 +113,12 @@ def _write_file_whole(out: Path, write: Callable[[Path], object]) -> None:
     The sha256 goes first: a kill in between leaves one without a file, or with the older file. Verifying names both.
     """
     sums = sums_path(out)
-    temporary, temporary_sums = (path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in (out, sums))
+    temporary, temporary_sums = beside(out, "tmp"), beside(sums, "tmp")
     try:
         write(temporary)
         temporary_sums.write_bytes(sums_bytes({out.name: sha256_file(temporary)}))
         for path in (temporary, temporary_sums):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            sync_file(path)
         temporary_sums.replace(sums)
         temporary.replace(out)
         sync_folder(out.parent)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.errors import ShardError
+from features.errors import ShardError, bare_line
 from features.store.commit import ShardName, committed_names
-from features.store.ledger import arrow_schema, first_line
+from features.store.ledger import arrow_schema
 from features.store.reading import REPAIR, is_there, read_bytes
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _read(folder: Path, name: ShardName, columns: Sequence[str]) -> pa.Table:
         table = pq.ParquetFile(pa.BufferReader(content)).read(columns=list(columns), use_threads=False)
         return table.select(list(columns)).cast(arrow_schema(columns))
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
-        raise ShardError(f"{path}: is not a ledger: {first_line(error)}: {REPAIR}") from error
+        raise ShardError(f"{path}: is not a ledger: {bare_line(error)}: {REPAIR}") from error
 
 
 def _joined(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from features.errors import Reason, ShardError, StoreError, status_of
+from features.errors import Reason, ShardError, StoreError, bare_line, status_of
 from features.store.reading import REPAIR, read_bytes
 
 if TYPE_CHECKING:
@@ -113,15 +113,11 @@ def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pl.DataFram
     try:
         frame = pl.read_parquet(io.BytesIO(content), columns=list(columns) if columns else None, glob=False)
     except NOT_A_LEDGER as error:
-        raise ShardError(f"{path}: is not a ledger: {first_line(error)}: {REPAIR}") from error
+        raise ShardError(f"{path}: is not a ledger: {bare_line(error)}: {REPAIR}") from error
     wrong = [name for name, dtype in frame.schema.items() if dtype != COLUMNS.get(name, dtype)]
     if wrong:
         raise ShardError(f"{path}: column {wrong[0]} is {frame.schema[wrong[0]]}, not {COLUMNS[wrong[0]]}: {REPAIR}")
     return frame
-
-
-def first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def scan_ledgers(paths: Sequence[Path]) -> pl.LazyFrame:

@@ -13,11 +13,11 @@ from typing import BinaryIO
 import numpy as np
 import polars as pl
 
-from features.errors import ShardError, StoreError, UnreadableError
+from features.errors import ShardError, StoreError, UnreadableError, bare_line
 from features.spec import EncoderSpec
 from features.store.commit import CommitRecord, parse_record
 from features.store.faults import Fault, FaultKind, kind_of
-from features.store.ledger import NOT_A_LEDGER, first_line
+from features.store.ledger import NOT_A_LEDGER
 from features.store.ledger_checks import ledger_problems, parse_ledger, row_problems
 from features.store.reading import REPAIR, is_there, read_bytes, read_error
 from features.store.shard import Shard, open_shard
@@ -154,7 +154,7 @@ class _ShardCheck:
         try:
             frame, metadata = parse_ledger(content)
         except NOT_A_LEDGER as error:
-            self.add("parquet", FaultKind.LEDGER, f"is not a ledger: {first_line(error)}")
+            self.add("parquet", FaultKind.LEDGER, f"is not a ledger: {bare_line(error)}")
             return None
         self.report.metadata = metadata
         before = len(self.report.faults)

@@ -111,6 +111,16 @@ def check_extracted(feature: Feature, manifest: Manifest, mend: str) -> None:
         )
 
 
+def check_rows(
+    feature: Feature, manifest: Manifest, mend: str, *, allow_stale: bool = False, allow_absent: bool = False
+) -> None:
+    """`check_fresh` and `check_extracted`, but for what is allowed."""
+    if not allow_stale:
+        check_fresh(feature, manifest, mend)
+    if not allow_absent:
+        check_extracted(feature, manifest, mend)
+
+
 Allocate = Callable[[tuple[int, ...], np.dtype], np.ndarray]
 
 

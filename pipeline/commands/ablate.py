@@ -11,6 +11,7 @@ from pipeline.terminal.command_line import given_command
 from pipeline.terminal.options import (
     SUITE_OR_PATH,
     LocalPath,
+    allow_options,
     cv_options,
     folding_of,
     json_option,
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 @cv_options
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
-@click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
-@click.option("--allow-absent", is_flag=True, help="Train, and count utterances as missing that were never extracted.")
+@allow_options("Train on")
 @click.option(
     "--list",
     "only_list",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.terminal.options import LocalPath, json_option
+from pipeline.terminal.options import LocalPath, allow_options, json_option
 from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ PROTOCOL = "--select best-dev,baseline"
 )
 @click.option("--store", type=LocalPath(file_okay=False), help="Instead of the store that each run recorded.")
 @click.option("--manifest", type=LocalPath(), help="Instead of the manifest that each run recorded.")
-@click.option("--allow-stale", is_flag=True, help="Score rows that were made from other input than the manifest's.")
-@click.option("--allow-absent", is_flag=True, help="Score, and count utterances as missing that were never extracted.")
+@allow_options("Score")
 @json_option
 def command(
     runs: tuple[Path, ...],

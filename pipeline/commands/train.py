@@ -11,6 +11,7 @@ from pipeline.terminal.command_line import given_command
 from pipeline.terminal.options import (
     SUITE_OR_PATH,
     LocalPath,
+    allow_options,
     cv_options,
     folding_of,
     json_option,
@@ -54,8 +55,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--search-seed", type=click.IntRange(min=0), help="With --search: other seeds draw others.  [default: 0]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
-@click.option("--allow-stale", is_flag=True, help="Train on rows that were made from other input than the manifest's.")
-@click.option("--allow-absent", is_flag=True, help="Train, and count utterances as missing that were never extracted.")
+@allow_options("Train on")
 @json_option
 def command(
     config: str,

@@ -15,7 +15,7 @@ from features.errors import ManifestError, RunError, UsageError
 from features.files import write_whole
 from features.manifest import Manifest, read_manifest
 from features.store import Feature, Store
-from heads.data.data import HeadData, check_extracted, check_fresh
+from heads.data.data import HeadData, check_rows
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.checkpoint import read_checkpoint
 from pipeline.runs.folder import Run
@@ -173,10 +173,7 @@ class Evaluator:
         if key in self._fit:
             return
         mend = mending_command(feature, corpus.path, feature.root)
-        if not self._allow_stale:
-            check_fresh(feature, corpus.rows, mend)
-        if not self._allow_absent:
-            check_extracted(feature, corpus.rows, mend)
+        check_rows(feature, corpus.rows, mend, allow_stale=self._allow_stale, allow_absent=self._allow_absent)
         self._fit.add(key)
 
     def _covered(self, feature: Feature, corpus: Corpus) -> Coverage:

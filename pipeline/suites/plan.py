@@ -13,7 +13,7 @@ from features.errors import ErcError, FeatureChoiceError
 from features.manifest import Manifest, file_digest
 from features.store import Feature, Store
 from heads.config.experiment import Experiment
-from heads.data.data import check_extracted, check_fresh, choose_features
+from heads.data.data import check_rows, choose_features
 from heads.data.utterances import Utterances, read_utterances
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, Fold, LooksAt, ManifestFacts
 from pipeline.runs.metrics_file import Coverage
@@ -207,10 +207,7 @@ def _unfit(feature: Feature, source: Source) -> str | None:
     """Why a feature's rows are not to be trained on: stale ones, or utterances without any."""
     mend = mending_command(feature, source.manifest.path, source.store.path)
     try:
-        if not source.allow_stale:
-            check_fresh(feature, source.manifest, mend)
-        if not source.allow_absent:
-            check_extracted(feature, source.manifest, mend)
+        check_rows(feature, source.manifest, mend, allow_stale=source.allow_stale, allow_absent=source.allow_absent)
     except ErcError as error:
         return str(error)
     return None

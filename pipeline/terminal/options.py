@@ -103,6 +103,18 @@ def store_option(command: Command) -> Command:
     )(command)
 
 
+def allow_options(verb: str) -> Callable[[Command], Command]:
+    """--allow-stale and --allow-absent. verb: what is done with the rows, as in `Train on`"""
+
+    def add(command: Command) -> Command:
+        stale = f"{verb} rows that were made from other input than the manifest's."
+        absent = f"{verb.split()[0]}, and count utterances as missing that were never extracted."
+        command = click.option("--allow-absent", is_flag=True, help=absent)(command)
+        return click.option("--allow-stale", is_flag=True, help=stale)(command)
+
+    return add
+
+
 def store_argument(command: Command) -> Command:
     """[STORE], or $ERC_STORE, or store."""
     return click.argument(

@@ -88,15 +88,9 @@ def test_the_tasks_of_a_chunk_are_made_once_and_let_go(
     jobs = plan_extraction(manifest, tmp_path / "store", [encoder], PlanOptions())
     assert len(jobs[0].plan.chunks) == CHUNKS
     with open_writer(tmp_path / "store", encoder.spec) as writer:
-        local.run_chunks(
-            manifest,
-            tmp_path / "store",
-            jobs,
-            {encoder.spec.folder: writer},
-            DecodeOptions(),
-            advance,
-            EagerPool({}, workers=0),
-        )
+        jobs[0].writer = writer
+        pool = EagerPool({}, workers=0)
+        local.run_local(manifest, tmp_path / "store", jobs, decoding=DecodeOptions(), advance=advance, pool=pool)
     per_chunk = {1: [CHUNK] * CHUNKS, CHUNK: [1] * CHUNKS, 2 * CHUNK: [1, 0] * (CHUNKS // 2)}[every]
     assert made == per_chunk
     in_a_chunk = max(per_chunk)
