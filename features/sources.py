@@ -30,26 +30,29 @@ def dialogue_digests(turns: Iterable[tuple[str, str, str]]) -> list[str]:
     """
     digests = []
     last_dialogue: str | None = None
-    chain = b""
-    pack = _LENGTH.pack
+    first, later = (_TURN_PREFIX + _LENGTH.pack(length) for length in (0, sha256().digest_size))
+    names: dict[str, bytes] = {}
+    before = first
     for dialogue_id, speaker, text in turns:
         if dialogue_id != last_dialogue:
-            chain, last_dialogue = b"", dialogue_id
-        name = speaker.encode()
-        digest = sha256(_TURN_PREFIX + pack(len(chain)) + chain + pack(len(name)) + name + text.encode())
-        chain = digest.digest()
-        digests.append(digest.hexdigest())
+            before, last_dialogue = first, dialogue_id
+        name = names.get(speaker)
+        if name is None:
+            encoded = speaker.encode()
+            name = names[speaker] = _LENGTH.pack(len(encoded)) + encoded
+        digest = sha256(before + name + text.encode()).digest()
+        before = later + digest
+        digests.append(digest.hex())
     return digests
 
 
 def media_digests(cuts: Iterable[tuple[str | None, float | None, float | None]]) -> list[str]:
     """sha256 (hex) of each (media, start, end): the clip's path and cut, any of which may be None."""
-    pack = _SECONDS.pack
-    return [
-        sha256(
-            _MEDIA_PREFIX
-            + pack(start is not None, start or 0.0, end is not None, end or 0.0)
-            + (b"" if media is None else b"/" + media.encode())
-        ).hexdigest()
-        for media, start, end in cuts
-    ]
+    digests = []
+    whole = _MEDIA_PREFIX + _SECONDS.pack(False, 0.0, False, 0.0)
+    for media, start, end in cuts:
+        cut = whole
+        if start is not None or end is not None:
+            cut = _MEDIA_PREFIX + _SECONDS.pack(start is not None, start or 0.0, end is not None, end or 0.0)
+        digests.append(sha256(cut if media is None else cut + ("/" + media).encode()).hexdigest())
+    return digests

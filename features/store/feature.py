@@ -24,10 +24,13 @@ from features.store.shard import Shard
 
 ABSENT = "absent"
 
+_SHARDS_OPEN = 64  # while many rows are read
+
 # Where no ledger holds what spec.json said, the command that made it can: a spec is written the same each time.
 SPEC_MEND = "move it away and run the `erc extract` that made it, or move the folder away"
 SPEC_REPAIR = f"`erc store verify STORE --repair` writes it again where a ledger holds it; else {SPEC_MEND}"
 
+Name = TypeVar("Name")
 Result = TypeVar("Result")
 
 
@@ -172,8 +175,8 @@ class Feature:
         def work(index: LedgerIndex) -> Rows:
             found = index.find(ids)
             present = _present(index, found)
-            for shard, positions in _by_shard(index, found, present):
-                values[positions] = self._maps[index.names[shard]].take(index.row[found[positions]])
+            for shard, positions in self._shards(index, found, present):
+                values[positions] = shard.take(index.row[found[positions]])
             return Rows(values, present, _statuses(index, found), _reasons(index, found))
 
         return self._reading(work)
@@ -215,10 +218,16 @@ class Feature:
         if self.spec.kind != "sequence":
             raise StoreError(f"{self.folder} is not a sequence feature: use read()")
         found = index.find(ids)
-        for shard, positions in _by_shard(index, found, _present(index, found)):
-            opened = self._maps[index.names[shard]]
+        for shard, positions in self._shards(index, found, _present(index, found)):
             for position in positions.tolist():
-                yield position, opened.row(int(index.row[found[position]]))
+                yield position, shard.row(int(index.row[found[position]]))
+
+    def _shards(self, index: LedgerIndex, found: np.ndarray, present: np.ndarray) -> Iterator[tuple[Shard, np.ndarray]]:
+        """As `_by_shard`. Pages that were read count as memory as long as their shard is open, so few stay open."""
+        for number, (shard, positions) in enumerate(_by_shard(index, found, present)):
+            if number % _SHARDS_OPEN == _SHARDS_OPEN - 1:
+                self._maps.close()
+            yield self._maps[index.names[shard]], positions
 
     def reasons(self, ids: Sequence[str]) -> list[str | None]:
         """Per utterance the ledger's reason, None where there is none, and `absent` where there is no row."""
@@ -282,8 +291,16 @@ def _by_shard(index: LedgerIndex, found: np.ndarray, present: np.ndarray) -> Ite
 
 
 def _statuses(index: LedgerIndex, found: np.ndarray) -> list[str]:
-    return [STATUSES[index.status[place]] if place >= 0 else ABSENT for place in found.tolist()]
+    return _named([ABSENT, *STATUSES], index.status, found, 1)
 
 
 def _reasons(index: LedgerIndex, found: np.ndarray, absent: str | None = None) -> list[str | None]:
-    return [index.reason_of(place) if place >= 0 else absent for place in found.tolist()]
+    return _named([absent, None, *index.reasons], index.reason, found, 2)
+
+
+def _named(names: Sequence[Name], numbers: np.ndarray, found: np.ndarray, shift: int) -> list[Name]:
+    """The name of each one's row, by its number plus `shift`; the first name where there is no row."""
+    places = np.zeros(len(found), np.int64)
+    places[found >= 0] = numbers[found[found >= 0]].astype(np.int64) + shift
+    named: list[Name] = np.array(names, object)[places].tolist()
+    return named

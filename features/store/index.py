@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ OK, MISSING, FAILED = range(3)
 
 _COLUMNS = ("utterance_id", "status", "reason", "row", "crc32")
 _ATTEMPTS = 3  # `gc` may remove a superseded shard between the listing of a folder and the reading of a ledger
+_FEW = 8  # an eighth of all ids are looked up at once rather than one by one
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class LedgerIndex:
 
     names:   the committed shards, later generations last
     table:   all rows of all of them in that order, superseded ones too: the ledger's columns that were asked for
-    places:  utterance_id -> its row of the table
+    ids:     the utterances that have rows, in the order of their first ones
+    places:  int64 [len(ids)], the row of the table that holds for each
     shard:   int32 [n], the number of each row's shard in `names`
     row:     int64 [n], its row of the shard's tensors; -1 where it has no embedding
     status:  int8 [n], its number in STATUSES
@@ -57,7 +60,8 @@ class LedgerIndex:
 
     names: list[ShardName]
     table: pa.Table
-    places: dict[str, int]
+    ids: pa.LargeStringArray
+    places: np.ndarray
     shard: np.ndarray
     row: np.ndarray
     status: np.ndarray
@@ -68,15 +72,17 @@ class LedgerIndex:
 
     def find(self, ids: Sequence[str]) -> np.ndarray:
         """int64 [len(ids)]: the row of the table that holds for each; -1 where there is none."""
-        return np.fromiter(map(self.places.get, ids, repeat(-1)), np.int64, len(ids))
+        if len(ids) * _FEW < len(self.ids):
+            return np.fromiter(map(self._by_id.get, ids, repeat(-1)), np.int64, len(ids))
+        return np.append(self.places, -1)[_numbers(self.ids, ids)]
 
-    def reason_of(self, place: int) -> str | None:
-        number = self.reason[place]
-        return self.reasons[number] if number >= 0 else None
+    @cached_property
+    def _by_id(self) -> dict[str, int]:
+        return dict(zip(self.ids.to_pylist(), self.places.tolist(), strict=True))
 
     def holding(self) -> np.ndarray:
         """int64, ascending: the rows of the table that hold for some utterance."""
-        return np.sort(np.fromiter(self.places.values(), np.int64, len(self.places)))
+        return np.sort(self.places)
 
 
 def columns_read(sources: Sources | None) -> tuple[str, ...]:
@@ -95,19 +101,29 @@ def read_index(folder: Path, sources: Sources | None = None, columns: Sequence[s
     for attempt in range(_ATTEMPTS):
         names = committed_names(folder)
         try:
-            tables = [_read(folder, name, wanted) for name in names]
+            table, lengths = _read_all(folder, names, wanted)
             break
         except _GoneError:
             if attempt + 1 == _ATTEMPTS:
                 raise
-    return _index(names, _joined(tables, wanted), [len(table) for table in tables], sources)
+    return _index(names, table, lengths, sources)
 
 
 class _GoneError(ShardError):
     """A shard was removed whole while its folder was read."""
 
 
-def _read(folder: Path, name: ShardName, columns: Sequence[str]) -> pa.Table:
+def _read_all(folder: Path, names: Sequence[ShardName], columns: Sequence[str]) -> tuple[pa.Table, list[int]]:
+    """All rows of these ledgers, and how many each has."""
+    import pyarrow as pa
+
+    schema = arrow_schema(columns)
+    tables = [_read(folder, name, schema) for name in names]
+    joined = pa.concat_tables([schema.empty_table(), *tables])
+    return joined.combine_chunks(), [len(table) for table in tables]
+
+
+def _read(folder: Path, name: ShardName, schema: pa.Schema) -> pa.Table:
     """Raises ShardError where the ledger is absent or damaged, UnreadableError where it cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -120,29 +136,27 @@ def _read(folder: Path, name: ShardName, columns: Sequence[str]) -> pa.Table:
             raise _GoneError(str(error)) from error
         raise
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=list(columns), use_threads=False)
-        return table.select(list(columns)).cast(arrow_schema(columns))
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=schema.names, use_threads=False)
+        if not table.schema.equals(schema):  # to select and cast takes as long as to read
+            table = table.select(schema.names).cast(schema)
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise ShardError(f"{path}: is not a ledger: {bare_line(error)}: {REPAIR}") from error
-
-
-def _joined(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.concat_tables([arrow_schema(columns).empty_table(), *tables])
+    if table["utterance_id"].null_count:
+        raise ShardError(f"{path}: is not a ledger: it has a row without utterance_id: {REPAIR}")
+    return table
 
 
 def _index(names: list[ShardName], table: pa.Table, lengths: Sequence[int], sources: Sources | None) -> LedgerIndex:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    ids: list[str] = table["utterance_id"].to_pylist()
-    places = dict(zip(ids, range(len(ids)), strict=True))
-    stale = set() if sources is None else _take_fitting(places, table, sources)
+    ids, places = _newest(table, sources)
+    stale = set() if sources is None else _take_fitting(ids, places, table, sources)
     reasons = table["reason"].unique().drop_null().to_pylist()
     return LedgerIndex(
         names,
         table,
+        ids,
         places,
         np.repeat(np.arange(len(names), dtype=np.int32), lengths),
         _numpy(table["row"], -1, np.int64),
@@ -154,25 +168,55 @@ def _index(names: list[ShardName], table: pa.Table, lengths: Sequence[int], sour
     )
 
 
+def _newest(table: pa.Table, sources: Sources | None) -> tuple[pa.LargeStringArray, np.ndarray]:
+    """Each utterance that has rows, and the last row of the table that it has."""
+    import pyarrow as pa
+
+    column = pa.concat_arrays([pa.array([], pa.large_string()), *table["utterance_id"].chunks])
+    if sources is not None and column.equals(pa.array(sources.ids, column.type)):
+        return column, np.arange(len(column))  # one row each, in the manifest's order: nothing to look up
+    encoded = column.dictionary_encode()
+    places = np.zeros(len(encoded.dictionary), np.int64)
+    places[encoded.indices.to_numpy()] = np.arange(len(column))  # where a number is there twice, the last one stays
+    return encoded.dictionary, places
+
+
 def _numpy(column: Any, null: int, dtype: type) -> np.ndarray:
     array: np.ndarray = column.fill_null(null).to_numpy().astype(dtype)
     return array
 
 
-def _take_fitting(places: dict[str, int], table: pa.Table, sources: Sources) -> set[str]:
-    """Let the newest row that was made from today's source hold; gives the ids that have rows, but no such one."""
+def _numbers(known: pa.LargeStringArray, ids: Sequence[str]) -> np.ndarray:
+    """int64 [len(ids)]: each one's place among `known`, which has none twice; -1 where it is not there."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = np.fromiter(map(places.get, sources.ids, repeat(-1)), np.int64, len(sources.ids))
-    known = np.flatnonzero(found >= 0)
-    today = pa.array(sources.digests, pa.large_string()).take(pa.array(known))
-    made_from = table["source_digest"].take(pa.array(found[known]))
+    asked = pa.array(ids, pa.large_string())
+    if asked.equals(known):  # a store filled in the manifest's order: far faster than looking each up
+        return np.arange(len(known))
+    return _numpy(pc.index_in(asked, known), -1, np.int64)
+
+
+def _take_fitting(known: pa.LargeStringArray, places: np.ndarray, table: pa.Table, sources: Sources) -> set[str]:
+    """Let the newest row that was made from today's source hold; gives the ids that have rows, but no such one.
+
+    known, places: as `LedgerIndex.ids` and `LedgerIndex.places`, which is changed
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = _numbers(known, sources.ids)
+    asked = np.flatnonzero(numbers >= 0)
+    today = pa.array(sources.digests, pa.large_string()).take(pa.array(asked))
+    made_from = table["source_digest"].take(pa.array(places[numbers[asked]]))
     fits = pc.equal(made_from, today).fill_null(False).to_numpy()
-    wanted = {sources.ids[place]: sources.digests[place] for place in known[~fits].tolist()}
-    fitting = rows_made_from(table, wanted)
-    places.update(fitting)
-    return wanted.keys() - {utterance_id for utterance_id, _ in fitting}
+    wanted = {sources.ids[row]: sources.digests[row] for row in asked[~fits].tolist()}
+    number_of = dict(zip(wanted, numbers[asked[~fits]].tolist(), strict=True))
+    stale = set(wanted)
+    for utterance_id, place in rows_made_from(table, wanted):
+        places[number_of[utterance_id]] = place
+        stale.discard(utterance_id)
+    return stale
 
 
 def rows_made_from(table: pa.Table, wanted: Mapping[str, str]) -> list[tuple[str, int]]:

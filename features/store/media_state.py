@@ -14,10 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from features.store.media_digests import MediaDigests
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _STATS = 1000  # clips whose state is asked for at once
 _SLOW_STAT_S = 50e-6
@@ -50,16 +54,15 @@ def stat_clips(root: Path, media: Sequence[str]) -> ClipStats:
     """
     folder = os.path.join(root, "")  # noqa: PTH118  # a Path a clip would take as long as its state
 
-    def stats(block: Sequence[str]) -> list[tuple[int, int]]:
-        return [_stat(folder + name) for name in block]
+    def stats(block: Sequence[str]) -> np.ndarray:
+        return np.array([_stat(folder + name) for name in block], np.int64)
 
     blocks = [media[start : start + _STATS] for start in range(0, len(media), _STATS)]
     started = time.perf_counter()
-    rows = stats(blocks[0]) if blocks else []
+    tables = [np.zeros((0, 2), np.int64), *map(stats, blocks[:1])]
     is_slow = blocks and time.perf_counter() - started > _SLOW_STAT_S * len(blocks[0])
     with ThreadPoolExecutor(_STAT_THREADS if is_slow else 1) as pool:
-        rows += [row for block in pool.map(stats, blocks[1:]) for row in block]
-    table = np.array(rows, np.int64).reshape(-1, 2)
+        table = np.concatenate([*tables, *pool.map(stats, blocks[1:])])
     return ClipStats(table[:, 0], table[:, 1])
 
 
@@ -79,7 +82,7 @@ def judge_clips(
     stats: ClipStats,
     sizes: np.ndarray,
     mtimes_ns: np.ndarray,
-    digests: Sequence[str | None],
+    digests: pa.ChunkedArray,
     hashes: MediaDigests,
     *,
     compared: np.ndarray | None = None,
@@ -87,11 +90,13 @@ def judge_clips(
 ) -> np.ndarray:
     """ClipState, int8 [n], of clips against the rows that were made from them.
 
-    sizes, mtimes_ns, digests: the rows' record of the clip; -1 and None where they had none
+    sizes, mtimes_ns, digests: the rows' record of the clip; -1 and null where they had none
     hashes:   has the digests of clips as they are today
     compared: bool [n]: the clips whose bytes may be compared; None: all. Of the others size and time must be the same
     rehash:   compare the bytes of clips, too, whose size and time are the same
     """
+    import pyarrow as pa
+
     states = np.full(len(media), ClipState.OTHER, np.int8)
     states[(stats.sizes == sizes) & (stats.mtimes_ns == mtimes_ns)] = ClipState.SAME
     states[gone_clips(stats, sizes)] = ClipState.GONE
@@ -102,7 +107,8 @@ def judge_clips(
         suspects &= compared
     places = np.flatnonzero(suspects).tolist()
     states[places] = ClipState.OTHER
-    places = [place for place in places if digests[place] is not None]
+    recorded = dict(zip(places, digests.take(pa.array(places, pa.int64())).to_pylist(), strict=True))
+    places = [place for place in places if recorded[place] is not None]
     if not places:
         return states
     today = hashes.of(
@@ -115,7 +121,7 @@ def judge_clips(
         if digest is None:
             states[place] = ClipState.UNREADABLE
         else:
-            states[place] = ClipState.SAME if digest == digests[place] else ClipState.OTHER
+            states[place] = ClipState.SAME if digest == recorded[place] else ClipState.OTHER
     return states
 
 

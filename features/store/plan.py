@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from features.store.index import FAILED, OK, LedgerIndex, rows_made_from
 from features.store.media_digests import MediaDigests
 from features.store.media_state import ClipState, ClipStats, gone_clips, judge_clips, stat_clips
 from features.store.reading import is_there
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KNOWN_BAD_POLICIES = ("mask", "use")
 
@@ -267,13 +271,13 @@ def _judge(
     return _Clips(int((gone & is_ok & current).sum()), int(unread.sum()), tuple(found))
 
 
-def _record(index: LedgerIndex, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
-    """What rows say of their clips: sizes, mtimes and digests; -1 and None where they say nothing."""
+def _record(index: LedgerIndex, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, pa.ChunkedArray]:
+    """What rows say of their clips: sizes, mtimes and digests; -1 and null where they say nothing."""
     import pyarrow as pa
 
     table = index.table.select(["media_size", "media_mtime_ns", "input_digest"]).take(pa.array(places))
     sizes, mtimes_ns = (table[name].fill_null(-1).to_numpy().astype(np.int64) for name in _MEDIA_COLUMNS[1:3])
-    return sizes, mtimes_ns, table["input_digest"].to_pylist()
+    return sizes, mtimes_ns, table["input_digest"]
 
 
 def _refuse_gone(manifest: Manifest, rows: np.ndarray, gone: np.ndarray, is_ok: np.ndarray, allowed: bool) -> None:

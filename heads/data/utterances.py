@@ -122,16 +122,18 @@ def read_utterances(manifest: Manifest, splits: Sequence[str]) -> Utterances:
 
 
 def _places(names: pl.Series, known: Sequence[str]) -> np.ndarray:
-    place = {name: index for index, name in enumerate(known)}
-    return np.array([UNLABELLED if name is None else place[name] for name in names], dtype=np.int64)
+    places: np.ndarray = (
+        names.cast(pl.Enum(known)).to_physical().cast(pl.Int64).fill_null(UNLABELLED).to_numpy(writable=True)
+    )
+    return places
 
 
 def _slots(dialogues: np.ndarray, speakers: Sequence[str]) -> np.ndarray:
     """int64 [n]"""
-    slots = np.zeros(len(speakers), np.int64)
+    slots: list[int] = []
     seen: dict[str, int] = {}
-    for row, name in enumerate(speakers):
-        if row and dialogues[row] != dialogues[row - 1]:
+    for is_first, name in zip(np.diff(dialogues, prepend=-1).tolist(), speakers, strict=True):
+        if is_first:
             seen = {}
-        slots[row] = seen.setdefault(name, len(seen))
-    return slots
+        slots.append(seen.setdefault(name, len(seen)))
+    return np.array(slots, np.int64)
