@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store.commit import ShardName, committed_names
 from features.store.index import OK, STATUSES, LedgerIndex, Sources, columns_read, read_index
-from features.store.ledger import COLUMNS, read_ledgers
+from features.store.ledger import COLUMNS, read_ledger, read_ledgers
 from features.store.maps import ShardGoneError, ShardMaps
 from features.store.reading import read_bytes
 from features.store.shard import Shard
@@ -143,6 +143,16 @@ class Feature:
             chunk=pl.Series([name.chunk for name in names], dtype=pl.Int64).gather(index.shard),
         )
         return placed[index.holding()]
+
+    def ledger_values(self, index: LedgerIndex, places: np.ndarray, column: str) -> list[Any]:
+        """A column of the ledger for these rows of the index's table, read from the shards that have them alone."""
+        values: list[Any] = [None] * len(places)
+        for shard, positions in _by_shard(index, places, np.ones(len(places), bool)):
+            rows = places[positions] - np.searchsorted(index.shard, shard)
+            stored = read_ledger(self.path / f"{index.names[shard].stem}.parquet", [column])[column].gather(rows)
+            for position, value in zip(positions.tolist(), stored.to_list(), strict=True):
+                values[position] = value
+        return values
 
     def close_shards(self) -> None:
         """Let go of the shards that are open: pages of a mapped file count as memory until then."""

@@ -9,24 +9,23 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from features.store.media_digests import MediaDigests
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 _STATS = 1000  # clips whose state is asked for at once
 _SLOW_STAT_S = 50e-6
 _STAT_THREADS = 16
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+# Places among some rows, int64 -> the digest that each row has of its clip, or None
+RecordedDigests = Callable[[np.ndarray], list[str | None]]
 
 
 class ClipState(IntEnum):
@@ -82,7 +81,7 @@ def judge_clips(
     stats: ClipStats,
     sizes: np.ndarray,
     mtimes_ns: np.ndarray,
-    digests: pa.ChunkedArray,
+    digests: RecordedDigests,
     hashes: MediaDigests,
     *,
     compared: np.ndarray | None = None,
@@ -90,13 +89,12 @@ def judge_clips(
 ) -> np.ndarray:
     """ClipState, int8 [n], of clips against the rows that were made from them.
 
-    sizes, mtimes_ns, digests: the rows' record of the clip; -1 and null where they had none
+    sizes, mtimes_ns, digests: the rows' record of the clip; -1 and None where they had none. Digests are asked for
+              where sizes and times do not tell
     hashes:   has the digests of clips as they are today
     compared: bool [n]: the clips whose bytes may be compared; None: all. Of the others size and time must be the same
     rehash:   compare the bytes of clips, too, whose size and time are the same
     """
-    import pyarrow as pa
-
     states = np.full(len(media), ClipState.OTHER, np.int8)
     states[(stats.sizes == sizes) & (stats.mtimes_ns == mtimes_ns)] = ClipState.SAME
     states[gone_clips(stats, sizes)] = ClipState.GONE
@@ -107,7 +105,7 @@ def judge_clips(
         suspects &= compared
     places = np.flatnonzero(suspects).tolist()
     states[places] = ClipState.OTHER
-    recorded = dict(zip(places, digests.take(pa.array(places, pa.int64())).to_pylist(), strict=True))
+    recorded = dict(zip(places, digests(np.array(places, np.int64)), strict=True))
     places = [place for place in places if recorded[place] is not None]
     if not places:
         return states

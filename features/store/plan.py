@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,15 +20,12 @@ from features.store.commit import ShardName, committed_names
 from features.store.feature import Feature
 from features.store.index import FAILED, OK, LedgerIndex, rows_made_from
 from features.store.media_digests import MediaDigests
-from features.store.media_state import ClipState, ClipStats, gone_clips, judge_clips, stat_clips
+from features.store.media_state import ClipState, ClipStats, RecordedDigests, gone_clips, judge_clips, stat_clips
 from features.store.reading import is_there
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 KNOWN_BAD_POLICIES = ("mask", "use")
 
-_MEDIA_COLUMNS = ("source_digest", "media_size", "media_mtime_ns", "input_digest")
+_MEDIA_COLUMNS = ("media_size", "media_mtime_ns")
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,9 @@ def make_plan(
         if index.stale:
             states[[row for row, utterance_id in enumerate(manifest.ids) if utterance_id in index.stale]] = _State.STALE
         if reads_media:
-            clips = _judge(states, index, places, manifest, digests, masked, options, hashes or MediaDigests(root))
+            clips = _judge(
+                states, feature, index, places, manifest, digests, masked, options, hashes or MediaDigests(root)
+            )
     wanted = (states == _State.NEW) | (states == _State.STALE) | (states == _State.RETRIED)
     count = {state: int((states == state).sum()) for state in _State}
     return Plan(
@@ -231,6 +229,7 @@ class _Clips:
 
 def _judge(
     states: np.ndarray,
+    feature: Feature,
     index: LedgerIndex,
     places: np.ndarray,
     manifest: Manifest,
@@ -254,7 +253,7 @@ def _judge(
     names = media.gather(rows).to_list()
     root = manifest.media_path("")
     stats = stat_clips(root, names)
-    record = _record(index, places[rows])
+    record = _record(feature, index, places[rows])
     is_ok = index.status[places[rows]] == OK
     gone = gone_clips(stats, record[0])
     _refuse_gone(manifest, rows, gone & is_ok, is_ok, options.clips_gone)
@@ -264,20 +263,20 @@ def _judge(
     is_stale = states[rows] == _State.STALE
     stale, sizes, mtimes_ns = (column[is_stale].tolist() for column in (rows, stats.sizes, stats.mtimes_ns))
     clips = {row: (size, mtime) for row, size, mtime in zip(stale, sizes, mtimes_ns, strict=True) if size >= 0}
-    found = _look_back(index, places, manifest, digests, clips, hashes, options.rehash)
+    found = _look_back(feature, index, places, manifest, digests, clips, hashes, options.rehash)
     for item in found:
         states[item.position] = _State.FOUND
     unread = current & (judged == ClipState.UNREADABLE)
     return _Clips(int((gone & is_ok & current).sum()), int(unread.sum()), tuple(found))
 
 
-def _record(index: LedgerIndex, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, pa.ChunkedArray]:
-    """What rows say of their clips: sizes, mtimes and digests; -1 and null where they say nothing."""
+def _record(feature: Feature, index: LedgerIndex, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, RecordedDigests]:
+    """What rows say of their clips: sizes, mtimes and digests; -1 and None where they say nothing."""
     import pyarrow as pa
 
-    table = index.table.select(["media_size", "media_mtime_ns", "input_digest"]).take(pa.array(places))
-    sizes, mtimes_ns = (table[name].fill_null(-1).to_numpy().astype(np.int64) for name in _MEDIA_COLUMNS[1:3])
-    return sizes, mtimes_ns, table["input_digest"]
+    table = index.table.select(_MEDIA_COLUMNS).take(pa.array(places))
+    sizes, mtimes_ns = (table[name].fill_null(-1).to_numpy().astype(np.int64) for name in _MEDIA_COLUMNS)
+    return sizes, mtimes_ns, lambda rows: feature.ledger_values(index, places[rows], "input_digest")
 
 
 def _refuse_gone(manifest: Manifest, rows: np.ndarray, gone: np.ndarray, is_ok: np.ndarray, allowed: bool) -> None:
@@ -293,6 +292,7 @@ def _refuse_gone(manifest: Manifest, rows: np.ndarray, gone: np.ndarray, is_ok: 
 
 
 def _look_back(
+    feature: Feature,
     index: LedgerIndex,
     places: np.ndarray,
     manifest: Manifest,
@@ -318,7 +318,7 @@ def _look_back(
     state = [clips[row] for row in rows.tolist()]
     stats = ClipStats(*(np.array(column, np.int64) for column in zip(*state, strict=True)))
     names = manifest.frame["media"].gather(rows).to_list()
-    judged = judge_clips(manifest.media_path(""), names, stats, *_record(index, olds), hashes, rehash=rehash)
+    judged = judge_clips(manifest.media_path(""), names, stats, *_record(feature, index, olds), hashes, rehash=rehash)
     same = {
         row: place
         for row, place, clip in zip(rows.tolist(), olds.tolist(), judged, strict=True)
