@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from features.errors import UsageError, nearest
 from features.hardware import has_bf16_units
@@ -14,6 +14,8 @@ from features.spec import DTYPES
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+Value = TypeVar("Value")
 
 _CUDA = re.compile(r"cuda(?::(\d+))?")
 _BF16_FLAGS = ("amx_bf16",)  # avx512_bf16 has not been measured with whole encoders
@@ -60,7 +62,7 @@ def torch_dtype(dtype: str) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
 
 
-def for_device(values: Mapping[str, int], device: str) -> int:
+def for_device(values: Mapping[str, Value], device: str) -> Value:
     """Of a default for `cpu` and one for `cuda`, that of this device."""
     return values[device.partition(":")[0]]
 

@@ -25,7 +25,7 @@ from features.encoders.devices import for_device, pin_fp32, to_device, torch_dty
 from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
 from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
-from features.encoders.memory_batches import MemoryBatches
+from features.encoders.memory_batches import MemoryBatches, like_lengths
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.weights import PREPROCESSOR_FILES, find_model, first_line
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 MASKED = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 """Model types whose transformer, on a padded batch with its mask, gives each clip what it gives that clip alone."""
 
-_MAX_FRAMES = {"cpu": 4500, "cuda": 48000}
-"""Padded frames in one batch of the transformer; 30 s are 1499."""
+_TOGETHER = {"cpu": (512, 0.05), "cuda": (48000, 1.0)}
+"""Padded frames in one batch of the transformer, and the share of padding among them; 30 s are 1499 frames."""
 
 _MAX_WINDOWS = 1024
 """Windows in one batch of the transformer, where memory has not run out yet."""
@@ -109,7 +109,8 @@ class SpeechModel:
         with torch.inference_mode():
             if not self.masked:
                 return [self._embed_alone(window, chosen, pooling) for window in windows]
-            batches = self._batches(self._front(window) for window in windows)
+            fronts = (self._front(window) for window in windows)
+            batches = like_lengths(fronts, len, *for_device(_TOGETHER, self._device))
             return [row for batch in batches for row in self._embed_masked(batch, chosen, pooling)]
 
     def _tensor(self, window: np.ndarray) -> torch.Tensor:
@@ -134,18 +135,6 @@ class SpeechModel:
         frames: torch.Tensor = projected[0]
         return frames
 
-    def _batches(self, fronts: Iterable[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-        """Consecutive windows [t, w] together, as many as stay within _MAX_FRAMES when padded."""
-        limit = for_device(_MAX_FRAMES, self._device)
-        batch: list[torch.Tensor] = []
-        for front in fronts:
-            if batch and (len(batch) + 1) * max(len(front), *map(len, batch)) > limit:
-                yield batch
-                batch = []
-            batch.append(front)
-        if batch:
-            yield batch
-
     def _embed_masked(self, fronts: Sequence[torch.Tensor], chosen: Sequence[int], pooling: str) -> list[torch.Tensor]:
         def run(batch: Sequence[torch.Tensor]) -> list[torch.Tensor]:
             return self._transform(batch, chosen, pooling)
@@ -157,14 +146,16 @@ class SpeechModel:
         import torch
 
         padded = torch.nn.utils.rnn.pad_sequence(list(fronts), batch_first=True)  # [b, t, w]
-        mask = _frame_mask([len(front) for front in fronts], self._device)  # [b, t]
+        lengths = [len(front) for front in fronts]
+        mask = _frame_mask(lengths, self._device)  # [b, t]
         pooled: dict[int, torch.Tensor] = {}
         with ExitStack() as stack:
             for index in set(chosen) - {self.num_states - 1}:
                 stack.enter_context(_pooled_input(self._network.encoder.layers[index], index, pooled, mask, pooling))
             stack.enter_context(warnings.catch_warnings())  # of torch, about the masks that WavLM gives it
             warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
-            last = self._network.encoder(padded, attention_mask=mask).last_hidden_state
+            needed = mask if min(lengths) < max(lengths) else None  # a mask keeps attention from its fastest kernels
+            last = self._network.encoder(padded, attention_mask=needed).last_hidden_state
         pooled[self.num_states - 1] = pool(last, mask, pooling)
         return list(torch.stack([pooled[index] for index in chosen], dim=1))
 

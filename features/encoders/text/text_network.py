@@ -82,23 +82,25 @@ class TextNetwork:
         """Token ids, int [t] a window -> per layer [b, t, w] in the compute dtype, padded to the longest window.
 
         Padding follows a window, so that its positions count from 0, and is masked. What stands in it is meaningless.
+        Without padding there is no mask: it would keep attention from its fastest kernels.
         layers: counted from the end, as `layers.parse_layers` gives them
         """
         import torch
 
         size = (len(windows), max(map(len, windows)))
         ids = np.full(size, self._pad_id, dtype=np.int64)
-        attended = np.zeros(size, dtype=np.int64)
+        lengths = np.array([len(window) for window in windows])
         for row, window in enumerate(windows):
             ids[row, : len(window)] = window
-            attended[row, : len(window)] = 1
+        attended = None if lengths.min() == size[1] else np.arange(size[1]) < lengths[:, None]
         only_last = self._last_is_output and tuple(layers) == (-1,)
         with torch.inference_mode():
-            output = self._run(to_device(ids, self.device), to_device(attended, self.device), not only_last)
+            mask = None if attended is None else to_device(attended.astype(np.int64), self.device)
+            output = self._run(to_device(ids, self.device), mask, not only_last)
         return [output.last_hidden_state] if only_last else [output.hidden_states[layer] for layer in layers]
 
-    def _run(self, ids: torch.Tensor, attended: torch.Tensor, output_hidden_states: bool) -> Any:
-        """ids, attended: int64 [b, t], attended 1 where real -> transformers' output object."""
+    def _run(self, ids: torch.Tensor, attended: torch.Tensor | None, output_hidden_states: bool) -> Any:
+        """ids, attended: int64 [b, t], attended 1 where real, None for all -> transformers' output object."""
         return self._network(input_ids=ids, attention_mask=attended, output_hidden_states=output_hidden_states)
 
     def _probe(self) -> tuple[list[int], bool]:
