@@ -58,7 +58,7 @@ def ingest_table(
     ]
     frame, built = _build_ids(frame)
     findings += built
-    root = Path(media_root) if media_root is not None else path.parent
+    root = Path(media_root) if media_root is not None else path.resolve().parent  # not that of a link to it
     has_media = "media" in frame.columns
     card = _card(frame, name if "dataset" not in chosen else None, labels)
     manifest = build_manifest(frame, card, root if has_media else None, path)

@@ -76,6 +76,17 @@ def test_a_manifests_own_columns_need_no_mapping(tmp_path: Path) -> None:
     assert ingest_table(path, split="all", media_root=tmp_path / "films")[1].count("missing-clips") == 0
 
 
+def test_behind_a_link_the_clips_are_beside_the_table_itself(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    table = tmp_path / "data" / "x.jsonl"
+    table.write_text(json.dumps({"utterance_id": "u", "text": "t", "media": "a.mp4", "split": "all"}) + "\n")
+    (tmp_path / "data" / "a.mp4").write_bytes(b"")
+    (tmp_path / "link.jsonl").symlink_to(table)
+    manifest, summary = ingest_table(tmp_path / "link.jsonl")
+    assert manifest.media_root == tmp_path / "data"
+    assert summary.count("missing-clips") == 0
+
+
 def test_rows_without_dialogues_are_their_own(tmp_path: Path) -> None:
     path = tmp_path / "flat.tsv"
     path.write_bytes(b"text\tspeaker\nit\x92s\tA\nb\xc2\x92s\tB\n")
