@@ -56,9 +56,9 @@ def main(encoder: str, manifest: Path, tokenizer: Path | None, number: int, roun
 
 
 def run(*arguments: str | Path) -> None:
-    subprocess.run(
-        [sys.executable, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as `erc` sets it, for both
+    command = [sys.executable, *map(str, arguments)]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def whole_dialogues(manifest: Manifest, least: int) -> Manifest:
