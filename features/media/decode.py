@@ -21,8 +21,9 @@ from features.media.container import (
     prepare_decoder,
     read_packets,
 )
+from features.media.frame_reader import FrameReader
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
-from features.media.readers import FrameReader, SoundReader
+from features.media.sound_reader import SoundReader
 from features.media.timeline import Survey, Window, survey
 
 Reader = SoundReader | FrameReader

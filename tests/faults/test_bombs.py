@@ -181,7 +181,7 @@ def no_memory(*arguments: object, **options: object) -> None:
     raise MemoryError
 
 
-@pytest.mark.parametrize("where", ["av.open", "features.media.readers.FrameReader.feed"])
+@pytest.mark.parametrize("where", ["av.open", "features.media.frame_reader.FrameReader.feed"])
 def test_memory_that_runs_out_is_a_reason_of_its_own(
     session: Path, monkeypatch: pytest.MonkeyPatch, where: str, request: pytest.FixtureRequest
 ) -> None:

@@ -18,8 +18,8 @@ from features.media import clip as clip_module
 from features.media import decode as decode_module
 from features.media import limits
 from features.media.clip import Clip, decode_clip
+from features.media.frame_reader import FrameReader
 from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
-from features.media.readers import FrameReader
 from features.media.timeline import Timeline
 
 AUDIO = AudioNeed(16000, 30.0)
