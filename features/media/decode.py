@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,20 @@ from features.media.container import (
 from features.media.frame_reader import FrameReader
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
 from features.media.sound_reader import SoundReader
-from features.media.timeline import Survey, Window, survey
+from features.media.timeline import Survey, Timeline, Window, survey
 
 Reader = SoundReader | FrameReader
 Sounds = dict[AudioNeed, Sound | UnavailableError]
 Pictures = dict[FramesNeed, Frames | UnavailableError]
 
-_READERS: dict[str, type[Any]] = {"audio": SoundReader, "video": FrameReader}
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The stream of one kind that is decoded. sample_aspect: width of a picture's sample by its height, if known"""
+
+    index: int
+    codec: str
+    sample_aspect: Fraction | None
 
 
 def decode(
@@ -43,20 +52,25 @@ def decode(
     """
     wanted: dict[str, Sequence[Any]] = {"audio": sounds, "video": frames}
     troubles: dict[str, UnavailableError] = {}
-    indices: dict[str, int] = {}
+    chosen: dict[str, _Chosen] = {}
     readers: dict[str, Reader] = {}
     with open_container(path) as container:
         window = Window.of_cut(container, start, end)
         for kind, needs in wanted.items():
             with _kept(troubles, kind):
                 if needs:
-                    indices[kind] = _decodable(container, kind)
-    plan = survey(path, list(indices.values()), window)
-    for kind, index in indices.items():
+                    chosen[kind] = _choose(container, kind)
+    plan = survey(path, [stream.index for stream in chosen.values()], window)
+    for kind, stream in chosen.items():
         with _kept(troubles, kind):
-            readers[kind] = _READERS[kind](plan.timeline(index), window, wanted[kind])
-    _feed(path, plan.seek_to, {indices[kind]: reader for kind, reader in readers.items()})
-    _feed_again(path, plan, window, frames, indices, readers)
+            timeline = plan.timeline(stream.index)
+            if kind == "audio":
+                readers[kind] = SoundReader(timeline, window, sounds, stream.codec)
+            else:
+                readers[kind] = FrameReader(timeline, window, frames, stream.sample_aspect)
+    _feed(path, plan.seek_to, {chosen[kind].index: reader for kind, reader in readers.items()})
+    if isinstance(video := readers.get("video"), FrameReader):
+        readers["video"] = _feed_again(path, plan, window, frames, chosen["video"], video)
     results: dict[Any, Any] = {}
     for kind, needs in wanted.items():
         with _kept(troubles, kind):
@@ -67,21 +81,20 @@ def decode(
 
 
 def _feed_again(
-    path: Path,
-    plan: Survey,
-    window: Window,
-    frames: Sequence[FramesNeed],
-    indices: Mapping[str, int],
-    readers: dict[str, Reader],
-) -> None:
+    path: Path, plan: Survey, window: Window, frames: Sequence[FramesNeed], stream: _Chosen, video: FrameReader
+) -> FrameReader:
     """Where frames that the packets promised did not decode: look at every frame, then sample what there is."""
-    video = readers.get("video")
-    if isinstance(video, FrameReader) and video.missed:
-        video = readers["video"] = FrameReader(plan.timeline(indices["video"]), window, frames, every_frame=True)
-        _feed(path, plan.seek_to, {indices["video"]: video})
-    if isinstance(video, FrameReader) and (shorter := video.decoded_timeline()) is not None:
-        video = readers["video"] = FrameReader(shorter, window, frames, every_frame=True)
-        _feed(path, plan.seek_to, {indices["video"]: video})
+
+    def read_every_frame(timeline: Timeline) -> FrameReader:
+        reader = FrameReader(timeline, window, frames, stream.sample_aspect, every_frame=True)
+        _feed(path, plan.seek_to, {stream.index: reader})
+        return reader
+
+    if video.missed:
+        video = read_every_frame(plan.timeline(stream.index))
+    if (shorter := video.decoded_timeline()) is not None:
+        video = read_every_frame(shorter)
+    return video
 
 
 @contextmanager
@@ -93,11 +106,11 @@ def _kept(troubles: dict[str, UnavailableError], kind: str) -> Iterator[None]:
         troubles[kind] = error
 
 
-def _decodable(container: InputContainer, kind: str) -> int:
-    """Index of the stream to decode. Raises UnavailableError (no-audio, no-video, undecodable, too-large)."""
+def _choose(container: InputContainer, kind: str) -> _Chosen:
+    """The stream to decode. Raises UnavailableError (no-audio, no-video, undecodable, too-large)."""
     stream = choose_stream(container, kind)
     prepare_decoder(stream)
-    return stream.index
+    return _Chosen(stream.index, stream.codec_context.name, getattr(stream, "sample_aspect_ratio", None))
 
 
 def _feed(path: Path, seek_to: int | None, readers: Mapping[int, Reader]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from features.errors import Reason, UnavailableError
 from features.media.limits import check_kept, check_picture_size
 from features.media.needs import Frames, FramesNeed
+from features.media.shown import shown_picture, shown_width
 from features.media.timeline import Timeline, Window
 
 
@@ -33,12 +34,22 @@ class FrameReader:
     """
 
     def __init__(
-        self, timeline: Timeline, window: Window, needs: Sequence[FramesNeed], *, every_frame: bool = False
+        self,
+        timeline: Timeline,
+        window: Window,
+        needs: Sequence[FramesNeed],
+        sample_aspect: Fraction | None = None,
+        *,
+        every_frame: bool = False,
     ) -> None:
-        """every_frame: have every frame decoded, since not all that the packets promise do decode."""
+        """
+        sample_aspect: width of a sample by its height, None where the file does not say
+        every_frame:   have every frame decoded, since not all that the packets promise do decode
+        """
         self.done = False
         self.damage = ""
         self._refusal: UnavailableError | None = None
+        self._sample_aspect = sample_aspect
         self._timeline = timeline
         self._begin = timeline.begin if window.start is None else max(window.start, timeline.begin)
         self._origin = timeline.begin if window.start is None else window.start
@@ -98,9 +109,10 @@ class FrameReader:
     def _show(self, picture: Picture) -> None:
         """This picture is on screen at the earliest of the pending times."""
         if picture not in self._shown.values():
-            check_picture_size(picture.frame.width, picture.frame.height)
+            height, width = picture.frame.height, shown_width(picture.frame, self._sample_aspect)
+            check_picture_size(width, height)
             decoded = sum(plane.buffer_size for plane in picture.frame.planes)
-            self._kept_bytes += decoded + 3 * picture.frame.width * picture.frame.height  # as decoded, and as RGB
+            self._kept_bytes += decoded + 3 * width * height  # as decoded, and as RGB
             check_kept(self._kept_bytes, "pictures", "take fewer frames")
         self._shown[self._pending.pop()] = picture
 
@@ -124,7 +136,7 @@ class FrameReader:
             raise UnavailableError(Reason.UNDECODABLE, f"no frame of the video decodes ({self.damage or 'no frame'})")
         while self._pending:
             self._show(self._latest)
-        pixels = {picture.time: _upright(picture.frame) for picture in self._shown.values()}
+        pixels = {picture.time: shown_picture(picture.frame, self._sample_aspect) for picture in self._shown.values()}
         return {need: self._frames(need, times, pixels) for need, times in self._times.items()}
 
     def _frames(self, need: FramesNeed, times: list[Fraction], pixels: dict[Fraction, np.ndarray]) -> Frames:
@@ -135,10 +147,3 @@ class FrameReader:
             seconds=float(self._duration),
             cut=self._duration > Fraction(need.max_seconds),
         )
-
-
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """uint8 RGB [h, w, 3], turned as the file says that it is to be shown."""
-    pixels = frame.to_ndarray(format="rgb24")
-    quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise, as numpy turns
-    return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
