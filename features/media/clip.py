@@ -65,7 +65,7 @@ def decode_clip(path: Path, utterance: Utterance, needs: Iterable[ClipNeeds]) ->
     before = _state(path)
     digest = _digest(str(path), *before)
     try:
-        heard, seen = decode(path, utterance.start, utterance.end, sounds, frames)
+        heard, seen = decode(path, before, utterance.start, utterance.end, sounds, frames)
     finally:
         if _state(path) != before:
             raise UnavailableError(Reason.CHANGED, f"{path} was replaced or written to while it was read")

@@ -29,8 +29,9 @@ class FrameReader:
 
     Times are exact fractions: a frame that begins at the very wanted time is the one that is shown. Where the packets
     say which frames these are, the others need not be decoded unless a wanted one refers to them.
-    done:   nothing more is wanted
-    damage: what FFmpeg said of the first packet that did not decode, or ''
+    done:          nothing more is wanted
+    damage:        what FFmpeg said of the first packet that did not decode, or ''
+    must_not_jump: frames are interlaced, so that no group may be passed over: read again with `may_jump=False`
     """
 
     def __init__(
@@ -41,12 +42,15 @@ class FrameReader:
         sample_aspect: Fraction | None = None,
         *,
         every_frame: bool = False,
+        may_jump: bool = True,
     ) -> None:
         """
         sample_aspect: width of a sample by its height, None where the file does not say
         every_frame:   have every frame decoded, since not all that the packets promise do decode
+        may_jump:      groups of pictures in which none is wanted need not be decoded
         """
         self.done = False
+        self.must_not_jump = False
         self.damage = ""
         self._refusal: UnavailableError | None = None
         self._sample_aspect = sample_aspect
@@ -62,6 +66,7 @@ class FrameReader:
         self._pending = sorted({time for times in self._times.values() for time in times}, reverse=True)
         self._selective = timeline.has_times and not every_frame
         self._awaited = {timeline.shown_at(time) for time in self._pending} if self._selective else set()
+        self._may_jump = may_jump and self._selective
         self._wanted_ticks = {round(time / timeline.time_base) for time in self._awaited}
         self._shown: dict[Fraction, Picture] = {}
         self._latest: Picture | None = None
@@ -80,12 +85,20 @@ class FrameReader:
         return not self._selective or tick is None or tick in self._wanted_ticks
 
     @property
+    def jumps_to(self) -> set[int]:
+        """The presentation times of the frames that are enough; empty where groups may not be passed over."""
+        return self._wanted_ticks if self._may_jump else set()
+
+    @property
     def missed(self) -> bool:
         """A wanted frame did not decode, and frames that could stand in for it were passed over."""
         return self._selective and self._refusal is None and bool(self._awaited)
 
     def feed(self, frame: av.VideoFrame) -> None:
         """Take one decoded frame. Raises UnavailableError (too-large)."""
+        if self._may_jump and frame.interlaced_frame:  # the second field may be in a packet of its own
+            self.must_not_jump = self.done = True
+            return
         time = self._time_of(frame)
         if self._latest is not None:
             if time <= self._latest.time:

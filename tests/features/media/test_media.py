@@ -18,6 +18,7 @@ from features.errors import Reason, UnavailableError
 from features.media import clip as clip_module
 from features.media import decode as decode_module
 from features.media import limits
+from features.media import source as source_module
 from features.media.clip import Clip, decode_clip
 from features.media.frame_reader import FrameReader
 from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
@@ -394,14 +395,14 @@ def test_the_sound_of_a_cut_is_that_of_the_whole_at_its_place(session: Path) -> 
 
 def test_a_cut_is_not_decoded_from_the_beginning(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pushed: list[float] = []
-    push = decode_module._push
+    push = source_module._Feed.push
 
-    def counting(reader: object, stream: object, packet: object) -> None:
+    def counting(feed: object, packet: object) -> None:
         if packet is not None:
             pushed.append(float(packet.dts * packet.stream.time_base))  # type: ignore[attr-defined]
-        push(reader, stream, packet)  # type: ignore[arg-type]
+        push(feed, packet)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(decode_module, "_push", counting)
+    monkeypatch.setattr(source_module._Feed, "push", counting)
     decode(session, 20.0, 21.0)
     assert min(pushed) > 17.0
     assert max(pushed) < 22.0
