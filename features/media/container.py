@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,6 +30,7 @@ _STILLS = {
     b"II*\0": "tiff_pipe",
     b"MM\0*": "tiff_pipe",
 }
+_STILL_CODECS = frozenset(("bmp", "gif", "jpegxl", "mjpeg", "png", "tiff", "webp"))
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -84,8 +85,10 @@ def describe(error: Exception) -> str:
     return " ".join(str(text).split())
 
 
-def choose_stream(container: InputContainer, kind: str) -> Stream:
+def choose_stream(container: InputContainer, kind: str, passed_over: Collection[int] = ()) -> Stream:
     """The audio or video stream that a player would take: the default one, else the first; cover pictures do not count.
+
+    passed_over: indices of streams that turned out to be cover pictures, though they are not marked as such
 
     Raises UnavailableError: no-audio or no-video without such a stream; undecodable where it has no decoder.
     """
@@ -94,13 +97,23 @@ def choose_stream(container: InputContainer, kind: str) -> Stream:
         for stream in container.streams
         if stream.type == kind and not stream.disposition & Disposition.attached_pic
     ]
+    covers = [stream for stream in streams if stream.index in passed_over]
+    streams = [stream for stream in streams if stream.index not in passed_over]
     decodable = [stream for stream in streams if stream.codec_context is not None]
     if decodable:
         return min(decodable, key=lambda stream: (not stream.disposition & Disposition.default, stream.index))
     if streams:
         raise UnavailableError(Reason.UNDECODABLE, f"no decoder for its {kind} stream ({streams[0].index})")
+    if covers:
+        detail = f"its only picture is a cover: one {covers[0].codec_context.name} in a track beside its sound"
+        raise UnavailableError(Reason.NO_VIDEO, detail)
     others = ", ".join(stream.type for stream in container.streams) or "none"
     raise UnavailableError(Reason.NO_AUDIO if kind == "audio" else Reason.NO_VIDEO, f"its streams: {others}")
+
+
+def may_be_cover(container: InputContainer, stream: Stream) -> bool:
+    """Whether a video stream would be a cover picture if it held one frame: a still picture's codec beside sound."""
+    return stream.codec_context.name in _STILL_CODECS and bool(container.streams.audio)
 
 
 def prepare_decoder(stream: Stream) -> None:

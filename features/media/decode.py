@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,10 +13,10 @@ from av.container import InputContainer
 
 from features.errors import UnavailableError
 from features.media import limits
-from features.media.container import choose_stream, open_container, prepare_decoder
+from features.media.container import choose_stream, may_be_cover, open_container, prepare_decoder
 from features.media.frame_reader import FrameReader
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
-from features.media.packets import file_packets
+from features.media.packets import file_packets, holds_one_packet
 from features.media.seeking import find_start
 from features.media.sound_reader import SoundReader
 from features.media.source import Reader, Source
@@ -58,7 +58,8 @@ def decode(
         for kind, needs in wanted.items():
             with _kept(troubles, kind):
                 if needs:
-                    chosen[kind] = _choose(container, kind)
+                    covers = _covers(path, container) if kind == "video" else []
+                    chosen[kind] = _choose(container, kind, covers)
     indices = tuple(stream.index for stream in chosen.values())
     is_whole = window == Window(None, None)
     limit = limits.MAX_PACKETS if is_whole else limits.MAX_LISTED_PACKETS
@@ -112,8 +113,17 @@ def _kept(troubles: dict[str, UnavailableError], kind: str) -> Iterator[None]:
         troubles[kind] = error
 
 
-def _choose(container: InputContainer, kind: str) -> _Chosen:
+def _choose(container: InputContainer, kind: str, covers: Collection[int]) -> _Chosen:
     """The stream to decode. Raises UnavailableError (no-audio, no-video, undecodable, too-large)."""
-    stream = choose_stream(container, kind)
+    stream = choose_stream(container, kind, covers)
     prepare_decoder(stream)
     return _Chosen(stream.index, stream.codec_context.name, getattr(stream, "sample_aspect_ratio", None))
+
+
+def _covers(path: Path, container: InputContainer) -> list[int]:
+    """Indices of the video streams that are single still pictures beside sound."""
+    return [
+        stream.index
+        for stream in container.streams.video
+        if stream.codec_context and may_be_cover(container, stream) and holds_one_packet(path, stream.index)
+    ]

@@ -6,6 +6,7 @@ from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from operator import le
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from features.media.timeline import Timeline
 
 _MICROSECONDS = 1_000_000
 _RESTART_S = 1  # a clock that goes back by more has started again: another file was appended to this one
+_ADPCM_IN_BLOCKS = frozenset(("adpcm_ima_wav", "adpcm_ms"))  # each packet says where it starts from; others do not
 _TIMELESS, _DISCARD, _START = 1, 2, 4  # flags of a packet
 
 
@@ -30,13 +32,16 @@ class StreamPackets:
     time_base: seconds per tick
     ticks:     presentation times; decoding times where there are no others
     joined:    whether the clock started again
+    has_state: whether a packet's sound is told by all packets before it, so that decoding must start at the first
     """
 
     def __init__(self, stream: Stream) -> None:
         self.time_base = _time_base(stream)
         self.ticks = array("q")
         self.joined = False
-        self.is_empty = not stream.frames and not stream.duration  # until a packet is found: nothing was promised
+        codec = "" if stream.codec_context is None else stream.codec_context.name
+        self.has_state = "pcm" in codec and not codec.startswith("pcm_") and codec not in _ADPCM_IN_BLOCKS
+        self.is_empty = not stream.frames  # until a packet is found: its index promises nothing
         self._keys = KeyFrames(stream) if stream.type == "video" else None
         self._positions = array("q")
         self._sizes = array("i")
@@ -157,8 +162,9 @@ class FilePackets:
     streams: dict[int, StreamPackets]
 
     @property
-    def joined(self) -> bool:
-        return any(stream.joined for stream in self.streams.values())
+    def may_seek(self) -> bool:
+        """Whether times name one place of the file each, and decoding may start at any key frame."""
+        return not any(stream.joined or stream.has_state for stream in self.streams.values())
 
 
 @lru_cache(maxsize=2)
@@ -176,6 +182,13 @@ def file_packets(path: Path, state: tuple[int, ...], indices: tuple[int, ...], l
             check_count(count, limit, "packets", f": {mend}")
             found[packet.stream_index].add(packet)
     return FilePackets(found)
+
+
+def holds_one_packet(path: Path, index: int) -> bool:
+    """Whether a stream is a single picture."""
+    with open_container(path) as container:
+        found = list(islice(read_packets(container, [container.streams[index]], None), 2))
+    return len(found) == 1
 
 
 def _time_base(stream: Stream) -> Fraction:

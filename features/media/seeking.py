@@ -39,7 +39,7 @@ def find_start(path: Path, packets: FilePackets, window: Window) -> Start:
     Demuxers work out times after a seek from what they know of the file, some by its mean rate of bytes. So the first
     packets there are compared with those of the file as a whole: their times, places and sizes must be the same.
     """
-    if window.start is None or packets.joined or not packets.streams:
+    if window.start is None or not packets.may_seek or not packets.streams:
         return Start()
     for preroll in _PREROLL_S:
         if window.start <= preroll:

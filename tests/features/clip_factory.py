@@ -51,6 +51,7 @@ def write_clip(
     rate: int | None = None,
     sound_start_ms: int = 0,
     sample_aspect: Fraction | None = None,
+    pixel_format: str = "yuv420p",
     draw: Callable[[int, int, int], np.ndarray] = numbered_picture,
 ) -> Path:
     """Write a clip.
@@ -64,7 +65,7 @@ def write_clip(
         if times_ms is not None:
             video = container.add_stream(video_codec, rate=rate or 25, options=options or {})
             video.width, video.height = size
-            video.pix_fmt = "yuv420p"
+            video.pix_fmt = pixel_format
             if sample_aspect is not None:
                 video.codec_context.sample_aspect_ratio = sample_aspect
             video.codec_context.time_base = Fraction(1, rate) if rate else video_time_base
