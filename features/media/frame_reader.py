@@ -59,6 +59,7 @@ class FrameReader:
         self._origin = timeline.begin if window.start is None else window.start
         stop = timeline.end if window.end is None else min(window.end, timeline.end)
         self._duration = stop - self._begin
+        self._outside_s = float(window.outside(timeline.begin, timeline.end))
         if window != Window(None, None) and self._duration <= 0:
             detail = f"the cut begins at {float(self._begin):.3f} s, the video ends at {float(stop):.3f} s"
             raise UnavailableError(Reason.TOO_SHORT, detail)
@@ -159,4 +160,5 @@ class FrameReader:
             times_s=[float(time - self._origin) for time in shown],
             seconds=float(self._duration),
             cut=self._duration > Fraction(need.max_seconds),
+            outside_s=self._outside_s,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -41,6 +42,7 @@ class SoundReader:
         self._end = window.end
         stop = timeline.end if window.end is None else min(window.end, timeline.end)
         self._seconds = float(max(stop - self._begin, Fraction(0)))
+        self._outside_s = float(window.outside(timeline.begin, timeline.end))
         self._time_base = timeline.time_base
         self._next: Fraction = timeline.begin
         self._tracks = [_Track(need, window) for need in needs]
@@ -75,7 +77,7 @@ class SoundReader:
         found: dict[AudioNeed, Sound | UnavailableError] = {}
         for track in self._tracks:
             try:
-                found[track.need] = track.finish(self._seconds)
+                found[track.need] = replace(track.finish(self._seconds), outside_s=self._outside_s)
             except UnavailableError as error:
                 found[track.need] = error
         return found

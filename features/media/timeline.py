@@ -29,6 +29,12 @@ class Window:
         last = None if end is None else origin + Fraction(end).limit_denominator(_MICROSECONDS)
         return cls(first, last)
 
+    def outside(self, begin: Fraction, end: Fraction) -> Fraction:
+        """How many seconds of a bounded window lie outside a stream that lasts from `begin` to `end`."""
+        if self.start is None or self.end is None:
+            return Fraction(0)
+        return max(Fraction(0), begin - self.start) + max(Fraction(0), self.end - end)
+
 
 @dataclass(frozen=True)
 class Timeline:
