@@ -58,8 +58,6 @@ class SpeechModel:
 
     def __init__(self, request: EncoderRequest) -> None:
         """Raises WeightsError where the model is not to be had or takes no raw waveform."""
-        from torch.nn.utils import parametrize
-
         network, self.digest, self._extractor, self.name = _load(request)
         self.geometry = _geometry(network.config, self.name)
         self.masked = _is_masked(network)
@@ -69,16 +67,12 @@ class SpeechModel:
             "normalise": "zero mean, unit variance" if self._extractor.do_normalize else "none",
             "architecture": architecture(network.config),
         }
-        network = network.float()  # whatever the checkpoint's dtype
-        for module in network.modules():  # the weight norm of positions, worked out once and before the cast
-            if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight")
         if request.dtype == "fp32":
             pin_fp32()
         self._dtype = torch_dtype(request.dtype)
         self._device = request.device
         self._windows_at_once = MemoryBatches(_MAX_WINDOWS)
-        self._network: Any = network.to(device=request.device, dtype=self._dtype)
+        self._network: Any = network.to(device=request.device)
         check_convolutions(self._network)
         self.widths = self._probe()
 
@@ -189,11 +183,11 @@ def _load(request: EncoderRequest) -> tuple[torch.nn.Module, str, Any, str | Non
     if request.weights == "random" and request.model is None:
         from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
-        return *random_model(Wav2Vec2Config()), Wav2Vec2FeatureExtractor(), None
+        return *random_model(Wav2Vec2Config(), request.dtype), Wav2Vec2FeatureExtractor(), None
     model = request.model or ENCODERS["wav2vec2"].default_model or ""
     folder = find_model(model, request.weights)
     extractor = _load_extractor(folder, model)
-    return *load_model(folder, request.weights, model), extractor, model
+    return *load_model(folder, request.weights, model, request.dtype), extractor, model
 
 
 def _load_extractor(folder: Path, model: str) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.encoders.devices import pin_fp32, to_device, torch_dtype
+from features.encoders.devices import pin_fp32, to_device
 from features.encoders.loading import architecture, load_model, quiet_transformers
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
@@ -49,7 +49,7 @@ class TextNetwork:
             pin_fp32()
         network.config.use_cache = False  # type: ignore[union-attr]
         self._check_vocabulary(network)
-        self._network = network.to(device=request.device, dtype=torch_dtype(request.dtype))
+        self._network = network.to(device=request.device)
         self.device = request.device
         self._pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self._widths, self._last_is_output = self._probe()
@@ -143,7 +143,7 @@ def load_text_network(request: EncoderRequest) -> tuple[TextNetwork, str]:
     model = model_name(request)
     folder = find_model(model, request.weights)
     tokenizer = load_tokenizer(folder, model)
-    network, digest = load_model(folder, request.weights, model)
+    network, digest = load_model(folder, request.weights, model, request.dtype)
     return TextNetwork(network, tokenizer, request), digest
 
 

@@ -24,6 +24,8 @@ _PICTURES_AT_ONCE = {"cpu": 10, "cuda": 128}
 class PictureEncoder:
     """A backbone on a device, in a dtype: pictures in, float32 vectors out.
 
+    dtype: that which a Hugging Face backbone was loaded in; another is cast to it.
+
     Convolutions run in channels_last. Where the network is one of torchvision's ResNets, batch norm is folded into the
     convolutions, in fp32 before the cast.
     """
@@ -31,13 +33,16 @@ class PictureEncoder:
     def __init__(self, backbone: Backbone, device: str, dtype: str) -> None:
         if dtype == "fp32":
             pin_fp32()
-        network = backbone.network.float()
-        if isinstance(network, ResNet):
-            fold_batch_norm(network)
         self._dtype = torch_dtype(dtype)
-        self._network = network.to(device=device, dtype=self._dtype).to(memory_format=torch.channels_last)
-        check_convolutions(self._network)
         self._processed = backbone.processor is not None
+        network = backbone.network
+        if not self._processed:
+            network.float()
+            if isinstance(network, ResNet):
+                fold_batch_norm(network)
+            network.to(dtype=self._dtype)
+        self._network = network.to(device).to(memory_format=torch.channels_last)
+        check_convolutions(self._network)
         self._device = device
         self._normalise = Normalise(backbone.mean, backbone.std, device)
         self._batches = MemoryBatches(for_device(_PICTURES_AT_ONCE, device))
