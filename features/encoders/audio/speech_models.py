@@ -26,6 +26,7 @@ from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
 from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches
+from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.weights import PREPROCESSOR_FILES, find_model, first_line
@@ -75,6 +76,7 @@ class SpeechModel:
         self._network: Any = network.to(device=request.device)
         check_convolutions(self._network)
         self.widths = self._probe()
+        self._check_promises(request.dtype)
 
     @property
     def num_states(self) -> int:
@@ -161,6 +163,14 @@ class SpeechModel:
             last = self._network.encoder(padded, attention_mask=mask).last_hidden_state
         pooled[self.num_states - 1] = pool(last, mask, pooling)
         return list(torch.stack([pooled[index] for index in chosen], dim=1))
+
+    def _check_promises(self, dtype: str) -> None:
+        """Two sounds of noise, to the last hidden state (see `promises`)."""
+        noise = np.random.default_rng(0).normal(size=self.geometry.min_samples * 8).astype(np.float32)
+        last = Layers((-1,))
+        check_promises(
+            lambda windows: self.embed(windows, last, "mean"), noise[: len(noise) // 4], noise, self.name, dtype
+        )
 
     def _probe(self) -> tuple[int, ...]:
         """Widths of the hidden states, by running the shortest sound. Raises WeightsError for a model that fails."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from features.encoders.devices import pin_fp32, to_device
 from features.encoders.loading import architecture, load_model, quiet_transformers
+from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.text.token_windows import bare_tokenizer, special_tokens, tokenizer_digest
@@ -18,6 +19,10 @@ from features.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     import torch
+
+_NO_LIMIT = 1 << 30
+_PROBE = "a b c d e f g h i j k l m n o p q r s t u v w x y z"
+_PROBE_SIZES = (3, 24)  # tokens of the shorter and the longer window
 
 
 class TextNetwork:
@@ -54,6 +59,7 @@ class TextNetwork:
         self._pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self._widths, self._last_is_output = self._probe()
         self.num_states = len(self._widths)
+        self._check_promises(request.dtype)
 
     def window(self, max_tokens: int, request: EncoderRequest) -> int:
         """The window in tokens. The default is lowered to the model's own limit.
@@ -118,6 +124,19 @@ class TextNetwork:
                 " give one that AutoModel runs on tokens"
             ) from error
 
+    def _check_promises(self, dtype: str) -> None:
+        """Two windows of the alphabet's letters, to the last hidden state (see `promises`)."""
+        prefix, suffix = special_tokens(self.tokenizer)
+        letters = self.tokenizer.encode(_PROBE, add_special_tokens=False).ids
+        room = self.token_limit - len(prefix) - len(suffix)
+        short, long = (np.array([*prefix, *letters[: min(size, room)], *suffix], np.int32) for size in _PROBE_SIZES)
+
+        def run(windows: Sequence[np.ndarray]) -> list[torch.Tensor]:
+            (states,) = self.hidden_states(windows, [-1])
+            return [state[: len(window)] for state, window in zip(states, windows, strict=True)]
+
+        check_promises(run, short, long, self.model, dtype)
+
     def _check_vocabulary(self, network: Any) -> None:
         import torch
 
@@ -171,5 +190,5 @@ def position_limit(network: torch.nn.Module) -> int:
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
             before = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - before
-    limit: int | None = getattr(network.config, "max_position_embeddings", None)
-    return limit or 1 << 30
+    limit: int = getattr(network.config, "max_position_embeddings", None) or 0
+    return limit if limit > 0 else _NO_LIMIT  # XLNet's config says -1

@@ -25,6 +25,7 @@ from torchvision.models import get_model, get_model_weights
 
 from features.encoders.devices import torch_dtype
 from features.encoders.loading import architecture, load_model, quiet_transformers
+from features.encoders.promises import check_promises
 from features.encoders.state_files import (
     digest_of_network,
     is_state_file,
@@ -75,10 +76,10 @@ class Backbone:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def load_backbone(model: str, weights: Weights, dtype: str = "fp32") -> Backbone:
+def load_backbone(model: str, weights: Weights, dtype: str = "fp32", device: str = "cpu") -> Backbone:
     """The backbone that --model names: see the module.
 
-    dtype: one of spec.DTYPES, that it will compute in
+    dtype, device: what it will compute in and on, where a Hugging Face model is tried
     Raises UsageError for an unknown name, WeightsError where the weights are not to be had or do not fit.
     """
     if is_state_file(model):
@@ -94,7 +95,7 @@ def load_backbone(model: str, weights: Weights, dtype: str = "fp32") -> Backbone
             f"no vision model {model!r}{why}: give a state file, a folder, a hub id (owner/name), or one of"
             f" torchvision's; {nearest(model, known)}"
         )
-    return _from_hugging_face(model, weights, dtype)
+    return _from_hugging_face(model, weights, dtype, device)
 
 
 def torchvision_names() -> list[str]:
@@ -154,25 +155,26 @@ def _without_head(network: torch.nn.Module) -> int:
     return head.in_features
 
 
-def _from_hugging_face(model: str, weights: Weights, dtype: str) -> Backbone:
+def _from_hugging_face(model: str, weights: Weights, dtype: str, device: str) -> Backbone:
     """A Hugging Face vision model and its processor."""
     folder = find_model(model, weights)
     processor, processing = _load_processor(folder, model)
     network, digest = load_model(folder, weights, model, dtype, part="vision_model")
     config: Any = network.config
-    pooled = HiddenMean(network).eval()
+    pooled = HiddenMean(network).eval().to(device)
     side, mean, std = _square_of(processor, model)
+    noise = np.random.default_rng(0).integers(0, 256, size=(2, side, side, 3), dtype=np.uint8)
     try:
-        values = processor(
-            [np.zeros((side, side, 3), np.uint8)], return_tensors="pt", input_data_format="channels_last"
-        ).pixel_values
+        made = processor(list(noise), return_tensors="pt", input_data_format="channels_last").pixel_values
+        pictures = made.to(device, torch_dtype(dtype))
         with torch.inference_mode():
-            width = pooled(values.to(torch_dtype(dtype))).shape[-1]
+            width = pooled(pictures[:1]).shape[-1]
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise WeightsError(
             f"model {model!r} is no encoder of pictures ({first_line(error)}): give one that AutoModel runs on the"
             " pixel values of its AutoImageProcessor"
         ) from error
+    check_promises(lambda batch: list(pooled(torch.stack(list(batch)))), pictures[0], pictures[1], model, dtype)
     settings = {"architecture": architecture(config), "processor": processing}
     return Backbone(pooled, digest, width, side, mean, std, None, processor, settings)
 
