@@ -6,15 +6,14 @@ that comes with a model is never run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.digests import weights_digest
-from features.encoders.casting import FIELD as CASTING
 from features.encoders.casting import cast, has_rounded_buffers, loading_dtypes, record, remove_weight_norms
+from features.encoders.config_fields import config_fields
 from features.encoders.devices import torch_dtype
 from features.encoders.weights import Weights, first_line
 from features.errors import WeightsError
@@ -24,40 +23,6 @@ if TYPE_CHECKING:
 
 RANDOM_SEED = 0
 """The seed of `--weights random`; it is in the settings of every spec built so."""
-
-_SHAPING = (
-    "model_type",
-    "hidden_act",
-    "activation_function",
-    "n_head",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "num_heads",
-    "head_dim",
-    "layer_norm_eps",
-    "layer_norm_epsilon",
-    "rms_norm_eps",
-    "position_embedding_type",
-    "scale_attn_weights",
-    "scale_attn_by_inverse_layer_idx",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "sliding_window",
-    "max_bucket_distance",
-    "do_stable_layer_norm",
-    "do_layer_norm_before",
-    "feat_extract_norm",
-    "feat_extract_activation",
-    "conv_stride",
-    "squeeze_factor",
-    "adapter_stride",
-    "image_size",
-    "patch_size",
-    "window_size",
-    CASTING,
-)
-"""Fields of a config that change the numbers without showing in the names and shapes of the weights."""
 
 _UNREAD = ("pooler", "masked_spec_embed")
 
@@ -133,13 +98,8 @@ def _cast(whole: Any, network: Any, dtype: torch.dtype) -> torch.nn.Module:
 
 
 def architecture(config: Any) -> dict[str, Any]:
-    """What a transformers config says of the numbers beyond the weights, as JSON values; part of a fingerprint.
-
-    A choice of fields, not the whole config, which changes with transformers' versions.
-    """
-    found = {key: getattr(config, key) for key in _SHAPING if getattr(config, key, None) is not None}
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
-    return plain
+    """What a transformers config says of the numbers beyond the weights, as JSON values; part of a fingerprint."""
+    return config_fields(config)
 
 
 def random_model(config: Any, dtype: str | None = None, part: str | None = None) -> tuple[torch.nn.Module, str]:
