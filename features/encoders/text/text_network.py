@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class TextNetwork:
             "tokenizer": tokenizer_digest(self.tokenizer),
             "architecture": architecture(network.config),
         }
+        self._longrope = original_window(network.config) < _NO_LIMIT
         self.token_limit = min(tokenizer.model_max_length, position_limit(network))
         if request.dtype == "fp32":
             pin_fp32()
@@ -69,9 +70,10 @@ class TextNetwork:
         if max_tokens <= self.token_limit:
             return max_tokens
         if "max_tokens" in request.settings:
+            why = " (longrope: beyond its original window, rows of a batch change each other)" if self._longrope else ""
             raise UsageError(
                 f"{request.encoder}: max_tokens={max_tokens} is more than the {self.token_limit} tokens that the model"
-                " takes"
+                f" takes{why}"
             )
         return self.token_limit
 
@@ -191,4 +193,17 @@ def position_limit(network: torch.nn.Module) -> int:
             before = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - before
     limit: int = getattr(network.config, "max_position_embeddings", None) or 0
-    return limit if limit > 0 else _NO_LIMIT  # XLNet's config says -1
+    limit = limit if limit > 0 else _NO_LIMIT  # XLNet's config says -1
+    return min(limit, original_window(network.config))
+
+
+def original_window(config: Any) -> int:
+    """How many tokens a model of longrope was first made for: beyond them it takes another table of frequencies for all
+    rows of a batch, by the longest of them. No limit for other models."""
+    ropes = getattr(config, "rope_parameters", None) or {}
+    found = [
+        int(rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", 0) or 0)
+        for rope in (ropes, *ropes.values())  # one, or one a kind of layer
+        if isinstance(rope, Mapping) and rope.get("rope_type") == "longrope"
+    ]
+    return min((window for window in found if window > 0), default=_NO_LIMIT)

@@ -60,7 +60,7 @@ class Backbone:
     width:    d
     side:     pixels of the squares it is made for
     mean, std: of each channel (red, green, blue), of values in [0, 1]
-    crop:     what prepares a frame for it; None where `processor` does that
+    crop:     what prepares a frame for it; None where `processor` does that (see `processed`)
     processor: of a Hugging Face model: whole frames -> pixel values
     settings: all of its preprocessing, as JSON values for the spec
     """

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_bert import write_tiny_bert
@@ -17,7 +18,7 @@ from features.encoders.promises import TOLERANCES, check_promises, relative_diff
 from features.encoders.protocol import EncoderRequest
 from features.encoders.text.text_network import TextNetwork
 from features.encoders.visual.vision_models import load_backbone
-from features.errors import WeightsError
+from features.errors import UsageError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -117,3 +118,26 @@ def test_a_difference_of_values_that_are_no_numbers() -> None:
     assert relative_difference(nan, nan) == 0
     assert relative_difference(nan, one) == float("inf")
     assert relative_difference(one, one * 1.5) == pytest.approx(1 / 3)
+
+
+def test_longrope_is_refused_beyond_its_original_window(tmp_path: Path, bert: Path) -> None:
+    """There a model such as Phi-3 takes its table of frequencies by the longest row of the batch."""
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0, 3.0, 2.0, 1.5]}
+    rope = factors | {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 32}
+    config = tiny_config("phi3", vocab_size=200, max_position_embeddings=64, rope_parameters=rope)
+    config.original_max_position_embeddings = 32
+    model = with_tokenizer(tmp_path / "phi3", bert, config)
+    message = r"max_tokens=33 is more than the 32 tokens that the model takes \(longrope: beyond its original window"
+    with pytest.raises(UsageError, match=message):
+        create(EncoderRequest("sentence", {"layers": "-1", "max_tokens": 33}, model=model))
+    encoder = create(EncoderRequest("sentence", {"layers": "-1", "pooling": "mean"}, model=model))
+    assert encoder.spec.settings["max_tokens"] == 32
+    text = encoder._text  # type: ignore[attr-defined]
+    short, longest, beyond = (np.arange(5, 5 + size) for size in (20, 32, 33))
+
+    def change(beside: np.ndarray) -> float:
+        (alone,), (state,) = text.hidden_states([short], [-1]), text.hidden_states([short, beside], [-1])
+        return relative_difference(state[0, : len(short)], alone[0])
+
+    assert change(longest) < 1e-5
+    assert change(beyond) > 1e-3, "else there was nothing to refuse"
