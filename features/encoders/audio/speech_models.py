@@ -26,6 +26,7 @@ from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
 from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches, like_lengths
+from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.weights import PREPROCESSOR_FILES, find_model, first_line
@@ -58,8 +59,6 @@ class SpeechModel:
 
     def __init__(self, request: EncoderRequest) -> None:
         """Raises WeightsError where the model is not to be had or takes no raw waveform."""
-        from torch.nn.utils import parametrize
-
         network, self.digest, self._extractor, self.name = _load(request)
         self.geometry = _geometry(network.config, self.name)
         self.masked = _is_masked(network)
@@ -69,18 +68,15 @@ class SpeechModel:
             "normalise": "zero mean, unit variance" if self._extractor.do_normalize else "none",
             "architecture": architecture(network.config),
         }
-        network = network.float()  # whatever the checkpoint's dtype
-        for module in network.modules():  # the weight norm of positions, worked out once and before the cast
-            if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight")
         if request.dtype == "fp32":
             pin_fp32()
         self._dtype = torch_dtype(request.dtype)
         self._device = request.device
         self._windows_at_once = MemoryBatches(_MAX_WINDOWS)
-        self._network: Any = network.to(device=request.device, dtype=self._dtype)
+        self._network: Any = network.to(device=request.device)
         check_convolutions(self._network)
         self.widths = self._probe()
+        self._check_promises(request.dtype)
 
     @property
     def num_states(self) -> int:
@@ -159,6 +155,14 @@ class SpeechModel:
         pooled[self.num_states - 1] = pool(last, mask, pooling)
         return list(torch.stack([pooled[index] for index in chosen], dim=1))
 
+    def _check_promises(self, dtype: str) -> None:
+        """Two sounds of noise, to the last hidden state (see `promises`)."""
+        noise = np.random.default_rng(0).normal(size=self.geometry.min_samples * 8).astype(np.float32)
+        last = Layers((-1,))
+        check_promises(
+            lambda windows: self.embed(windows, last, "mean"), noise[: len(noise) // 4], noise, self.name, dtype
+        )
+
     def _probe(self) -> tuple[int, ...]:
         """Widths of the hidden states, by running the shortest sound. Raises WeightsError for a model that fails."""
         import torch
@@ -180,11 +184,11 @@ def _load(request: EncoderRequest) -> tuple[torch.nn.Module, str, Any, str | Non
     if request.weights == "random" and request.model is None:
         from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
-        return *random_model(Wav2Vec2Config()), Wav2Vec2FeatureExtractor(), None
+        return *random_model(Wav2Vec2Config(), request.dtype), Wav2Vec2FeatureExtractor(), None
     model = request.model or ENCODERS["wav2vec2"].default_model or ""
     folder = find_model(model, request.weights)
     extractor = _load_extractor(folder, model)
-    return *load_model(folder, request.weights, model), extractor, model
+    return *load_model(folder, request.weights, model, request.dtype), extractor, model
 
 
 def _load_extractor(folder: Path, model: str) -> Any:

@@ -110,11 +110,11 @@ def _load(request: EncoderRequest) -> tuple[Any, torch.nn.Module, str]:
     model = model_name(request)
     folder = find_model(model, request.weights, config_needed=False)
     if has_config(folder):
-        return load_tokenizer(folder, model), *load_model(folder, request.weights, model)
+        return load_tokenizer(folder, model), *load_model(folder, request.weights, model, request.dtype)
     from transformers import GPT2Config
 
     tokenizer = gpt2_tokenizer(folder, model)
-    return tokenizer, *random_model(GPT2Config())
+    return tokenizer, *random_model(GPT2Config(), request.dtype)
 
 
 def gpt2_tokenizer(folder: Path, model: str) -> Any:
