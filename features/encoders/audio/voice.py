@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from features.encoders.audio.logmel import RATE_HZ, WINDOW
+from features.encoders.audio.logmel_frames import RATE_HZ, WINDOW
 from features.encoders.devices import for_device
 from features.encoders.packaged_states import GE2E_VOICE
 from features.encoders.protocol import EncoderRequest, Input, Reads
