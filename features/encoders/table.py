@@ -39,6 +39,7 @@ _CONTEXT_OPTIONS: Options = {
     "over": ("target", "with scope=context, pool over target (this utterance's tokens) or all"),
 }
 
+_FRAME_RATE: Options = {"frame_rate": (10.0, "with pooling=sequence: vectors a second, each a mean over its time")}
 _MAX_SECONDS: Options = {"max_seconds": (30.0, "longer sound is cut (counted)")}
 _FRAMES: Options = {
     "frames": (5, "equidistant frames"),
@@ -125,11 +126,12 @@ ENCODERS: dict[str, Entry] = {
         "features.encoders.audio.wav2vec2:Wav2Vec2Encoder",
         "any Hugging Face speech encoder (HuBERT and WavLM too), pooled over time",
         {
-            "pooling": ("mean+max", "mean, max or mean+max over time"),
+            "pooling": ("mean+max", "mean, max or mean+max over time, or sequence: one vector a frame, in float16"),
             "layers": (
                 "-1",
                 "hidden layers: one (-1), several joined (-2,-1), kept apart (stack:-2,-1 or last:2), or all",
             ),
+            **_FRAME_RATE,
             **_MAX_SECONDS,
         },
         model=True,
@@ -140,14 +142,27 @@ ENCODERS: dict[str, Entry] = {
     "logmel": Entry(
         "audio",
         "features.encoders.audio.logmel:LogmelEncoder",
-        "log-mel, MFCC, pitch and energy statistics",
-        _MAX_SECONDS,
+        "log-mel, MFCC, pitch and energy statistics, or these of each frame",
+        {
+            "pooling": ("statistics", "statistics of the whole utterance, or sequence: one vector a frame, in float16"),
+            **_FRAME_RATE,
+            **_MAX_SECONDS,
+        },
     ),
     "egemaps": Entry(
         "audio",
         "features.encoders.audio.egemaps:EgemapsEncoder",
         "openSMILE's eGeMAPSv02 functionals (pip install 'erc-feature-store[egemaps]')",
         _MAX_SECONDS,
+    ),
+    "voice": Entry(
+        "audio",
+        "features.encoders.audio.voice:VoiceEncoder",
+        "who speaks: the GE2E voice encoder over windows of 1.6 s",
+        _MAX_SECONDS,
+        model=True,
+        default_model="packaged:ge2e-voice",
+        device=True,
     ),
     "waveform": Entry(
         "audio",
@@ -172,7 +187,7 @@ ENCODERS: dict[str, Entry] = {
     "faces": Entry(
         "visual",
         "features.encoders.visual.faces:FacesEncoder",
-        "boxes and landmarks of the faces in sampled frames, by RetinaFace",
+        "boxes and landmarks of the faces in sampled frames, by RetinaFace or --model packaged:mtcnn",
         _FACES,
         model=True,
         default_model="retinaface",
@@ -188,12 +203,12 @@ ENCODERS: dict[str, Entry] = {
             "confidence": (0.5, "faces below this score do not count"),
             "weight": ("equal", "with mode=crop, faces count equal, or by area"),
             **_FACES,
-            "detector": ("", "RetinaFace's weights: what --model is for `faces`"),
+            "detector": ("", "the detector's weights: what --model is for `faces`"),
         },
         model=True,
         default_model="resnet50",
         device=True,
-        published={"detector": ("", "RetinaFace's weights: what --model is for `faces`")},
+        published={"detector": ("", "the detector's weights: what --model is for `faces`")},
         derives="faces",
     ),
     "hog-colour": Entry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class FrameGeometry:
         for kernel, stride in zip(self.kernels, self.strides, strict=True):
             count = max(0, (count - kernel) // stride + 1)
         return count
+
+    @property
+    def step(self) -> int:
+        """Samples from one frame to the next."""
+        return prod(self.strides)
 
     @property
     def min_samples(self) -> int:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.encoders.audio.frame_rate import SEQUENCE
 from features.encoders.audio.speech_frames import FrameGeometry
 from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
@@ -54,6 +55,7 @@ class SpeechModel:
     rate_hz, geometry: what it takes
     widths:            of each hidden state it gives, the first of them the input of its first layer
     masked:            whether its transformer runs on padded batches
+    adapted:           whether an adapter behind it makes its last state's frames fewer
     settings:          what of its config and feature extractor changes the numbers
     """
 
@@ -62,6 +64,7 @@ class SpeechModel:
         network, self.digest, self._extractor, self.name = _load(request)
         self.geometry = _geometry(network.config, self.name)
         self.masked = _is_masked(network)
+        self.adapted = bool(getattr(network.config, "add_adapter", False))
         self.rate_hz = int(self._extractor.sampling_rate)
         self.settings = {
             "rate_hz": self.rate_hz,
@@ -95,7 +98,8 @@ class SpeechModel:
         return np.asarray(normalised, np.float32)
 
     def embed(self, windows: Iterable[np.ndarray], layers: Layers, pooling: str) -> list[torch.Tensor]:
-        """Each window's chosen hidden states, pooled over its frames: float32 [s, p], on the device.
+        """Each window's chosen hidden states, pooled over its frames: float32 [s, p], on the device. Where `pooling` is
+        SEQUENCE, they stay as they are: [s, t, w].
 
         windows: normalised samples, float32 [n], at least geometry.min_samples each; taken one by one
         """
@@ -120,7 +124,7 @@ class SpeechModel:
 
         output = self._network(self._tensor(window), output_hidden_states=True)
         states = [*output.hidden_states[:-1], output.last_hidden_state]  # [1, t, w] each
-        return torch.cat([pool(states[i], _all_real(states[i]), pooling) for i in chosen])
+        return torch.cat([_taken(states[i], _all_real(states[i]), pooling) for i in chosen])
 
     def _front(self, window: np.ndarray) -> torch.Tensor:
         """Convolutional front end and projection of one window -> [t, w]."""
@@ -152,8 +156,9 @@ class SpeechModel:
             warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
             needed = mask if min(lengths) < max(lengths) else None  # a mask keeps attention from its fastest kernels
             last = self._network.encoder(padded, attention_mask=needed).last_hidden_state
-        pooled[self.num_states - 1] = pool(last, mask, pooling)
-        return list(torch.stack([pooled[index] for index in chosen], dim=1))
+        pooled[self.num_states - 1] = _taken(last, mask, pooling)
+        rows = list(torch.stack([pooled[index] for index in chosen], dim=1))
+        return [row[:, : len(front)] for row, front in zip(rows, fronts, strict=True)] if pooling == SEQUENCE else rows
 
     def _check_promises(self, dtype: str) -> None:
         """Two sounds of noise, to the last hidden state (see `promises`)."""
@@ -237,6 +242,11 @@ def _all_real(state: torch.Tensor) -> torch.Tensor:
     return torch.ones(state.shape[:2], dtype=torch.bool, device=state.device)
 
 
+def _taken(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
+    """[b, t, w] -> float32 [b, p]; for SEQUENCE [b, t, w], padding and all."""
+    return states.float() if pooling == SEQUENCE else pool(states, mask, pooling)
+
+
 @contextmanager
 def _pooled_input(
     layer: torch.nn.Module, index: int, pooled: dict[int, torch.Tensor], mask: torch.Tensor, pooling: str
@@ -244,7 +254,7 @@ def _pooled_input(
     """Within, whenever `layer` runs, the hidden state that it is given is pooled into `pooled[index]`."""
 
     def keep(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
-        pooled[index] = pool(arguments[0], mask, pooling)
+        pooled[index] = _taken(arguments[0], mask, pooling)
 
     handle = layer.register_forward_pre_hook(keep)
     try:

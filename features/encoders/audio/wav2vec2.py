@@ -7,6 +7,9 @@ as Hugging Face counts them: 0 is the input of the first layer, and the last is 
 Sound above WINDOW_SECONDS (which `max_seconds` must allow first) is encoded in windows of that length, each on its own,
 so that memory is bounded, and pooled over the frames of all of them.
 
+With pooling=sequence the frames stay apart, in float16: at most `frame_rate` vectors a second, each the mean over an
+equal share of the time.
+
 With `--as-published` the sound is what the report's code fed (see `published_sound`), unmasked: mean and maximum of the
 last layer run over the padding, too.
 """
@@ -19,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.encoders.audio.frame_rate import DEFAULT_HZ, SEQUENCE, at_rate, check_frame_rate
 from features.encoders.audio.published_sound import RATE_HZ as PUBLISHED_RATE_HZ
 from features.encoders.audio.published_sound import PublishedSoundPreparer
 from features.encoders.audio.speech_frames import FrameGeometry, cut_windows
 from features.encoders.audio.speech_models import SpeechModel
 from features.encoders.devices import for_device
-from features.encoders.layers import parse_layers
+from features.encoders.layers import Layers, parse_layers
 from features.encoders.protocol import EncoderRequest, Input, Preparer, Reads
 from features.encoders.specs import network_spec
 from features.encoders.views import SoundView
@@ -40,7 +44,7 @@ VERSION = 1
 WINDOW_SECONDS = 30
 
 _BATCH_SIZE = {"cpu": 8, "cuda": 64}
-_PUBLISHED: dict[str, Any] = {"pooling": "mean+max", "layers": "-1"}
+_PUBLISHED: dict[str, Any] = {"pooling": "mean+max", "layers": "-1", "frame_rate": DEFAULT_HZ}
 
 
 class Wav2Vec2Encoder:
@@ -52,11 +56,19 @@ class Wav2Vec2Encoder:
     def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:
         """Raises UsageError for settings that do not fit, WeightsError where the model is not to be had."""
         settings = settings | _PUBLISHED if request.as_published else settings
-        self._pooling = check_pooling(settings["pooling"])
+        self._pooling = check_pooling(settings["pooling"], (SEQUENCE,))
         if request.as_published and request.dtype == "fp16":
             raise UsageError("wav2vec2 --as-published feeds values to 32768, beyond fp16's sums: give --dtype fp32")
         self._model = model = SpeechModel(request)
         self._layers = parse_layers(settings["layers"], model.num_states)
+        self._frame_rate_hz = float(settings["frame_rate"])
+        sequence = self._pooling == SEQUENCE
+        self._own_hz = model.rate_hz / model.geometry.step
+        check_frame_rate("wav2vec2", self._pooling, self._frame_rate_hz, self._own_hz)
+        if sequence:
+            _check_sequence(self._layers, model)
+        if not sequence:
+            settings = {key: value for key, value in settings.items() if key != "frame_rate"}
         self._as_published = request.as_published
         self._window = WINDOW_SECONDS * model.rate_hz
         if request.as_published:
@@ -85,27 +97,38 @@ class Wav2Vec2Encoder:
             encoder="wav2vec2",
             version=VERSION,
             depends="media",
-            kind=self._layers.kind,
-            shape=self._layers.shape(model.width(self._layers) * len(POOLINGS[self._pooling])),
+            kind=SEQUENCE if sequence else self._layers.kind,
+            shape=self._layers.shape(model.width(self._layers) * (1 if sequence else len(POOLINGS[self._pooling]))),
+            stored_dtype="float16" if sequence else "float32",
             settings=resolved,
             weights_digest=model.digest,
             model=model.name,
         )
 
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
-        """One float32 array of spec.shape per input."""
+        """One float32 array of spec.shape per input; float16 [n, *spec.shape] for a sequence."""
         import torch
 
         if not inputs:
             return []
         windows = [self._windows(item) for item in inputs]
         rows = iter(self._model.embed(self._samples(inputs, windows), self._layers, self._pooling))
+        if self._pooling == SEQUENCE:
+            return [self._sequence([next(rows) for _ in own]) for own in windows]
         pooled = []
         for own in windows:
             frames = [self._model.geometry.num_frames(window.stop - window.start) for window in own]
             pooled.append(join_windows([next(rows) for _ in own], frames, self._pooling))
         combined = self._layers.combine(torch.stack(pooled).unbind(dim=1))  # of [b, p] a layer
         return list(combined.cpu().numpy())
+
+    def _sequence(self, windows: Sequence[torch.Tensor]) -> np.ndarray:
+        """float16 [n, s * w] of the states of a clip's windows, float32 [s, t, w] each."""
+        import torch
+
+        states = torch.cat(list(windows), dim=1).cpu().numpy()  # [s, t, w]
+        frames = states.transpose(1, 0, 2).reshape(states.shape[1], -1)
+        return at_rate(frames, self._own_hz, self._frame_rate_hz).astype(np.float16)
 
     def _windows(self, item: Input) -> list[slice]:
         if self._as_published:
@@ -118,6 +141,15 @@ class Wav2Vec2Encoder:
             samples = item.value if self._as_published else self._model.normalise(item.value)
             for window in own:
                 yield samples[window]
+
+
+def _check_sequence(layers: Layers, model: SpeechModel) -> None:
+    """Raises UsageError for layers that make no sequence of vectors."""
+    if layers.stacked:
+        joined = ",".join(map(str, layers.indices))
+        raise UsageError(f"layers={layers.setting!r}: a sequence has its layers side by side: give layers={joined}")
+    if model.adapted and len(layers.indices) > 1:
+        raise UsageError(f"layers={layers.setting!r}: behind the model's adapter frames are fewer: give one layer")
 
 
 def join_windows(rows: Sequence[torch.Tensor], frames: Sequence[int], pooling: str) -> torch.Tensor:

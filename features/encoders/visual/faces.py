@@ -1,8 +1,10 @@
-"""`faces`: boxes and landmarks of the faces in sampled frames, by RetinaFace, as a sequence [n, 15] in units of frames.
+"""`faces`: boxes and landmarks of the faces in sampled frames, as a sequence [n, 15] in units of frames.
+
+The detector is RetinaFace, or with `--model packaged:mtcnn` MTCNN, whose weights come in a package.
 
 What a stored face is, `face_boxes` says. Faces are ordered by frame, then by score. Every box with a score above 0.02
-is kept, at most ten a frame, so that what derives from this feature chooses its own threshold. A clip without any is a
-sequence of length 0: that is a finding, not a failure.
+(MTCNN: 0.7) is kept, at most ten a frame, so that what derives from this feature chooses its own threshold. A clip
+without any is a sequence of length 0: that is a finding, not a failure.
 
 As published, the detector runs on the whole mosaic of `published_mosaic`, which is the one frame (x and y in units of
 the mosaic). A box taller than a frame of the mosaic (1/5) is dropped. So is one with a negative x1 or y1: the report
@@ -14,11 +16,12 @@ here it is not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from features.encoders.devices import for_device
+from features.encoders.packaged_states import MTCNN, check_packaged, is_packaged
 from features.encoders.protocol import EncoderRequest, Input, Reads
 from features.encoders.specs import network_spec
 from features.encoders.table import ENCODERS
@@ -32,9 +35,13 @@ from features.encoders.visual.face_boxes import (
     keep_visible,
     pack,
 )
+from features.encoders.visual.mtcnn_detector import SETTINGS as MTCNN_SETTINGS
+from features.encoders.visual.mtcnn_detector import MtcnnDetector
+from features.encoders.visual.mtcnn_network import load_mtcnn
 from features.encoders.visual.pictures import AtMost, FramesPreparer, Pictures, whole
 from features.encoders.visual.published_mosaic import MOSAIC_SIZE, NUM_FRAMES, PUBLISHED_NEED, MosaicPreparer
 from features.encoders.visual.retinaface_network import MEAN, STD, FaceDetector, load_retinaface
+from features.errors import UsageError
 from features.media.needs import ClipNeeds, FramesNeed
 
 VERSION = 1
@@ -61,11 +68,9 @@ class FacesEncoder:
             self.prepare, self._keep = FramesPreparer(need, AtMost(size)), keep_visible
             resolved = {"frames": need.count, "max_seconds": need.max_seconds, "size": size}
         self.needs = ClipNeeds(frames=need)
-        resolved |= {"confidence": CONFIDENCE, "overlap": OVERLAP, "most_faces": MOST_FACES}
-        resolved |= {"interpolation": "bilinear", "mean": list(MEAN), "std": list(STD)}
         model = request.model or ENCODERS["faces"].default_model or ""
-        network, digest = load_retinaface(model, request.weights)
-        self._detector = FaceDetector(network, request.device, request.dtype)
+        self._detector, digest, own = _load_detector(model, request)
+        resolved |= {"most_faces": MOST_FACES, "interpolation": "bilinear"} | own
         self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
         self.spec = network_spec(
             request,
@@ -101,6 +106,27 @@ class FacesEncoder:
             results.append(np.concatenate(rows))
             item.counts[0]["num_faces"] = len(results[-1])
         return results
+
+
+class _Detector(Protocol):
+    """Finds the faces of pictures, uint8 RGB [h, w, 3] of one size; None where a network gave NaN or infinity."""
+
+    def faces(self, pictures: Sequence[np.ndarray], keep: Keep) -> list[Faces | None]: ...
+
+
+def _load_detector(model: str, request: EncoderRequest) -> tuple[_Detector, str, dict[str, Any]]:
+    """The detector on its device, the digest of its weights, and what of it changes the numbers."""
+    if not is_packaged(model):
+        network, digest = load_retinaface(model, request.weights)
+        settings = {"confidence": CONFIDENCE, "overlap": OVERLAP, "mean": list(MEAN), "std": list(STD)}
+        return FaceDetector(network, request.device, request.dtype), digest, settings
+    check_packaged(model, (MTCNN,))
+    if request.as_published:
+        raise UsageError(f"--as-published is for RetinaFace, not {model!r}: leave --model out")
+    if request.weights == "random":
+        raise UsageError(f"--weights random takes no packaged weights: leave {model!r} out")
+    stages, digest = load_mtcnn()
+    return MtcnnDetector(stages, request.device, request.dtype), digest, MTCNN_SETTINGS
 
 
 def _rows(faces: Faces | None, frame: int) -> np.ndarray:

@@ -45,7 +45,7 @@ def load_retinaface(model: str, weights: Literal["pretrained", "random"]) -> tup
 
     model: `retinaface`, the published resnet50_2020-07-20, or a state file with the package's names of weights. It must
            be trained on RGB normalised as the package does; files of other RetinaFaces may have the same names, but
-           take BGR.
+           take BGR. (`packaged:mtcnn` is another detector, see `faces`.)
     Raises UsageError for another --model, WeightsError where package or weights are not to be had or do not fit.
     """
     if weights == "random":
@@ -60,7 +60,10 @@ def load_retinaface(model: str, weights: Literal["pretrained", "random"]) -> tup
         path = published_file(PUBLISHED_URL, RETINAFACE, check_hash=False, other=other)
         return network, load_state(network, read_state(path), path.name, _KIND)
     if not is_state_file(model):
-        raise UsageError(f"no face detector {model!r}: give {RETINAFACE!r}, or a state file of it (.pth, .safetensors)")
+        raise UsageError(
+            f"no face detector {model!r}: give {RETINAFACE!r}, or a state file of it (.pth, .safetensors),"
+            " or packaged:mtcnn"
+        )
     network = random_network(_make)
     return network, load_state(network, read_state(Path(model)), f"state file {model!r}", _KIND)
 

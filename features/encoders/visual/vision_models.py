@@ -1,7 +1,8 @@
 """Backbones of the visual encoders: what turns pictures into vectors.
 
-Three kinds of `--model`: the name of a torchvision classifier (`resnet50`), a state file of ResNet-50
-(`.pth`, `.pt`, `.zip`, `.safetensors`, with its head or without), or a Hugging Face vision model (folder or hub id).
+Four kinds of `--model`: the name of a torchvision classifier (`resnet50`), a state file of ResNet-50
+(`.pth`, `.pt`, `.zip`, `.safetensors`, with its head or without), `packaged:mobilenet-v2` (weights that a package
+carries), or a Hugging Face vision model (folder or hub id).
 
 A vector is what the classifier's last linear layer would read: 2048 values of ResNet-50. Of a Hugging Face model it is
 the mean over the last hidden state: over places for [b, c, h, w], over all tokens (the class token among them) for
@@ -21,10 +22,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torchvision
-from torchvision.models import get_model, get_model_weights
+from torchvision.models import MobileNet_V2_Weights, get_model, get_model_weights
 
 from features.encoders.devices import torch_dtype
 from features.encoders.loading import architecture, load_model, quiet_transformers
+from features.encoders.packaged_states import MOBILENET_V2, check_packaged, is_packaged, packaged_states
 from features.encoders.promises import check_promises
 from features.encoders.state_files import (
     digest_of_network,
@@ -86,6 +88,8 @@ def load_backbone(model: str, weights: Weights, dtype: str = "fp32", device: str
         if weights == "random":
             raise UsageError(f"--weights random takes no state file: leave {model!r} out, or name an architecture")
         return _from_state_file(model)
+    if is_packaged(model):
+        return _from_package(model, weights)
     known = torchvision_names()
     if model in known:
         return _from_torchvision(model, weights)
@@ -132,8 +136,21 @@ def _from_state_file(model: str) -> Backbone:
     return _of_torchvision(RESNET50, network, digest, width)
 
 
-def _of_torchvision(name: str, network: torch.nn.Module, digest: str, width: int) -> Backbone:
-    preset = get_model_weights(name).DEFAULT.transforms()
+def _from_package(model: str, weights: Weights) -> Backbone:
+    """MobileNetV2 with torchvision's first weights, and their preprocessing (torchvision's default ones are others)."""
+    check_packaged(model, (MOBILENET_V2,))
+    if weights == "random":
+        raise UsageError(f"--weights random takes no packaged weights: give --model mobilenet_v2, not {model!r}")
+    network = random_network(lambda: get_model("mobilenet_v2", weights=None))
+    load_state(network, packaged_states(MOBILENET_V2)["network"], f"model {model!r}", "MobileNetV2")
+    width = _without_head(network)
+    published = MobileNet_V2_Weights.IMAGENET1K_V1
+    return _of_torchvision("mobilenet_v2", network, digest_of_network(network), width, published)
+
+
+def _of_torchvision(name: str, network: torch.nn.Module, digest: str, width: int, published: Any = None) -> Backbone:
+    """published: the weights whose preprocessing it has, where these are not torchvision's default"""
+    preset = (published or get_model_weights(name).DEFAULT).transforms()
     crop = CentreCrop(preset.resize_size[0], preset.crop_size[0], preset.interpolation.value)
     mean, std = tuple(preset.mean), tuple(preset.std)
     settings = {
