@@ -161,12 +161,17 @@ class SpeechModel:
         return [row[:, : len(front)] for row, front in zip(rows, fronts, strict=True)] if pooling == SEQUENCE else rows
 
     def _check_promises(self, dtype: str) -> None:
-        """Two sounds of noise, to the last hidden state (see `promises`)."""
+        """Two sounds of noise, to the last hidden state (see `promises`); where batches are padded, as one batch, even
+        on a CPU, where sounds of such lengths run apart."""
         noise = np.random.default_rng(0).normal(size=self.geometry.min_samples * 8).astype(np.float32)
         last = Layers((-1,))
-        check_promises(
-            lambda windows: self.embed(windows, last, "mean"), noise[: len(noise) // 4], noise, self.name, dtype
-        )
+
+        def run(windows: Sequence[np.ndarray]) -> list[torch.Tensor]:
+            if not self.masked:
+                return self.embed(windows, last, "mean")
+            return self._embed_masked([self._front(window) for window in windows], [self.num_states - 1], "mean")
+
+        check_promises(run, noise[: len(noise) // 4], noise, self.name, dtype)
 
     def _probe(self) -> tuple[int, ...]:
         """Widths of the hidden states, by running the shortest sound. Raises WeightsError for a model that fails."""
