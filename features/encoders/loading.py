@@ -15,6 +15,7 @@ from features.digests import weights_digest
 from features.encoders.casting import cast, has_rounded_buffers, loading_dtypes, record, remove_weight_norms
 from features.encoders.config_fields import config_fields
 from features.encoders.devices import torch_dtype
+from features.encoders.folder_digest import folder_digest
 from features.encoders.weights import Weights, first_line
 from features.errors import WeightsError
 
@@ -53,13 +54,14 @@ def load_model(
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             return random_model(config, dtype, part)
         whole = _from_folder(folder, name, "auto")
-        network, digest = _bare(whole, part)
+        network = _bare(whole, part)
+        digest = folder_digest(folder, network, part)
         if dtype is None:
             return network, digest
         target = torch_dtype(dtype)
         if whole.dtype != target and has_rounded_buffers(network):
             whole = _from_folder(folder, name, target)
-            network, _ = _bare(whole, part)
+            network = _bare(whole, part)
             record(network.config)
         return _cast(whole, network, target), digest
 
@@ -111,12 +113,13 @@ def random_model(config: Any, dtype: str | None = None, part: str | None = None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         whole = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    network, digest = _bare(whole, part)
+    network = _bare(whole, part)
+    digest = weights_digest(network.state_dict())
     return (network if dtype is None else _cast(whole, network, torch_dtype(dtype))), digest
 
 
-def _bare(network: Any, part: str | None) -> tuple[torch.nn.Module, str]:
-    """A whole model, or its part of that name, less what is not read (taken off in place), and the digest of that."""
+def _bare(network: Any, part: str | None) -> Any:
+    """A whole model, or its part of that name, less what is not read (taken off in place)."""
     import torch
 
     for name in _UNREAD:
@@ -129,8 +132,7 @@ def _bare(network: Any, part: str | None) -> tuple[torch.nn.Module, str]:
         network = network.get_encoder()
     if part is not None and isinstance(inner := getattr(network, part, None), torch.nn.Module):
         network = inner
-    network.requires_grad_(False).eval()
-    return network, weights_digest(network.state_dict())
+    return network.requires_grad_(False).eval()
 
 
 @contextmanager
