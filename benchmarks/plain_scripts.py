@@ -41,6 +41,8 @@ def main(encoder: str, manifest: Path, tokenizer: Path | None, number: int, roun
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         table = whole_dialogues(read_manifest(manifest), number)
+        if encoder == "wav2vec2":
+            table = with_sound(table)
         path = write_manifest(table, folder / "manifest.parquet")
         model = save_model(encoder, folder / "model", tokenizer)
         flags = ["--encoder", encoder, "--model", model, "--manifest", path, "--dtype", "fp32", "--device", "cpu"]
@@ -64,6 +66,20 @@ def run(*arguments: str | Path) -> None:
 def whole_dialogues(manifest: Manifest, least: int) -> Manifest:
     stop = next((stop for _, stop in manifest.dialogue_bounds() if stop >= least), len(manifest))
     return build_manifest(manifest.frame[:stop], manifest.card, manifest.media_root)
+
+
+def with_sound(manifest: Manifest) -> Manifest:
+    """The utterances whose clip is there and has a sound track."""
+    import av
+
+    kept = []
+    for media in manifest.frame["media"]:
+        try:
+            with av.open(manifest.media_path(media)) as container:
+                kept.append(bool(container.streams.audio))
+        except (OSError, TypeError):
+            kept.append(False)
+    return build_manifest(manifest.frame.filter(kept), manifest.card, manifest.media_root)
 
 
 def save_model(encoder: str, folder: Path, tokenizer: Path | None) -> Path:
