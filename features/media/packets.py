@@ -5,20 +5,22 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from itertools import islice
 from operator import le
 from pathlib import Path
 
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from features.media import limits
 from features.media.container import open_container, read_packets
 from features.media.key_frames import KeyFrames
 from features.media.limits import check_count
 from features.media.timeline import Timeline
 
 _MICROSECONDS = 1_000_000
+_REMEMBERED = 2  # files
 _RESTART_S = 1  # a clock that goes back by more has started again: another file was appended to this one
 _ADPCM_IN_BLOCKS = frozenset(("adpcm_ima_wav", "adpcm_ms"))  # each packet says where it starts from; others do not
 _TIMELESS, _DISCARD, _START = 1, 2, 4  # flags of a packet
@@ -49,6 +51,7 @@ class StreamPackets:
         self._last = (0, 0)  # (tick, duration) of the packet with the latest time
         self._offset = 0
         self._clock: int | None = None
+        self._restart = int(_RESTART_S / self.time_base)
         self._step = 0
         self._avi_with_b_frames = stream.container.format.name == "avi" and bool(
             getattr(stream.codec_context, "has_b_frames", False)
@@ -78,7 +81,7 @@ class StreamPackets:
 
     def _follow_clock(self, decoded: int) -> None:
         """Note how much is to be added to times since the clock last started again."""
-        if self._clock is not None and (self._clock - decoded) * self.time_base > _RESTART_S:
+        if self._clock is not None and self._clock - decoded > self._restart:
             self._offset += self._clock + self._step - decoded
             self.joined = True
         elif self._clock is not None and decoded > self._clock:
@@ -167,20 +170,36 @@ class FilePackets:
         return not any(stream.joined or stream.has_state for stream in self.streams.values())
 
 
-@lru_cache(maxsize=2)
-def file_packets(path: Path, state: tuple[int, ...], indices: tuple[int, ...], limit: int, mend: str) -> FilePackets:
-    """Read all packets of some streams; remembered while the file's `state` is the same, for its other cuts.
+_remembered: dict[tuple[Path, tuple[int, ...], tuple[int, ...], int], FilePackets] = {}
 
-    Raises UnavailableError (too-large) above `limit` packets.
+
+def file_packets(
+    container: InputContainer, path: Path, state: tuple[int, ...], indices: tuple[int, ...], *, is_cut: bool
+) -> FilePackets:
+    """All packets of some streams. They are remembered while the file's `state` is the same, for its other cuts; else
+    the container, of which nothing was read yet, is read to its end.
+
+    is_cut: only a part of the file will be decoded
+    Raises UnavailableError (too-large) above MAX_PACKETS, of a file that is cut above MAX_LISTED_PACKETS.
     """
+    limit = limits.MAX_LISTED_PACKETS if is_cut else limits.MAX_PACKETS
+    mend = "cut the file" if is_cut else "give start and end, or cut the file"
+    key = (path, state, indices, limit)
+    if key not in _remembered:
+        _remembered[key] = _read(container, indices, limit, mend)
+        while len(_remembered) > _REMEMBERED:
+            _remembered.pop(next(iter(_remembered)))
+    return _remembered[key]
+
+
+def _read(container: InputContainer, indices: tuple[int, ...], limit: int, mend: str) -> FilePackets:
     if not indices:  # asked for packets of no stream, PyAV gives those of all
         return FilePackets({})
-    with open_container(path) as container:
-        streams = [container.streams[index] for index in indices]
-        found = {stream.index: StreamPackets(stream) for stream in streams}
-        for count, packet in enumerate(read_packets(container, streams, None), start=1):
-            check_count(count, limit, "packets", f": {mend}")
-            found[packet.stream_index].add(packet)
+    streams = [container.streams[index] for index in indices]
+    found = {stream.index: StreamPackets(stream) for stream in streams}
+    for count, packet in enumerate(read_packets(container, streams, None), start=1):
+        check_count(count, limit, "packets", f": {mend}")
+        found[packet.stream_index].add(packet)
     return FilePackets(found)
 
 
