@@ -12,7 +12,6 @@ from typing import Any
 from av.container import InputContainer
 
 from features.errors import UnavailableError
-from features.media import limits
 from features.media.container import choose_stream, may_be_cover, open_container, prepare_decoder
 from features.media.frame_reader import FrameReader
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
@@ -51,19 +50,12 @@ def decode(
     """
     wanted: dict[str, Sequence[Any]] = {"audio": sounds, "video": frames}
     troubles: dict[str, UnavailableError] = {}
-    chosen: dict[str, _Chosen] = {}
     readers: dict[str, Reader] = {}
     with open_container(path) as container:
         window = Window.of_cut(container, start, end)
-        for kind, needs in wanted.items():
-            with _kept(troubles, kind):
-                if needs:
-                    covers = _covers(path, container) if kind == "video" else []
-                    chosen[kind] = _choose(container, kind, covers)
-    indices = tuple(stream.index for stream in chosen.values())
-    is_whole = window == Window(None, None)
-    limit = limits.MAX_PACKETS if is_whole else limits.MAX_LISTED_PACKETS
-    packets = file_packets(path, state, indices, limit, "give start and end, or cut the file" if is_whole else "cut it")
+        chosen = _choose_each(container, path, [kind for kind, needs in wanted.items() if needs], troubles)
+        indices = tuple(stream.index for stream in chosen.values())
+        packets = file_packets(container, path, state, indices, is_cut=window != Window(None, None))
     source = Source(path, packets, find_start(path, packets, window))
     for kind, stream in chosen.items():
         with _kept(troubles, kind):
@@ -111,6 +103,17 @@ def _kept(troubles: dict[str, UnavailableError], kind: str) -> Iterator[None]:
         yield
     except UnavailableError as error:
         troubles[kind] = error
+
+
+def _choose_each(
+    container: InputContainer, path: Path, kinds: Sequence[str], troubles: dict[str, UnavailableError]
+) -> dict[str, _Chosen]:
+    """The stream to decode of each kind; where there is none, its trouble is kept."""
+    chosen = {}
+    for kind in kinds:
+        with _kept(troubles, kind):
+            chosen[kind] = _choose(container, kind, _covers(path, container) if kind == "video" else [])
+    return chosen
 
 
 def _choose(container: InputContainer, kind: str, covers: Collection[int]) -> _Chosen:

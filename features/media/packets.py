@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from itertools import islice
 from operator import le
 from pathlib import Path
 
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from features.media import limits
 from features.media.container import open_container, read_packets
 from features.media.key_frames import KeyFrames
 from features.media.limits import check_count
 from features.media.timeline import Timeline
 
 _MICROSECONDS = 1_000_000
+_REMEMBERED = 2  # files
 _RESTART_S = 1  # a clock that goes back by more has started again: another file was appended to this one
 _ADPCM_IN_BLOCKS = frozenset(("adpcm_ima_wav", "adpcm_ms"))  # each packet says where it starts from; others do not
 _TIMELESS, _DISCARD, _START = 1, 2, 4  # flags of a packet
@@ -40,15 +43,19 @@ class StreamPackets:
         self.ticks = array("q")
         self.joined = False
         codec = "" if stream.codec_context is None else stream.codec_context.name
+        self._is_even = codec.startswith("pcm_")  # as many bytes for each tick
         self.has_state = "pcm" in codec and not codec.startswith("pcm_") and codec not in _ADPCM_IN_BLOCKS
         self.is_empty = not stream.frames  # until a packet is found: its index promises nothing
         self._keys = KeyFrames(stream) if stream.type == "video" else None
         self._positions = array("q")
         self._sizes = array("i")
         self._flags = bytearray()
-        self._last = (0, 0)  # (tick, duration) of the packet with the latest time
+        self._all_flags = 0
+        self._in_order = True
+        self._last: tuple[int, int] | None = None  # (tick, duration) of the packet with the latest time
         self._offset = 0
         self._clock: int | None = None
+        self._restart = int(_RESTART_S / self.time_base)
         self._step = 0
         self._avi_with_b_frames = stream.container.format.name == "avi" and bool(
             getattr(stream.codec_context, "has_b_frames", False)
@@ -69,7 +76,10 @@ class StreamPackets:
             flags |= _DISCARD
         elif self._keys is not None and self._keys.may_start(packet):
             flags |= _START
-        self._last = max(self._last, (tick, packet.duration or 0)) if self.ticks else (tick, packet.duration or 0)
+        if not flags & _DISCARD and (self._last is None or (tick, packet.duration or 0) >= self._last):
+            self._last = (tick, packet.duration or 0)
+        self._in_order &= not self.ticks or tick >= self.ticks[-1]
+        self._all_flags |= flags
         self.is_empty = False
         self.ticks.append(tick)
         self._positions.append(-1 if packet.pos is None else packet.pos)
@@ -78,7 +88,7 @@ class StreamPackets:
 
     def _follow_clock(self, decoded: int) -> None:
         """Note how much is to be added to times since the clock last started again."""
-        if self._clock is not None and (self._clock - decoded) * self.time_base > _RESTART_S:
+        if self._clock is not None and self._clock - decoded > self._restart:
             self._offset += self._clock + self._step - decoded
             self.joined = True
         elif self._clock is not None and decoded > self._clock:
@@ -99,6 +109,8 @@ class StreamPackets:
         the seek led elsewhere than it says."""
         if packet.pos is None or packet.pos < 0 or packet.pts is None:
             return None
+        if self._is_even:
+            return self._number_around(packet.pos, packet.pts)
         number = -1
         while True:
             try:
@@ -108,16 +120,24 @@ class StreamPackets:
             if self.ticks[number] == packet.pts and self._sizes[number] == packet.size:
                 return number
 
+    def _number_around(self, position: int, tick: int) -> int | None:
+        """The number of the packet that holds this place, if its time fits: PCM is cut into packets anywhere."""
+        number = bisect_right(self._positions, position) - 1
+        if number < 0 or len(self) < 2 or not position - self._positions[number] < self._sizes[number]:
+            return None
+        ahead = (position - self._positions[number]) * (self.ticks[1] - self.ticks[0])
+        return number if ahead == (tick - self.ticks[number]) * self._sizes[0] else None
+
     def timeline(self, first: int) -> Timeline | None:
         """When the frames of the packets from number `first` on are presented; None where there are none."""
         flags, ticks = self._flags[first:], self.ticks[first:]
-        if any(flag & _DISCARD for flag in flags):
+        if self._all_flags & _DISCARD:
             kept = [number for number, flag in enumerate(flags) if not flag & _DISCARD]
             flags, ticks = bytearray(flags[number] for number in kept), array("q", (ticks[number] for number in kept))
-        if not ticks:
+        if not ticks or self._last is None:
             return None
-        in_order = all(map(le, ticks, ticks[1:]))
-        has_times = not any(flag & _TIMELESS for flag in flags)
+        in_order = self._in_order or all(map(le, ticks, ticks[1:]))
+        has_times = not (self._all_flags & _TIMELESS and any(flag & _TIMELESS for flag in flags))
         if self._avi_with_b_frames:
             has_times = has_times and not in_order  # AVI stores decoding times; for some codecs FFmpeg can do no better
         if not in_order:
@@ -130,7 +150,7 @@ class StreamPackets:
     @property
     def has_starts(self) -> bool:
         """Whether decoding may start anywhere, as far as is known."""
-        return any(flag & _START for flag in self._flags)
+        return bool(self._all_flags & _START)
 
     def ranges(self, wanted: set[int], first: int) -> list[tuple[int, int]]:
         """What is to be decoded for the frames at these ticks: numbers (start, stop) of packets, in order.
@@ -167,20 +187,36 @@ class FilePackets:
         return not any(stream.joined or stream.has_state for stream in self.streams.values())
 
 
-@lru_cache(maxsize=2)
-def file_packets(path: Path, state: tuple[int, ...], indices: tuple[int, ...], limit: int, mend: str) -> FilePackets:
-    """Read all packets of some streams; remembered while the file's `state` is the same, for its other cuts.
+_remembered: dict[tuple[Path, tuple[int, ...], tuple[int, ...], int], FilePackets] = {}
 
-    Raises UnavailableError (too-large) above `limit` packets.
+
+def file_packets(
+    container: InputContainer, path: Path, state: tuple[int, ...], indices: tuple[int, ...], *, is_cut: bool
+) -> FilePackets:
+    """All packets of some streams. They are remembered while the file's `state` is the same, for its other cuts; else
+    the container, of which nothing was read yet, is read to its end.
+
+    is_cut: only a part of the file will be decoded
+    Raises UnavailableError (too-large) above MAX_PACKETS, of a file that is cut above MAX_LISTED_PACKETS.
     """
+    limit = limits.MAX_LISTED_PACKETS if is_cut else limits.MAX_PACKETS
+    mend = "cut the file" if is_cut else "give start and end, or cut the file"
+    key = (path, state, indices, limit)
+    if key not in _remembered:
+        _remembered[key] = _read(container, indices, limit, mend)
+        while len(_remembered) > _REMEMBERED:
+            _remembered.pop(next(iter(_remembered)))
+    return _remembered[key]
+
+
+def _read(container: InputContainer, indices: tuple[int, ...], limit: int, mend: str) -> FilePackets:
     if not indices:  # asked for packets of no stream, PyAV gives those of all
         return FilePackets({})
-    with open_container(path) as container:
-        streams = [container.streams[index] for index in indices]
-        found = {stream.index: StreamPackets(stream) for stream in streams}
-        for count, packet in enumerate(read_packets(container, streams, None), start=1):
-            check_count(count, limit, "packets", f": {mend}")
-            found[packet.stream_index].add(packet)
+    streams = [container.streams[index] for index in indices]
+    found = {stream.index: StreamPackets(stream) for stream in streams}
+    for count, packet in enumerate(read_packets(container, streams, None), start=1):
+        check_count(count, limit, "packets", f": {mend}")
+        found[packet.stream_index].add(packet)
     return FilePackets(found)
 
 

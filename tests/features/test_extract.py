@@ -135,6 +135,9 @@ class FakeClip:
     text: str
     digest: str
 
+    def outside_ms(self, needs: ClipNeeds) -> int:
+        return 0
+
 
 @dataclass(frozen=True)
 class ClipPreparer:

@@ -214,7 +214,7 @@ class LetterSum(Letters):
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     def decode(path: Path, utterance: Any, needs: Any) -> Any:
-        return type("FakeClip", (), {"utterance": utterance, "digest": "0"})()
+        return type("FakeClip", (), {"utterance": utterance, "digest": "0", "outside_ms": lambda self, needs: 0})()
 
     monkeypatch.setattr("features.engines.clip_task.decode_clip", decode)
     (tmp_path / "clip").write_text("clip")
