@@ -168,6 +168,11 @@ ENCODERS: dict[str, Entry] = {
         "sampled frames through ResNet-50, another torchvision backbone or a Hugging Face vision model",
         {
             "pooling": ("mean", "mean, max or mean+max over frames; sequence keeps one vector a frame"),
+            "tokens": (
+                "",
+                "of a Hugging Face model: cls, pooler, projection (CLIP) or patches, their mean; by default the feature"
+                " that its authors publish",
+            ),
             **_FRAMES,
         },
         model=True,
