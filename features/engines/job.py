@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from features.encoders.memory_batches import MemoryBatches
@@ -19,6 +19,7 @@ Advance = Callable[[int], object]
 class Job:
     """One encoder and what it still has to do; `reasons` counts outcomes (None is ok) as the work goes on.
 
+    tokens, unknown: of the texts that were encoded, and how many of them the encoder does not know
     writer:         of its feature, whose lock is held; None for a plan that is only looked at
     seconds_decode: of all decoding processes together; a clip's are shared by the encoders that it was decoded for
     batches:        of inputs that are encoded at once; halved where the device's memory runs out
@@ -29,6 +30,8 @@ class Job:
     writer: FeatureWriter | None = None
     reasons: dict[Reason | None, int] = field(default_factory=dict)
     cut: int = 0
+    tokens: int = 0
+    unknown: int = 0
     shards: int = 0
     seconds_prepare: float = 0.0
     seconds_decode: float = 0.0
@@ -38,6 +41,12 @@ class Job:
 
     def __post_init__(self) -> None:
         self.batches = MemoryBatches(self.encoder.batch_size)
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add what a row's ledger counts of its input."""
+        self.cut += counts.get("cut", 0)
+        self.tokens += counts.get("num_tokens", 0)
+        self.unknown += counts.get("num_unknown", 0)
 
     @property
     def key(self) -> str:

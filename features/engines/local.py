@@ -191,6 +191,6 @@ def _commit(work: ChunkWork) -> None:
     final = job.writer.commit(work.chunk.number, work.ledger_rows(), work.embeddings, work.chunk.generation)
     for row in final:
         job.reasons[row.reason] = job.reasons.get(row.reason, 0) + 1
-        job.cut += row.counts.get("cut", 0)
+        job.count(row.counts)
     job.shards += 1
     job.seconds_write += time.perf_counter() - started

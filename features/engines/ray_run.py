@@ -168,7 +168,7 @@ class RayRun:
     def _add(self, job: Job, done: JobDone) -> None:
         for reason, count in done.reasons.items():
             job.reasons[reason] = job.reasons.get(reason, 0) + count
-        job.cut += done.cut
+        job.count(done.counts)
         job.shards += done.shards
         prepare, decode, encode, write = done.seconds
         job.seconds_prepare += prepare
@@ -193,5 +193,6 @@ def _recorded(folder: Path, name: ShardName) -> JobDone:
     """What a ledger says of a shard whose worker could not."""
     (frame,) = read_ledgers([folder / f"{name.stem}.parquet"])
     reasons = Counter(None if reason is None else Reason(reason) for reason in frame["reason"])
-    cut = int(frame["cut"].sum()) if "cut" in frame.columns else 0
-    return JobDone(dict(reasons), cut, 1)
+    counted = [name for name in ("cut", "num_tokens", "num_unknown") if name in frame.columns]
+    counts = {str(name): int(frame[name].sum()) for name in counted}
+    return JobDone(dict(reasons), counts, 1)

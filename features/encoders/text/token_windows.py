@@ -12,6 +12,7 @@ The tokens of a context are the joined tokens of its lines, each tokenised alone
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,7 @@ class WindowPreparer:
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
         self.prompt, self.pools_prompt = prompt, pools_prompt
         self.scope, self.over = scope, over
+        self._unknown = unknown_id(tokenizer)
         self._line_ids = LineTokenizer(tokenizer)
 
     def __call__(self, turn: Turn) -> Input:
@@ -97,7 +99,7 @@ class WindowPreparer:
         if self.scope == "context" and self.over == "target":
             start = len(self.prefix) + len(past) + spoken
             stop = len(ids) - len(self.suffix)
-        return window_input(ids, start, stop, cut)
+        return window_input(ids, start, stop, cut, self._unknown)
 
     def view(self, item: Turn, made: Input, turn: int = 0) -> TextView:
         """The window, between what was cut of the past and of the utterance."""
@@ -172,10 +174,27 @@ class LineTokenizer:
         return ids
 
 
-def window_input(ids: np.ndarray, start: int, stop: int, cut: bool) -> Input:
-    """The Input of a Window. cut: whether anything was left out to fit it"""
+def window_input(ids: np.ndarray, start: int, stop: int, cut: bool, unknown: int | None = None) -> Input:
+    """The Input of a Window. cut: whether anything was left out to fit it; unknown: see `unknown_id`"""
     digest = digest_of("window", sha256_bytes(ids.astype("<i4").tobytes()), start, stop)
-    return Input(Window(ids, start, stop), len(ids), (digest,), ({"num_tokens": len(ids), "cut": int(cut)},))
+    counts = {"num_tokens": len(ids), "cut": int(cut)} | count_unknown(ids, unknown)
+    return Input(Window(ids, start, stop), len(ids), (digest,), (counts,))
+
+
+def unknown_id(tokenizer: Tokenizer) -> int | None:
+    """The id that stands for what is not in the vocabulary, or None where all bytes are."""
+    kind = type(tokenizer.model).__name__
+    if kind == "Unigram":  # which does not tell it otherwise
+        found = json.loads(tokenizer.to_str())["model"].get("unk_id")
+        return None if found is None else int(found)
+    token = getattr(tokenizer.model, "unk_token", None)
+    return tokenizer.token_to_id(token) if token else None
+
+
+def count_unknown(ids: np.ndarray, unknown: int | None) -> dict[str, int]:
+    """What the ledger tells of unknown tokens among a window's: their number, and nothing where there is none."""
+    number = 0 if unknown is None else int((ids == unknown).sum())
+    return {"num_unknown": number} if number else {}
 
 
 def window_tokens(tokenizer: Tokenizer, window: Window, lengths: tuple[int, int, int, int]) -> list[Token]:
