@@ -14,7 +14,7 @@ from features.errors import UsageError, nearest
 if TYPE_CHECKING:
     import torch
 
-    Pool = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Pool = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

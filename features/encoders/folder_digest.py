@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 _SETTLED_NS = 2_000_000_000  # a file that changed just now may change again within one tick of its clock
 
 
-def folder_digest(folder: Path, network: torch.nn.Module, part: str | None) -> str:
+def folder_digest(folder: Path, network: torch.nn.Module) -> str:
     """`weights_digest` of a network that was loaded from this folder, in the checkpoint's dtypes.
 
     What is remembered (see `features.remembered`) is of these very files (name, inode, size, times of content and
-    state), of this part of the model, and of these versions of the libraries, which name the tensors.
+    state), of tensors of these names, dtypes and shapes, and of these versions of the libraries.
     """
     import torch
     import transformers
 
+    state = network.state_dict()
     files = _files(folder)
     if files is None:
-        return weights_digest(network.state_dict())
-    question = [str(folder.resolve()), files, part, type(network).__name__, torch.__version__, transformers.__version__]
-    return remembered("weights", question, lambda: weights_digest(network.state_dict()))
+        return weights_digest(state)
+    tensors = [[name, str(value.dtype), list(value.shape)] for name, value in state.items()]
+    question = [str(folder.resolve()), files, tensors, torch.__version__, transformers.__version__]
+    return remembered("weights", question, lambda: weights_digest(state))
 
 
 def _files(folder: Path) -> list[tuple[str, int, int, int, int]] | None:

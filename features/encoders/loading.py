@@ -6,7 +6,7 @@ that comes with a model is never run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,12 @@ from features.encoders.config_fields import config_fields
 from features.encoders.devices import torch_dtype
 from features.encoders.folder_digest import folder_digest
 from features.encoders.weights import Weights, first_line
-from features.errors import WeightsError
+from features.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     import torch
+
+Part = Callable[[Any], Any]
 
 RANDOM_SEED = 0
 """The seed of `--weights random`; it is in the settings of every spec built so."""
@@ -33,7 +35,7 @@ def load_model(
     weights: Weights = "pretrained",
     model: str | None = None,
     dtype: str | None = None,
-    part: str | None = None,
+    part: Part | None = None,
 ) -> tuple[torch.nn.Module, str]:
     """The bare transformer of a folder, in evaluation mode on the CPU, and the digest of its weights.
 
@@ -42,7 +44,7 @@ def load_model(
     it and one without are the same weights.
     model: what to call it in errors
     dtype: one of spec.DTYPES: cast to it as the model's own loading would (see `casting`); None leaves the checkpoint's
-    part:  the name of a module that alone is used, where the model has it
+    part:  of a whole model, the module that alone is used
     Raises WeightsError where the folder holds no such model, or its weights do not cover the architecture: a layer is
     never left at random values.
     """
@@ -55,7 +57,7 @@ def load_model(
             return random_model(config, dtype, part)
         whole = _from_folder(folder, name, "auto")
         network = _bare(whole, part)
-        digest = folder_digest(folder, network, part)
+        digest = folder_digest(folder, network)
         if dtype is None:
             return network, digest
         target = torch_dtype(dtype)
@@ -104,7 +106,7 @@ def architecture(config: Any) -> dict[str, Any]:
     return config_fields(config)
 
 
-def random_model(config: Any, dtype: str | None = None, part: str | None = None) -> tuple[torch.nn.Module, str]:
+def random_model(config: Any, dtype: str | None = None, part: Part | None = None) -> tuple[torch.nn.Module, str]:
     """The bare transformer of a transformers config with weights drawn from RANDOM_SEED, and their digest: see
     `load_model`."""
     import torch
@@ -118,8 +120,8 @@ def random_model(config: Any, dtype: str | None = None, part: str | None = None)
     return (network if dtype is None else _cast(whole, network, torch_dtype(dtype))), digest
 
 
-def _bare(network: Any, part: str | None) -> Any:
-    """A whole model, or its part of that name, less what is not read (taken off in place)."""
+def _bare(network: Any, part: Part | None) -> Any:
+    """A whole model, or that part of it, less what is not read (taken off in place)."""
     import torch
 
     for name in _UNREAD:
@@ -130,8 +132,8 @@ def _bare(network: Any, part: str | None) -> Any:
             setattr(network, name, None)
     if network.config.is_encoder_decoder:
         network = network.get_encoder()
-    if part is not None and isinstance(inner := getattr(network, part, None), torch.nn.Module):
-        network = inner
+    if part is not None:
+        network = part(network)
     return network.requires_grad_(False).eval()
 
 
@@ -155,7 +157,7 @@ def quiet_transformers() -> Iterator[None]:
 def _load_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except WeightsError:
+    except (WeightsError, UsageError):
         raise
     except Exception as error:  # what damaged or hostile files raise, libraries do not promise
         raise WeightsError(f"model {name!r} cannot be loaded ({first_line(error)})") from error

@@ -45,7 +45,8 @@ class Input:
     value:   the encoder's own (ids, samples, frames); must pickle, since workers send it
     length:  its size in the encoder's own unit; inputs of like length are batched together
     digests: sha256 of the very input, one per utterance it covers (one, unless the encoder reads dialogues)
-    counts:  what the ledger tells of each covered utterance: num_tokens, num_samples, num_frames, num_faces, cut (0, 1)
+    counts:  what the ledger tells of each utterance: num_tokens, num_samples, num_frames, num_faces, cut (0, 1);
+             num_unknown, the tokens that the encoder does not know, may be left out where there is none
     unavailable: for an encoder that reads dialogues, per turn why it has no embedding, or None; empty: all have one
     """
 

@@ -72,8 +72,14 @@ ENCODERS: dict[str, Entry] = {
         "features.encoders.text.sentence:SentenceEncoder",
         "any Hugging Face text encoder, pooled over tokens",
         {
-            "pooling": ("mean+max", "mean, max or mean+max over tokens; mask: the state at the template's <mask>"),
+            "pooling": (
+                "mean+max",
+                "mean, max, mean+max, weightedmean, cls or last over tokens; mask: the state at the template's <mask>;"
+                " own: as the model's folder of sentence-transformers says, which is the default for such a --model",
+            ),
             "layers": ("-3,-2,-1", "hidden layers: one (-1), several joined (-3,-2,-1), or stack:-3,-2,-1 kept apart"),
+            "prefix": ("", "what stands before every text, such as 'query: '; by default the folder's own prompt"),
+            "chat": (False, "the text (and prefix) as a user's message in the model's chat template"),
             **_CONTEXT_OPTIONS,
             "template": (
                 "For utterance: {text} {speaker} feels {mask}",
@@ -177,6 +183,11 @@ ENCODERS: dict[str, Entry] = {
         "sampled frames through ResNet-50, another torchvision backbone or a Hugging Face vision model",
         {
             "pooling": ("mean", "mean, max or mean+max over frames; sequence keeps one vector a frame"),
+            "tokens": (
+                "",
+                "of a Hugging Face model: cls, pooler, projection (CLIP) or patches, their mean; by default the feature"
+                " that its authors publish",
+            ),
             **_FRAMES,
         },
         model=True,

@@ -27,6 +27,7 @@ PACKAGED: dict[str, tuple[str, str]] = {
 }
 
 _CONFIG = "config.json"
+_MODULES = "modules.json"  # of sentence-transformers
 _WEIGHTS = "model.safetensors"
 _TORCH_WEIGHTS = "pytorch_model.bin"
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -47,9 +48,13 @@ _SMALL_FILES = (
     "added_tokens.json",
     "merges.txt",
     *_INPUT_FILES,
+    _MODULES,
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "[0-9]_*/config.json",
 )
-_WEIGHT_FILES = (_WEIGHTS, _INDEXES[0], "model-*-of-*.safetensors")
-_TORCH_WEIGHT_FILES = (_TORCH_WEIGHTS, _INDEXES[1], "pytorch_model-*-of-*.bin")
+_WEIGHT_FILES = (_WEIGHTS, _INDEXES[0], "model-*-of-*.safetensors", "[0-9]_*/model.safetensors")
+_TORCH_WEIGHT_FILES = (_TORCH_WEIGHTS, _INDEXES[1], "pytorch_model-*-of-*.bin", "[0-9]_*/pytorch_model.bin")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _HUB_TIMEOUT_S = 10.0
 
@@ -113,6 +118,8 @@ def _missing(folder: Path, weights: Weights) -> str | None:
         return f"no {_CONFIG} in {folder}: give the folder that `save_pretrained` wrote, or a hub id"
     if weights == "random":
         return None
+    if missing := _missing_dense(folder):
+        return missing
     for whole, index in zip((_WEIGHTS, _TORCH_WEIGHTS), _INDEXES, strict=True):
         if (folder / whole).is_file():
             return None
@@ -121,6 +128,19 @@ def _missing(folder: Path, weights: Weights) -> str | None:
     return (
         f"no {_WEIGHTS} in {folder}: download the model's weights there, or give --weights random to test without them"
     )
+
+
+def _missing_dense(folder: Path) -> str | None:
+    """What is missing of the dense layers that a folder of sentence-transformers names."""
+    try:
+        modules = json.loads((folder / _MODULES).read_text(encoding="utf-8")) if (folder / _MODULES).is_file() else []
+        inner = [folder / each["path"] for each in modules if str(each["type"]).endswith(".Dense")]
+    except (ValueError, KeyError, TypeError):
+        return f"{folder / _MODULES} is damaged: download the model again"
+    for path in inner:
+        if not any((path / name).is_file() for name in (_WEIGHTS, _TORCH_WEIGHTS)):
+            return f"no {_WEIGHTS} in {path}, which {_MODULES} names: download the model again"
+    return None
 
 
 def _missing_shard(folder: Path, index: str) -> str | None:

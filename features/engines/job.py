@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from features.encoders.memory_batches import MemoryBatches
 from features.encoders.protocol import Encoder
 from features.errors import Reason
+from features.store.ledger import OUTSIDE
 from features.store.plan import Plan
 from features.store.write import FeatureWriter
 
@@ -20,6 +21,7 @@ class Job:
     """One encoder and what it still has to do; `reasons` counts outcomes (None is ok) as the work goes on.
 
     cut, outside:   rows whose input was cut to the encoder's limit, and whose cut lies partly outside its clip
+    tokens, unknown: of the texts that were encoded, and how many of them the encoder does not know
     writer:         of its feature, whose lock is held; None for a plan that is only looked at
     seconds_decode: of all decoding processes together; a clip's are shared by the encoders that it was decoded for
     batches:        of inputs that are encoded at once; halved where the device's memory runs out
@@ -31,6 +33,8 @@ class Job:
     reasons: dict[Reason | None, int] = field(default_factory=dict)
     cut: int = 0
     outside: int = 0
+    tokens: int = 0
+    unknown: int = 0
     shards: int = 0
     seconds_prepare: float = 0.0
     seconds_decode: float = 0.0
@@ -40,6 +44,13 @@ class Job:
 
     def __post_init__(self) -> None:
         self.batches = MemoryBatches(self.encoder.batch_size)
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add what a row's ledger counts of its input."""
+        self.cut += counts.get("cut", 0)
+        self.tokens += counts.get("num_tokens", 0)
+        self.unknown += counts.get("num_unknown", 0)
+        self.outside += OUTSIDE in counts
 
     @property
     def key(self) -> str:

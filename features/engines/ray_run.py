@@ -168,7 +168,7 @@ class RayRun:
     def _add(self, job: Job, done: JobDone) -> None:
         for reason, count in done.reasons.items():
             job.reasons[reason] = job.reasons.get(reason, 0) + count
-        job.cut += done.cut
+        job.count(done.counts)
         job.outside += done.outside
         job.shards += done.shards
         prepare, decode, encode, write = done.seconds
@@ -194,6 +194,7 @@ def _recorded(folder: Path, name: ShardName) -> JobDone:
     """What a ledger says of a shard whose worker could not."""
     (frame,) = read_ledgers([folder / f"{name.stem}.parquet"])
     reasons = Counter(None if reason is None else Reason(reason) for reason in frame["reason"])
-    cut = int(frame["cut"].sum()) if "cut" in frame.columns else 0
+    counted = [name for name in ("cut", "num_tokens", "num_unknown") if name in frame.columns]
+    counts = {str(name): int(frame[name].sum()) for name in counted}
     outside = frame[OUTSIDE].count() if OUTSIDE in frame.columns else 0
-    return JobDone(dict(reasons), cut, 1, outside=outside)
+    return JobDone(dict(reasons), counts, 1, outside=outside)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from features.encoders.build import create
@@ -61,7 +61,7 @@ class JobDone:
     """What a chunk adds to one of the driver's jobs."""
 
     reasons: dict[Reason | None, int]
-    cut: int = 0
+    counts: dict[str, int] = field(default_factory=dict)  # cut, num_tokens, num_unknown, of all its rows
     shards: int = 0
     seconds: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # prepare, decode, encode, write
     lowered_to: int | None = None  # the batch size, where memory ran out
@@ -203,4 +203,5 @@ def _trouble(error: ErcError) -> Trouble:
 def _done(job: Job) -> JobDone:
     seconds = (job.seconds_prepare, job.seconds_decode, job.seconds_encode, job.seconds_write)
     lowered = job.batch_size if job.batch_size < job.encoder.batch_size else None
-    return JobDone(job.reasons, job.cut, job.shards, seconds, lowered, job.outside)
+    counts = {"cut": job.cut, "num_tokens": job.tokens, "num_unknown": job.unknown}
+    return JobDone(job.reasons, counts, job.shards, seconds, lowered, job.outside)

@@ -22,6 +22,7 @@ from features.manifest import Manifest
 from features.store import Feature
 from features.store.commit import ShardName
 from features.store.plan import PlanOptions
+from features.store.unknown_tokens import are_many
 from pipeline.commands.limits import activity_summary, limit_line
 from pipeline.terminal.progress import progress_bar
 
@@ -96,6 +97,9 @@ def _run(
                 click.echo(_done_line(job))
             if line := _total_line(jobs, seconds):
                 click.echo(line)
+            for job in jobs:
+                if are_many(job.tokens, job.unknown):
+                    click.echo(_unread_line(job))
             for activity in activities:
                 click.echo(limit_line(activity, device, engine.cores))
     failed = [failures for job in jobs if (failures := _failures(job, manifest, store))["count"]] if not dry_run else []
@@ -144,12 +148,21 @@ def _done_line(job: Job) -> str:
     cut = f", {job.cut} cut to the encoder's limit" if job.cut else ""
     if job.outside:
         cut += f", {job.outside} whose start and end lie partly outside their clip (outside_ms in the ledger)"
+    cut += f", {job.unknown} of {job.tokens} tokens unknown" if job.unknown else ""
     if job.batch_size < job.encoder.batch_size:
         cut += f", batches lowered from {job.encoder.batch_size} to {job.batch_size} where memory ran out"
     first = ("decode", job.seconds_decode) if job.encoder.reads == "clip" else ("prepare", job.seconds_prepare)
     stages = (first, ("encode", job.seconds_encode), ("write", job.seconds_write))
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages)
     return f"{job.plan.spec.folder}: {counts or 'nothing to do'}{cut} ({times})"
+
+
+def _unread_line(job: Job) -> str:
+    share = 100 * job.unknown / job.tokens
+    return (
+        f"warning: {job.plan.spec.folder} can hardly read these texts, {share:.0f} % of their tokens are unknown to it:"
+        " give --model one for their language"
+    )
 
 
 def _total_line(jobs: list[Job], seconds: float) -> str | None:
@@ -181,6 +194,8 @@ def _summary(job: Job, num_utterances: int) -> dict[str, Any]:
         "outcomes": {"ok" if reason is None else str(reason): number for reason, number in job.reasons.items()},
         "cut": job.cut,
         "outside": job.outside,
+        "tokens": job.tokens,
+        "unknown_tokens": job.unknown,
         "shards": job.shards,
         "seconds": {
             "prepare": job.seconds_prepare,

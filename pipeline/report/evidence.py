@@ -52,7 +52,7 @@ def costs_of(corpus: Corpus) -> tuple[list[FeatureCost], list[str]]:
 
     A feature counts only by its fingerprint: another folder of the same name is another feature.
     """
-    costs, unknown = [], []
+    costs, unknown, notes = [], [], []
     for feature, _ in stored_features(corpus):
         stores = dict.fromkeys(
             run.record.store for run in corpus.runs if run.record.store and feature.folder in _folders(run)
@@ -61,9 +61,15 @@ def costs_of(corpus: Corpus) -> tuple[list[FeatureCost], list[str]]:
         costs.append(cost or FeatureCost(feature))
         if cost is None:
             unknown.append(feature.folder)
-    if not unknown:
-        return costs, []
-    return costs, [f"The store of {', '.join(unknown)} is not at hand: what extraction took and takes is not known."]
+        elif cost.unread_share is not None:
+            notes.append(
+                f"The encoder of {feature.folder} can hardly read its texts: {100 * cost.unread_share:.0f} % of their"
+                " tokens are unknown to it."
+            )
+    if unknown:
+        lost = "what extraction took and takes is not known"
+        notes.append(f"The store of {', '.join(unknown)} is not at hand: {lost}.")
+    return costs, notes
 
 
 def _folders(run: RunSnapshot) -> set[str]:
@@ -73,18 +79,25 @@ def _folders(run: RunSnapshot) -> set[str]:
 def _cost(root: Path, feature: FeatureUse) -> FeatureCost | None:
     from features.store.feature import Feature
     from features.store.listing import summarise
+    from features.store.unknown_tokens import are_many, unknown_tokens
 
     try:
         stored = Feature(root, feature.folder)
         if stored.fingerprint != feature.fingerprint:
             return None
         summary = summarise(stored)
+        tokens, unknown = unknown_tokens(stored) if stored.spec.modality == "text" else (0, 0)
     except (ErcError, OSError):
         return None
     if summary.unread:
         return None
     return FeatureCost(
-        feature, summary.ok, summary.seconds_decode or None, summary.seconds_encode or None, summary.num_bytes
+        feature,
+        summary.ok,
+        summary.seconds_decode or None,
+        summary.seconds_encode or None,
+        summary.num_bytes,
+        unknown / tokens if are_many(tokens, unknown) else None,
     )
 
 

@@ -63,6 +63,7 @@ class FeatureCost:
     """What a feature took to extract and takes on disk; None where it is not known.
 
     seconds_decode: of all decoding processes together; seconds_encode: of the device; of all rows that were ever made
+    unread_share: of a text's tokens, those that the encoder does not know, where they are many
     """
 
     feature: FeatureUse
@@ -70,6 +71,7 @@ class FeatureCost:
     seconds_decode: float | None = None
     seconds_encode: float | None = None
     num_bytes: int | None = None
+    unread_share: float | None = None
 
     @property
     def decode_rate(self) -> float | None:

@@ -21,6 +21,7 @@ from features.encoders.text.token_windows import (
     LineTokenizer,
     cut_tokens,
     special_tokens,
+    unknown_id,
     window_input,
     window_tokens,
 )
@@ -53,6 +54,7 @@ class TemplatePreparer:
         self.tokenizer = tokenizer
         self.prefix, self.suffix = special_tokens(tokenizer)
         self.scope = scope
+        self._unknown = unknown_id(tokenizer)
         self._mask_id = mask_id
         self._ids = LineTokenizer(tokenizer, special_as_text=True)
         self._pieces = split_template(template, mask_token.lstrip, mask_token.rstrip)
@@ -75,7 +77,7 @@ class TemplatePreparer:
         before = [name for name, _ in self._pieces].index(MASK)
         place = len(self.prefix) + len(past) + sum(map(len, ids[:before]))
         window = [*self.prefix, *past, *(token for piece in ids for token in piece), *self.suffix]
-        return window_input(np.array(window, dtype=np.int32), place, place + 1, cut)
+        return window_input(np.array(window, dtype=np.int32), place, place + 1, cut, self._unknown)
 
     def view(self, item: Turn, made: Input, turn: int = 0) -> TextView:
         """The filled template, behind the past turns that fit."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from features.digests import digest_of, sha256_bytes
 from features.encoders.protocol import Input
-from features.encoders.text.token_windows import special_tokens
+from features.encoders.text.token_windows import count_unknown, special_tokens, unknown_id
 from features.encoders.views import Part, TextView, Token, token_text
 from features.errors import Reason, UnavailableError, UsageError
 from features.manifest import Dialogue
@@ -66,6 +66,7 @@ class PromptPreparer:
             least = len(self.prefix) + 1
             raise UsageError(f"max_tokens={max_tokens} leaves no room for text: at least {least}")
         self.published = published
+        self._unknown = unknown_id(tokenizer)
 
     def __call__(self, dialogue: Dialogue) -> Input:
         """One Input for all turns. A turn of blank text has no embedding, but stands in the prompts of later turns."""
@@ -87,7 +88,8 @@ class PromptPreparer:
             sum(len(window.ids) for window in windows),
             tuple(digest_of("prompt", sha256_bytes(span.astype("<i4").tobytes())) for span in spans),
             tuple(
-                {"num_tokens": len(span), "cut": int(end > self.room)} for span, end in zip(spans, ends, strict=True)
+                {"num_tokens": len(span), "cut": int(end > self.room)} | count_unknown(span, self._unknown)
+                for span, end in zip(spans, ends, strict=True)
             ),
             unavailable,
         )

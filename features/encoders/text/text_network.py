@@ -29,6 +29,7 @@ class TextNetwork:
     """b: batch, t: tokens, w: width.
 
     tokenizer:      the bare fast tokenizer (see `token_windows.bare_tokenizer`)
+    whole_tokenizer: transformers' own, which knows its chat template
     mask_token:     transformers' AddedToken of a masked language model, or None
     settings:       what of its tokenizer and config changes the numbers
     token_limit:    how many tokens the model takes, special tokens included
@@ -41,6 +42,7 @@ class TextNetwork:
         Raises WeightsError for a model that does not turn this tokenizer's tokens into hidden states.
         """
         self.model = model_name(request)
+        self.whole_tokenizer = tokenizer
         self.tokenizer = bare_tokenizer(tokenizer, self.model)
         self.mask_token = next(
             (token for token in tokenizer.added_tokens_decoder.values() if token.content == tokenizer.mask_token), None

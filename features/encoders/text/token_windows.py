@@ -12,6 +12,7 @@ The tokens of a context are the joined tokens of its lines, each tokenised alone
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,19 +50,39 @@ class WindowPreparer:
     tokenizer: a `tokenizers.Tokenizer` without truncation and padding (see `bare_tokenizer`). Its `encode` is called
                directly: `PreTrainedTokenizerFast.__call__` sets padding and truncation up anew for every text.
     max_tokens: window, special tokens included
+    prompt: what stands before the text, and is tokenised with it; before a context it is tokenised alone
+    pools_prompt: whether the prompt's tokens are pooled with the text's, where the whole window is
+    around: what stands before and behind the prompt and text instead of the tokenizer's special tokens
     Raises UsageError for a window that leaves no room for a token of text.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int, scope: str = "utterance", over: str = "target") -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        scope: str = "utterance",
+        over: str = "target",
+        prompt: str = "",
+        pools_prompt: bool = True,
+        around: tuple[str, str] | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.prefix, self.suffix = special_tokens(tokenizer)
+        if around is not None:
+            before, behind = (tuple(tokenizer.encode(text, add_special_tokens=False).ids) for text in around)
+            self.prefix, self.suffix = before, behind
+        prompt_ids = tokenizer.encode(prompt, add_special_tokens=False).ids
+        room = max_tokens - len(self.prefix) - len(self.suffix)
+        if room < len(prompt_ids) + 1:
+            beside = "the special tokens and the prefix" if prompt_ids else "the special tokens"
+            least = max_tokens - room + len(prompt_ids) + 1
+            raise UsageError(f"max_tokens={max_tokens} leaves no room for text beside {beside}: at least {least}")
+        if scope == "context":
+            self.prefix = (*self.prefix, *prompt_ids)
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
-        if self.room < 1:
-            least = max_tokens - self.room + 1
-            raise UsageError(
-                f"max_tokens={max_tokens} leaves no room for text beside the special tokens: at least {least}"
-            )
+        self.prompt, self.pools_prompt = prompt, pools_prompt
         self.scope, self.over = scope, over
+        self._unknown = unknown_id(tokenizer)
         self._line_ids = LineTokenizer(tokenizer)
 
     def __call__(self, turn: Turn) -> Input:
@@ -73,10 +94,12 @@ class WindowPreparer:
             raise UnavailableError(Reason.NO_TEXT, "the tokenizer leaves nothing of the text")
         ids = np.array([*self.prefix, *past, *target, *self.suffix], dtype=np.int32)
         start, stop = 0, len(ids)
+        if self.prompt and not self.pools_prompt:
+            start = len(self.prefix) + (spoken if self.scope == "utterance" else 0)
         if self.scope == "context" and self.over == "target":
             start = len(self.prefix) + len(past) + spoken
             stop = len(ids) - len(self.suffix)
-        return window_input(ids, start, stop, cut)
+        return window_input(ids, start, stop, cut, self._unknown)
 
     def view(self, item: Turn, made: Input, turn: int = 0) -> TextView:
         """The window, between what was cut of the past and of the utterance."""
@@ -95,20 +118,24 @@ class WindowPreparer:
         return TextView(tuple(tokens), self.room + len(self.prefix) + len(self.suffix), note)
 
     def _target(self, turn: Turn) -> tuple[list[int], int]:
-        """All ids of the target, and how many of them are its speaker's name."""
+        """All ids of the target, and how many of them are its prompt or its speaker's name."""
         if self.scope == "utterance":
-            return self.tokenizer.encode(turn.utterance.text.strip(), add_special_tokens=False).ids, 0
-        line = turn_line(turn.utterance)
-        encoded = self.tokenizer.encode(str(line), add_special_tokens=False)
-        spoken = next((i for i, (_, end) in enumerate(encoded.offsets) if end > len(line.name)), len(encoded.ids))
+            before, text = self.prompt, self.prompt + turn.utterance.text.strip()
+        else:
+            line = turn_line(turn.utterance)
+            before, text = line.name, str(line)
+        encoded = self.tokenizer.encode(text, add_special_tokens=False)
+        if self.scope == "utterance" and not before:
+            return encoded.ids, 0
+        spoken = next((i for i, (_, end) in enumerate(encoded.offsets) if end > len(before)), len(encoded.ids))
         return encoded.ids, spoken
 
     def _parts(self, turn: Turn) -> tuple[list[int], list[int], int, bool]:
-        """Ids of the past that fits, ids of the target, how many of the latter are its speaker's name, and whether
-        anything was cut."""
+        """Ids of the past that fits, ids of the target, how many of the latter are its prompt or its speaker's name,
+        and whether anything was cut."""
         target, spoken = self._target(turn)
         if self.scope == "utterance":
-            return [], target[: self.room], 0, len(target) > self.room
+            return [], target[: self.room], spoken, len(target) > self.room
         if len(target) <= self.room:
             past, cut = fit_past(map(self._line_ids, past_lines(turn.past)), self.room - len(target))
             return past, target, spoken, cut
@@ -147,10 +174,27 @@ class LineTokenizer:
         return ids
 
 
-def window_input(ids: np.ndarray, start: int, stop: int, cut: bool) -> Input:
-    """The Input of a Window. cut: whether anything was left out to fit it"""
+def window_input(ids: np.ndarray, start: int, stop: int, cut: bool, unknown: int | None = None) -> Input:
+    """The Input of a Window. cut: whether anything was left out to fit it; unknown: see `unknown_id`"""
     digest = digest_of("window", sha256_bytes(ids.astype("<i4").tobytes()), start, stop)
-    return Input(Window(ids, start, stop), len(ids), (digest,), ({"num_tokens": len(ids), "cut": int(cut)},))
+    counts = {"num_tokens": len(ids), "cut": int(cut)} | count_unknown(ids, unknown)
+    return Input(Window(ids, start, stop), len(ids), (digest,), (counts,))
+
+
+def unknown_id(tokenizer: Tokenizer) -> int | None:
+    """The id that stands for what is not in the vocabulary, or None where all bytes are."""
+    kind = type(tokenizer.model).__name__
+    if kind == "Unigram":  # which does not tell it otherwise
+        found = json.loads(tokenizer.to_str())["model"].get("unk_id")
+        return None if found is None else int(found)
+    token = getattr(tokenizer.model, "unk_token", None)
+    return tokenizer.token_to_id(token) if token else None
+
+
+def count_unknown(ids: np.ndarray, unknown: int | None) -> dict[str, int]:
+    """What the ledger tells of unknown tokens among a window's: their number, and nothing where there is none."""
+    number = 0 if unknown is None else int((ids == unknown).sum())
+    return {"num_unknown": number} if number else {}
 
 
 def window_tokens(tokenizer: Tokenizer, window: Window, lengths: tuple[int, int, int, int]) -> list[Token]:

@@ -50,7 +50,7 @@ class ResNet50Encoder:
         published = request.as_published
         self._pooling = "mean" if published else _check_pooling(settings["pooling"])
         model = request.model or ENCODERS["resnet50"].default_model or ""
-        backbone = load_backbone(model, request.weights, request.dtype, request.device)
+        backbone = load_backbone(model, request.weights, request.dtype, request.device, settings.get("tokens", ""))
         if published:
             check_published(backbone, model)
         self.prepare: FramesPreparer | MosaicPreparer

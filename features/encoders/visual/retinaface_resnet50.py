@@ -178,6 +178,7 @@ def _way(settings: dict[str, Any], need: FramesNeed, backbone: Backbone) -> _Way
         "max_seconds": need.max_seconds,
         "mode": settings["mode"],
         "architecture": backbone.settings["architecture"],
+        **{key: value for key, value in backbone.settings.items() if key == "tokens"},
         "side": backbone.side,
         "interpolation": "bilinear",
         "mean": list(backbone.mean),

@@ -5,10 +5,9 @@ Four kinds of `--model`: the name of a torchvision classifier (`resnet50`), a st
 carries), or a Hugging Face vision model (folder or hub id).
 
 A vector is what the classifier's last linear layer would read: 2048 values of ResNet-50. Of a Hugging Face model it is
-the mean over the last hidden state: over places for [b, c, h, w], over all tokens (the class token among them) for
-[b, t, w]. Of CLIP only the vision part runs.
+one of its features (see `vision_tokens`). Of CLIP only the vision part runs.
 
-Legend: b pictures, d width of a vector, c channels, t tokens.
+Legend: b pictures, d width of a vector.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ from features.encoders.state_files import (
     read_state,
 )
 from features.encoders.visual.pictures import CentreCrop
+from features.encoders.visual.vision_tokens import VisionFeature, vision_part
 from features.encoders.weights import find_model, first_line
 from features.errors import UsageError, WeightsError, nearest
 
@@ -78,19 +79,22 @@ class Backbone:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def load_backbone(model: str, weights: Weights, dtype: str = "fp32", device: str = "cpu") -> Backbone:
+def load_backbone(model: str, weights: Weights, dtype: str = "fp32", device: str = "cpu", tokens: str = "") -> Backbone:
     """The backbone that --model names: see the module.
 
     dtype, device: what it will compute in and on, where a Hugging Face model is tried
+    tokens: of a Hugging Face model, which feature (see `vision_tokens`); empty for the one that its authors publish
     Raises UsageError for an unknown name, WeightsError where the weights are not to be had or do not fit.
     """
+    known = torchvision_names()
+    if tokens and (is_state_file(model) or model in known):
+        raise UsageError(f"tokens={tokens} is for Hugging Face vision models: leave it out for {model!r}")
     if is_state_file(model):
         if weights == "random":
             raise UsageError(f"--weights random takes no state file: leave {model!r} out, or name an architecture")
         return _from_state_file(model)
     if is_packaged(model):
         return _from_package(model, weights)
-    known = torchvision_names()
     if model in known:
         return _from_torchvision(model, weights)
     if "/" not in model and not Path(model).exists():
@@ -99,7 +103,7 @@ def load_backbone(model: str, weights: Weights, dtype: str = "fp32", device: str
             f"no vision model {model!r}{why}: give a state file, a folder, a hub id (owner/name), or one of"
             f" torchvision's; {nearest(model, known)}"
         )
-    return _from_hugging_face(model, weights, dtype, device)
+    return _from_hugging_face(model, weights, dtype, device, tokens)
 
 
 def torchvision_names() -> list[str]:
@@ -172,13 +176,13 @@ def _without_head(network: torch.nn.Module) -> int:
     return head.in_features
 
 
-def _from_hugging_face(model: str, weights: Weights, dtype: str, device: str) -> Backbone:
+def _from_hugging_face(model: str, weights: Weights, dtype: str, device: str, tokens: str) -> Backbone:
     """A Hugging Face vision model and its processor."""
     folder = find_model(model, weights)
     processor, processing = _load_processor(folder, model)
-    network, digest = load_model(folder, weights, model, dtype, part="vision_model")
+    network, digest = load_model(folder, weights, model, dtype, part=partial(vision_part, tokens=tokens))
     config: Any = network.config
-    pooled = HiddenMean(network).eval().to(device)
+    pooled = VisionFeature(network, tokens).eval().to(device)
     side, mean, std = _square_of(processor, model)
     noise = np.random.default_rng(0).integers(0, 256, size=(2, side, side, 3), dtype=np.uint8)
     try:
@@ -192,21 +196,10 @@ def _from_hugging_face(model: str, weights: Weights, dtype: str, device: str) ->
             " pixel values of its AutoImageProcessor"
         ) from error
     check_promises(lambda batch: list(pooled(torch.stack(list(batch)))), pictures[0], pictures[1], model, dtype)
-    settings = {"architecture": architecture(config), "processor": processing}
+    settings: dict[str, Any] = {"architecture": architecture(config), "processor": processing}
+    if pooled.tokens != "patches" or pooled.skipped:  # else it is the mean of all, as it was before there was a choice
+        settings["tokens"] = pooled.tokens
     return Backbone(pooled, digest, width, side, mean, std, None, processor, settings)
-
-
-class HiddenMean(torch.nn.Module):
-    """A Hugging Face model and the mean over its last hidden state, in fp32: [b, 3, h, w] -> [b, d]."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        hidden = self.network(pixel_values=pixel_values).last_hidden_state.float()
-        mean: torch.Tensor = hidden.mean(dim=(2, 3) if hidden.ndim == 4 else 1)
-        return mean
 
 
 def _load_processor(folder: Path, model: str) -> tuple[Any, dict[str, Any]]:

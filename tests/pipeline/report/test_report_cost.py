@@ -23,13 +23,15 @@ from pipeline.report.write import write_report
 from pipeline.terminal.tables import bytes_text
 
 
-def make_store(root: Path, decode: float | None = 2.0, encode: float = 0.5) -> Feature:
+def make_store(
+    root: Path, decode: float | None = 2.0, encode: float = 0.5, counts: dict[str, int] | None = None
+) -> Feature:
     """Four utterances of one feature, each decoded and encoded in so many seconds."""
     manifest, spec = make_manifest(4), make_spec()
     digests = manifest.source_digests("text")
     with open_writer(root, spec) as writer:
         lines = [
-            LedgerRow(key, digests[row], seconds_decode=decode, seconds_encode=encode)
+            LedgerRow(key, digests[row], seconds_decode=decode, seconds_encode=encode, counts=counts or {})
             for row, key in enumerate(manifest.ids)
         ]
         writer.commit(0, lines, {key: np.zeros(3, np.float32) for key in manifest.ids}, False)
@@ -130,3 +132,16 @@ def test_numbers_of_the_cost_table_in_words() -> None:
     assert [words.rate(value) for value in (None, 0.516, 13.44, 1204.2)] == ["–", "0.52", "13.4", "1,204"]
     assert [words.size(value) for value in (None, 712, 1_500_000)] == ["–", "712 B", "1.5 MB"]
     assert [words.p_value(value) for value in (None, 0.0004, 0.0126, 1.0)] == ["–", "<0.001", "0.013", "1.000"]
+
+
+@pytest.mark.parametrize(("unknown", "told"), [(6, True), (0, False), (None, False)])
+def test_texts_that_the_encoder_could_hardly_read_are_told(tmp_path: Path, unknown: int | None, told: bool) -> None:
+    counts = {"num_tokens": 10} | ({} if unknown is None else {"num_unknown": unknown})
+    feature = make_store(tmp_path / "store", counts=counts)
+    use(make_run(tmp_path / "runs", "run"), feature)
+    note = f"The encoder of {feature.folder} can hardly read its texts: 60 % of their tokens are unknown to it."
+    findings = judged(tmp_path / "runs").findings
+    assert findings
+    assert (note in findings.cost_notes) == told
+    write_report(tmp_path / "runs", tmp_path / "out")
+    assert ("can hardly read its texts" in (tmp_path / "out" / "report.md").read_text()) == told

@@ -110,7 +110,7 @@ def test_parity_fails_without_the_masks(bert: str, monkeypatch: pytest.MonkeyPat
     from features.encoders.text import sentence
 
     with monkeypatch.context() as patch:
-        patch.setattr(sentence, "pool", lambda values, mask, name: values.mean(dim=1))
+        patch.setattr(sentence, "pool_tokens", lambda values, mask, name: values.mean(dim=1))
         assert _distance(_embed(encoder, *map(turn, TEXTS))[1], right[1]) > 100 * RELATIVE
     text = encoder._text  # type: ignore[attr-defined]
     run = text._run

@@ -201,9 +201,6 @@ def resnet() -> tuple[Any, Any]:
     return config, transformers.ConvNextImageProcessor(size={"shortest_edge": 32})
 
 
-KINDS = [vit, dinov2, clip_vision, clip, convnext, resnet]
-
-
 def write(folder: Path, kind: Any) -> str:
     from transformers import AutoModel
 
@@ -215,24 +212,143 @@ def write(folder: Path, kind: Any) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_hugging_face_model_gives_the_mean_of_its_last_hidden_state(tmp_path: Path, kind: Any) -> None:
+def siglip() -> tuple[Any, Any]:
+    import transformers
+
+    config = transformers.SiglipConfig(
+        text_config=SIZES | {"vocab_size": 50, "max_position_embeddings": 8},
+        vision_config=SIZES | {"image_size": 32, "patch_size": 8},
+    )
+    return config, transformers.SiglipImageProcessor(size={"height": 32, "width": 32})
+
+
+def registers() -> tuple[Any, Any]:
+    import transformers
+
+    config = transformers.Dinov2WithRegistersConfig(
+        **(SIZES | {"mlp_ratio": 2}), image_size=28, patch_size=14, num_register_tokens=3
+    )
+    return config, dinov2()[1]
+
+
+def dinov3() -> tuple[Any, Any]:
+    import transformers
+
+    config = transformers.DINOv3ViTConfig(**SIZES, image_size=32, patch_size=8, num_register_tokens=3)
+    return config, transformers.DINOv3ViTImageProcessor(size={"height": 32, "width": 32})
+
+
+def deit() -> tuple[Any, Any]:
+    import transformers
+
+    return transformers.DeiTConfig(**SIZES, image_size=32, patch_size=8), vit()[1]
+
+
+def swin() -> tuple[Any, Any]:
+    import transformers
+
+    config = transformers.SwinConfig(
+        embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=2, image_size=32, patch_size=4
+    )
+    return config, vit()[1]
+
+
+def plain(folder: str, frame: np.ndarray) -> dict[str, torch.Tensor]:
+    """Each feature of one picture by plain calls of Hugging Face; `registers` are what `patches` must leave out."""
     from transformers import AutoImageProcessor, AutoModel
 
-    folder = write(tmp_path, kind)
-    backbone = load_backbone(folder, "pretrained")
-    encoder = PictureEncoder(backbone, "cpu", "fp32")
     model, processor = AutoModel.from_pretrained(folder).eval(), AutoImageProcessor.from_pretrained(folder)
-    network = model.vision_model if kind is clip else model
+    values = processor(frame, return_tensors="pt").pixel_values
+    network = getattr(model, "vision_model", model)
+    with torch.inference_mode():
+        output = network(pixel_values=values)
+        hidden = output.last_hidden_state
+        found = {"pooler": output.pooler_output.flatten(1)[0]} if output.pooler_output is not None else {}
+        if hidden.ndim == 4:
+            return found | {"patches": hidden.mean(dim=(2, 3))[0]}
+        before = 1 + getattr(network.config, "num_register_tokens", 0) + (network.config.model_type == "deit")
+        before = 0 if network.config.model_type in ("swin", "siglip_vision_model") else before
+        found |= {"patches": hidden[:, before:].mean(dim=1)[0], "cls": hidden[0, 0]}
+        if hasattr(model, "visual_projection"):
+            found["projection"] = model.visual_projection(output.pooler_output)[0]
+            theirs = model.get_image_features(pixel_values=values)
+            theirs = getattr(theirs, "pooler_output", theirs)
+            torch.testing.assert_close(theirs[0], found["projection"])
+        elif hasattr(model, "get_image_features"):
+            theirs = model.get_image_features(pixel_values=values)
+            torch.testing.assert_close(getattr(theirs, "pooler_output", theirs)[0], found["pooler"])
+    return found
+
+
+FEATURES: list[tuple[Any, str, tuple[str, ...]]] = [
+    (vit, "cls", ("patches", "cls")),
+    (deit, "cls", ("patches", "cls")),
+    (dinov2, "cls", ("patches", "cls", "pooler")),
+    (registers, "cls", ("patches", "cls", "pooler")),
+    (dinov3, "cls", ("patches", "cls", "pooler")),
+    (clip_vision, "pooler", ("patches", "cls", "pooler")),
+    (clip, "projection", ("patches", "cls", "pooler", "projection")),
+    (siglip, "pooler", ("patches", "pooler")),
+    (swin, "patches", ("patches", "pooler")),
+    (convnext, "pooler", ("patches", "pooler")),
+    (resnet, "patches", ("patches", "pooler")),
+]
+
+
+@pytest.mark.parametrize(("kind", "published", "names"), FEATURES)
+def test_a_hugging_face_model_gives_the_feature_that_is_asked_for(
+    tmp_path: Path, kind: Any, published: str, names: tuple[str, ...]
+) -> None:
+    folder = write(tmp_path, kind)
     frames = [picture(number, 61, 47) for number in range(3)] + [picture(3, 40, 80)]
-    ours = encoder.frames(frames)
-    for index, frame in enumerate(frames):
-        with torch.inference_mode():
-            hidden = network(**processor(frame, return_tensors="pt")).last_hidden_state
-        reference = hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)
-        torch.testing.assert_close(ours[index], reference[0], rtol=1e-4, atol=1e-5)
-    swapped = encoder.frames([np.ascontiguousarray(frame[:, :, ::-1]) for frame in frames])
-    assert (swapped - ours).norm() > 100 * 1e-5 * ours.norm()
+    for name in ("", *names):
+        encoder = PictureEncoder(load_backbone(folder, "pretrained", tokens=name), "cpu", "fp32")
+        ours = encoder.frames(frames)
+        for index, frame in enumerate(frames):
+            torch.testing.assert_close(ours[index], plain(folder, frame)[name or published], rtol=1e-4, atol=1e-5)
+        swapped = encoder.frames([np.ascontiguousarray(frame[:, :, ::-1]) for frame in frames])
+        assert (swapped - ours).norm() > 100 * 1e-5 * ours.norm()
+
+
+@pytest.mark.parametrize(("kind", "published", "names"), FEATURES)
+def test_which_feature_it_is_stands_in_the_settings(
+    tmp_path: Path, kind: Any, published: str, names: tuple[str, ...]
+) -> None:
+    """Where it is the mean of all places, as it always was, the settings stay as they were."""
+    folder = write(tmp_path, kind)
+    said = {name: load_backbone(folder, "pretrained", tokens=name).settings.get("tokens") for name in ("", *names)}
+    as_before = kind in (swin, resnet, convnext, siglip)
+    assert said.pop("") == (None if published == "patches" and as_before else published)
+    assert said.pop("patches") == (None if as_before else "patches")
+    assert all(name == value for name, value in said.items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "tokens", "message"),
+    [
+        (vit, "pooler", "tokens=pooler: a model of type vit pools nothing here: give --set tokens=cls or patches"),
+        (vit, "projection", "tokens=projection: a model of type vit has none: leave it out"),
+        (swin, "cls", "tokens=cls: a model of type swin has no class token: give --set tokens=patches"),
+        (siglip, "cls", "tokens=cls: a model of type siglip_vision_model has no class token"),
+        (vit, "registers", "no tokens 'registers'"),
+    ],
+)
+def test_a_feature_that_there_is_not_is_refused(tmp_path: Path, kind: Any, tokens: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_backbone(write(tmp_path, kind), "pretrained", tokens=tokens)
+
+
+def test_tokens_are_for_hugging_face_models_alone() -> None:
+    with pytest.raises(UsageError, match="tokens=cls is for Hugging Face vision models: leave it out for 'resnet18'"):
+        load_backbone("resnet18", "random", tokens="cls")
+
+
+def test_the_setting_reaches_the_encoder(tmp_path: Path) -> None:
+    folder = write(tmp_path, vit)
+    own, patches = (create(EncoderRequest("resnet50", values, model=folder)) for values in ({}, {"tokens": "patches"}))
+    assert (own.spec.settings["tokens"], patches.spec.settings["tokens"]) == ("cls", "patches")
+    assert own.spec.fingerprint != patches.spec.fingerprint
+    assert "tokens" not in create(EncoderRequest("resnet50", {}, model="resnet18", weights="random")).spec.settings
 
 
 def test_frames_that_a_processor_made_of_other_sizes_are_not_padded(
@@ -273,10 +389,9 @@ def test_a_decoding_process_loads_no_torch(tmp_path: Path) -> None:
 def test_clips_vision_part_is_one_model_with_and_without_the_text_part(tmp_path: Path) -> None:
     from transformers import AutoModel
 
-    both = write(tmp_path / "both", clip)
-    AutoModel.from_pretrained(both).vision_model.save_pretrained(tmp_path / "vision")
+    AutoModel.from_pretrained(write(tmp_path / "both", clip)).vision_model.save_pretrained(tmp_path / "vision")
     clip()[1].save_pretrained(tmp_path / "vision")
-    one, other = load_backbone(both, "pretrained"), load_backbone(str(tmp_path / "vision"), "pretrained")
+    one, other = (load_backbone(str(tmp_path / name), "pretrained", tokens="pooler") for name in ("both", "vision"))
     assert one.digest == other.digest
     assert one.settings == other.settings
 
