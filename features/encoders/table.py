@@ -139,6 +139,19 @@ ENCODERS: dict[str, Entry] = {
         device=True,
         published=_PUBLISHED_SAMPLES,
     ),
+    "speech-spectrogram": Entry(
+        "audio",
+        "features.encoders.audio.speech_spectrogram:SpeechSpectrogramEncoder",
+        "Whisper's encoder, wav2vec2-BERT, AST or CLAP's audio part (Hugging Face), pooled over the sound",
+        {
+            "pooling": ("mean+max", "mean, max or mean+max over the states that stand for the sound"),
+            "layers": ("-1", "hidden layers: one (-1), several joined (-2,-1), or kept apart (last:2, all); CLAP: -1"),
+            **_MAX_SECONDS,
+        },
+        model=True,
+        default_model="openai/whisper-base",
+        device=True,
+    ),
     "logmel": Entry(
         "audio",
         "features.encoders.audio.logmel:LogmelEncoder",
