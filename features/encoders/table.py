@@ -224,6 +224,19 @@ ENCODERS: dict[str, Entry] = {
         published={"detector": ("", "the detector's weights: what --model is for `faces`")},
         derives="faces",
     ),
+    "video": Entry(
+        "visual",
+        "features.encoders.visual.video:VideoEncoder",
+        "sampled frames together through VideoMAE, TimeSformer or V-JEPA 2 (Hugging Face)",
+        {
+            "pooling": ("mean", "mean, max or mean+max over patches; cls: the class token (TimeSformer)"),
+            "frames": ("own", "equidistant frames: own is as many as the model was trained on (V-JEPA 2: any even)"),
+            "max_seconds": (30.0, "a longer clip is cut (counted)"),
+        },
+        model=True,
+        default_model="MCG-NJU/videomae-base",
+        device=True,
+    ),
     "hog-colour": Entry(
         "visual",
         "features.encoders.visual.hog_colour:HogColourEncoder",
