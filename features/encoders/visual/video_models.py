@@ -37,7 +37,7 @@ _WANTED = "give VideoMAE, TimeSformer or V-JEPA 2 (models of single pictures are
 
 @dataclass(frozen=True)
 class VideoFrame(Processed):
-    """What a Hugging Face video processor, or image processor of a video model, makes of one frame: float32 [3, h, w]."""
+    """What a Hugging Face video processor, or a video model's image processor, makes of a frame: float32 [3, h, w]."""
 
     is_video: bool = False
 
