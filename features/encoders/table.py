@@ -145,6 +145,19 @@ ENCODERS: dict[str, Entry] = {
         device=True,
         published=_PUBLISHED_SAMPLES,
     ),
+    "speech-spectrogram": Entry(
+        "audio",
+        "features.encoders.audio.speech_spectrogram:SpeechSpectrogramEncoder",
+        "Whisper's encoder, wav2vec2-BERT, AST or CLAP's audio part (Hugging Face), pooled over the sound",
+        {
+            "pooling": ("mean+max", "mean, max or mean+max over the states that stand for the sound"),
+            "layers": ("-1", "hidden layers: one (-1), several joined (-2,-1), or kept apart (last:2, all); CLAP: -1"),
+            **_MAX_SECONDS,
+        },
+        model=True,
+        default_model="openai/whisper-base",
+        device=True,
+    ),
     "logmel": Entry(
         "audio",
         "features.encoders.audio.logmel:LogmelEncoder",
@@ -221,6 +234,19 @@ ENCODERS: dict[str, Entry] = {
         device=True,
         published={"detector": ("", "the detector's weights: what --model is for `faces`")},
         derives="faces",
+    ),
+    "video": Entry(
+        "visual",
+        "features.encoders.visual.video:VideoEncoder",
+        "sampled frames together through VideoMAE, TimeSformer or V-JEPA 2 (Hugging Face)",
+        {
+            "pooling": ("mean", "mean, max or mean+max over patches; cls: the class token (TimeSformer)"),
+            "frames": ("own", "equidistant frames: own is as many as the model was trained on (V-JEPA 2: any even)"),
+            "max_seconds": (30.0, "a longer clip is cut (counted)"),
+        },
+        model=True,
+        default_model="MCG-NJU/videomae-base",
+        device=True,
     ),
     "hog-colour": Entry(
         "visual",

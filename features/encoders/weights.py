@@ -40,7 +40,8 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
 )
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-_INPUT_FILES = (*TOKENIZER_FILES, *PREPROCESSOR_FILES)
+VIDEO_PROCESSOR_FILE = "video_preprocessor_config.json"
+_INPUT_FILES = (*TOKENIZER_FILES, *PREPROCESSOR_FILES, VIDEO_PROCESSOR_FILE)
 _SMALL_FILES = (
     _CONFIG,
     "tokenizer_config.json",
