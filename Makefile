@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types bench clean
+.PHONY: setup demo test coverage lint types bench clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,9 @@ demo: setup
 	$(BIN)/erc demo --out demo
 
 test: setup lint types
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow and not gpu and not hub'
+
+coverage: setup
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow and not gpu and not hub' --cov --cov-report=term:skip-covered
 
 lint: setup

@@ -10,15 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from features.hardware import has_bf16_units
-
-_BF16_FLAGS = ("amx_bf16", "avx512_bf16")
+from features.hardware import bf16_is_faster
 
 
 def resolve_precision(precision: str, device: str) -> str:
     """`fp32` or `bf16` for what `optim.precision` says."""
     if precision == "auto":
-        return "bf16" if has_bf16_units(device, _BF16_FLAGS) else "fp32"
+        return "bf16" if bf16_is_faster(device) else "fp32"
     return precision
 
 

@@ -23,6 +23,14 @@ hypothesis.settings.register_profile("busy-machine", deadline=None)
 hypothesis.settings.load_profile("busy-machine")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the package remembers of this machine goes to a folder of the tests' own."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("ERC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real MELD text, clip and tokenizer beside the project; skips where they are absent."""

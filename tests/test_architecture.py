@@ -21,7 +21,7 @@ HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", 
 # height, such as another kind of page.
 LAYERS = {
     "features": [
-        {"errors", "digests", "files", "hardware"},
+        {"errors", "digests", "files", "hardware", "remembered"},
         {"cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts"},
         {"encoders", "torch"},

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from features.errors import UsageError, nearest
-from features.hardware import has_bf16_units
+from features.hardware import bf16_is_faster
 from features.spec import DTYPES
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
+Value = TypeVar("Value")
+
 _CUDA = re.compile(r"cuda(?::(\d+))?")
-_BF16_FLAGS = ("amx_bf16",)  # avx512_bf16 has not been measured with whole encoders
 
 
 def resolve_device(device: str) -> str:
@@ -40,14 +41,20 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def resolve_dtype(dtype: str, device: str) -> str:
-    """`fp32`, `bf16` or `fp16` for what --dtype says; `auto` is bf16 where the hardware has units for it, else fp32.
+def several_gpus(device: str) -> int:
+    """How many GPUs there are where `cuda` is one of several; else 0. device: as `resolve_device` gives it"""
+    count = _cuda_count()[0] if device == "cuda" else 0
+    return count if count > 1 else 0
 
-    device: as `resolve_device` gives it. Units for bf16: CUDA from compute capability 8.0 (Ampere) on, CPUs with AMX.
+
+def resolve_dtype(dtype: str, device: str) -> str:
+    """`fp32`, `bf16` or `fp16` for what --dtype says; `auto` is bf16 where it is faster (see `bf16_is_faster`).
+
+    device: as `resolve_device` gives it
     Raises UsageError for a name of another form.
     """
     if dtype == "auto":
-        return "bf16" if has_bf16_units(device, _BF16_FLAGS) else "fp32"
+        return "bf16" if bf16_is_faster(device) else "fp32"
     if dtype not in DTYPES:
         raise UsageError(f"no dtype {dtype!r}: {nearest(dtype, ('auto', *DTYPES))}")
     return dtype
@@ -60,7 +67,7 @@ def torch_dtype(dtype: str) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
 
 
-def for_device(values: Mapping[str, int], device: str) -> int:
+def for_device(values: Mapping[str, Value], device: str) -> Value:
     """Of a default for `cpu` and one for `cuda`, that of this device."""
     return values[device.partition(":")[0]]
 

@@ -6,13 +6,16 @@ that comes with a model is never run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.digests import weights_digest
+from features.encoders.casting import cast, has_rounded_buffers, loading_dtypes, record, remove_weight_norms
+from features.encoders.config_fields import config_fields
+from features.encoders.devices import torch_dtype
+from features.encoders.folder_digest import folder_digest
 from features.encoders.weights import Weights, first_line
 from features.errors import WeightsError
 
@@ -22,86 +25,86 @@ if TYPE_CHECKING:
 RANDOM_SEED = 0
 """The seed of `--weights random`; it is in the settings of every spec built so."""
 
-_SHAPING = (
-    "model_type",
-    "hidden_act",
-    "activation_function",
-    "n_head",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "num_heads",
-    "head_dim",
-    "layer_norm_eps",
-    "layer_norm_epsilon",
-    "rms_norm_eps",
-    "position_embedding_type",
-    "scale_attn_weights",
-    "scale_attn_by_inverse_layer_idx",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "sliding_window",
-    "max_bucket_distance",
-    "do_stable_layer_norm",
-    "do_layer_norm_before",
-    "feat_extract_norm",
-    "feat_extract_activation",
-    "conv_stride",
-    "squeeze_factor",
-    "adapter_stride",
-    "image_size",
-    "patch_size",
-    "window_size",
-)
-"""Fields of a config that change the numbers without showing in the names and shapes of the weights."""
-
 _UNREAD = ("pooler", "masked_spec_embed")
 
 
-def load_model(folder: Path, weights: Weights = "pretrained", model: str | None = None) -> tuple[torch.nn.Module, str]:
+def load_model(
+    folder: Path,
+    weights: Weights = "pretrained",
+    model: str | None = None,
+    dtype: str | None = None,
+    part: str | None = None,
+) -> tuple[torch.nn.Module, str]:
     """The bare transformer of a folder, in evaluation mode on the CPU, and the digest of its weights.
 
     The digest is taken in the checkpoint's own dtype, before any cast. What no encoder here reads is taken off first
     (a pooler such as BERT's, the vector that speech models put at masked frames in training), so that a checkpoint with
     it and one without are the same weights.
     model: what to call it in errors
+    dtype: one of spec.DTYPES: cast to it as the model's own loading would (see `casting`); None leaves the checkpoint's
+    part:  the name of a module that alone is used, where the model has it
     Raises WeightsError where the folder holds no such model, or its weights do not cover the architecture: a layer is
     never left at random values.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
 
     name = model or str(folder)
     with quiet_transformers(), _load_errors(name):
         if weights == "random":
-            return random_model(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
-        network, info = AutoModel.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            weights_only=True,
-            dtype="auto",
-            output_loading_info=True,
-        )
-        left_random = sorted(key for key in info["missing_keys"] if key.partition(".")[0] not in _UNREAD)
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            return random_model(config, dtype, part)
+        whole = _from_folder(folder, name, "auto")
+        network = _bare(whole, part)
+        digest = folder_digest(folder, network, part)
+        if dtype is None:
+            return network, digest
+        target = torch_dtype(dtype)
+        if whole.dtype != target and has_rounded_buffers(network):
+            whole = _from_folder(folder, name, target)
+            network = _bare(whole, part)
+            record(network.config)
+        return _cast(whole, network, target), digest
+
+
+def _from_folder(folder: Path, name: str, dtype: Any) -> Any:
+    """A folder's whole model. Raises WeightsError where a weight that is read would be left at random values."""
+    from transformers import AutoModel
+
+    network, info = AutoModel.from_pretrained(
+        folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        weights_only=True,
+        dtype=dtype,
+        output_loading_info=True,
+    )
+    left_random = sorted(key for key in info["missing_keys"] if key.partition(".")[0] not in _UNREAD)
     if left_random:
         raise WeightsError(
             f"model {name!r}: its file lacks {len(left_random)} of the weights that {type(network).__name__} needs"
             f" ({left_random[0]}, ...): give a whole checkpoint, or --weights random to test without one"
         )
-    return _bare(network)
+    return network
+
+
+def _cast(whole: Any, network: Any, dtype: torch.dtype) -> torch.nn.Module:
+    """Cast a whole model and with it the bare network, which is the same or within it; returns the latter."""
+    import torch
+
+    others = {} if dtype == torch.float32 else loading_dtypes(whole, dtype)
+    remove_weight_norms(whole)
+    if cast(whole, dtype, others):
+        record(network.config)
+    bare: torch.nn.Module = network
+    return bare
 
 
 def architecture(config: Any) -> dict[str, Any]:
-    """What a transformers config says of the numbers beyond the weights, as JSON values; part of a fingerprint.
-
-    A choice of fields, not the whole config, which changes with transformers' versions.
-    """
-    found = {key: getattr(config, key) for key in _SHAPING if getattr(config, key, None) is not None}
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
-    return plain
+    """What a transformers config says of the numbers beyond the weights, as JSON values; part of a fingerprint."""
+    return config_fields(config)
 
 
-def random_model(config: Any) -> tuple[torch.nn.Module, str]:
+def random_model(config: Any, dtype: str | None = None, part: str | None = None) -> tuple[torch.nn.Module, str]:
     """The bare transformer of a transformers config with weights drawn from RANDOM_SEED, and their digest: see
     `load_model`."""
     import torch
@@ -109,23 +112,27 @@ def random_model(config: Any) -> tuple[torch.nn.Module, str]:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    return _bare(network)
+        whole = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    network = _bare(whole, part)
+    digest = weights_digest(network.state_dict())
+    return (network if dtype is None else _cast(whole, network, torch_dtype(dtype))), digest
 
 
-def _bare(network: Any) -> tuple[torch.nn.Module, str]:
+def _bare(network: Any, part: str | None) -> Any:
+    """A whole model, or its part of that name, less what is not read (taken off in place)."""
     import torch
 
     for name in _UNREAD:
-        part = getattr(network, name, None)
-        if isinstance(part, torch.nn.Module) and not list(part.parameters()):
+        unread = getattr(network, name, None)
+        if isinstance(unread, torch.nn.Module) and not list(unread.parameters()):
             continue  # convolutional networks call their pooler, a plain mean, without asking whether it is there
-        if part is not None:
+        if unread is not None:
             setattr(network, name, None)
     if network.config.is_encoder_decoder:
         network = network.get_encoder()
-    network.requires_grad_(False).eval()
-    return network, weights_digest(network.state_dict())
+    if part is not None and isinstance(inner := getattr(network, part, None), torch.nn.Module):
+        network = inner
+    return network.requires_grad_(False).eval()
 
 
 @contextmanager

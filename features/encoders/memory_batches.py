@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -32,6 +32,26 @@ def release_memory() -> None:
 
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def like_lengths(items: Iterable[Item], length: Callable[[Item], int], most: int, waste: float) -> Iterator[list[Item]]:
+    """Consecutive items that are run together: padded to the longest they hold no more than `most` values, and no more
+    than `waste` of these are padding. An item that is longer than `most` runs alone.
+
+    On a CPU padding costs what real values cost, and a few hundred of them fill its matrix products.
+    """
+    group: list[Item] = []
+    longest = total = 0
+    for item in items:
+        number = length(item)
+        padded = max(longest, number) * (len(group) + 1)
+        if group and (padded > most or padded - total - number > waste * padded):
+            yield group
+            group, longest, total = [], 0, 0
+        group.append(item)
+        longest, total = max(longest, number), total + number
+    if group:
+        yield group
 
 
 class MemoryBatches:

@@ -22,7 +22,7 @@ from features.engines.job import Advance, Job
 from features.engines.source_rows import SourceRows
 from features.errors import EncoderError, ErcError, Reason, UnavailableError
 from features.manifest import Dialogue, Manifest
-from features.store.ledger import LedgerRow
+from features.store.ledger import OUTSIDE, LedgerRow
 from features.store.plan import Chunk
 
 # Decoded clips wait until 8 batches or 64 of them are full, and at least one batch: enough to find like lengths, few
@@ -187,16 +187,18 @@ class ChunkWork:
             if position not in self.wanted or position in self.rows:
                 continue
             utterance_id = self._manifest.ids[position]
+            outside_ms = clip.outside_ms.get(self.job.key, 0) if clip else 0
             self.embeddings[utterance_id] = array[index] if self.job.encoder.reads == "dialogue" else array
             self.rows[position] = LedgerRow(
                 utterance_id,
                 self.job.plan.digests[position],
+                detail=f"{outside_ms / 1000:.2f} s of the cut lie outside the clip" if outside_ms else None,
                 input_digest=clip.digest if clip else entry.item.digests[index],
                 media_size=clip.size if clip else None,
                 media_mtime_ns=clip.mtime_ns if clip else None,
                 seconds_decode=clip.seconds if clip else None,
                 seconds_encode=seconds,
-                counts=entry.item.counts[index],
+                counts=entry.item.counts[index] | ({OUTSIDE: outside_ms} if outside_ms else {}),
             )
             self._advance(1)
 

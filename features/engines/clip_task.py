@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from features.encoders.protocol import Input, Preparer
@@ -42,6 +42,7 @@ class ClipTask:
 class ClipResult:
     """What came of a clip: per encoder key its input, or why there is none. Size and mtime are those before reading.
 
+    outside_ms: per encoder key, where the cut lies partly outside its file: how much of it
     fault: what says as much of the process as of the clip: the type of an error that is no UnavailableError, or of the
            want of memory (OUT_OF_MEMORY); None where the clip was decoded or refused in good order
     """
@@ -53,6 +54,7 @@ class ClipResult:
     digest: str | None = None
     seconds: float = 0.0
     fault: str | None = None
+    outside_ms: dict[str, int] = field(default_factory=dict)
 
     def without_inputs(self) -> ClipResult:
         """The same without what was made of the clip, which may be many megabytes."""
@@ -73,6 +75,7 @@ def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResul
     started = time.perf_counter()
     size, mtime_ns = media_stat(task.path)
     outcomes: dict[str, Input | UnavailableError] = {}
+    outside_ms: dict[str, int] = {}
     errors: list[Exception] = []
     digest = None
     try:
@@ -80,6 +83,8 @@ def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResul
             check_inside(task.path, task.root)
         clip = decode_clip(task.path, task.utterance, [readers[key].needs for key in task.readers])
         digest = clip.digest
+        amounts = {key: clip.outside_ms(readers[key].needs) for key in task.readers}
+        outside_ms = {key: amount for key, amount in amounts.items() if amount}
         for key in task.readers:
             try:
                 outcomes[key] = readers[key].prepare(clip)
@@ -89,7 +94,8 @@ def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResul
     except Exception as error:
         outcomes = dict.fromkeys(task.readers, _undecoded(error))
         errors.append(error)
-    return ClipResult(task, outcomes, size, mtime_ns, digest, time.perf_counter() - started, _fault(errors))
+    seconds = time.perf_counter() - started
+    return ClipResult(task, outcomes, size, mtime_ns, digest, seconds, _fault(errors), outside_ms)
 
 
 def _undecoded(error: Exception) -> UnavailableError:

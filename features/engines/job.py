@@ -19,6 +19,7 @@ Advance = Callable[[int], object]
 class Job:
     """One encoder and what it still has to do; `reasons` counts outcomes (None is ok) as the work goes on.
 
+    cut, outside:   rows whose input was cut to the encoder's limit, and whose cut lies partly outside its clip
     writer:         of its feature, whose lock is held; None for a plan that is only looked at
     seconds_decode: of all decoding processes together; a clip's are shared by the encoders that it was decoded for
     batches:        of inputs that are encoded at once; halved where the device's memory runs out
@@ -29,6 +30,7 @@ class Job:
     writer: FeatureWriter | None = None
     reasons: dict[Reason | None, int] = field(default_factory=dict)
     cut: int = 0
+    outside: int = 0
     shards: int = 0
     seconds_prepare: float = 0.0
     seconds_decode: float = 0.0

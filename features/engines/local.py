@@ -20,6 +20,7 @@ from features.engines.read_ahead import two_readers
 from features.engines.source_rows import SourceRows, StoredSource
 from features.manifest import Manifest
 from features.media.needs import ClipNeeds
+from features.store.ledger import OUTSIDE
 from features.store.plan import Chunk
 
 _SHARDS_WAITING = 2
@@ -192,5 +193,6 @@ def _commit(work: ChunkWork) -> None:
     for row in final:
         job.reasons[row.reason] = job.reasons.get(row.reason, 0) + 1
         job.cut += row.counts.get("cut", 0)
+        job.outside += OUTSIDE in row.counts
     job.shards += 1
     job.seconds_write += time.perf_counter() - started

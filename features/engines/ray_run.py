@@ -18,7 +18,7 @@ from features.engines.ray_worker import ChunkDone, ChunkWorker, JobDone, Setup, 
 from features.errors import EngineError, Reason
 from features.manifest import Manifest
 from features.store.commit import ShardName, committed_names
-from features.store.ledger import read_ledgers
+from features.store.ledger import OUTSIDE, read_ledgers
 
 RETRIES = 3
 _PATIENCE_S = 30.0
@@ -169,6 +169,7 @@ class RayRun:
         for reason, count in done.reasons.items():
             job.reasons[reason] = job.reasons.get(reason, 0) + count
         job.cut += done.cut
+        job.outside += done.outside
         job.shards += done.shards
         prepare, decode, encode, write = done.seconds
         job.seconds_prepare += prepare
@@ -194,4 +195,5 @@ def _recorded(folder: Path, name: ShardName) -> JobDone:
     (frame,) = read_ledgers([folder / f"{name.stem}.parquet"])
     reasons = Counter(None if reason is None else Reason(reason) for reason in frame["reason"])
     cut = int(frame["cut"].sum()) if "cut" in frame.columns else 0
-    return JobDone(dict(reasons), cut, 1)
+    outside = frame[OUTSIDE].count() if OUTSIDE in frame.columns else 0
+    return JobDone(dict(reasons), cut, 1, outside=outside)

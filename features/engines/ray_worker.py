@@ -65,6 +65,7 @@ class JobDone:
     shards: int = 0
     seconds: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # prepare, decode, encode, write
     lowered_to: int | None = None  # the batch size, where memory ran out
+    outside: int = 0
 
 
 @dataclass(frozen=True)
@@ -202,4 +203,4 @@ def _trouble(error: ErcError) -> Trouble:
 def _done(job: Job) -> JobDone:
     seconds = (job.seconds_prepare, job.seconds_decode, job.seconds_encode, job.seconds_write)
     lowered = job.batch_size if job.batch_size < job.encoder.batch_size else None
-    return JobDone(job.reasons, job.cut, job.shards, seconds, lowered)
+    return JobDone(job.reasons, job.cut, job.shards, seconds, lowered, job.outside)

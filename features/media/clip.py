@@ -15,6 +15,8 @@ from features.errors import Reason, UnavailableError
 from features.manifest import Utterance
 from features.media.needs import AudioNeed, ClipNeeds, Frames, FramesNeed, Sound
 
+_OUTSIDE_S = 0.1  # a cut that ends within this of its file ends with it
+
 _Decoded = TypeVar("_Decoded", Sound, Frames)
 
 
@@ -42,6 +44,15 @@ class Clip:
         """Raises UnavailableError (no-video, too-short, undecodable, too-large); ValueError for an undeclared need."""
         return _available(self.pictures.get(need), need)
 
+    def outside_ms(self, needs: ClipNeeds) -> int:
+        """How much of the cut lies outside what the file holds for these needs; 0 for less than a few frames."""
+        found = (
+            self.sounds.get(needs.audio) if needs.audio else None,
+            self.pictures.get(needs.frames) if needs.frames else None,
+        )
+        outside_s = max((part.outside_s for part in found if isinstance(part, Sound | Frames)), default=0.0)
+        return round(1000 * outside_s) if outside_s > _OUTSIDE_S else 0
+
 
 def _available(found: _Decoded | UnavailableError | None, need: AudioNeed | FramesNeed) -> _Decoded:
     if found is None:
@@ -65,7 +76,7 @@ def decode_clip(path: Path, utterance: Utterance, needs: Iterable[ClipNeeds]) ->
     before = _state(path)
     digest = _digest(str(path), *before)
     try:
-        heard, seen = decode(path, utterance.start, utterance.end, sounds, frames)
+        heard, seen = decode(path, before, utterance.start, utterance.end, sounds, frames)
     finally:
         if _state(path) != before:
             raise UnavailableError(Reason.CHANGED, f"{path} was replaced or written to while it was read")

@@ -2,60 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from av.container import InputContainer
-from av.error import FFmpegError
-from av.packet import Packet
-from av.stream import Stream
 
-from features.errors import Reason, UnavailableError
+from features.errors import UnavailableError
 from features.media import limits
-from features.media.container import (
-    choose_stream,
-    describe,
-    open_container,
-    prepare_decoder,
-    read_packets,
-)
+from features.media.container import choose_stream, may_be_cover, open_container, prepare_decoder
+from features.media.frame_reader import FrameReader
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
-from features.media.readers import FrameReader, SoundReader
-from features.media.timeline import Survey, Window, survey
+from features.media.packets import file_packets, holds_one_packet
+from features.media.seeking import find_start
+from features.media.sound_reader import SoundReader
+from features.media.source import Reader, Source
+from features.media.timeline import Timeline, Window
 
-Reader = SoundReader | FrameReader
 Sounds = dict[AudioNeed, Sound | UnavailableError]
 Pictures = dict[FramesNeed, Frames | UnavailableError]
 
-_READERS: dict[str, type[Any]] = {"audio": SoundReader, "video": FrameReader}
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The stream of one kind that is decoded. sample_aspect: width of a picture's sample by its height, if known"""
+
+    index: int
+    codec: str
+    sample_aspect: Fraction | None
 
 
 def decode(
-    path: Path, start: float | None, end: float | None, sounds: Sequence[AudioNeed], frames: Sequence[FramesNeed]
+    path: Path,
+    state: tuple[int, ...],
+    start: float | None,
+    end: float | None,
+    sounds: Sequence[AudioNeed],
+    frames: Sequence[FramesNeed],
 ) -> tuple[Sounds, Pictures]:
     """Everything that is asked of one clip, or why it is not to be had. A broken stream does not take the other along.
 
+    state:      what changes when the file does
     start, end: the cut in seconds from the beginning of the file, or None
     Raises UnavailableError (undecodable) where the file is no media.
     """
     wanted: dict[str, Sequence[Any]] = {"audio": sounds, "video": frames}
     troubles: dict[str, UnavailableError] = {}
-    indices: dict[str, int] = {}
+    chosen: dict[str, _Chosen] = {}
     readers: dict[str, Reader] = {}
     with open_container(path) as container:
         window = Window.of_cut(container, start, end)
         for kind, needs in wanted.items():
             with _kept(troubles, kind):
                 if needs:
-                    indices[kind] = _decodable(container, kind)
-    plan = survey(path, list(indices.values()), window)
-    for kind, index in indices.items():
+                    covers = _covers(path, container) if kind == "video" else []
+                    chosen[kind] = _choose(container, kind, covers)
+    indices = tuple(stream.index for stream in chosen.values())
+    is_whole = window == Window(None, None)
+    limit = limits.MAX_PACKETS if is_whole else limits.MAX_LISTED_PACKETS
+    packets = file_packets(path, state, indices, limit, "give start and end, or cut the file" if is_whole else "cut it")
+    source = Source(path, packets, find_start(path, packets, window))
+    for kind, stream in chosen.items():
         with _kept(troubles, kind):
-            readers[kind] = _READERS[kind](plan.timeline(index), window, wanted[kind])
-    _feed(path, plan.seek_to, {indices[kind]: reader for kind, reader in readers.items()})
-    _feed_again(path, plan, window, frames, indices, readers)
+            timeline = source.timeline(stream.index, kind)
+            if kind == "audio":
+                readers[kind] = SoundReader(timeline, window, sounds, stream.codec)
+            else:
+                readers[kind] = FrameReader(timeline, window, frames, stream.sample_aspect)
+    source.feed({chosen[kind].index: reader for kind, reader in readers.items()})
+    if isinstance(video := readers.get("video"), FrameReader):
+        readers["video"] = _feed_again(source, window, frames, chosen["video"], video)
     results: dict[Any, Any] = {}
     for kind, needs in wanted.items():
         with _kept(troubles, kind):
@@ -66,21 +85,23 @@ def decode(
 
 
 def _feed_again(
-    path: Path,
-    plan: Survey,
-    window: Window,
-    frames: Sequence[FramesNeed],
-    indices: Mapping[str, int],
-    readers: dict[str, Reader],
-) -> None:
-    """Where frames that the packets promised did not decode: look at every frame, then sample what there is."""
-    video = readers.get("video")
-    if isinstance(video, FrameReader) and video.missed:
-        video = readers["video"] = FrameReader(plan.timeline(indices["video"]), window, frames, every_frame=True)
-        _feed(path, plan.seek_to, {indices["video"]: video})
-    if isinstance(video, FrameReader) and (shorter := video.decoded_timeline()) is not None:
-        video = readers["video"] = FrameReader(shorter, window, frames, every_frame=True)
-        _feed(path, plan.seek_to, {indices["video"]: video})
+    source: Source, window: Window, frames: Sequence[FramesNeed], stream: _Chosen, video: FrameReader
+) -> FrameReader:
+    """Read pictures anew where jumping is not allowed. Where frames that the packets promised did not decode: look at
+    every frame, then sample what there is."""
+
+    def read(timeline: Timeline, *, every_frame: bool) -> FrameReader:
+        reader = FrameReader(timeline, window, frames, stream.sample_aspect, every_frame=every_frame, may_jump=False)
+        source.feed({stream.index: reader})
+        return reader
+
+    if video.must_not_jump:
+        video = read(source.timeline(stream.index, "video"), every_frame=False)
+    if video.missed:
+        video = read(source.timeline(stream.index, "video"), every_frame=True)
+    if (shorter := video.decoded_timeline()) is not None:
+        video = read(shorter, every_frame=True)
+    return video
 
 
 @contextmanager
@@ -92,60 +113,17 @@ def _kept(troubles: dict[str, UnavailableError], kind: str) -> Iterator[None]:
         troubles[kind] = error
 
 
-def _decodable(container: InputContainer, kind: str) -> int:
-    """Index of the stream to decode. Raises UnavailableError (no-audio, no-video, undecodable, too-large)."""
-    stream = choose_stream(container, kind)
+def _choose(container: InputContainer, kind: str, covers: Collection[int]) -> _Chosen:
+    """The stream to decode. Raises UnavailableError (no-audio, no-video, undecodable, too-large)."""
+    stream = choose_stream(container, kind, covers)
     prepare_decoder(stream)
-    return stream.index
+    return _Chosen(stream.index, stream.codec_context.name, getattr(stream, "sample_aspect_ratio", None))
 
 
-def _feed(path: Path, seek_to: int | None, readers: Mapping[int, Reader]) -> None:
-    """Decode the streams of these indices into their readers, and stop once all are done."""
-    running = {index: reader for index, reader in readers.items() if not reader.done}
-    if not running:
-        return
-    with open_container(path) as container:
-        streams = [container.streams[index] for index in running]
-        for stream in streams:
-            prepare_decoder(stream)
-        for packet in read_packets(container, streams, seek_to):
-            reader = running.get(packet.stream_index)
-            if reader is None:
-                continue
-            _push(reader, packet.stream, packet)
-            if reader.done:
-                del running[packet.stream_index]
-                if not running:
-                    return
-        for stream in streams:  # the frames that the decoders still hold back
-            if stream.index in running:
-                _push(running[stream.index], stream, None)
-
-
-def _push(reader: Reader, stream: Stream, packet: Packet | None) -> None:
-    """Decode one packet into a reader. A packet that does not decode is noted and passed over, as players do."""
-    if isinstance(reader, FrameReader) and packet is not None:
-        stream.codec_context.skip_frame = "DEFAULT" if reader.wants(packet.pts) else "NONREF"
-    try:
-        frames = stream.codec_context.decode(packet)
-    except MemoryError:
-        reader.refuse(UnavailableError(Reason.OUT_OF_MEMORY, "no memory for a decoded frame"))
-        return
-    except FFmpegError as error:
-        reader.damage = reader.damage or describe(error) + _unknown_size(stream)
-        return
-    try:
-        for frame in frames:
-            if not reader.done:
-                reader.feed(frame)
-    except UnavailableError as error:
-        reader.refuse(error)
-    except (FFmpegError, ValueError) as error:
-        reader.refuse(UnavailableError(Reason.UNDECODABLE, describe(error)))
-
-
-def _unknown_size(stream: Stream) -> str:
-    """Said of pictures whose size FFmpeg did not get to know, since they are damaged or above the limit."""
-    if stream.type == "video" and not stream.codec_context.width:
-        return f"; of unknown size, perhaps above {limits.MAX_PIXELS:,} pixels"
-    return ""
+def _covers(path: Path, container: InputContainer) -> list[int]:
+    """Indices of the video streams that are single still pictures beside sound."""
+    return [
+        stream.index
+        for stream in container.streams.video
+        if stream.codec_context and may_be_cover(container, stream) and holds_one_packet(path, stream.index)
+    ]

@@ -14,6 +14,7 @@ from features.errors import Reason, UnavailableError
 
 MAX_STREAMS = 256
 MAX_PACKETS = 2_000_000  # of the streams that are read: ten hours of sound and pictures
+MAX_LISTED_PACKETS = 5_000_000  # of a file that is cut: a day
 MAX_PIXELS = 8192 * 4352  # of one picture: 8K. An H.264 decoder may hold 17 of them
 MAX_KEPT_BYTES = 1 << 30  # of decoded sound, and of decoded pictures
 MAX_CHANNELS = 64

@@ -40,12 +40,17 @@ class ClipNeeds:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """samples: float32 [n] for mono, [channels, n] else, in [-1, 1]; seconds: before the cut."""
+    """
+    samples:   float32 [n] for mono, [channels, n] else, in [-1, 1]
+    seconds:   before the cut
+    outside_s: how much of what the utterance is to be cut out of its file lies outside the file's sound
+    """
 
     samples: np.ndarray
     rate_hz: int
     seconds: float
     cut: bool
+    outside_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,11 @@ class Frames:
     pixels:  one uint8 RGB array [h, w, 3] per frame, upright; frames that are the same picture share one array
     times_s: their presentation times in seconds, from the clip's start (below 0 for the picture already shown there)
     seconds: the video's decoded duration within the clip, before the cut
+    outside_s: how much of what the utterance is to be cut out of its file lies outside the file's pictures
     """
 
     pixels: list[np.ndarray]
     times_s: list[float]
     seconds: float
     cut: bool
+    outside_s: float = 0.0

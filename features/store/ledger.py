@@ -31,6 +31,9 @@ COLUMNS: dict[str, pl.DataType] = {
     "seconds_encode": pl.Float64(),
 }
 
+# The count of how many milliseconds of a cut lie outside its clip.
+OUTSIDE = "outside_ms"
+
 # The key of a ledger's metadata that holds the text of the feature's spec.json.
 SPEC = "erc.spec"
 

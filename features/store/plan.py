@@ -88,7 +88,7 @@ class Plan:
     masked:   ids whose clip the dataset card calls known-bad, where those are masked
     done:     rows that hold; failed: those of them that are `failed` and are not tried again
     stale:    rows made from other input, which are redone; retried: `failed` rows that are tried again
-    found:    older rows that hold again
+    found:    older rows that hold again, and that this slice writes anew
     gone:     rows that hold although their clip is no longer there
     unread:   rows that hold although their clip could not be looked at
     """
@@ -182,7 +182,7 @@ def make_plan(
         count[_State.FAILED],
         count[_State.STALE],
         count[_State.RETRIED],
-        clips.found,
+        _found_in_slice(clips.found, chunk_bounds, options.shard),
         clips.gone,
         clips.unread,
     )
@@ -208,7 +208,7 @@ def _chunks(
     first = 0
     for number, (span, last) in enumerate(zip(spans, ends, strict=True)):
         positions, first = work[first:last], last
-        if options.shard is not None and number % options.shard[1] != options.shard[0] - 1:
+        if not _in_slice(number, options.shard):
             continue
         positions = positions[:left]
         left -= len(positions)
@@ -216,6 +216,18 @@ def _chunks(
             generation = next_generation if has_row[positions].any() else 0
             chunks.append(Chunk(number, *span, tuple(positions.tolist()), generation))
     return chunks
+
+
+def _in_slice(chunk: int, shard: tuple[int, int] | None) -> bool:
+    return shard is None or chunk % shard[1] == shard[0] - 1
+
+
+def _found_in_slice(
+    found: Sequence[Found], bounds: Sequence[tuple[int, int]], shard: tuple[int, int] | None
+) -> tuple[Found, ...]:
+    """Those that this slice writes again."""
+    chunks = np.searchsorted([stop for _, stop in bounds], [item.position for item in found], side="right")
+    return tuple(item for item, chunk in zip(found, chunks.tolist(), strict=True) if _in_slice(chunk, shard))
 
 
 @dataclass

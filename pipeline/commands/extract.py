@@ -23,6 +23,7 @@ from pipeline.terminal.options import (
     parse_settings,
     store_option,
 )
+from pipeline.terminal.output import print_warning
 
 if TYPE_CHECKING:
     from features.extract import Engine
@@ -195,6 +196,8 @@ def command(
     computes = any(entry(name).device for name in names)
     with _engine(engine_name, ray_address, ray_actors) as engine:
         place = engine.resolve_device(device, computes)
+        if engine_name == "local" and slice_of_work is None and not dry_run:
+            _tell_of_other_gpus(place)
         requests = [
             EncoderRequest(
                 encoder=name,
@@ -220,6 +223,16 @@ def command(
             as_json=as_json,
         )
     context.exit(status)
+
+
+def _tell_of_other_gpus(device: str) -> None:
+    from features.encoders.devices import several_gpus
+
+    if device == "cuda" and (count := several_gpus(device)):
+        print_warning(
+            f"one of {count} GPUs is used: for all of them give --engine ray, or start a run for each,"
+            f" --device cuda:0 --shard 1/{count} to --device cuda:{count - 1} --shard {count}/{count}"
+        )
 
 
 @contextmanager

@@ -142,6 +142,8 @@ def _done_line(job: Job) -> str:
         for reason, number in sorted(job.reasons.items(), key=_ok_first)
     )
     cut = f", {job.cut} cut to the encoder's limit" if job.cut else ""
+    if job.outside:
+        cut += f", {job.outside} whose start and end lie partly outside their clip (outside_ms in the ledger)"
     if job.batch_size < job.encoder.batch_size:
         cut += f", batches lowered from {job.encoder.batch_size} to {job.batch_size} where memory ran out"
     first = ("decode", job.seconds_decode) if job.encoder.reads == "clip" else ("prepare", job.seconds_prepare)
@@ -178,6 +180,7 @@ def _summary(job: Job, num_utterances: int) -> dict[str, Any]:
         "clips_unread": job.plan.unread,
         "outcomes": {"ok" if reason is None else str(reason): number for reason, number in job.reasons.items()},
         "cut": job.cut,
+        "outside": job.outside,
         "shards": job.shards,
         "seconds": {
             "prepare": job.seconds_prepare,

@@ -29,6 +29,16 @@ def _out_option(command: Command) -> Command:
     )(command)
 
 
+def _probe_option(command: Command) -> Command:
+    """--probe, where utterances may be cut out of longer clips."""
+    return click.option(
+        "--probe/--no-probe",
+        default=True,
+        show_default=True,
+        help="Look whether the clips that utterances are cut out of are as long as the cuts say.",
+    )(command)
+
+
 def _comma_separated(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     if value is None:
         return None
@@ -144,14 +154,23 @@ dialogue as context, with an empty label.
     show_default=True,
     help="avi: the dialogue's film, cut. wav: the sentence's file, sound only. auto: avi if there are any, else wav.",
 )
+@_probe_option
 @json_option
 def iemocap(
-    root: Path, out: Path, labels: str, test_session: int, dev: str, seed: int, media: Any, as_json: bool
+    root: Path,
+    out: Path,
+    labels: str,
+    test_session: int,
+    dev: str,
+    seed: int,
+    media: Any,
+    probe: bool,
+    as_json: bool,
 ) -> None:
     """IEMOCAP as it is unpacked."""
     from pipeline.ingest.iemocap import ingest_iemocap
 
-    _finish(*ingest_iemocap(root, int(labels), test_session, dev, seed, media), out, as_json)
+    _finish(*ingest_iemocap(root, int(labels), test_session, dev, seed, media, probe), out, as_json)
 
 
 @command.command(
@@ -174,6 +193,7 @@ and turns from the order of the rows.
 @click.option("--split", metavar="NAME", help="The split of all rows, where no column tells it.")
 @click.option("--labels", callback=_comma_separated, metavar="A,B,...", help="Emotions in the order of reports.")
 @click.option("--media-root", type=LocalPath(), help="What clip paths are relative to.  [default: FILE's folder]")
+@_probe_option
 @json_option
 def table(
     file: Path,
@@ -183,12 +203,13 @@ def table(
     split: str | None,
     labels: tuple[str, ...] | None,
     media_root: Path | None,
+    probe: bool,
     as_json: bool,
 ) -> None:
     """Any .csv, .tsv or .jsonl file, by a mapping of its columns."""
     from pipeline.ingest.table import ingest_table
 
-    _finish(*ingest_table(file, _mapping(maps), dataset, split, labels, media_root), out, as_json)
+    _finish(*ingest_table(file, _mapping(maps), dataset, split, labels, media_root, probe), out, as_json)
 
 
 def _mapping(maps: tuple[str, ...]) -> dict[str, str]:

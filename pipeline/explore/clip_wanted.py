@@ -14,6 +14,7 @@ from features.encoders.table import options_of
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store import Feature
+from features.store.ledger import OUTSIDE
 from features.store.media_state import media_stat
 
 ABSENT = "absent"
@@ -84,7 +85,9 @@ def stored_of(feature: Feature, manifest: Manifest, utterance_id: str) -> Stored
     if depends == "media" and media is not None and manifest.media_root and row["media_size"] is not None:
         stale |= media_stat(manifest.media_path(media)) != (row["media_size"], row["media_mtime_ns"])
     counts = tuple(
-        (name, row[name]) for name in row if (name.startswith("num_") or name == "cut") and isinstance(row[name], int)
+        (name, row[name])
+        for name in row
+        if (name.startswith("num_") or name in ("cut", OUTSIDE)) and isinstance(row[name], int)
     )
     return Stored(feature, row["status"], row["reason"], row["detail"], counts, row["input_digest"], stale)
 

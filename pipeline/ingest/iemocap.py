@@ -13,6 +13,7 @@ from features.cards import DatasetCard, load_card
 from features.errors import ManifestError, UsageError
 from features.manifest import Manifest, build_manifest, frame_of, repair_cp1252
 from pipeline.ingest.annotations import TextRepairs, read_text
+from pipeline.ingest.cuts import note_cuts_outside
 from pipeline.ingest.summary import Finding, IngestSummary, finding, summarise
 
 Media = Literal["auto", "avi", "wav", "none"]
@@ -63,6 +64,7 @@ def ingest_iemocap(
     dev: str = "session4",
     seed: int = 0,
     media: Media = "auto",
+    probe: bool = True,
 ) -> tuple[Manifest, IngestSummary]:
     """A manifest of IEMOCAP as it lies under `root`, which holds Session1 to Session5 (or some of them).
 
@@ -73,6 +75,7 @@ def ingest_iemocap(
                   dialogues, drawn with `seed`
     media:        avi: the dialogue's film with start and end, both modalities (both actors are seen and heard);
                   wav: the sentence's own file, sound only; auto: avi where there are any, else wav; none
+    probe:        note utterances that end after their film, whose length its header tells
 
     Raises ManifestError for what cannot be read, UsageError for choices that do not fit.
     """
@@ -96,7 +99,11 @@ def ingest_iemocap(
     rows = _rows(root, annotated, texts, splits, LABELS[labels], chosen, noticed)
     card = _card(labels, test_session, dev, seed)
     manifest = build_manifest(frame_of(rows), card, root if chosen != "none" else None)
-    return manifest, summarise(manifest, _findings(noticed, chosen))
+    findings = _findings(noticed, chosen)
+    if probe:
+        manifest, outside = note_cuts_outside(manifest)
+        findings += outside
+    return manifest, summarise(manifest, findings)
 
 
 def _check_choices(labels: int, test_session: int, dev: str) -> None:

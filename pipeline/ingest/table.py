@@ -13,6 +13,7 @@ from features.errors import ManifestError, UsageError, nearest
 from features.manifest import Manifest, build_manifest, repair_cp1252
 from features.schema import SCHEMA
 from pipeline.ingest.annotations import TextRepairs, read_text
+from pipeline.ingest.cuts import note_cuts_outside
 from pipeline.ingest.summary import Finding, IngestSummary, finding, summarise
 
 # The manifest's columns, and `dialogue`: a key that names a dialogue only within its split.
@@ -30,6 +31,7 @@ def ingest_table(
     split: str | None = None,
     labels: Sequence[str] | None = None,
     media_root: str | Path | None = None,
+    probe: bool = True,
 ) -> tuple[Manifest, IngestSummary]:
     """A manifest of a .csv, .tsv or .jsonl file.
 
@@ -38,6 +40,7 @@ def ingest_table(
     split:      for all rows, where no column tells it
     labels:     the emotions in the order that reports use; by default those that occur, sorted
     media_root: by default the file's folder
+    probe:      note utterances that end after the clip that they are cut out of, whose length its header tells
 
     What is absent is built: a dialogue_id of dataset, split and `dialogue` (without either, every row is a dialogue),
     the turn from the order of rows, an utterance_id of dialogue_id and turn. Raises UsageError for a mapping that does
@@ -58,7 +61,7 @@ def ingest_table(
     ]
     frame, built = _build_ids(frame)
     findings += built
-    root = Path(media_root) if media_root is not None else path.parent
+    root = Path(media_root) if media_root is not None else path.resolve().parent  # not that of a link to it
     has_media = "media" in frame.columns
     card = _card(frame, name if "dataset" not in chosen else None, labels)
     manifest = build_manifest(frame, card, root if has_media else None, path)
@@ -66,6 +69,9 @@ def ingest_table(
         clips = manifest.frame["media"].drop_nulls().unique(maintain_order=True)
         absent = [clip for clip in clips if not (root / clip).is_file()]
         findings.append(finding("missing-clips", absent, f"Not on disk under {root}: extraction will record them."))
+    if probe:
+        manifest, outside = note_cuts_outside(manifest)
+        findings += outside
     return replace(manifest, path=None), summarise(manifest, findings)
 
 

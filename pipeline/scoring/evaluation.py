@@ -69,7 +69,7 @@ class Evaluator:
         self._allow_absent = allow_absent
         self._rows = SharedRows()
         self._corpora: dict[Path, Corpus] = {}
-        self._stores: dict[tuple[Path, Path], list[Feature]] = {}
+        self._stores: dict[tuple[Path, Path], Store] = {}
         self._fit: set[tuple[Path, Path]] = set()
         self._coverage: dict[tuple[Path, Path], Coverage] = {}
 
@@ -153,12 +153,16 @@ class Evaluator:
             raise RunError(f"{run.path}: recorded no store: give --store S")
         key = (path, corpus.path)
         if key not in self._stores:
-            self._stores[key] = Store(path, corpus.rows).features()
-        there = self._stores[key]
+            self._stores[key] = Store(path, corpus.rows)
+        store = self._stores[key]
+        there = store.features()
         found = {}
         for item in run.features.features:
             same = [feature for feature in there if feature.fingerprint == item.fingerprint]
             if not same:
+                for folder, error in store.damaged:
+                    if folder == item.folder:
+                        raise RunError(f"{run.path}: was trained on {folder}, which cannot be read: {error}") from error
                 named = [other.folder for other in there if other.name == item.name]
                 has = f"it has {', '.join(named)}" if named else "it has none of that name"
                 raise RunError(

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from bomb_factory import endless_sound, growing_pictures, long_index, one_picture, png, wav
@@ -20,7 +21,7 @@ from features.errors import Reason, UnavailableError
 from features.media import limits
 from features.media.clip import Clip, decode_clip
 from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
-from features.media.timeline import _Times
+from features.media.packets import StreamPackets
 
 AUDIO, FRAMES = AudioNeed(16000, 30.0), FramesNeed(5, 30.0)
 ALONE = Path(__file__).with_name("decode_alone.py")
@@ -150,16 +151,20 @@ def test_packets_are_counted_and_a_cut_of_a_long_file_needs_few(session: Path, m
     assert cut.frames(FRAMES).seconds == pytest.approx(1.0)
 
 
-def test_what_is_remembered_of_a_packet_is_its_time() -> None:
-    tracemalloc.start()
-    try:
-        times = _Times()
-        for number in range(200_000):
-            times.add((1 << 40) + number, 1)
-        grown, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert grown < 12 * 200_000
+def test_what_is_remembered_of_a_packet_is_its_time_place_and_size(session: Path) -> None:
+    with av.open(str(session)) as container:
+        stream = container.streams.audio[0]
+        packet = next(container.demux(stream))
+        tracemalloc.start()
+        try:
+            packets = StreamPackets(stream)
+            for _ in range(200_000):
+                packets.add(packet)
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(packets) == 200_000
+    assert grown < 25 * 200_000
 
 
 def test_streams_are_counted(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +186,7 @@ def no_memory(*arguments: object, **options: object) -> None:
     raise MemoryError
 
 
-@pytest.mark.parametrize("where", ["av.open", "features.media.readers.FrameReader.feed"])
+@pytest.mark.parametrize("where", ["av.open", "features.media.frame_reader.FrameReader.feed"])
 def test_memory_that_runs_out_is_a_reason_of_its_own(
     session: Path, monkeypatch: pytest.MonkeyPatch, where: str, request: pytest.FixtureRequest
 ) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def write_clip(
     video_time_base: Fraction = Fraction(1, _TICKS),
     rate: int | None = None,
     sound_start_ms: int = 0,
+    sample_aspect: Fraction | None = None,
+    pixel_format: str = "yuv420p",
+    draw: Callable[[int, int, int], np.ndarray] = numbered_picture,
 ) -> Path:
     """Write a clip.
 
@@ -61,13 +65,15 @@ def write_clip(
         if times_ms is not None:
             video = container.add_stream(video_codec, rate=rate or 25, options=options or {})
             video.width, video.height = size
-            video.pix_fmt = "yuv420p"
+            video.pix_fmt = pixel_format
+            if sample_aspect is not None:
+                video.codec_context.sample_aspect_ratio = sample_aspect
             video.codec_context.time_base = Fraction(1, rate) if rate else video_time_base
         if samples is not None:
             audio = container.add_stream(audio_codec, rate=rate_hz, layout=layout)
         waiting = []  # (seconds, stream, frame): muxed in the order of time, so that the file is interleaved
         for number, time_ms in enumerate(times_ms or []):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(number, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(draw(number, *size), format="rgb24")
             frame.time_base = Fraction(1, rate) if rate else video_time_base
             frame.pts = number if rate else time_ms
             waiting.append((frame.pts * frame.time_base, video, frame))
@@ -99,15 +105,42 @@ def without_codec(source: Path, target: Path, code: bytes) -> Path:
     return target
 
 
-def turned(source: Path, target: Path) -> Path:
-    """A copy of an mp4 file whose video track says: show me turned clockwise by a quarter (as telephones write it)."""
+def with_matrix(source: Path, target: Path, a: int, b: int, c: int, d: int) -> Path:
+    """A copy of an mp4 file whose video track says: show me with x' = a x + c y, y' = b x + d y."""
     data = bytearray(source.read_bytes())
     at = data.index(b"tkhd") + 4 + 4 + 4 * 5 + 8 + 8  # version, times and ids, reserved, layer to volume
-    one, width = 1 << 16, 160 << 16
-    matrix = [0, one, 0, -one & 0xFFFFFFFF, 0, 0, width, 0, 1 << 30]
-    data[at : at + 36] = b"".join(value.to_bytes(4, "big") for value in matrix)
+    one = 1 << 16
+    matrix = [a * one, b * one, 0, c * one, d * one, 0, 160 << 16, 0, 1 << 30]
+    data[at : at + 36] = b"".join((value & 0xFFFFFFFF).to_bytes(4, "big") for value in matrix)
     target.write_bytes(bytes(data))
     return target
+
+
+def turned(source: Path, target: Path) -> Path:
+    """A copy of an mp4 file whose video track says: show me turned clockwise by a quarter (as telephones write it)."""
+    return with_matrix(source, target, 0, 1, -1, 0)
+
+
+def write_wav(
+    path: Path, samples: np.ndarray, rate_hz: int = 16000, *, mask: int = 0, length: int | None = None
+) -> Path:
+    """Write a WAV of int16 or float32 samples [channels, n], byte for byte.
+
+    mask:   which loudspeakers the channels are for, 0 where that is not known
+    length: what the header says of the sound's bytes; None: the truth. 0xFFFFFFFF is what a pipe gets
+    """
+    size = samples.dtype.itemsize
+    block = size * len(samples)
+    kind = 3 if samples.dtype.kind == "f" else 1
+    form = struct.pack(
+        "<HHIIHHHHI", 0xFFFE, len(samples), rate_hz, rate_hz * block, block, 8 * size, 22, 8 * size, mask
+    )
+    form += struct.pack("<H", kind) + bytes.fromhex("000000001000800000aa00389b71")
+    data = np.ascontiguousarray(samples.T).tobytes()
+    head = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data"
+    whole = len(head) + 4 + len(data) if length is None else length
+    path.write_bytes(b"RIFF" + struct.pack("<I", whole) + head + struct.pack("<I", length or len(data)) + data)
+    return path
 
 
 def utterance(start: float | None = None, end: float | None = None, media: str = "clip.mp4") -> Utterance:

@@ -26,7 +26,8 @@ from features.encoders.devices import for_device, pin_fp32, to_device, torch_dty
 from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
 from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
-from features.encoders.memory_batches import MemoryBatches
+from features.encoders.memory_batches import MemoryBatches, like_lengths
+from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.weights import PREPROCESSOR_FILES, find_model, first_line
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 MASKED = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 """Model types whose transformer, on a padded batch with its mask, gives each clip what it gives that clip alone."""
 
-_MAX_FRAMES = {"cpu": 4500, "cuda": 48000}
-"""Padded frames in one batch of the transformer; 30 s are 1499."""
+_TOGETHER = {"cpu": (512, 0.05), "cuda": (48000, 1.0)}
+"""Padded frames in one batch of the transformer, and the share of padding among them; 30 s are 1499 frames."""
 
 _MAX_WINDOWS = 1024
 """Windows in one batch of the transformer, where memory has not run out yet."""
@@ -60,8 +61,6 @@ class SpeechModel:
 
     def __init__(self, request: EncoderRequest) -> None:
         """Raises WeightsError where the model is not to be had or takes no raw waveform."""
-        from torch.nn.utils import parametrize
-
         network, self.digest, self._extractor, self.name = _load(request)
         self.geometry = _geometry(network.config, self.name)
         self.masked = _is_masked(network)
@@ -72,18 +71,15 @@ class SpeechModel:
             "normalise": "zero mean, unit variance" if self._extractor.do_normalize else "none",
             "architecture": architecture(network.config),
         }
-        network = network.float()  # whatever the checkpoint's dtype
-        for module in network.modules():  # the weight norm of positions, worked out once and before the cast
-            if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight")
         if request.dtype == "fp32":
             pin_fp32()
         self._dtype = torch_dtype(request.dtype)
         self._device = request.device
         self._windows_at_once = MemoryBatches(_MAX_WINDOWS)
-        self._network: Any = network.to(device=request.device, dtype=self._dtype)
+        self._network: Any = network.to(device=request.device)
         check_convolutions(self._network)
         self.widths = self._probe()
+        self._check_promises(request.dtype)
 
     @property
     def num_states(self) -> int:
@@ -113,7 +109,8 @@ class SpeechModel:
         with torch.inference_mode():
             if not self.masked:
                 return [self._embed_alone(window, chosen, pooling) for window in windows]
-            batches = self._batches(self._front(window) for window in windows)
+            fronts = (self._front(window) for window in windows)
+            batches = like_lengths(fronts, len, *for_device(_TOGETHER, self._device))
             return [row for batch in batches for row in self._embed_masked(batch, chosen, pooling)]
 
     def _tensor(self, window: np.ndarray) -> torch.Tensor:
@@ -138,18 +135,6 @@ class SpeechModel:
         frames: torch.Tensor = projected[0]
         return frames
 
-    def _batches(self, fronts: Iterable[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-        """Consecutive windows [t, w] together, as many as stay within _MAX_FRAMES when padded."""
-        limit = for_device(_MAX_FRAMES, self._device)
-        batch: list[torch.Tensor] = []
-        for front in fronts:
-            if batch and (len(batch) + 1) * max(len(front), *map(len, batch)) > limit:
-                yield batch
-                batch = []
-            batch.append(front)
-        if batch:
-            yield batch
-
     def _embed_masked(self, fronts: Sequence[torch.Tensor], chosen: Sequence[int], pooling: str) -> list[torch.Tensor]:
         def run(batch: Sequence[torch.Tensor]) -> list[torch.Tensor]:
             return self._transform(batch, chosen, pooling)
@@ -161,17 +146,32 @@ class SpeechModel:
         import torch
 
         padded = torch.nn.utils.rnn.pad_sequence(list(fronts), batch_first=True)  # [b, t, w]
-        mask = _frame_mask([len(front) for front in fronts], self._device)  # [b, t]
+        lengths = [len(front) for front in fronts]
+        mask = _frame_mask(lengths, self._device)  # [b, t]
         pooled: dict[int, torch.Tensor] = {}
         with ExitStack() as stack:
             for index in set(chosen) - {self.num_states - 1}:
                 stack.enter_context(_pooled_input(self._network.encoder.layers[index], index, pooled, mask, pooling))
             stack.enter_context(warnings.catch_warnings())  # of torch, about the masks that WavLM gives it
             warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
-            last = self._network.encoder(padded, attention_mask=mask).last_hidden_state
+            needed = mask if min(lengths) < max(lengths) else None  # a mask keeps attention from its fastest kernels
+            last = self._network.encoder(padded, attention_mask=needed).last_hidden_state
         pooled[self.num_states - 1] = _taken(last, mask, pooling)
         rows = list(torch.stack([pooled[index] for index in chosen], dim=1))
         return [row[:, : len(front)] for row, front in zip(rows, fronts, strict=True)] if pooling == SEQUENCE else rows
+
+    def _check_promises(self, dtype: str) -> None:
+        """Two sounds of noise, to the last hidden state (see `promises`); where batches are padded, as one batch, even
+        on a CPU, where sounds of such lengths run apart."""
+        noise = np.random.default_rng(0).normal(size=self.geometry.min_samples * 8).astype(np.float32)
+        last = Layers((-1,))
+
+        def run(windows: Sequence[np.ndarray]) -> list[torch.Tensor]:
+            if not self.masked:
+                return self.embed(windows, last, "mean")
+            return self._embed_masked([self._front(window) for window in windows], [self.num_states - 1], "mean")
+
+        check_promises(run, noise[: len(noise) // 4], noise, self.name, dtype)
 
     def _probe(self) -> tuple[int, ...]:
         """Widths of the hidden states, by running the shortest sound. Raises WeightsError for a model that fails."""
@@ -194,11 +194,11 @@ def _load(request: EncoderRequest) -> tuple[torch.nn.Module, str, Any, str | Non
     if request.weights == "random" and request.model is None:
         from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
-        return *random_model(Wav2Vec2Config()), Wav2Vec2FeatureExtractor(), None
+        return *random_model(Wav2Vec2Config(), request.dtype), Wav2Vec2FeatureExtractor(), None
     model = request.model or ENCODERS["wav2vec2"].default_model or ""
     folder = find_model(model, request.weights)
     extractor = _load_extractor(folder, model)
-    return *load_model(folder, request.weights, model), extractor, model
+    return *load_model(folder, request.weights, model, request.dtype), extractor, model
 
 
 def _load_extractor(folder: Path, model: str) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from features.encoders.devices import for_device
 from features.encoders.layers import parse_single_layer
 from features.encoders.loading import load_model, quiet_transformers, random_model
-from features.encoders.memory_batches import MemoryBatches
+from features.encoders.memory_batches import MemoryBatches, like_lengths
 from features.encoders.protocol import EncoderRequest, Input
 from features.encoders.specs import network_spec
 from features.encoders.text.prompt_windows import PromptPreparer, Prompts, PromptWindow
@@ -37,6 +37,9 @@ PUBLISHED_WINDOW = 1024
 """The report's window: all that GPT-2 has."""
 
 _BATCH_SIZE = {"cpu": 4, "cuda": 32}
+_TOGETHER = {"cpu": (512, 0.05), "cuda": (1 << 20, 1.0)}
+"""Tokens of the windows in one pass, and the share of padding among them (see `like_lengths`)."""
+
 _CAUSAL_TOLERANCE = 1e-3
 _PROBE = 'The speaker "Ross" said:\n###\nHi.\n###'
 
@@ -58,6 +61,7 @@ class Gpt2Encoder:
         _check_causal(self._text)
         self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
         self._batches = MemoryBatches(self.batch_size)
+        self._together = for_device(_TOGETHER, request.device)
         resolved: dict[str, Any] = {
             "layer": str(self._layer),
             "max_tokens": window,
@@ -84,9 +88,10 @@ class Gpt2Encoder:
         embeddings = [np.full((prompt.num_turns, *self.spec.shape), np.nan, dtype=np.float32) for prompt in prompts]
         windows = [(owner, window) for owner, prompt in enumerate(prompts) for window in prompt.windows]
         windows.sort(key=lambda pair: len(pair[1].ids))
-        states = self._batches.run([window for _, window in windows], self._states)
-        for (owner, window), state in zip(windows, states, strict=True):
-            embeddings[owner][window.turns] = state
+        for group in like_lengths(windows, lambda pair: len(pair[1].ids), *self._together):
+            states = self._batches.run([window for _, window in group], self._states)
+            for (owner, window), state in zip(group, states, strict=True):
+                embeddings[owner][window.turns] = state
         return embeddings
 
     def _states(self, windows: Sequence[PromptWindow]) -> list[np.ndarray]:
@@ -105,11 +110,11 @@ def _load(request: EncoderRequest) -> tuple[Any, torch.nn.Module, str]:
     model = model_name(request)
     folder = find_model(model, request.weights, config_needed=False)
     if has_config(folder):
-        return load_tokenizer(folder, model), *load_model(folder, request.weights, model)
+        return load_tokenizer(folder, model), *load_model(folder, request.weights, model, request.dtype)
     from transformers import GPT2Config
 
     tokenizer = gpt2_tokenizer(folder, model)
-    return tokenizer, *random_model(GPT2Config())
+    return tokenizer, *random_model(GPT2Config(), request.dtype)
 
 
 def gpt2_tokenizer(folder: Path, model: str) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.encoders.devices import pin_fp32, to_device, torch_dtype
+from features.encoders.devices import pin_fp32, to_device
 from features.encoders.loading import architecture, load_model, quiet_transformers
+from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.text.token_windows import bare_tokenizer, special_tokens, tokenizer_digest
@@ -18,6 +19,10 @@ from features.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     import torch
+
+_NO_LIMIT = 1 << 30
+_PROBE = "a b c d e f g h i j k l m n o p q r s t u v w x y z"
+_PROBE_SIZES = (3, 24)  # tokens of the shorter and the longer window
 
 
 class TextNetwork:
@@ -44,16 +49,18 @@ class TextNetwork:
             "tokenizer": tokenizer_digest(self.tokenizer),
             "architecture": architecture(network.config),
         }
+        self._longrope = original_window(network.config) < _NO_LIMIT
         self.token_limit = min(tokenizer.model_max_length, position_limit(network))
         if request.dtype == "fp32":
             pin_fp32()
         network.config.use_cache = False  # type: ignore[union-attr]
         self._check_vocabulary(network)
-        self._network = network.to(device=request.device, dtype=torch_dtype(request.dtype))
+        self._network = network.to(device=request.device)
         self.device = request.device
         self._pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self._widths, self._last_is_output = self._probe()
         self.num_states = len(self._widths)
+        self._check_promises(request.dtype)
 
     def window(self, max_tokens: int, request: EncoderRequest) -> int:
         """The window in tokens. The default is lowered to the model's own limit.
@@ -63,9 +70,10 @@ class TextNetwork:
         if max_tokens <= self.token_limit:
             return max_tokens
         if "max_tokens" in request.settings:
+            why = " (longrope: beyond its original window, rows of a batch change each other)" if self._longrope else ""
             raise UsageError(
                 f"{request.encoder}: max_tokens={max_tokens} is more than the {self.token_limit} tokens that the model"
-                " takes"
+                f" takes{why}"
             )
         return self.token_limit
 
@@ -82,23 +90,25 @@ class TextNetwork:
         """Token ids, int [t] a window -> per layer [b, t, w] in the compute dtype, padded to the longest window.
 
         Padding follows a window, so that its positions count from 0, and is masked. What stands in it is meaningless.
+        Without padding there is no mask: it would keep attention from its fastest kernels.
         layers: counted from the end, as `layers.parse_layers` gives them
         """
         import torch
 
         size = (len(windows), max(map(len, windows)))
         ids = np.full(size, self._pad_id, dtype=np.int64)
-        attended = np.zeros(size, dtype=np.int64)
+        lengths = np.array([len(window) for window in windows])
         for row, window in enumerate(windows):
             ids[row, : len(window)] = window
-            attended[row, : len(window)] = 1
+        attended = None if lengths.min() == size[1] else np.arange(size[1]) < lengths[:, None]
         only_last = self._last_is_output and tuple(layers) == (-1,)
         with torch.inference_mode():
-            output = self._run(to_device(ids, self.device), to_device(attended, self.device), not only_last)
+            mask = None if attended is None else to_device(attended.astype(np.int64), self.device)
+            output = self._run(to_device(ids, self.device), mask, not only_last)
         return [output.last_hidden_state] if only_last else [output.hidden_states[layer] for layer in layers]
 
-    def _run(self, ids: torch.Tensor, attended: torch.Tensor, output_hidden_states: bool) -> Any:
-        """ids, attended: int64 [b, t], attended 1 where real -> transformers' output object."""
+    def _run(self, ids: torch.Tensor, attended: torch.Tensor | None, output_hidden_states: bool) -> Any:
+        """ids, attended: int64 [b, t], attended 1 where real, None for all -> transformers' output object."""
         return self._network(input_ids=ids, attention_mask=attended, output_hidden_states=output_hidden_states)
 
     def _probe(self) -> tuple[list[int], bool]:
@@ -117,6 +127,19 @@ class TextNetwork:
                 f"model {self.model!r} is no encoder of text ({first_line(error)}):"
                 " give one that AutoModel runs on tokens"
             ) from error
+
+    def _check_promises(self, dtype: str) -> None:
+        """Two windows of the alphabet's letters, to the last hidden state (see `promises`)."""
+        prefix, suffix = special_tokens(self.tokenizer)
+        letters = self.tokenizer.encode(_PROBE, add_special_tokens=False).ids
+        room = self.token_limit - len(prefix) - len(suffix)
+        short, long = (np.array([*prefix, *letters[: min(size, room)], *suffix], np.int32) for size in _PROBE_SIZES)
+
+        def run(windows: Sequence[np.ndarray]) -> list[torch.Tensor]:
+            (states,) = self.hidden_states(windows, [-1])
+            return [state[: len(window)] for state, window in zip(states, windows, strict=True)]
+
+        check_promises(run, short, long, self.model, dtype)
 
     def _check_vocabulary(self, network: Any) -> None:
         import torch
@@ -143,7 +166,7 @@ def load_text_network(request: EncoderRequest) -> tuple[TextNetwork, str]:
     model = model_name(request)
     folder = find_model(model, request.weights)
     tokenizer = load_tokenizer(folder, model)
-    network, digest = load_model(folder, request.weights, model)
+    network, digest = load_model(folder, request.weights, model, request.dtype)
     return TextNetwork(network, tokenizer, request), digest
 
 
@@ -171,5 +194,18 @@ def position_limit(network: torch.nn.Module) -> int:
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
             before = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - before
-    limit: int | None = getattr(network.config, "max_position_embeddings", None)
-    return limit or 1 << 30
+    limit: int = getattr(network.config, "max_position_embeddings", None) or 0
+    limit = limit if limit > 0 else _NO_LIMIT  # XLNet's config says -1
+    return min(limit, original_window(network.config))
+
+
+def original_window(config: Any) -> int:
+    """How many tokens a model of longrope was first made for: beyond them it takes another table of frequencies for all
+    rows of a batch, by the longest of them. No limit for other models."""
+    ropes = getattr(config, "rope_parameters", None) or {}
+    found = [
+        int(rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", 0) or 0)
+        for rope in (ropes, *ropes.values())  # one, or one a kind of layer
+        if isinstance(rope, Mapping) and rope.get("rope_type") == "longrope"
+    ]
+    return min((window for window in found if window > 0), default=_NO_LIMIT)

@@ -13,6 +13,7 @@ from torchvision.models import ResNet
 from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
 from features.encoders.memory_batches import MemoryBatches
+from features.encoders.visual.processed import Processed
 from features.encoders.visual.vision_models import Backbone
 
 _Values = Callable[[Sequence[np.ndarray]], torch.Tensor]
@@ -24,6 +25,9 @@ _PICTURES_AT_ONCE = {"cpu": 10, "cuda": 128}
 class PictureEncoder:
     """A backbone on a device, in a dtype: pictures in, float32 vectors out.
 
+    dtype: that which a Hugging Face backbone was loaded in; another is cast to it.
+    processed: the processor of a Hugging Face backbone, else None
+
     Convolutions run in channels_last. Where the network is one of torchvision's ResNets, batch norm is folded into the
     convolutions, in fp32 before the cast.
     """
@@ -31,24 +35,28 @@ class PictureEncoder:
     def __init__(self, backbone: Backbone, device: str, dtype: str) -> None:
         if dtype == "fp32":
             pin_fp32()
-        network = backbone.network.float()
-        if isinstance(network, ResNet):
-            fold_batch_norm(network)
         self._dtype = torch_dtype(dtype)
-        self._network = network.to(device=device, dtype=self._dtype).to(memory_format=torch.channels_last)
+        self.processed = None if backbone.processor is None else Processed(backbone.processor)
+        network = backbone.network
+        if self.processed is None:
+            network.float()
+            if isinstance(network, ResNet):
+                fold_batch_norm(network)
+            network.to(dtype=self._dtype)
+        self._network = network.to(device).to(memory_format=torch.channels_last)
         check_convolutions(self._network)
-        self._processed = backbone.processor is not None
         self._device = device
         self._normalise = Normalise(backbone.mean, backbone.std, device)
         self._batches = MemoryBatches(for_device(_PICTURES_AT_ONCE, device))
 
     def frames(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
-        """float32 [b, d] on the device, of frames as the backbone's `crop` or its processor made them.
+        """float32 [b, d] on the device, of frames as the backbone's `crop` made them, or whole ones for its processor.
 
-        What a processor made is never padded: frames of another size are in a batch of their own.
+        What a processor makes is never padded: frames of another size are in a batch of their own.
         """
-        if not self._processed:
+        if self.processed is None:
             return self._in_batches(frames, self._values)
+        frames = self.processed(frames)
         places: dict[tuple[int, ...], list[int]] = {}
         for place, frame in enumerate(frames):
             places.setdefault(frame.shape, []).append(place)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -109,26 +109,6 @@ class Letterbox:
         return left, top, left + fitted_width, top + fitted_height
 
 
-@dataclass(frozen=True)
-class Processed:
-    """What a Hugging Face image processor makes of one frame: float32 [3, h, w]. Unpickling it loads transformers."""
-
-    processor: Any
-
-    def __call__(self, picture: np.ndarray) -> np.ndarray:
-        made = self.processor([picture], return_tensors="pt", input_data_format="channels_last")
-        return np.asarray(made.pixel_values[0], np.float32)
-
-    def pixels(self, values: np.ndarray) -> np.ndarray:
-        """uint8 RGB [h, w, 3]: what was made of a frame, without the processor's normalisation."""
-        pixels = values.transpose(1, 2, 0).astype(np.float64)
-        if getattr(self.processor, "do_normalize", True):
-            pixels = pixels * np.array(self.processor.image_std) + np.array(self.processor.image_mean)
-        if getattr(self.processor, "do_rescale", True):
-            pixels = pixels / getattr(self.processor, "rescale_factor", 1 / 255)
-        return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-
-
 def whole(picture: np.ndarray) -> np.ndarray:
     """The picture as it is."""
     return picture
@@ -161,12 +141,8 @@ class FramesPreparer:
         return input_of(clip, frames, Pictures(*each_once(frames.pixels, self.transform)))
 
     def view(self, item: Clip, made: Input, turn: int = 0) -> FramesView:
-        """Each frame as it was made, before it is normalised. What a processor cuts off is not known."""
+        """Each frame as it was made, before it is normalised."""
         frames, pictures = item.frames(self.need), made.value
-        if isinstance(self.transform, Processed):
-            shown = tuple(self.transform.pixels(pictures.distinct[place]) for place in pictures.order)
-            note = "The model's own processor resizes, crops and normalises; its normalisation is undone here."
-            return FramesView(frames, (), (Strip("The network's input", shown, frame_labels(frames)),), note)
         seen = self.transform.seen if isinstance(self.transform, CentreCrop) else whole_frame
         shown = tuple(pictures.distinct[place] for place in pictures.order)
         strip = Strip("The network's input, before it is normalised", shown, frame_labels(frames))

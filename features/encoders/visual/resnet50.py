@@ -12,8 +12,9 @@ from features.encoders.devices import for_device
 from features.encoders.protocol import EncoderRequest, Input, Reads
 from features.encoders.specs import network_spec
 from features.encoders.table import ENCODERS
+from features.encoders.views import FramesView
 from features.encoders.visual.picture_network import PictureEncoder
-from features.encoders.visual.pictures import FramesPreparer, Pictures, Processed
+from features.encoders.visual.pictures import FramesPreparer, Pictures, whole
 from features.encoders.visual.published_mosaic import (
     PUBLISHED_NEED,
     MosaicPreparer,
@@ -23,6 +24,7 @@ from features.encoders.visual.published_mosaic import (
 )
 from features.encoders.visual.vision_models import load_backbone
 from features.errors import UsageError, nearest
+from features.media.clip import Clip
 from features.media.needs import ClipNeeds, FramesNeed
 from features.pooling import POOLINGS, pool
 
@@ -30,13 +32,15 @@ VERSION = 1
 SEQUENCE = "sequence"
 
 _BATCH_SIZE = {"cpu": 4, "cuda": 64}
+_WHOLE_BATCH_SIZE = {"cpu": 1, "cuda": 8}
+"""Of clips with whole frames, which wait in memory: five of 1920 x 1080 are 31 MB."""
 
 
 class ResNet50Encoder:
     """One vector an utterance: [d], [2 d] for `mean+max`, or [frames, d] for `sequence`; d = 2048 for ResNet-50.
 
-    A frame is prepared as torchvision does for the backbone's default weights, or by the Hugging Face model's own
-    processor. As published there is one picture, see `features.encoders.visual.published_mosaic`.
+    A frame is prepared as torchvision does for the backbone's default weights, or goes whole to the own processor of a
+    Hugging Face model. As published there is one picture, see `features.encoders.visual.published_mosaic`.
     """
 
     reads: Reads = "clip"
@@ -46,7 +50,7 @@ class ResNet50Encoder:
         published = request.as_published
         self._pooling = "mean" if published else _check_pooling(settings["pooling"])
         model = request.model or ENCODERS["resnet50"].default_model or ""
-        backbone = load_backbone(model, request.weights)
+        backbone = load_backbone(model, request.weights, request.dtype, request.device)
         if published:
             check_published(backbone, model)
         self.prepare: FramesPreparer | MosaicPreparer
@@ -57,12 +61,13 @@ class ResNet50Encoder:
         else:
             need = FramesNeed(int(settings["frames"]), float(settings["max_seconds"]))
             self.needs = ClipNeeds(frames=need)
-            self.prepare = FramesPreparer(need, backbone.crop or Processed(backbone.processor))
+            self.prepare = FramesPreparer(need, backbone.crop or whole)
             resolved = {"frames": need.count, "max_seconds": need.max_seconds, "pooling": self._pooling}
             resolved |= backbone.settings
         self._encode = PictureEncoder(backbone, request.device, request.dtype)
         self._pictures = self._encode.pictures if published else self._encode.frames
-        self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
+        own_sizes = _BATCH_SIZE if self._encode.processed is None else _WHOLE_BATCH_SIZE
+        self.batch_size = request.batch_size or for_device(own_sizes, request.device)
         sequence = self._pooling == SEQUENCE
         self.spec = network_spec(
             request,
@@ -90,6 +95,12 @@ class ResNet50Encoder:
             first += len(clip.distinct)
             results.append(frames if self._pooling == SEQUENCE else pool_frames(frames, self._pooling))
         return [result.cpu().numpy() for result in results]
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> FramesView:
+        """See `views.Viewed`: the preparer's, or what the Hugging Face model's processor makes of its frames."""
+        if self._encode.processed is None or isinstance(self.prepare, MosaicPreparer):
+            return self.prepare.view(item, made, turn)
+        return self._encode.processed.view(item.frames(self.prepare.need), made)
 
 
 def pool_frames(frames: torch.Tensor, pooling: str) -> torch.Tensor:

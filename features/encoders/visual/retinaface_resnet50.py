@@ -97,7 +97,7 @@ class RetinaFaceResNet50Encoder:
             raise UsageError("retinaface-resnet50 derives from `faces`: its spec is needed")
         self._confidence = CONFIDENCE if request.as_published else _check(settings)
         model = request.model or ENCODERS["retinaface-resnet50"].default_model or ""
-        backbone = load_backbone(model, request.weights)
+        backbone = load_backbone(model, request.weights, request.dtype, request.device)
         if request.as_published:
             check_published(backbone, model)
             resolved = published_settings(backbone) | {"mode": "blackout"}

@@ -24,9 +24,10 @@ import torch
 import torchvision
 from torchvision.models import MobileNet_V2_Weights, get_model, get_model_weights
 
-from features.digests import weights_digest
+from features.encoders.devices import torch_dtype
 from features.encoders.loading import architecture, load_model, quiet_transformers
 from features.encoders.packaged_states import MOBILENET_V2, check_packaged, is_packaged, packaged_states
+from features.encoders.promises import check_promises
 from features.encoders.state_files import (
     digest_of_network,
     is_state_file,
@@ -56,12 +57,12 @@ _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.(\d\..*)$")
 class Backbone:
     """A network with its preprocessing.
 
-    network:  [b, 3, h, w] -> [b, d], in evaluation mode on the CPU
+    network:  [b, 3, h, w] -> [b, d], in evaluation mode on the CPU; of a Hugging Face model in the asked dtype
     digest:   of its weights, before any cast and before batch norm is folded into the convolutions
     width:    d
     side:     pixels of the squares it is made for
     mean, std: of each channel (red, green, blue), of values in [0, 1]
-    crop:     what prepares a frame for it; None where `processor` does that
+    crop:     what prepares a frame for it; None where `processor` does that (see `processed`)
     processor: of a Hugging Face model: whole frames -> pixel values
     settings: all of its preprocessing, as JSON values for the spec
     """
@@ -77,9 +78,10 @@ class Backbone:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def load_backbone(model: str, weights: Weights) -> Backbone:
+def load_backbone(model: str, weights: Weights, dtype: str = "fp32", device: str = "cpu") -> Backbone:
     """The backbone that --model names: see the module.
 
+    dtype, device: what it will compute in and on, where a Hugging Face model is tried
     Raises UsageError for an unknown name, WeightsError where the weights are not to be had or do not fit.
     """
     if is_state_file(model):
@@ -97,7 +99,7 @@ def load_backbone(model: str, weights: Weights) -> Backbone:
             f"no vision model {model!r}{why}: give a state file, a folder, a hub id (owner/name), or one of"
             f" torchvision's; {nearest(model, known)}"
         )
-    return _from_hugging_face(model, weights)
+    return _from_hugging_face(model, weights, dtype, device)
 
 
 def torchvision_names() -> list[str]:
@@ -170,27 +172,26 @@ def _without_head(network: torch.nn.Module) -> int:
     return head.in_features
 
 
-def _from_hugging_face(model: str, weights: Weights) -> Backbone:
+def _from_hugging_face(model: str, weights: Weights, dtype: str, device: str) -> Backbone:
     """A Hugging Face vision model and its processor."""
     folder = find_model(model, weights)
     processor, processing = _load_processor(folder, model)
-    network, digest = load_model(folder, weights, model)
-    if isinstance(part := getattr(network, "vision_model", None), torch.nn.Module):
-        network, digest = part, weights_digest(part.state_dict())
+    network, digest = load_model(folder, weights, model, dtype, part="vision_model")
     config: Any = network.config
-    pooled = HiddenMean(network).eval()
+    pooled = HiddenMean(network).eval().to(device)
     side, mean, std = _square_of(processor, model)
+    noise = np.random.default_rng(0).integers(0, 256, size=(2, side, side, 3), dtype=np.uint8)
     try:
-        values = processor(
-            [np.zeros((side, side, 3), np.uint8)], return_tensors="pt", input_data_format="channels_last"
-        ).pixel_values
+        made = processor(list(noise), return_tensors="pt", input_data_format="channels_last").pixel_values
+        pictures = made.to(device, torch_dtype(dtype))
         with torch.inference_mode():
-            width = pooled.float()(values).shape[-1]
+            width = pooled(pictures[:1]).shape[-1]
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise WeightsError(
             f"model {model!r} is no encoder of pictures ({first_line(error)}): give one that AutoModel runs on the"
             " pixel values of its AutoImageProcessor"
         ) from error
+    check_promises(lambda batch: list(pooled(torch.stack(list(batch)))), pictures[0], pictures[1], model, dtype)
     settings = {"architecture": architecture(config), "processor": processing}
     return Backbone(pooled, digest, width, side, mean, std, None, processor, settings)
 

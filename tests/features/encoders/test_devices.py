@@ -56,18 +56,29 @@ def test_a_device_of_another_form_is_refused(device: str) -> None:
         resolve_device(device)
 
 
-def test_auto_dtype_is_bf16_where_there_are_units_for_it(
-    gpus: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_dtype_is_bf16_on_gpus_from_ampere_on(gpus: None) -> None:
     assert resolve_dtype("auto", "cuda") == "bf16"
     assert resolve_dtype("auto", "cuda:1") == "fp32"
-    cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.setattr(hardware, "_CPUINFO", cpuinfo)
-    assert resolve_dtype("auto", "cpu") == "fp32"
-    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n")
-    assert resolve_dtype("auto", "cpu") == "bf16"
-    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16\nbugs\t: amx_bf16\n")
-    assert resolve_dtype("auto", "cpu") == "fp32"
+
+
+@pytest.mark.parametrize(("gain", "dtype"), [(4.0, "bf16"), (1.1, "fp32"), (0.6, "fp32")])
+def test_auto_dtype_on_a_cpu_is_what_a_product_is_faster_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gain: float, dtype: str
+) -> None:
+    monkeypatch.setenv("ERC_CACHE", str(tmp_path))
+    monkeypatch.setattr(hardware, "_gain_of_bf16", lambda: gain)
+    assert resolve_dtype("auto", "cpu") == dtype
+    monkeypatch.setattr(hardware, "_gain_of_bf16", lambda: 1 / gain)
+    assert resolve_dtype("auto", "cpu") == dtype  # tried once: noise changes no later run
+    monkeypatch.setattr(hardware, "_cpu", lambda: ["another one"])
+    assert resolve_dtype("auto", "cpu") == ("bf16" if 1 / gain > 1.25 else "fp32")
+
+
+def test_the_gain_is_a_ratio_of_products_in_both_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda rows, weights: seen.append((rows.dtype, weights.dtype)))
+    assert hardware._gain_of_bf16() > 0
+    assert set(seen) == {(torch.float32, torch.float32), (torch.bfloat16, torch.bfloat16)}
 
 
 def test_a_dtype_given_is_kept_and_an_unknown_one_refused() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from features.encoders.memory_batches import MemoryBatches, is_out_of_memory
+from features.encoders.memory_batches import MemoryBatches, is_out_of_memory, like_lengths
 
 
 class Room:
@@ -82,3 +85,15 @@ def test_another_error_is_raised_at_once() -> None:
     with pytest.raises(RuntimeError, match="device-side assert"):
         MemoryBatches(4).run([1, 2, 3, 4], work)
     assert work.tried == [4]
+
+
+@given(lengths=st.lists(st.integers(1, 40)), most=st.integers(1, 100), waste=st.floats(0, 1))
+def test_items_of_like_length_run_together(lengths: list[int], most: int, waste: float) -> None:
+    groups = list(like_lengths(lengths, int, most, waste))
+    assert [length for group in groups for length in group] == lengths
+    for group in groups:
+        padded = len(group) * max(group)
+        assert len(group) == 1 or (padded <= most and padded - sum(group) <= waste * padded)
+    for group, after in pairwise(groups):  # the next one had no room
+        padded = (len(group) + 1) * max(*group, after[0])
+        assert padded > most or padded - sum(group) - after[0] > waste * padded

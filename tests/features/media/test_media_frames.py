@@ -10,8 +10,8 @@ import pytest
 from clip_factory import every, number_of, utterance, write_clip
 
 from features.media.clip import decode_clip
+from features.media.frame_reader import FrameReader
 from features.media.needs import ClipNeeds, Frames, FramesNeed
-from features.media.readers import FrameReader
 
 B_FRAMES = {"bf": "3", "g": "250", "sc_threshold": "0", "x264-params": "b-adapt=0:b-pyramid=none"}
 

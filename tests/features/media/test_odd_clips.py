@@ -85,7 +85,7 @@ ODD: dict[str, Odd] = {
         audio="too-short",
         visual="no-video",
     ),
-    "zero-length.wav": Odd(zero_length, audio="undecodable", visual="no-video"),
+    "zero-length.wav": Odd(zero_length, audio="no-audio", visual="no-video"),
     "empty.mp4": Odd(lambda p: p.write_bytes(b""), audio="undecodable", visual="undecodable"),
     "truncated.mp4": Odd(truncated),
     "text.mp4": Odd(lambda p: p.write_text("This is not a film.\n" * 50), audio="undecodable", visual="undecodable"),

@@ -197,6 +197,28 @@ def test_a_clip_that_is_put_back_finds_its_old_row(tmp_path: Path) -> None:
     assert len(Feature(store, folder).names) == number  # once is enough
 
 
+def test_each_slice_finds_its_own_old_rows(tmp_path: Path) -> None:
+    manifest, spec = clips(tmp_path, 40), make_spec(depends="media")
+    write_clips(tmp_path / "store", manifest, 1.0)
+    both = [manifest.media_path(f"{number}.mp4") for number in (3, 33)]
+    before = [clip.read_bytes() for clip in both]
+    for clip in both:
+        clip.write_bytes(b"another one")
+    assert write_clips(tmp_path / "store", manifest, 2.0) == 2
+    for clip, content in zip(both, before, strict=True):
+        clip.write_bytes(content)
+    found = [
+        [
+            item.position
+            for item in make_plan(
+                manifest, spec, tmp_path / "store", [(0, 20), (20, 40)], PlanOptions(shard=(part, 2))
+            ).found
+        ]
+        for part in (1, 2)
+    ]
+    assert found == [[3], [33]]
+
+
 def test_gone_clips_keep_their_embeddings(tmp_path: Path) -> None:
     manifest = clips(tmp_path, 40)
     store, folder = tmp_path / "store", make_spec(depends="media").folder

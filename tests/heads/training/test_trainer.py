@@ -108,13 +108,13 @@ def test_every_kind_of_head_learns_in_bfloat16(name: str) -> None:
     assert torch.equal(weights(trained), weights(again))
 
 
-def test_auto_precision_is_bf16_where_there_are_units_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.setattr(hardware, "_CPUINFO", cpuinfo)
-    assert resolve_precision("auto", "cpu") == "fp32"
-    for flags, precision in (("avx2 avx512f", "fp32"), ("avx512f avx512_bf16", "bf16"), ("amx_bf16", "bf16")):
-        cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags} vme\n")
-        assert resolve_precision("auto", "cpu") == precision
+@pytest.mark.parametrize(("gain", "precision"), [(4.0, "bf16"), (0.6, "fp32")])
+def test_auto_precision_is_what_a_product_is_faster_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gain: float, precision: str
+) -> None:
+    monkeypatch.setenv("ERC_CACHE", str(tmp_path))
+    monkeypatch.setattr(hardware, "_gain_of_bf16", lambda: gain)
+    assert resolve_precision("auto", "cpu") == precision
     assert [resolve_precision(name, "cpu") for name in ("fp32", "bf16")] == ["fp32", "bf16"]
 
 

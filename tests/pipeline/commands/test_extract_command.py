@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from clip_factory import sine, write_clip
 from store_factory import make_manifest
 
+from features.encoders import devices
 from features.engines.decode_pool import DecodeOptions
 from features.errors import UsageError
 from features.manifest import write_manifest
@@ -82,3 +83,17 @@ def test_without_workers_no_time_can_be_limited(corpus: Path) -> None:
     assert "--workers 0 decodes in this process, which cannot limit time" in str(done.exception)
     text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
     assert "0: this one, which cannot limit a clip's time or memory" in text
+
+
+@pytest.mark.parametrize(("gpus", "flags", "told"), [(4, (), True), (4, ("--shard", "1/4"), False), (1, (), False)])
+def test_a_run_on_one_of_several_gpus_says_how_to_use_all(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, flags: tuple[str, ...], told: bool
+) -> None:
+    monkeypatch.setattr(devices, "_cuda_count", lambda: (gpus, ""))
+    done = run(corpus, "--device", "cuda", *flags)  # waveform computes nothing
+    said = (
+        "erc: one of 4 GPUs is used: for all of them give --engine ray, or start a run for each,"
+        " --device cuda:0 --shard 1/4 to --device cuda:3 --shard 4/4"
+    )
+    assert (said in done.output) == told
+    assert "GPUs" not in run(corpus, "--device", "cuda:0").output

@@ -184,6 +184,17 @@ def test_evaluate_needs_nothing_of_train_and_dev(shell: Shell) -> None:
     assert json.loads(again)[0]["weighted_f1"] == json.loads(out)[0]["weighted_f1"]
 
 
+def test_evaluate_says_that_a_feature_is_damaged_and_not_that_it_is_absent(shell: Shell) -> None:
+    shell.ablate("--seeds", 1, "--only", "text")
+    (spec,) = (shell.folder / "store" / "text").glob("*/spec.json")
+    spec.write_bytes(spec.read_bytes().replace(b"sentence", b"sentense"))
+    status, _, err = shell.erc("evaluate", shell.folder / "runs", "--split", "test")
+    assert status == 1
+    assert "which cannot be read: " in err
+    assert str(spec) in err
+    assert "does not have" not in err
+
+
 def test_evaluate_refuses_another_store_other_labels_and_stale_rows(shell: Shell) -> None:
     shell.ablate("--seeds", 1, "--only", "text")
     runs = shell.folder / "runs"

@@ -167,7 +167,7 @@ def test_a_processors_normalisation_is_undone(tmp_path: Path) -> None:
     ).save_pretrained(tmp_path)
     encoder: Any = create(EncoderRequest("resnet50", model=str(tmp_path)))
     clip = clip_of([picture(number, 32, 32) for number in range(5)], encoder)
-    view = encoder.prepare.view(clip, encoder.prepare(clip))
+    view = encoder.view(clip, encoder.prepare(clip))
     for shown, frame in zip(view.strips[0].pictures, clip.frames(encoder.needs.frames).pixels, strict=True):
         np.testing.assert_array_equal(shown, frame)  # of its own size already: nothing else was done to it
 

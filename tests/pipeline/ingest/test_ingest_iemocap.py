@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from features.errors import ManifestError, UsageError
@@ -203,3 +205,18 @@ def test_folders_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="has no Session4, which --dev names"):
         ingest_iemocap(tmp_path, test_session=1)
     assert len(ingest_iemocap(tmp_path, test_session=1, dev="random-dialogues")[0]) == 32
+
+
+def test_turns_that_end_after_their_film_are_told(tmp_path: Path) -> None:
+    root = make_corpus(tmp_path, sessions=(1, 4, 5))
+    film = root / "Session1" / "dialog" / "avi" / "DivX" / "Ses01F_impro01.avi"
+    with av.open(str(film), "w") as container:
+        track = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000 * 15), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(track.encode(frame))
+    manifest, summary = ingest_iemocap(root)
+    assert summary.count("cuts-outside-clips") == 2  # M002 and F003; M003 has no cut
+    notes = first_dialogue(manifest, "note")
+    assert notes[5:7] == ["ends at 16.00 s, its clip at 15.00 s", "ends at 18.00 s, its clip at 15.00 s"]
+    assert notes[4] is None

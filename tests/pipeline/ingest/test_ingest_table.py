@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import wave
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,17 @@ def test_a_manifests_own_columns_need_no_mapping(tmp_path: Path) -> None:
     assert ingest_table(path, split="all", media_root=tmp_path / "films")[1].count("missing-clips") == 0
 
 
+def test_behind_a_link_the_clips_are_beside_the_table_itself(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    table = tmp_path / "data" / "x.jsonl"
+    table.write_text(json.dumps({"utterance_id": "u", "text": "t", "media": "a.mp4", "split": "all"}) + "\n")
+    (tmp_path / "data" / "a.mp4").write_bytes(b"")
+    (tmp_path / "link.jsonl").symlink_to(table)
+    manifest, summary = ingest_table(tmp_path / "link.jsonl")
+    assert manifest.media_root == tmp_path / "data"
+    assert summary.count("missing-clips") == 0
+
+
 def test_rows_without_dialogues_are_their_own(tmp_path: Path) -> None:
     path = tmp_path / "flat.tsv"
     path.write_bytes(b"text\tspeaker\nit\x92s\tA\nb\xc2\x92s\tB\n")
@@ -146,3 +158,37 @@ def test_files_that_are_no_table(tmp_path: Path) -> None:
         ManifestError, match=r"b\.csv: 2 problems: row 1, turn: 'one' is not a whole number; row 1, media: "
     ):
         ingest_table(tmp_path / "b.csv", split="train")
+
+
+def test_cuts_that_end_after_their_clip_are_told(tmp_path: Path) -> None:
+    """Once for each utterance, with a note; a clip that does not open is left to extraction."""
+    with wave.open(str(tmp_path / "minute.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(60 * 16000))
+    (tmp_path / "broken.wav").write_bytes(b"none")
+    path = tmp_path / "talk.csv"
+    path.write_text(
+        "text,media,start,end,note\n"
+        "a,minute.wav,1,2,\n"
+        "b,minute.wav,57.1,75,loud\n"
+        "c,minute.wav,57.1,60.4,\n"
+        "d,broken.wav,57.1,75,\n"
+        "e,minute.wav,,,\n"
+        "f,minute.wav,70,75,\n"
+    )
+    manifest, summary = ingest_table(path, split="all")
+    expected = [
+        None,
+        "loud; ends at 75.00 s, its clip at 60.00 s",
+        None,
+        None,
+        None,
+        "ends at 75.00 s, its clip at 60.00 s",
+    ]
+    assert manifest.frame["note"].to_list() == expected
+    assert summary.count("cuts-outside-clips") == 2
+    manifest, summary = ingest_table(path, split="all", probe=False)
+    assert manifest.frame["note"].to_list() == [None, "loud", None, None, None, None]
+    assert "cuts-outside-clips" not in {item.name for item in summary.findings}

@@ -51,6 +51,12 @@ VOICES = [voice(length, seed) for seed, length in enumerate(LENGTHS)]
 Folders = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def padded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches with padding, as a GPU runs them: a CPU runs windows of like length together alone."""
+    monkeypatch.setitem(speech_models._TOGETHER, "cpu", (4500, 1.0))
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """folders(kind) writes that model once."""
@@ -259,8 +265,8 @@ def test_without_normalising_a_layer_norm_model_differs(folders: Folders, monkey
 def test_models_that_run_alone_could_not_be_batched(
     folders: Folders, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(speech_models, "_is_masked", lambda network: True)
-    encoder = _encoder(folders(kind))
+    encoder = _default(folders(kind))
+    monkeypatch.setattr(encoder._model, "masked", True)  # type: ignore[attr-defined]
     reference = _reference(folders(kind), VOICES)
     assert relative_error(_embed(encoder, VOICES), reference) > 100 * FP32_TOLERANCE
 
@@ -317,7 +323,7 @@ def test_batches_of_the_transformer_are_bounded(folders: Folders, monkeypatch: p
     """However long the clips, no padded batch exceeds the limit, and windows are taken one by one."""
     encoder = _default(folders("wav2vec2"))
     free = _embed(encoder, VOICES)
-    monkeypatch.setitem(speech_models._MAX_FRAMES, "cpu", 130)
+    monkeypatch.setitem(speech_models._TOGETHER, "cpu", (130, 1.0))
     sizes = []
     transform = SpeechModel._transform
 
@@ -329,6 +335,24 @@ def test_batches_of_the_transformer_are_bounded(folders: Folders, monkeypatch: p
     assert relative_error(_embed(encoder, VOICES), free) < FP32_TOLERANCE
     assert len(sizes) > 2
     assert max(sizes) <= 130
+
+
+@pytest.mark.parametrize("kind", MASKED_KINDS)
+def test_on_a_cpu_windows_of_like_length_run_together_without_a_mask(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    encoder = _default(folders(kind))
+    monkeypatch.setitem(speech_models._TOGETHER, "cpu", (512, 0.05))
+    transform, sizes = SpeechModel._transform, []
+
+    def watched(model: SpeechModel, fronts: Any, *rest: Any) -> Any:
+        sizes.append([len(front) for front in fronts])
+        return transform(model, fronts, *rest)
+
+    monkeypatch.setattr(SpeechModel, "_transform", watched)
+    sounds = [VOICES[1], VOICES[2], VOICES[2][::-1].copy(), VOICES[0]]
+    assert relative_error(_embed(encoder, sounds), _reference(folders(kind), sounds)) < FP32_TOLERANCE
+    assert [len(batch) for batch in sizes] == [1, 2, 1]
 
 
 def test_a_batch_without_room_is_halved(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tiny_gpt2 import LAYERS, POSITIONS, WIDTH, fill, meld_dialogues, report_pro
 
 from features.encoders.build import create
 from features.encoders.protocol import Encoder, EncoderRequest
+from features.encoders.text import gpt2 as gpt2_encoder
 from features.encoders.text.gpt2 import VERSION
 from features.errors import Reason, UsageError, WeightsError
 from features.manifest import Dialogue
@@ -33,6 +34,14 @@ LONG = dialogue(
 )
 ONE = dialogue(("", "alone: no name"), name="one")
 DIALOGUES = (LONG, SHORT, ONE)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def padded() -> Iterator[None]:
+    """Batches with padding, as a GPU runs them: a CPU runs windows of like length together alone."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(gpt2_encoder._TOGETHER, "cpu", gpt2_encoder._TOGETHER["cuda"])
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +241,24 @@ def test_an_embedding_does_not_depend_on_its_batch_mates(
     assert relative_error(together, alone) < FP32_TOLERANCE
     backwards = tiny.encode([tiny.prepare(item) for item in reversed(dialogues)])[::-1]
     assert relative_error(np.concatenate(backwards), alone) < FP32_TOLERANCE
+
+
+def test_on_a_cpu_windows_of_like_length_run_together_without_a_mask(
+    gpt2: str, plain: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(gpt2_encoder._TOGETHER, "cpu", (512, 0.05))
+    encoder = _encoder(gpt2)
+    text = encoder._text  # type: ignore[attr-defined]
+    run, batches = text._run, []
+
+    def watched(ids: torch.Tensor, attended: torch.Tensor | None, every: bool) -> Any:
+        batches.append((len(ids), attended is None))
+        return run(ids, attended, every)
+
+    monkeypatch.setattr(text, "_run", watched)
+    twice = (SHORT, ONE, replace(ONE, dialogue_id="two"))
+    assert relative_error(_embed(encoder, *twice), _reference(plain, twice)) < FP32_TOLERANCE
+    assert batches == [(2, True), (1, True)]
 
 
 def test_where_memory_runs_out_windows_are_split_and_none_is_lost(

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from clip_factory import utterance
 from picture_factory import picture
 from torchvision.models import get_model
 
+from features.encoders.build import create
+from features.encoders.protocol import EncoderRequest
 from features.encoders.state_files import digest_of_network, random_network
 from features.encoders.visual.picture_network import PictureEncoder, fold_batch_norm
-from features.encoders.visual.pictures import Processed
 from features.encoders.visual.vision_models import load_backbone, torchvision_names
 from features.errors import UsageError, WeightsError
+from features.media.clip import Clip
+from features.media.needs import Frames
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -216,27 +222,52 @@ def test_a_hugging_face_model_gives_the_mean_of_its_last_hidden_state(tmp_path: 
     folder = write(tmp_path, kind)
     backbone = load_backbone(folder, "pretrained")
     encoder = PictureEncoder(backbone, "cpu", "fp32")
-    prepare = pickle.loads(pickle.dumps(Processed(backbone.processor)))  # as it reaches a worker
     model, processor = AutoModel.from_pretrained(folder).eval(), AutoImageProcessor.from_pretrained(folder)
     network = model.vision_model if kind is clip else model
     frames = [picture(number, 61, 47) for number in range(3)] + [picture(3, 40, 80)]
-    ours = encoder.frames([prepare(frame) for frame in frames])
+    ours = encoder.frames(frames)
     for index, frame in enumerate(frames):
         with torch.inference_mode():
             hidden = network(**processor(frame, return_tensors="pt")).last_hidden_state
         reference = hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)
         torch.testing.assert_close(ours[index], reference[0], rtol=1e-4, atol=1e-5)
-    swapped = encoder.frames([prepare(np.ascontiguousarray(frame[:, :, ::-1])) for frame in frames])
+    swapped = encoder.frames([np.ascontiguousarray(frame[:, :, ::-1]) for frame in frames])
     assert (swapped - ours).norm() > 100 * 1e-5 * ours.norm()
 
 
-def test_frames_that_a_processor_made_of_other_sizes_are_not_padded(tmp_path: Path) -> None:
+def test_frames_that_a_processor_made_of_other_sizes_are_not_padded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder = PictureEncoder(load_backbone(write(tmp_path, convnext), "pretrained"), "cpu", "fp32")
+    monkeypatch.setattr(encoder, "processed", lambda frames: [frame.astype(np.float32) for frame in frames])
     noise = np.random.default_rng(0)
-    frames = [noise.normal(size=(3, side, 32)).astype(np.float32) for side in (32, 64, 32)]
+    frames = [noise.normal(size=(3, side, 32)) for side in (32, 64, 32)]
     together = encoder.frames(frames)
     for index, frame in enumerate(frames):
         torch.testing.assert_close(together[index], encoder.frames([frame])[0], rtol=1e-4, atol=1e-5)
+
+
+_DECODING_PROCESS = """
+import pickle, sys
+prepare, clip = pickle.load(sys.stdin.buffer)
+made = prepare(clip)
+heavy = {"torch", "torchvision", "transformers"} & set(sys.modules)
+assert not heavy, f"imported {heavy}"
+sys.stdout.buffer.write(pickle.dumps([picture.shape for picture in made.value.distinct]))
+"""
+
+
+def test_a_decoding_process_loads_no_torch(tmp_path: Path) -> None:
+    """Each of them took many seconds to load it, for a network that it does not run."""
+    encoder = create(EncoderRequest("resnet50", {"frames": 2}, model=write(tmp_path, vit)))
+    assert encoder.needs
+    assert encoder.needs.frames
+    frames = Frames([picture(0, 61, 47), picture(1, 61, 47)], (0.0, 1.0), 2.0, False)
+    clip = Clip(utterance(), "0" * 64, pictures={encoder.needs.frames: frames})
+    sent = pickle.dumps((encoder.prepare, clip))
+    done = subprocess.run([sys.executable, "-c", _DECODING_PROCESS], input=sent, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-500:]
+    assert pickle.loads(done.stdout) == [frame.shape for frame in frames.pixels]
 
 
 def test_clips_vision_part_is_one_model_with_and_without_the_text_part(tmp_path: Path) -> None:
