@@ -193,7 +193,7 @@ ENCODERS: dict[str, Entry] = {
     "resnet50": Entry(
         "visual",
         "features.encoders.visual.resnet50:ResNet50Encoder",
-        "sampled frames through ResNet-50, another torchvision backbone or a Hugging Face vision model",
+        "sampled frames through ResNet-50, packaged:mobilenet-v2, another torchvision backbone or a Hugging Face model",
         {
             "pooling": ("mean", "mean, max or mean+max over frames; sequence keeps one vector a frame"),
             "tokens": (

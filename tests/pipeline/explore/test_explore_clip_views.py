@@ -11,6 +11,8 @@ from clip_factory import utterance
 from picture_factory import clip_of, picture
 from tiny_bert import dialogue, write_tiny_bert
 from tiny_gpt2 import write_tiny_gpt2
+from tiny_spectrogram import write_tiny_spectrogram
+from tiny_video import write_tiny_video
 
 from features.encoders.build import create
 from features.encoders.protocol import EncoderRequest, Turn
@@ -178,16 +180,24 @@ TRIED = (
     "surface",
     "logmel",
     "egemaps",
+    "speech-spectrogram",
+    "voice",
     "waveform",
     "hog-colour",
+    "video",
 )
 
 
 @pytest.mark.parametrize("name", TRIED)
-def test_every_encoder_without_large_weights_has_a_view(name: str, bert: str) -> None:
+def test_every_encoder_without_large_weights_has_a_view(name: str, bert: str, tmp_path: Path) -> None:
     if name == "egemaps":
         pytest.importorskip("opensmile")
-    encoder: Any = create(EncoderRequest(name, model=bert if name.startswith("sentence") else None))
+    model = bert if name.startswith("sentence") else None
+    if name == "speech-spectrogram":
+        model = str(write_tiny_spectrogram(tmp_path, "whisper"))
+    elif name == "video":
+        model = str(write_tiny_video(tmp_path, "videomae"))
+    encoder: Any = create(EncoderRequest(name, model=model, weights="random" if name == "voice" else "pretrained"))
     assert isinstance(encoder.prepare, Viewed)
     if encoder.reads == "turn":
         item: Any = Turn(TALK, 3)

@@ -187,6 +187,10 @@ def test_pitch_is_heard_in_time() -> None:
     np.testing.assert_allclose(octaves[11:], 0, atol=0.02)
     assert voiced[:4].min() > 0.95
     assert voiced[11:].max() == 0
+    (frames,) = embed(encoder_of(None, "logmel", pooling="sequence", frame_rate=100), samples)
+    octaves, voiced = (frames[:, FRAME_NAMES.index(name)].astype(float) for name in ("octaves", "voiced"))
+    assert abs(int(np.argmax(octaves > 0.5)) - 50) <= 3, "at its time, to the frame's own width"
+    assert abs(int(np.flatnonzero(voiced)[-1]) - 100) <= 4
 
 
 @pytest.mark.parametrize("length", [400, 560, 1000, 5000])
