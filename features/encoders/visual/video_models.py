@@ -9,21 +9,20 @@ Legend: b clips, k frames, t patches over time and place, w width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from features.digests import weights_digest
 from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
 from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches
+from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
-from features.encoders.visual.pictures import Processed
+from features.encoders.visual.processed import Processed
 from features.encoders.weights import VIDEO_PROCESSOR_FILE, find_model, first_line
 from features.errors import UsageError, WeightsError, nearest
 
@@ -35,19 +34,20 @@ _CLIPS_AT_ONCE = {"cpu": 1, "cuda": 8}
 _WANTED = "give VideoMAE, TimeSformer or V-JEPA 2 (models of single pictures are for the encoder resnet50)"
 
 
-@dataclass(frozen=True)
-class VideoFrame(Processed):
-    """What a Hugging Face video processor, or a video model's image processor, makes of a frame: float32 [3, h, w]."""
+class VideoFrames(Processed):
+    """What a Hugging Face video processor, or a video model's image processor, makes of frames: float32 [3, h, w]."""
 
-    is_video: bool = False
+    def __init__(self, processor: Any, is_video: bool = False) -> None:
+        super().__init__(processor)
+        self.is_video = is_video
 
-    def __call__(self, picture: np.ndarray) -> np.ndarray:
+    def _one(self, frame: np.ndarray) -> np.ndarray:
         if self.is_video:
             made = self.processor(
-                videos=[picture[None]], do_sample_frames=False, return_tensors="pt", input_data_format="channels_last"
+                videos=[frame[None]], do_sample_frames=False, return_tensors="pt", input_data_format="channels_last"
             )
         else:
-            made = self.processor([picture], return_tensors="pt", input_data_format="channels_last")
+            made = self.processor([frame], return_tensors="pt", input_data_format="channels_last")
         pixels = next(made[name] for name in _PIXELS if name in made)
         return np.asarray(pixels[0, 0], np.float32)
 
@@ -55,7 +55,7 @@ class VideoFrame(Processed):
 class VideoModel:
     """A frozen model on its device.
 
-    transform:  what prepares a frame
+    processed:  what prepares frames
     width:      w
     has_class:  whether its first state is a class token
     own_frames: as many as it was trained on; other_frames: of what number others must be a multiple, None: no others
@@ -63,23 +63,21 @@ class VideoModel:
 
     def __init__(self, request: EncoderRequest) -> None:
         """Raises WeightsError where the model is not to be had or is of another kind."""
-        network, self.digest, self.transform, self.name = _load(request)
+        network, self.digest, self.processed, self.name = _load(request)
         config = network.config
         self.has_class = config.model_type == "timesformer"
         self.own_frames = int(config.frames_per_clip if config.model_type == "vjepa2" else config.num_frames)
         self.other_frames: int | None = int(config.tubelet_size) if config.model_type == "vjepa2" else None
-        if config.model_type == "vjepa2":  # without its predictor
-            network = network.encoder
-            self.digest = weights_digest(network.state_dict())
-        self.settings = {"architecture": architecture(config), "processor": _plain(self.transform.processor.to_dict())}
+        self.settings = {"architecture": architecture(config), "processor": _plain(self.processed.processor.to_dict())}
         if request.dtype == "fp32":
             pin_fp32()
         self._dtype, self._device = torch_dtype(request.dtype), request.device
-        self._network: Any = network.float().to(device=request.device, dtype=self._dtype)
+        self._network: Any = network.to(request.device)
         check_convolutions(self._network)
         self._pixels = _PIXELS[config.model_type == "vjepa2"]
         self._batches = MemoryBatches(for_device(_CLIPS_AT_ONCE, request.device))
         self.width = self._probe()
+        self._check_promises(request.dtype)
 
     def num_frames(self, setting: str) -> int:
         """How many frames `own` or a number means. Raises UsageError for a number that the model does not take."""
@@ -116,7 +114,7 @@ class VideoModel:
     def _probe(self) -> int:
         """Width of the states, by running a grey clip. Raises WeightsError for a model that fails."""
         try:
-            frame = self.transform(np.full((240, 320, 3), 127, np.uint8))
+            (frame,) = self.processed([np.full((240, 320, 3), 127, np.uint8)])
             count = self.other_frames or self.own_frames
             return self.states([np.stack([frame] * count)])[0].shape[-1]
         except (TypeError, ValueError, AttributeError, RuntimeError, StopIteration) as error:
@@ -124,8 +122,19 @@ class VideoModel:
                 f"model {self.name!r} does not run on frames ({first_line(error)}): {_WANTED}"
             ) from error
 
+    def _check_promises(self, dtype: str) -> None:
+        """Two clips of noise (see `promises`). They have one length: nothing here is padded."""
+        noise = np.random.default_rng(0).integers(0, 256, (2, 240, 320, 3), np.uint8)
+        count = self.other_frames or self.own_frames
+        one, other = (np.stack([frame] * count) for frame in self.processed(list(noise)))
 
-def _load(request: EncoderRequest) -> tuple[Any, str, VideoFrame, str | None]:
+        def run(clips: Sequence[np.ndarray]) -> list[torch.Tensor]:
+            return [state.float().mean(dim=0) for state in self.states(clips)]
+
+        check_promises(run, one, other, self.name, dtype)
+
+
+def _load(request: EncoderRequest) -> tuple[Any, str, VideoFrames, str | None]:
     """The network on the CPU, the digest of its weights, what prepares a frame, and what it is called.
 
     Random weights need no model: transformers' defaults are the architecture and input of VideoMAE-base.
@@ -133,7 +142,7 @@ def _load(request: EncoderRequest) -> tuple[Any, str, VideoFrame, str | None]:
     from transformers import AutoConfig, VideoMAEConfig, VideoMAEImageProcessor
 
     if request.weights == "random" and request.model is None:
-        return *random_model(VideoMAEConfig()), VideoFrame(VideoMAEImageProcessor()), None
+        return *random_model(VideoMAEConfig(), request.dtype), VideoFrames(VideoMAEImageProcessor()), None
     model = request.model or ENCODERS["video"].default_model or ""
     folder = find_model(model, request.weights)
     try:
@@ -143,11 +152,16 @@ def _load(request: EncoderRequest) -> tuple[Any, str, VideoFrame, str | None]:
         raise WeightsError(f"model {model!r}: its config cannot be used ({first_line(error)})") from error
     if kind not in KINDS:
         raise WeightsError(f"model {model!r} is of type {kind!r}: {nearest(kind, KINDS)}: {_WANTED}")
-    transform = _load_processor(folder, model)
-    return *load_model(folder, request.weights, model), transform, model
+    processed = _load_processor(folder, model)
+    return *load_model(folder, request.weights, model, request.dtype, part=_encoder_part), processed, model
 
 
-def _load_processor(folder: Path, model: str) -> VideoFrame:
+def _encoder_part(whole: Any) -> Any:
+    """V-JEPA 2 without its predictor."""
+    return whole.encoder if whole.config.model_type == "vjepa2" else whole
+
+
+def _load_processor(folder: Path, model: str) -> VideoFrames:
     """The model's own video processor, or where it has none its image processor."""
     from transformers import AutoImageProcessor, AutoVideoProcessor
 
@@ -161,7 +175,7 @@ def _load_processor(folder: Path, model: str) -> VideoFrame:
             f"the processor of model {model!r} cannot be loaded ({first_line(error)}):"
             f" add {VIDEO_PROCESSOR_FILE} or preprocessor_config.json to the folder"
         ) from error
-    return VideoFrame(processor, is_video)
+    return VideoFrames(processor, is_video)
 
 
 def _plain(value: Any) -> Any:
