@@ -20,7 +20,7 @@ from features.media.limits import check_count, check_picture_size, check_sound_f
 _PLAYLISTS = frozenset(
     ("concat", "dash", "hls", "image2", "imf", "lavfi", "mlv", "rtsp", "sap", "sdp", "vobsub", "webm_dash_manifest")
 )
-# A still picture may be taken by its name for the first of a series (image2). By its first bytes it is one file.
+# A still picture may be taken for one of a series by its name (image2). By its first bytes it is one file.
 _STILLS = {
     b"\xff\xd8\xff": "jpeg_pipe",
     b"\x89PNG\r\n": "png_pipe",
@@ -45,7 +45,7 @@ def open_container(path: Path) -> Iterator[InputContainer]:
     if first.startswith(_LFS_POINTER):
         raise UnavailableError(Reason.UNDECODABLE, f"{path} is a git-lfs pointer, not the clip: run `git lfs pull`")
     container = _open(path)
-    if container.format.name == "image2":
+    if container.format.name == "image2" and "%" not in path.name:  # with one it is a pattern of other files' names
         still = next((name for magic, name in _STILLS.items() if first.startswith(magic)), None)
         if still is not None:
             container.close()

@@ -51,6 +51,7 @@ class StreamPackets:
         self._sizes = array("i")
         self._flags = bytearray()
         self._all_flags = 0
+        self._is_one_run = False  # whether a packet brings what decoders must know of those after it
         self._in_order = True
         self._last: tuple[int, int] | None = None  # (tick, duration) of the packet with the latest time
         self._offset = 0
@@ -76,6 +77,7 @@ class StreamPackets:
             flags |= _DISCARD
         elif self._keys is not None and self._keys.may_start(packet):
             flags |= _START
+        self._is_one_run |= bool(self.ticks) and packet.has_sidedata("new_extradata")
         if not flags & _DISCARD and (self._last is None or (tick, packet.duration or 0) >= self._last):
             self._last = (tick, packet.duration or 0)
         self._in_order &= not self.ticks or tick >= self.ticks[-1]
@@ -150,7 +152,7 @@ class StreamPackets:
     @property
     def has_starts(self) -> bool:
         """Whether decoding may start anywhere, as far as is known."""
-        return bool(self._all_flags & _START)
+        return bool(self._all_flags & _START) and not self._is_one_run
 
     def ranges(self, wanted: set[int], first: int) -> list[tuple[int, int]]:
         """What is to be decoded for the frames at these ticks: numbers (start, stop) of packets, in order.

@@ -228,9 +228,9 @@ def test_files_that_are_no_clip(
     assert capfd.readouterr() == ("", "")  # FFmpeg keeps quiet
 
 
-@pytest.mark.parametrize("name", ["large.jpg", "photo%02d.jpg", "photo%02d.png", "photo.png", "photo.bmp"])
+@pytest.mark.parametrize("name", ["large.jpg", "photo*.jpg", "photo*.png", "photo.png", "photo.bmp"])
 def test_a_still_picture_is_a_clip(tmp_path: Path, name: str) -> None:
-    """FFmpeg takes a JPEG above its first look, and any name with a number's pattern, for the first of a series."""
+    """FFmpeg takes a JPEG that is larger than its first look for one of a series."""
     picture = np.random.default_rng(0).integers(0, 255, (800, 800, 3), np.uint8)
     picture[:200, :] = 255
     written = tmp_path / f"picture{Path(name).suffix}"

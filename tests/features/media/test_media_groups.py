@@ -12,6 +12,7 @@ from clip_factory import number_of, utterance, write_clip
 from features.media.clip import decode_clip
 from features.media.frame_reader import FrameReader
 from features.media.needs import ClipNeeds, Frames, FramesNeed
+from features.media.packets import StreamPackets
 
 RATE, COUNT = 30, 600
 X264 = {"preset": "ultrafast", "sc_threshold": "0", "g": "60"}
@@ -106,3 +107,32 @@ def test_a_damaged_group_has_its_neighbour_stand_in(tmp_path: Path) -> None:
                 data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
     path.write_bytes(data)
     assert [number_of(picture) for picture in frames_of(path, FramesNeed(5, 600.0)).pixels] == [60, 180, 299, 420, 540]
+
+
+class BringsParameters:
+    """A packet as if it had new parameters beside its bytes."""
+
+    def __init__(self, packet: av.Packet) -> None:
+        self._packet = packet
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._packet, name)
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._packet)
+
+    def has_sidedata(self, kind: str) -> bool:
+        return kind == "new_extradata"
+
+
+@pytest.mark.parametrize("at", [None, 0, 100])
+def test_no_group_is_passed_over_where_a_packet_brings_new_parameters(tmp_path: Path, at: int | None) -> None:
+    """Decoders must see it, wherever in the file it is; at the very beginning they do."""
+    path = write_clip(tmp_path / "clip.mp4", times_ms=[0] * 150, rate=RATE, options=X264 | {"bf": "0"})
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        packets = StreamPackets(stream)
+        for number, packet in enumerate(container.demux(stream)):
+            if packet.size:
+                packets.add(packet if number != at else BringsParameters(packet))  # type: ignore[arg-type]
+    assert packets.has_starts == (at != 100)

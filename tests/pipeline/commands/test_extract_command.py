@@ -57,6 +57,14 @@ def test_the_end_counts_embeddings_and_not_rows(corpus: Path) -> None:
     assert " done, " not in run(corpus).output
 
 
+def test_cuts_that_lie_partly_outside_their_clip_are_counted(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.wav", samples=sine(2, 16000), rate_hz=16000, audio_codec="pcm_s16le")
+    ends = [1.0, 2.0, 3.0]
+    manifest = make_manifest(3, media="clip.wav", start=0.5, end=lambda number: ends[number])
+    done = run(write_manifest(replace(manifest, media_root=tmp_path), tmp_path / "manifest.parquet"))
+    assert "3 ok, 1 whose start and end lie partly outside their clip (outside_ms in the ledger)" in done.output
+
+
 def test_the_flags_reach_the_engine(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[DecodeOptions] = []
 
