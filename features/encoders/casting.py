@@ -29,10 +29,8 @@ def loading_dtypes(network: Any, dtype: torch.dtype) -> dict[str, torch.dtype]:
              fp32 by itself is in fp32 there.
     """
     import torch
-    from transformers import AutoModel
 
-    with torch.device("meta"):
-        twin = AutoModel.from_config(copy.deepcopy(network.config), dtype=dtype, trust_remote_code=False)
+    twin = _twin(network.config, dtype)
     made = {} if network.config.model_type in _WHOLLY_CAST else dict(twin.named_parameters(remove_duplicate=False))
     made |= dict(twin.named_buffers(remove_duplicate=False))
     kept = set(getattr(twin, "_keep_in_fp32_modules_strict", None) or ())
@@ -46,6 +44,22 @@ def loading_dtypes(network: Any, dtype: torch.dtype) -> dict[str, torch.dtype]:
         return torch.float32 if keeps else made[name].dtype
 
     return {name: dtype_of(name) for name in made}
+
+
+def _twin(config: Any, dtype: torch.dtype) -> Any:
+    """A model of the config, made in `dtype`: without memory for its weights, where its code can be run so."""
+    import torch
+    from transformers import AutoModel
+
+    def make() -> Any:
+        return AutoModel.from_config(copy.deepcopy(config), dtype=dtype, trust_remote_code=False)
+
+    try:
+        with torch.device("meta"):
+            return make()
+    except (RuntimeError, NotImplementedError):  # some read a value of what has none
+        with torch.random.fork_rng(devices=[]):
+            return make()
 
 
 def cast(network: torch.nn.Module, dtype: torch.dtype, others: Mapping[str, torch.dtype]) -> bool:

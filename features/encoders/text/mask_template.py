@@ -21,10 +21,10 @@ from features.encoders.text.token_windows import (
     LineTokenizer,
     cut_tokens,
     special_tokens,
-    unknown_id,
     window_input,
     window_tokens,
 )
+from features.encoders.text.unknown_tokens import unknown_id
 from features.encoders.views import TextView
 from features.errors import Reason, UnavailableError, UsageError, nearest
 from features.prompts import fit_past, past_lines

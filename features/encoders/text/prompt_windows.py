@@ -23,7 +23,8 @@ import numpy as np
 
 from features.digests import digest_of, sha256_bytes
 from features.encoders.protocol import Input
-from features.encoders.text.token_windows import count_unknown, special_tokens, unknown_id
+from features.encoders.text.token_windows import special_tokens
+from features.encoders.text.unknown_tokens import count_unknown, unknown_id
 from features.encoders.views import Part, TextView, Token, token_text
 from features.errors import Reason, UnavailableError, UsageError
 from features.manifest import Dialogue

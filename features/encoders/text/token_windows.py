@@ -12,7 +12,6 @@ The tokens of a context are the joined tokens of its lines, each tokenised alone
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ import numpy as np
 
 from features.digests import digest_of, sha256_bytes
 from features.encoders.protocol import Input, Turn
+from features.encoders.text.unknown_tokens import count_unknown, unknown_id
 from features.encoders.views import Part, TextView, Token, token_text
 from features.errors import Reason, UnavailableError, UsageError, WeightsError, nearest
 from features.prompts import fit_past, past_lines, turn_line
@@ -179,22 +179,6 @@ def window_input(ids: np.ndarray, start: int, stop: int, cut: bool, unknown: int
     digest = digest_of("window", sha256_bytes(ids.astype("<i4").tobytes()), start, stop)
     counts = {"num_tokens": len(ids), "cut": int(cut)} | count_unknown(ids, unknown)
     return Input(Window(ids, start, stop), len(ids), (digest,), (counts,))
-
-
-def unknown_id(tokenizer: Tokenizer) -> int | None:
-    """The id that stands for what is not in the vocabulary, or None where all bytes are."""
-    kind = type(tokenizer.model).__name__
-    if kind == "Unigram":  # which does not tell it otherwise
-        found = json.loads(tokenizer.to_str())["model"].get("unk_id")
-        return None if found is None else int(found)
-    token = getattr(tokenizer.model, "unk_token", None)
-    return tokenizer.token_to_id(token) if token else None
-
-
-def count_unknown(ids: np.ndarray, unknown: int | None) -> dict[str, int]:
-    """What the ledger tells of unknown tokens among a window's: their number, and nothing where there is none."""
-    number = 0 if unknown is None else int((ids == unknown).sum())
-    return {"num_unknown": number} if number else {}
 
 
 def window_tokens(tokenizer: Tokenizer, window: Window, lengths: tuple[int, int, int, int]) -> list[Token]:

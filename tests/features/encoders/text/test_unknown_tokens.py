@@ -16,7 +16,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from features.encoders.build import create
 from features.encoders.protocol import EncoderRequest
-from features.encoders.text.token_windows import WindowPreparer, count_unknown, unknown_id
+from features.encoders.text.token_windows import WindowPreparer
+from features.encoders.text.unknown_tokens import count_unknown, unknown_id
 from features.manifest import write_manifest
 from features.store import Store
 from features.store.unknown_tokens import are_many, unknown_tokens
