@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.digests import weights_digest
 from features.encoders.devices import for_device, pin_fp32, torch_dtype
 from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
 from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches
+from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.weights import find_model, first_line
@@ -85,10 +85,11 @@ class SpectrogramModel:
         if request.dtype == "fp32":
             pin_fp32()
         self._dtype, self._device = torch_dtype(request.dtype), request.device
-        self._network: Any = network.float().to(device=request.device, dtype=self._dtype)
+        self._network: Any = network.to(device=request.device)
         check_convolutions(self._network)
         self._batches = MemoryBatches(for_device(_WINDOWS_AT_ONCE, request.device) if self.kind.fixed else 1)
         self.num_states, self.width = self._probe()
+        self._check_promises(request.dtype)
 
     def embed(
         self, windows: Iterable[np.ndarray], layers: Layers, pooling: str
@@ -149,6 +150,16 @@ class SpectrogramModel:
                 f"model {self.name!r} does not run on a sound ({first_line(error)}): {_WANTED}"
             ) from error
         return len(states), states[-1].shape[-1]
+
+    def _check_promises(self, dtype: str) -> None:
+        """Raises WeightsError for a model that draws random numbers, or whose windows depend on each other."""
+        noise = np.random.default_rng(0).normal(scale=0.01, size=2 * self.kind.smallest).astype(np.float32)
+
+        def run(batch: Sequence[np.ndarray]) -> list[torch.Tensor]:
+            groups = [batch] if self.kind.fixed else [[window] for window in batch]
+            return [states[-1] for group in groups for states in self._states(group)]
+
+        check_promises(run, noise[: self.kind.smallest], noise, self.name, dtype)
 
 
 def _whisper(config: Any, extractor: Any) -> SpectrogramKind:
@@ -211,7 +222,7 @@ def _load(request: EncoderRequest) -> tuple[Any, str, Any, str | None]:
     from transformers import AutoConfig, AutoFeatureExtractor, WhisperConfig, WhisperFeatureExtractor
 
     if request.weights == "random" and request.model is None:
-        return *random_model(WhisperConfig()), WhisperFeatureExtractor(), None
+        return *random_model(WhisperConfig(), request.dtype), WhisperFeatureExtractor(), None
     model = request.model or ENCODERS["speech-spectrogram"].default_model or ""
     folder: Path = find_model(model, request.weights)
     with quiet_transformers():
@@ -229,11 +240,8 @@ def _load(request: EncoderRequest) -> tuple[Any, str, Any, str | None]:
                 f"model {model!r}: its feature extractor cannot be loaded ({first_line(error)}):"
                 " add preprocessor_config.json to the folder"
             ) from error
-    network, digest = load_model(folder, request.weights, model)
-    part: Any = getattr(network, "audio_model", None)
-    if part is not None:  # CLAP with its text part
-        network, digest = part, weights_digest(part.state_dict())
-    return network, digest, extractor, model
+    part = "audio_model" if kind == "clap" else None
+    return *load_model(folder, request.weights, model, request.dtype, part), extractor, model
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,12 @@ import torch
 from features.encoders.devices import for_device
 from features.encoders.protocol import EncoderRequest, Input, Reads
 from features.encoders.specs import network_spec
-from features.encoders.visual.pictures import FramesPreparer, Pictures
+from features.encoders.views import View
+from features.encoders.visual.pictures import FramesPreparer, Pictures, whole
 from features.encoders.visual.resnet50 import pool_frames
 from features.encoders.visual.video_models import VideoModel
 from features.errors import UsageError
+from features.media.clip import Clip
 from features.media.needs import ClipNeeds, FramesNeed
 from features.pooling import POOLINGS, check_pooling
 
@@ -41,7 +43,7 @@ class VideoEncoder:
             raise UsageError(f"video: {model.name!r} has no class token: give pooling=mean")
         need = FramesNeed(model.num_frames(str(settings["frames"])), float(settings["max_seconds"]))
         self.needs = ClipNeeds(frames=need)
-        self.prepare = FramesPreparer(need, model.transform)
+        self.prepare = FramesPreparer(need, whole)
         self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
         parts = 1 if self._pooling == CLASS_TOKEN else len(POOLINGS[self._pooling])
         resolved = {"frames": need.count, "max_seconds": need.max_seconds, "pooling": self._pooling}
@@ -61,8 +63,14 @@ class VideoEncoder:
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
         """One float32 array of spec.shape per input."""
         clips: list[Pictures] = [item.value for item in inputs]
-        states = self._model.states([np.stack([clip.distinct[place] for place in clip.order]) for clip in clips])
+        made = [self._model.processed(clip.distinct) for clip in clips]
+        ordered = [[frames[place] for place in clip.order] for frames, clip in zip(made, clips, strict=True)]
+        states = self._model.states([np.stack(frames) for frames in ordered])
         return [self._pooled(state.float()).cpu().numpy() for state in states]
+
+    def view(self, item: Clip, made: Input, turn: int = 0) -> View:
+        """Each frame as the model's processor makes it."""
+        return self._model.processed.view(item.frames(self.prepare.need), made)
 
     def _pooled(self, states: torch.Tensor) -> torch.Tensor:
         """float32 [t, w] -> what is kept"""

@@ -9,21 +9,20 @@ Legend: b clips, k frames, t patches over time and place, w width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from features.digests import weights_digest
 from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
 from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches
+from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
-from features.encoders.visual.pictures import Processed
+from features.encoders.visual.processed import Processed
 from features.encoders.weights import VIDEO_PROCESSOR_FILE, find_model, first_line
 from features.errors import UsageError, WeightsError, nearest
 
@@ -35,19 +34,20 @@ _CLIPS_AT_ONCE = {"cpu": 1, "cuda": 8}
 _WANTED = "give VideoMAE, TimeSformer or V-JEPA 2 (models of single pictures are for the encoder resnet50)"
 
 
-@dataclass(frozen=True)
-class VideoFrame(Processed):
-    """What a Hugging Face video processor, or a video model's image processor, makes of a frame: float32 [3, h, w]."""
+class VideoFrames(Processed):
+    """A video processor, or a video model's image processor: uint8 RGB [h, w, 3] -> float32 [3, h', w'], each frame on
+    its own."""
 
-    is_video: bool = False
+    def __init__(self, processor: Any, is_video: bool = False) -> None:
+        super().__init__(processor)
+        self._is_video = is_video
 
-    def __call__(self, picture: np.ndarray) -> np.ndarray:
-        if self.is_video:
-            made = self.processor(
-                videos=[picture[None]], do_sample_frames=False, return_tensors="pt", input_data_format="channels_last"
-            )
+    def _one(self, frame: np.ndarray) -> np.ndarray:
+        options = {"return_tensors": "pt", "input_data_format": "channels_last"}
+        if self._is_video:
+            made = self.processor(videos=[frame[None]], do_sample_frames=False, **options)
         else:
-            made = self.processor([picture], return_tensors="pt", input_data_format="channels_last")
+            made = self.processor([frame], **options)
         pixels = next(made[name] for name in _PIXELS if name in made)
         return np.asarray(pixels[0, 0], np.float32)
 
@@ -55,7 +55,7 @@ class VideoFrame(Processed):
 class VideoModel:
     """A frozen model on its device.
 
-    transform:  what prepares a frame
+    processed:  what prepares frames
     width:      w
     has_class:  whether its first state is a class token
     own_frames: as many as it was trained on; other_frames: of what number others must be a multiple, None: no others
@@ -63,23 +63,21 @@ class VideoModel:
 
     def __init__(self, request: EncoderRequest) -> None:
         """Raises WeightsError where the model is not to be had or is of another kind."""
-        network, self.digest, self.transform, self.name = _load(request)
+        network, self.digest, self.processed, self.name = _load(request)
         config = network.config
         self.has_class = config.model_type == "timesformer"
         self.own_frames = int(config.frames_per_clip if config.model_type == "vjepa2" else config.num_frames)
         self.other_frames: int | None = int(config.tubelet_size) if config.model_type == "vjepa2" else None
-        if config.model_type == "vjepa2":  # without its predictor
-            network = network.encoder
-            self.digest = weights_digest(network.state_dict())
-        self.settings = {"architecture": architecture(config), "processor": _plain(self.transform.processor.to_dict())}
+        self.settings = {"architecture": architecture(config), "processor": _plain(self.processed.processor.to_dict())}
         if request.dtype == "fp32":
             pin_fp32()
         self._dtype, self._device = torch_dtype(request.dtype), request.device
-        self._network: Any = network.float().to(device=request.device, dtype=self._dtype)
+        self._network: Any = network.to(device=request.device)
         check_convolutions(self._network)
         self._pixels = _PIXELS[config.model_type == "vjepa2"]
         self._batches = MemoryBatches(for_device(_CLIPS_AT_ONCE, request.device))
         self.width = self._probe()
+        self._check_promises(request.dtype)
 
     def num_frames(self, setting: str) -> int:
         """How many frames `own` or a number means. Raises UsageError for a number that the model does not take."""
@@ -114,26 +112,36 @@ class VideoModel:
         return list(self._network(**{self._pixels: values}).last_hidden_state)
 
     def _probe(self) -> int:
-        """Width of the states, by running a grey clip. Raises WeightsError for a model that fails."""
+        """Width of the states, by running a clip of noise. Raises WeightsError for a model that fails."""
         try:
-            frame = self.transform(np.full((240, 320, 3), 127, np.uint8))
-            count = self.other_frames or self.own_frames
-            return self.states([np.stack([frame] * count)])[0].shape[-1]
+            return self.states([self._noise(0)])[0].shape[-1]
         except (TypeError, ValueError, AttributeError, RuntimeError, StopIteration) as error:
             raise WeightsError(
                 f"model {self.name!r} does not run on frames ({first_line(error)}): {_WANTED}"
             ) from error
 
+    def _noise(self, seed: int) -> np.ndarray:
+        """float32 [k, 3, h, w]: a clip of the fewest frames."""
+        frame = np.random.default_rng(seed).integers(0, 256, size=(240, 320, 3), dtype=np.uint8)
+        (made,) = self.processed([frame])
+        return np.stack([made] * (self.other_frames or self.own_frames))
 
-def _load(request: EncoderRequest) -> tuple[Any, str, VideoFrame, str | None]:
-    """The network on the CPU, the digest of its weights, what prepares a frame, and what it is called.
+    def _check_promises(self, dtype: str) -> None:
+        """Raises WeightsError for a model that draws random numbers, or whose clips depend on each other."""
+        check_promises(self._run, self._noise(0), self._noise(1), self.name, dtype)
+
+
+def _load(request: EncoderRequest) -> tuple[Any, str, VideoFrames, str | None]:
+    """The network on the CPU, cast, the digest of its weights, what prepares frames, and what it is called.
+
+    Of V-JEPA 2 it is the encoder alone, without its predictor.
 
     Random weights need no model: transformers' defaults are the architecture and input of VideoMAE-base.
     """
     from transformers import AutoConfig, VideoMAEConfig, VideoMAEImageProcessor
 
     if request.weights == "random" and request.model is None:
-        return *random_model(VideoMAEConfig()), VideoFrame(VideoMAEImageProcessor()), None
+        return *random_model(VideoMAEConfig(), request.dtype), VideoFrames(VideoMAEImageProcessor()), None
     model = request.model or ENCODERS["video"].default_model or ""
     folder = find_model(model, request.weights)
     try:
@@ -143,11 +151,12 @@ def _load(request: EncoderRequest) -> tuple[Any, str, VideoFrame, str | None]:
         raise WeightsError(f"model {model!r}: its config cannot be used ({first_line(error)})") from error
     if kind not in KINDS:
         raise WeightsError(f"model {model!r} is of type {kind!r}: {nearest(kind, KINDS)}: {_WANTED}")
-    transform = _load_processor(folder, model)
-    return *load_model(folder, request.weights, model), transform, model
+    processed = _load_processor(folder, model)
+    part = "encoder" if kind == "vjepa2" else None
+    return *load_model(folder, request.weights, model, request.dtype, part), processed, model
 
 
-def _load_processor(folder: Path, model: str) -> VideoFrame:
+def _load_processor(folder: Path, model: str) -> VideoFrames:
     """The model's own video processor, or where it has none its image processor."""
     from transformers import AutoImageProcessor, AutoVideoProcessor
 
@@ -161,7 +170,7 @@ def _load_processor(folder: Path, model: str) -> VideoFrame:
             f"the processor of model {model!r} cannot be loaded ({first_line(error)}):"
             f" add {VIDEO_PROCESSOR_FILE} or preprocessor_config.json to the folder"
         ) from error
-    return VideoFrame(processor, is_video)
+    return VideoFrames(processor, is_video)
 
 
 def _plain(value: Any) -> Any:

@@ -139,7 +139,7 @@ def test_the_preparer_pickles_and_counts(folders: Folders) -> None:
         made = prepare(clip_of(clips_for(kind)[2], encoder, cut=True))
         assert made.counts == ({"num_frames": 4, "cut": 1},)
         assert len(made.value.distinct) < len(made.value.order) == 4
-        shown = encoder.prepare.view(clip_of(clips_for(kind)[0], encoder), prepared(encoder, clips_for(kind)[0])[0])
+        shown = encoder.view(clip_of(clips_for(kind)[0], encoder), prepared(encoder, clips_for(kind)[0])[0])
         assert shown.strips[0].pictures[0].shape == (SIDE, SIDE, 3)
 
 
