@@ -129,7 +129,7 @@ class VideoModel:
         one, other = (np.stack([frame] * count) for frame in self.processed(list(noise)))
 
         def run(clips: Sequence[np.ndarray]) -> list[torch.Tensor]:
-            return [state.float().mean(dim=0) for state in self.states(clips)]
+            return [state.float().mean(dim=0) for state in self._run(clips)]
 
         check_promises(run, one, other, self.name, dtype)
 
