@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 MAX_ERROR_ENERGY = 1e-3  # of the output's energy; bf16's rounding alone gives 1e-5
-_PLACES = 4  # outputs along each axis of the picture or sound that is tried
+_PLACES = 4  # outputs along each axis of the sound, picture or film that is tried
 
 
 def check_convolutions(network: nn.Module) -> None:
@@ -31,7 +31,7 @@ def check_convolutions(network: nn.Module) -> None:
     tried = set()
     with torch.inference_mode():
         for layer in network.modules():
-            if not isinstance(layer, nn.Conv1d | nn.Conv2d) or layer.weight.dtype == torch.float32:
+            if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) or layer.weight.dtype == torch.float32:
                 continue
             if str(layer) in tried:
                 continue

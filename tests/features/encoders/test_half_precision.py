@@ -16,7 +16,8 @@ def network(dtype: torch.dtype) -> nn.Module:
     torch.manual_seed(0)
     layers = [nn.Conv1d(1, 64, 10, 5), nn.Conv1d(64, 64, 3, 2), nn.Conv1d(64, 64, 16, padding=8, groups=2)]
     pictures = [nn.Conv2d(3, 64, 7, 2, 3), nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 128, 1, 2, dilation=2)]
-    return nn.ModuleList([*layers, *pictures, nn.Linear(3, 3)]).to(dtype)
+    films = [nn.Conv3d(3, 64, (2, 16, 16), (2, 16, 16))]
+    return nn.ModuleList([*layers, *pictures, *films, nn.Linear(3, 3)]).to(dtype)
 
 
 def break_kernel(monkeypatch: pytest.MonkeyPatch, groups: int) -> None:
@@ -42,7 +43,8 @@ def test_a_wrong_kernel_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch) 
     check_convolutions(network(torch.float32))
 
 
-def test_nan_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nn.Conv2d, "forward", lambda layer, values: values[:, :1] * float("nan"))
+@pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv2d, nn.Conv3d])
+def test_nan_is_wrong(monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module]) -> None:
+    monkeypatch.setattr(kind, "forward", lambda layer, values: values[:, :1] * float("nan"))
     with pytest.raises(UsageError, match=r"wrongly in bfloat16"):
         check_convolutions(network(torch.bfloat16))
