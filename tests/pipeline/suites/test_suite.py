@@ -131,19 +131,18 @@ def test_auto_precision_is_resolved_before_it_becomes_the_runs_key(
     corner: Corner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """So that seeds of fp32 and of bf16 are never one run, and a suite that asks for neither keeps its folders."""
-    cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.setattr(hardware, "_CPUINFO", cpuinfo)
     (named,) = [item for item in corner.suite.experiments if item.name == "both"]
 
-    def planned(precision: str, flags: str) -> tuple[str, str]:
-        cpuinfo.write_text(f"flags\t\t: fpu {flags}\n")
+    def planned(precision: str, gain: float) -> tuple[str, str]:
+        monkeypatch.setenv("ERC_CACHE", str(tmp_path / f"a CPU with {gain}"))
+        monkeypatch.setattr(hardware, "_gain_of_bf16", lambda: gain)
         chosen = replace(named, optim=named.optim.model_copy(update={"precision": precision}))
         (item,) = make_plan([chosen], corner.source()).planned
         return item.experiment.optim.precision, item.key
 
-    assert planned("auto", "avx2") == planned("fp32", "avx2")
-    assert planned("auto", "amx_bf16") == planned("bf16", "avx2")
-    assert planned("bf16", "avx2")[1] != planned("fp32", "avx2")[1]
+    assert planned("auto", 0.5) == planned("fp32", 0.5)
+    assert planned("auto", 4.0) == planned("bf16", 0.5)
+    assert planned("bf16", 0.5)[1] != planned("fp32", 0.5)[1]
     assert "precision" not in named.settings()["optim"]
 
 
