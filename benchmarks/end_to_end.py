@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from dialogues import whole_dialogues
 from timing import machine
 
 from features.encoders.for_store import build_encoders
@@ -26,7 +27,7 @@ from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.job import Job
 from features.errors import UnavailableError
 from features.extract import extract_features
-from features.manifest import Manifest, build_manifest, read_manifest
+from features.manifest import Manifest, read_manifest
 from features.store import Feature
 
 
@@ -74,12 +75,6 @@ def main(encoders: tuple[str, ...], manifest: Path, clips: int, tokenizer: str |
             f"{name}: {ratio:.2f} times its floor ({whole - start_up:.1f} s; decoding {decode:.1f} s"
             f" + encoding {encode:.1f} s; starting the workers, {start_up:.1f} s, left out)"
         )
-
-
-def whole_dialogues(manifest: Manifest, least: int) -> Manifest:
-    """The first dialogues that hold at least so many utterances."""
-    stop = next((stop for _, stop in manifest.dialogue_bounds() if stop >= least), len(manifest))
-    return build_manifest(manifest.frame[:stop], manifest.card, manifest.media_root)
 
 
 def clip_tasks(manifest: Manifest, keys: tuple[str, ...], count: int) -> list[ClipTask]:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from dialogues import whole_dialogues
 from timing import compare, machine
 
 from features.manifest import Dialogue, Manifest, build_manifest, read_manifest, write_manifest
@@ -61,11 +62,6 @@ def run(*arguments: str | Path) -> None:
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as `erc` sets it, for both
     command = [sys.executable, *map(str, arguments)]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def whole_dialogues(manifest: Manifest, least: int) -> Manifest:
-    stop = next((stop for _, stop in manifest.dialogue_bounds() if stop >= least), len(manifest))
-    return build_manifest(manifest.frame[:stop], manifest.card, manifest.media_root)
 
 
 def with_sound(manifest: Manifest) -> Manifest:
@@ -168,9 +164,11 @@ def check(store: Path, manifest: Path, plain: Path) -> None:
     table = read_manifest(manifest)
     (feature,) = Store(store, table).features()
     rows, expected = feature.read(table.ids), np.load(plain)
-    assert rows.present.all(), "extraction lacks an embedding"
+    if not rows.present.all():
+        raise SystemExit("extraction lacks an embedding")
     error = np.linalg.norm(rows.values - expected) / np.linalg.norm(expected)
-    assert error < 1e-3, f"the embeddings differ by {error:.2g}"
+    if not error < 1e-3:
+        raise SystemExit(f"the embeddings differ by {error:.2g}")
 
 
 if __name__ == "__main__":

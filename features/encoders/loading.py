@@ -6,7 +6,7 @@ that comes with a model is never run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from features.encoders.config_fields import config_fields
 from features.encoders.devices import torch_dtype
 from features.encoders.folder_digest import folder_digest
 from features.encoders.weights import Weights, first_line
-from features.errors import UsageError, WeightsError
+from features.errors import UsageError, WeightsError, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,20 @@ def load_model(
             network = _bare(whole, part)
             record(network.config)
         return _cast(whole, network, target), digest
+
+
+def check_model_type(folder: Path, model: str, known: Collection[str], wanted: str) -> None:
+    """Raises WeightsError where a folder's config cannot be used, or is of none of the `known` types. wanted: a clause
+    that says what to give instead"""
+    from transformers import AutoConfig
+
+    try:
+        with quiet_transformers():
+            kind = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"model {model!r}: its config cannot be used ({first_line(error)})") from error
+    if kind not in known:
+        raise WeightsError(f"model {model!r} is of type {kind!r}: {nearest(kind, known)}: {wanted}")
 
 
 def _from_folder(folder: Path, name: str, dtype: Any) -> Any:

@@ -228,7 +228,7 @@ def command(
 def _tell_of_other_gpus(device: str) -> None:
     from features.encoders.devices import several_gpus
 
-    if device == "cuda" and (count := several_gpus(device)):
+    if count := several_gpus(device):
         print_warning(
             f"one of {count} GPUs is used: for all of them give --engine ray, or start a run for each,"
             f" --device cuda:0 --shard 1/{count} to --device cuda:{count - 1} --shard {count}/{count}"

@@ -26,13 +26,13 @@ import numpy as np
 from features.encoders.devices import for_device, pin_fp32, torch_dtype
 from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
-from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
+from features.encoders.loading import architecture, check_model_type, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches
 from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.weights import find_model, first_line
-from features.errors import WeightsError, nearest
+from features.errors import WeightsError
 from features.pooling import pool
 
 if TYPE_CHECKING:
@@ -219,27 +219,21 @@ def _load(request: EncoderRequest) -> tuple[Any, str, Any, str | None]:
 
     Random weights need no model: transformers' defaults are the architecture and input of whisper-tiny.
     """
-    from transformers import AutoConfig, AutoFeatureExtractor, WhisperConfig, WhisperFeatureExtractor
+    from transformers import AutoFeatureExtractor, WhisperConfig, WhisperFeatureExtractor
 
     if request.weights == "random" and request.model is None:
         return *random_model(WhisperConfig(), request.dtype), WhisperFeatureExtractor(), None
     model = request.model or ENCODERS["speech-spectrogram"].default_model or ""
     folder: Path = find_model(model, request.weights)
-    with quiet_transformers():
-        try:
-            kind = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"model {model!r}: its config cannot be used ({first_line(error)})") from error
-        known = {"clap", *_KINDS}
-        if kind not in known:
-            raise WeightsError(f"model {model!r} is of type {kind!r}: {nearest(kind, known)}: {_WANTED}")
-        try:
+    check_model_type(folder, model, {"clap", *_KINDS}, _WANTED)
+    try:
+        with quiet_transformers():
             extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-            raise WeightsError(
-                f"model {model!r}: its feature extractor cannot be loaded ({first_line(error)}):"
-                " add preprocessor_config.json to the folder"
-            ) from error
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise WeightsError(
+            f"model {model!r}: its feature extractor cannot be loaded ({first_line(error)}):"
+            " add preprocessor_config.json to the folder"
+        ) from error
     return *load_model(folder, request.weights, model, request.dtype, part=_audio_part), extractor, model
 
 

@@ -6,7 +6,7 @@ many seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,3 +50,18 @@ class Processed:
         shown = tuple(self.pixels(values[place]) for place in pictures.order)
         note = "The model's own processor resizes, crops and normalises; its normalisation is undone here."
         return FramesView(frames, (), (Strip("The network's input", shown, frame_labels(frames)),), note)
+
+
+def processor_settings(processor: Any) -> dict[str, Any]:
+    """A processor's configuration as JSON values, by key; part of a fingerprint."""
+    values = processor.to_dict()
+    return {key: _plain(values[key]) for key in sorted(values) if values[key] is not None}
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types for what a processor's configuration holds."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, bool | int | float | str) else str(value)

@@ -17,14 +17,14 @@ import torch
 
 from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
-from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
+from features.encoders.loading import architecture, check_model_type, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches
 from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
-from features.encoders.visual.processed import Processed
+from features.encoders.visual.processed import Processed, processor_settings
 from features.encoders.weights import VIDEO_PROCESSOR_FILE, find_model, first_line
-from features.errors import UsageError, WeightsError, nearest
+from features.errors import UsageError, WeightsError
 
 OWN = "own"
 KINDS = ("videomae", "timesformer", "vjepa2")
@@ -68,7 +68,10 @@ class VideoModel:
         self.has_class = config.model_type == "timesformer"
         self.own_frames = int(config.frames_per_clip if config.model_type == "vjepa2" else config.num_frames)
         self.other_frames: int | None = int(config.tubelet_size) if config.model_type == "vjepa2" else None
-        self.settings = {"architecture": architecture(config), "processor": _plain(self.processed.processor.to_dict())}
+        self.settings = {
+            "architecture": architecture(config),
+            "processor": processor_settings(self.processed.processor),
+        }
         if request.dtype == "fp32":
             pin_fp32()
         self._dtype, self._device = torch_dtype(request.dtype), request.device
@@ -139,19 +142,13 @@ def _load(request: EncoderRequest) -> tuple[Any, str, VideoFrames, str | None]:
 
     Random weights need no model: transformers' defaults are the architecture and input of VideoMAE-base.
     """
-    from transformers import AutoConfig, VideoMAEConfig, VideoMAEImageProcessor
+    from transformers import VideoMAEConfig, VideoMAEImageProcessor
 
     if request.weights == "random" and request.model is None:
         return *random_model(VideoMAEConfig(), request.dtype), VideoFrames(VideoMAEImageProcessor()), None
     model = request.model or ENCODERS["video"].default_model or ""
     folder = find_model(model, request.weights)
-    try:
-        with quiet_transformers():
-            kind = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"model {model!r}: its config cannot be used ({first_line(error)})") from error
-    if kind not in KINDS:
-        raise WeightsError(f"model {model!r} is of type {kind!r}: {nearest(kind, KINDS)}: {_WANTED}")
+    check_model_type(folder, model, KINDS, _WANTED)
     processed = _load_processor(folder, model)
     return *load_model(folder, request.weights, model, request.dtype, part=_encoder_part), processed, model
 
@@ -176,12 +173,3 @@ def _load_processor(folder: Path, model: str) -> VideoFrames:
             f" add {VIDEO_PROCESSOR_FILE} or preprocessor_config.json to the folder"
         ) from error
     return VideoFrames(processor, is_video)
-
-
-def _plain(value: Any) -> Any:
-    """JSON's own types for what a processor's configuration holds."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in sorted(value.items()) if item is not None}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if type(value) in (bool, int, float, str) else str(value)

@@ -37,6 +37,7 @@ from features.encoders.state_files import (
     read_state,
 )
 from features.encoders.visual.pictures import CentreCrop
+from features.encoders.visual.processed import processor_settings
 from features.encoders.visual.vision_tokens import VisionFeature, vision_part
 from features.encoders.weights import find_model, first_line
 from features.errors import UsageError, WeightsError, nearest
@@ -214,17 +215,7 @@ def _load_processor(folder: Path, model: str) -> tuple[Any, dict[str, Any]]:
             f"the image processor of model {model!r} cannot be loaded ({first_line(error)}):"
             " add preprocessor_config.json to the folder"
         ) from error
-    values = processor.to_dict()
-    return processor, {key: _plain(values[key]) for key in sorted(values) if values[key] is not None}
-
-
-def _plain(value: Any) -> Any:
-    """JSON's own types for what a processor's configuration holds."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, bool | int | float | str) else str(value)
+    return processor, processor_settings(processor)
 
 
 def _square_of(processor: Any, model: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
