@@ -85,7 +85,7 @@ def test_a_table_by_its_mapping(tmp_path: Path) -> None:
         (["meld", "{root}", "--splits", ","], 2, "names nothing"),
         (["meld", "{root}", "--dataset", "mled"], 1, "no dataset card 'mled'"),
         (["meld"], 2, "Missing argument 'ROOT'"),
-        (["medl", "{root}"], 2, "No such command 'medl'"),
+        (["medl", "{root}"], 2, "no command 'medl': did you mean 'meld'?"),
         (["emorynlp", "{root}"], 1, "holds no emorynlp_train_final.csv"),
         (["iemocap", "{root}"], 1, "holds no SessionN/dialog/EmoEvaluation"),
         (["iemocap", "{root}", "--dev", "session5"], 2, "dev (session5) is the test session"),
