@@ -17,6 +17,18 @@ from features.errors import ManifestError, nearest
 
 _LISTS = ("labels", "leads", "notes")
 
+WEIGHTED_F1 = "weighted_f1"
+HEADLINES = {
+    WEIGHTED_F1: "weighted F1",
+    "macro_f1": "macro F1",
+    "accuracy": "accuracy",
+    "micro_f1_without_neutral": "micro F1 without neutral",
+    "unweighted_average_recall": "unweighted average recall",
+    "binary_accuracy": "accuracy of two classes",
+}
+"""The scores that a corpus can be judged by, as they are told; `heads.criterion` says how each is computed."""
+SIDES = ("negative", "positive")
+
 
 @dataclass(frozen=True)
 class DatasetCard:
@@ -31,6 +43,8 @@ class DatasetCard:
     leads:      the main speakers, whose scores are reported apart from all others'; () where there are none
     notes:      what a user of the corpus should know, a sentence or two each
     synthetic:  a generated corpus: whatever is made from it must say so
+    headline:   the score that the corpus is judged by, one of HEADLINES: it chooses epochs and ranks runs
+    polarity:   `negative` and `positive` -> labels of that side, for the accuracy of two classes; {} for none
     """
 
     dataset: str
@@ -47,10 +61,18 @@ class DatasetCard:
     leads: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     synthetic: bool = False
+    headline: str = WEIGHTED_F1
+    polarity: dict[str, list[str]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dict; `DatasetCard.from_dict` reads it back."""
-        return asdict(self) | {key: list(getattr(self, key)) for key in _LISTS}
+        """A JSON-ready dict; `DatasetCard.from_dict` reads it back.
+
+        Without the headline where it is weighted F1 and the polarity where there is none: manifests of such corpora keep
+        their bytes.
+        """
+        values = asdict(self) | {key: list(getattr(self, key)) for key in _LISTS}
+        usual = {"headline": WEIGHTED_F1, "polarity": {}}
+        return {key: value for key, value in values.items() if usual.get(key) != value}
 
     @classmethod
     def from_dict(cls, values: Any, where: str = "dataset card") -> DatasetCard:
@@ -99,6 +121,8 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "leads": (_is_texts, "a list of texts"),
     "notes": (_is_texts, "a list of texts"),
     "synthetic": (lambda value: isinstance(value, bool), "true or false"),
+    "headline": (_is_text, "text"),
+    "polarity": (_mapping_of(_is_texts), "a mapping of negative and positive to lists of labels"),
 }
 
 
@@ -119,7 +143,39 @@ def _problems(given: dict[Any, Any]) -> list[str]:
         neutral = given.get("neutral")
         if neutral is not None and labels and neutral not in labels:
             problems.append(f"neutral {neutral!r} is not one of the labels: {nearest(neutral, labels)}")
+        problems += [*_polarity_problems(given.get("polarity"), labels), *_headline_problems(given)]
     return problems
+
+
+def _headline_problems(given: dict[Any, Any]) -> list[str]:
+    """A headline that does not exist, or that the card gives too little to compute."""
+    name = given.get("headline", WEIGHTED_F1)
+    if name not in HEADLINES:
+        return [f"headline {name!r} is no score: {nearest(name, HEADLINES)}"]
+    if name == "micro_f1_without_neutral":
+        if given.get("neutral") is None:
+            return [f"headline {name} needs to know the neutral label: add `neutral: LABEL`"]
+        if len(given.get("labels", ())) == 1:
+            return [f"headline {name} has nothing to score: {given['neutral']!r} is the only label"]
+    if name == "binary_accuracy" and not given.get("polarity"):
+        sides = "{negative: [LABEL, ...], positive: [LABEL, ...]}"
+        return [f"headline {name} needs to know the labels of either side: add `polarity: {sides}`"]
+    return []
+
+
+def _polarity_problems(polarity: dict[str, Any] | None, labels: Any) -> list[str]:
+    if not polarity:
+        return []
+    problems = [f"polarity has no side {side!r}: {nearest(side, SIDES)}" for side in polarity if side not in SIDES]
+    problems += [
+        f"polarity gives no {side} label: name one or more" for side in SIDES if not polarity.get(side)
+    ]
+    named = [label for side in SIDES for label in polarity.get(side) or ()]
+    twice = sorted({label for label in named if named.count(label) > 1})
+    if twice:
+        problems.append(f"polarity holds {', '.join(map(repr, twice))} more than once")
+    unknown = [label for label in dict.fromkeys(named) if labels and label not in labels]
+    return problems + [f"polarity {label!r} is not one of the labels: {nearest(label, labels)}" for label in unknown]
 
 
 def shipped_cards() -> list[str]:

@@ -10,7 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from features.cards import WEIGHTED_F1
+from features.errors import UsageError, nearest
+from heads import criterion as judged
+from heads.criterion import Criterion
+
 CALIBRATION_BINS = 15
+SCORES = (
+    WEIGHTED_F1,
+    "macro_f1",
+    "accuracy",
+    "micro_f1_without_neutral",
+    "unweighted_average_recall",
+    "binary_accuracy",
+)
+"""Names of the scores that are one number; the last three of `heads.criterion`."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +33,7 @@ class Scores:
 
     per_class: label -> precision, recall, f1
     confusion: int [c, c], rows gold, columns predicted
+    micro_f1_without_neutral, binary_accuracy: None where the corpus has no neutral label, or no two sides in gold
     """
 
     weighted_f1: float
@@ -26,6 +41,9 @@ class Scores:
     accuracy: float
     per_class: dict[str, dict[str, float]]
     confusion: np.ndarray
+    unweighted_average_recall: float
+    micro_f1_without_neutral: float | None = None
+    binary_accuracy: float | None = None
 
 
 def weighted_f1(gold: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
@@ -35,8 +53,18 @@ def weighted_f1(gold: np.ndarray, predicted: np.ndarray, num_classes: int) -> fl
     return float(f1_score(gold, predicted, labels=range(num_classes), average="weighted", zero_division=0))
 
 
-def score(gold: np.ndarray, predicted: np.ndarray, labels: Sequence[str]) -> Scores:
-    """gold, predicted: int [n], places in `labels`; every gold label is known."""
+def score(
+    gold: np.ndarray,
+    predicted: np.ndarray,
+    labels: Sequence[str],
+    criterion: Criterion | None = None,
+    probabilities: np.ndarray | None = None,
+) -> Scores:
+    """gold, predicted: int [n], places in `labels`; every gold label is known.
+
+    criterion:     says which label is neutral and which are of either side
+    probabilities: float [n, c], for the accuracy of two classes
+    """
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
     places = range(len(labels))
@@ -50,7 +78,35 @@ def score(gold: np.ndarray, predicted: np.ndarray, labels: Sequence[str]) -> Sco
             for place, label in enumerate(labels)
         },
         confusion=confusion_matrix(gold, predicted, labels=places),
+        unweighted_average_recall=judged.unweighted_average_recall(gold, predicted),
+        micro_f1_without_neutral=judged.micro_f1_without_neutral(gold, predicted, labels, criterion or Criterion()),
+        binary_accuracy=None
+        if probabilities is None
+        else judged.binary_accuracy(gold, probabilities, labels, criterion or Criterion()),
     )
+
+
+def headline(
+    gold: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, labels: Sequence[str], criterion: Criterion
+) -> float | None:
+    """The score that the corpus is judged by, alone; None where gold has no label of either side. As `score`."""
+    from sklearn.metrics import accuracy_score, f1_score
+
+    places = range(len(labels))
+    match criterion.name:
+        case "weighted_f1":
+            return weighted_f1(gold, predicted, len(labels))
+        case "macro_f1":
+            return float(f1_score(gold, predicted, labels=places, average="macro", zero_division=0))
+        case "accuracy":
+            return float(accuracy_score(gold, predicted))
+        case "micro_f1_without_neutral":
+            return judged.micro_f1_without_neutral(gold, predicted, labels, criterion)
+        case "unweighted_average_recall":
+            return judged.unweighted_average_recall(gold, predicted)
+        case "binary_accuracy":
+            return judged.binary_accuracy(gold, probabilities, labels, criterion)
+    raise UsageError(f"no score {criterion.name!r}: {nearest(criterion.name, SCORES)}")
 
 
 def scores_of_confusions(confusions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +203,12 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def over_known(values: Sequence[float | None]) -> dict[str, Any] | None:
+    """`over_seeds`, or None for a score that could not be computed; all seeds are of the same gold labels."""
+    known = [value for value in values if value is not None]
+    return over_seeds(known) if known else None
+
+
 def summarise(scores: Sequence[Scores], labels: Sequence[str]) -> dict[str, Any]:
     """The scores of several seeds: mean, std and values of each; the confusion matrices are added up."""
     parts = ("precision", "recall", "f1")
@@ -155,9 +217,7 @@ def summarise(scores: Sequence[Scores], labels: Sequence[str]) -> dict[str, Any]
         for label in labels
     }
     return {
-        "weighted_f1": over_seeds([item.weighted_f1 for item in scores]),
-        "macro_f1": over_seeds([item.macro_f1 for item in scores]),
-        "accuracy": over_seeds([item.accuracy for item in scores]),
+        **{name: over_known([getattr(item, name) for item in scores]) for name in SCORES},
         "per_class_f1": {label: per_class[label]["f1"] for label in labels},
         "per_class": per_class,
         "confusion": np.sum([item.confusion for item in scores], axis=0).tolist(),
@@ -165,7 +225,11 @@ def summarise(scores: Sequence[Scores], labels: Sequence[str]) -> dict[str, Any]
 
 
 def baselines(
-    gold: np.ndarray, labels: Sequence[str], neutral: str | None, train_counts: Mapping[str, int]
+    gold: np.ndarray,
+    labels: Sequence[str],
+    neutral: str | None,
+    train_counts: Mapping[str, int],
+    criterion: Criterion | None = None,
 ) -> dict[str, dict[str, Any]]:
     """What needs no model.
 
@@ -181,12 +245,14 @@ def baselines(
     one_hot[constant] = 1.0
     prior = counts / counts.sum() if counts.sum() else np.full(len(labels), 1 / len(labels))
     return {
-        "always-neutral": _expected_scores(support, one_hot, labels),
-        "class-prior": _expected_scores(support, prior, labels),
+        "always-neutral": _expected_scores(support, one_hot, labels, criterion or Criterion()),
+        "class-prior": _expected_scores(support, prior, labels, criterion or Criterion()),
     }
 
 
-def _expected_scores(support: np.ndarray, chances: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+def _expected_scores(
+    support: np.ndarray, chances: np.ndarray, labels: Sequence[str], criterion: Criterion
+) -> dict[str, Any]:
     """Scores of predictions drawn with fixed chances. support, chances: [c]."""
     total = support.sum()
     hits = support * chances
@@ -196,5 +262,6 @@ def _expected_scores(support: np.ndarray, chances: np.ndarray, labels: Sequence[
         "weighted_f1": float((f1 * support).sum() / total),
         "macro_f1": float(f1.mean()),
         "accuracy": float(hits.sum() / total),
+        **judged.baseline_scores(support, chances, labels, criterion),
         "per_class_f1": {label: float(value) for label, value in zip(labels, f1, strict=True)},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ import polars as pl
 from features.digests import digest_of
 from features.errors import ManifestError, nearest
 from features.manifest import Manifest
+from heads.criterion import Criterion
 
 UNLABELLED = -1
 
@@ -30,6 +31,7 @@ class Utterances:
     speakers:  names [n]
     sentiments: int64 [n], places in `sentiment_names` (sorted); -1 where the manifest has none
     groups:    the manifest's `group` [n]: what must not be split between folds
+    criterion: the score of the dataset card that epochs are chosen by
     """
 
     ids: list[str]
@@ -43,6 +45,7 @@ class Utterances:
     sentiments: np.ndarray
     sentiment_names: tuple[str, ...]
     groups: list[str | None]
+    criterion: Criterion = field(default_factory=Criterion)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,6 +69,15 @@ class Utterances:
             groups=[self.groups[row] for row in rows],
         )
 
+    def without_labels(self, split: str) -> Utterances:
+        """The same utterances, those of one split unlabelled, so that nothing can be learnt from their labels."""
+        hidden = self.splits == split
+        return replace(
+            self,
+            labels=np.where(hidden, UNLABELLED, self.labels),
+            sentiments=np.where(hidden, UNLABELLED, self.sentiments),
+        )
+
     def counts(self, split: str) -> np.ndarray:
         """int64 [labels]: labelled utterances of each class."""
         labels = self.labels[self.rows(split)]
@@ -83,6 +95,7 @@ class Utterances:
             self.speakers,
             self.sentiments.tolist(),
             list(self.sentiment_names),
+            *self.criterion.key(),
         )
 
     def frequent_speakers(self, min_rows: int) -> tuple[str, ...]:
@@ -118,6 +131,7 @@ def read_utterances(manifest: Manifest, splits: Sequence[str]) -> Utterances:
         sentiments=_places(frame["sentiment"], sentiments),
         sentiment_names=sentiments,
         groups=frame["group"].to_list(),
+        criterion=Criterion.of_card(manifest.card),
     )
 
 

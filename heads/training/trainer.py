@@ -1,4 +1,4 @@
-"""Training one head with one seed: AdamW, a warm-up, early stopping on dev weighted F1.
+"""Training one head with one seed: AdamW, a warm-up, early stopping on dev by the score that the corpus is judged by.
 
 Everything random comes from the seed: the same seed, data and thread count give the same bits, whatever else runs. The
 caller's generator and thread count are left as they were.
@@ -16,29 +16,28 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from features.errors import TrainingError
 from heads.config.experiment import Experiment
-from heads.data.batch import Batch
 from heads.data.data import HeadData
-from heads.data.utterances import UNLABELLED
+from heads.data.utterances import Utterances
 from heads.losses import WeightedSum
 from heads.losses.decision import Decision
-from heads.metrics import weighted_f1
 from heads.model import Head, HeadShape, build_head
 from heads.precision import products_in, resolve_precision
 from heads.predict import Predictor
 from heads.signals import LossTask, Output
+from heads.training.dev_scores import score_dev
 from heads.training.examples import Examples
 from heads.training.objective import build_objective
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of history.parquet. learning_rate: that of the epoch's last step; seconds: training and scoring."""
+    """One line of history.parquet. dev_headline: the score that chooses the epoch (`Utterances.criterion`);
+    learning_rate: that of the epoch's last step; seconds: training and scoring."""
 
     epoch: int
     train_loss: float
@@ -46,6 +45,7 @@ class Epoch:
     dev_weighted_f1: float
     learning_rate: float
     seconds: float
+    dev_headline: float
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,10 @@ class Trained:
     @property
     def dev_weighted_f1(self) -> float:
         return self.history[self.best_epoch - 1].dev_weighted_f1
+
+    @property
+    def dev_headline(self) -> float:
+        return self.history[self.best_epoch - 1].dev_headline
 
 
 class Model(nn.Module):
@@ -105,11 +109,11 @@ def train_head(
         scored = _Scored(experiment, model)
         history: list[Epoch] = []
         best_epoch, best_state = 0, model.state_dict()
-        for epoch in _epochs(experiment, model, scored, examples, generator, precision):
+        for epoch in _epochs(experiment, model, scored, examples, generator, precision, utterances):
             if stopped():
                 raise KeyboardInterrupt
             history.append(epoch)
-            if not best_epoch or epoch.dev_weighted_f1 > history[best_epoch - 1].dev_weighted_f1:
+            if not best_epoch or epoch.dev_headline > history[best_epoch - 1].dev_headline:
                 best_epoch, best_state = epoch.epoch, copy.deepcopy(scored.model.state_dict())
             if epoch.epoch - max(best_epoch, warmup_epochs(experiment)) >= experiment.stop.patience:
                 break
@@ -184,8 +188,9 @@ def _epochs(
     examples: Examples,
     generator: torch.Generator,
     precision: str,
+    utterances: Utterances,
 ) -> Iterator[Epoch]:
-    """Train one epoch after another and score dev after each. precision: of `_loss`."""
+    """Train one epoch after another and score dev after each. precision: of `_loss`; utterances: of `score_dev`."""
     optim = experiment.optim
     parameters = list(model.parameters())  # walking through the modules each step costs a tenth of a small head's step
     optimizer = _adamw(parameters, optim.lr, optim.weight_decay)
@@ -222,8 +227,9 @@ def _epochs(
                 f"the loss is {train_loss} in epoch {number} with optim.lr={optim.lr:g}: try a lower one"
             )
         scored.refresh(examples)
-        dev_loss, dev_f1 = _score(scored.predictor, dev, examples)
-        yield Epoch(number, train_loss, dev_loss, dev_f1, rate, time.perf_counter() - started)
+        on_dev = score_dev(scored.predictor, dev, examples.targets.labels[examples.dev], utterances)
+        seconds = time.perf_counter() - started
+        yield Epoch(number, train_loss, on_dev.loss, on_dev.weighted_f1, rate, seconds, on_dev.headline)
 
 
 def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor | None, precision: str) -> Tensor:
@@ -239,15 +245,6 @@ def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor | Non
         output, targets = output.select(learnt), targets.select(learnt)
     value: Tensor = model.objective(output, targets)
     return value
-
-
-def _score(predictor: Predictor, dev: Batch, examples: Examples) -> tuple[float, float]:
-    """(cross-entropy, weighted F1) of dev's labelled utterances."""
-    labels = examples.targets.labels[examples.dev]
-    known = labels != UNLABELLED
-    scores, labels = predictor.scores(dev)[known], labels[known]
-    loss = float(functional.cross_entropy(scores, labels))
-    return loss, weighted_f1(labels.cpu().numpy(), scores.argmax(dim=1).cpu().numpy(), scores.shape[1])
 
 
 def _schedule(optimizer: torch.optim.Optimizer, experiment: Experiment, steps_per_epoch: int) -> LambdaLR:

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from features.cards import HEADLINES, WEIGHTED_F1
+from features.errors import nearest
+from heads.criterion import Criterion
 from pipeline.runs.metrics_file import Count, Coverage
+
+
+def _known(name: str) -> str:
+    if name not in HEADLINES:
+        raise ValueError(f"{name!r} is no score: {nearest(name, HEADLINES)}")
+    return name
 
 
 class FeatureUse(BaseModel, frozen=True, extra="ignore"):
@@ -31,7 +40,7 @@ class FeatureUse(BaseModel, frozen=True, extra="ignore"):
 
 
 class ManifestFacts(BaseModel, frozen=True, extra="ignore"):
-    """The corpus that a run was trained on."""
+    """The corpus that a run was trained on. headline, polarity: of its dataset card, as it was then."""
 
     path: str | None = None
     sha256: str | None = None
@@ -41,6 +50,13 @@ class ManifestFacts(BaseModel, frozen=True, extra="ignore"):
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     neutral: str | None = None
     train_label_counts: dict[str, Count] = {}
+    headline: Annotated[str, AfterValidator(_known)] = WEIGHTED_F1
+    polarity: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def criterion(self) -> Criterion:
+        """The score that the run is judged by."""
+        return Criterion.of(self.headline, self.neutral, self.polarity)
 
 
 class LooksAt(BaseModel, frozen=True, extra="ignore"):
@@ -53,11 +69,15 @@ class LooksAt(BaseModel, frozen=True, extra="ignore"):
 
 
 class Fold(BaseModel, frozen=True, extra="ignore"):
-    """Which fold of a cross-validation a run is: `number` of `of`. group: what is never divided between folds."""
+    """Which fold of a cross-validation a run is: `number` of `of`. group: what is never divided between folds.
+
+    nested: whether its `dev` is a part of the fold's train rows, and what the fold holds out is the split `held-out`
+    """
 
     number: int
     of: int
     group: str
+    nested: Annotated[bool, Field(exclude_if=lambda nested: not nested)] = False
 
 
 class FeaturesFile(BaseModel, frozen=True, extra="ignore"):

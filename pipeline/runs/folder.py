@@ -123,12 +123,13 @@ class Run:
         return read_prediction_frame(self.path, seed, split, self.labels, dialogues=dialogues)
 
 
-def dev_rank(weighted_f1: float | None, folder: str) -> tuple[bool, float, str]:
-    """A key that sorts runs by their mean dev weighted F1: best first, equal ones by folder name, unscored ones last.
+def dev_rank(score: float | None, folder: str) -> tuple[bool, float, str]:
+    """A key that sorts runs by their mean dev score, the one that their corpus is judged by: best first, equal ones by
+    folder name, unscored ones last.
 
     Whatever chooses a run by dev sorts by this, so that a report leads with the run that test was read of.
     """
-    return weighted_f1 is None, -(weighted_f1 or 0.0), folder
+    return score is None, -(score or 0.0), folder
 
 
 def is_run(path: Path) -> bool:

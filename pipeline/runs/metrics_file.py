@@ -10,7 +10,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, model_validator
 
-from heads.metrics import over_seeds
+from features.cards import WEIGHTED_F1
+from features.errors import nearest
+from heads.metrics import SCORES, over_seeds
 
 Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -50,13 +52,22 @@ class ReliabilityBin(BaseModel, frozen=True, extra="ignore"):
 
 
 class SliceScores(BaseModel, frozen=True, extra="ignore"):
-    """Scores on a part of a split's labelled utterances; slices of one `group` are alternatives."""
+    """Scores on a part of a split's labelled utterances; slices of one `group` are alternatives.
+
+    headline: of corpora that are judged by another score than weighted F1; None also where it cannot be computed
+    """
 
     group: str
     name: str
     utterances: Count
     weighted_f1: Score
     accuracy: Score
+    headline: Score | None = None
+
+    @property
+    def headline_score(self) -> Score:
+        """By the score that the corpus is judged by."""
+        return self.headline or self.weighted_f1
 
 
 class ClassScores(BaseModel, frozen=True, extra="ignore"):
@@ -73,7 +84,15 @@ class BaselineScores(BaseModel, frozen=True, extra="ignore"):
     weighted_f1: Fraction
     macro_f1: Fraction | None = None
     accuracy: Fraction | None = None
+    micro_f1_without_neutral: Fraction | None = None
+    unweighted_average_recall: Fraction | None = None
+    binary_accuracy: Fraction | None = None
     per_class_f1: dict[str, Fraction] = {}
+
+    def score(self, name: str) -> float | None:
+        """One of `heads.metrics.SCORES`; None where it is not known."""
+        value: float | None = getattr(self, name)
+        return value
 
 
 class Coverage(BaseModel, frozen=True, extra="ignore"):
@@ -107,11 +126,16 @@ class SeedAverage(BaseModel, frozen=True, extra="ignore"):
     weighted_f1: Fraction
     macro_f1: Fraction
     accuracy: Fraction
+    micro_f1_without_neutral: Fraction | None = None
+    unweighted_average_recall: Fraction | None = None
+    binary_accuracy: Fraction | None = None
 
 
 class Metrics(BaseModel, frozen=True, extra="ignore"):
     """metrics-SPLIT.json: the scores of one experiment on one split. Unlabelled utterances are in no score.
 
+    headline: name of the score that the corpus is judged by; that of files of before there was a choice is weighted F1
+    micro_f1_without_neutral, binary_accuracy: None where there is no neutral label, no label of either side
     confusion: [gold][predicted] counts, summed over seeds; rows and columns in the order of `labels`
     negative_log_likelihood: nats per utterance
     calibration_error: expected calibration error (Guo et al. 2017, eq. 3)
@@ -123,9 +147,13 @@ class Metrics(BaseModel, frozen=True, extra="ignore"):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     support: dict[str, Count]
+    headline: str = WEIGHTED_F1
     weighted_f1: Score
     macro_f1: Score
     accuracy: Score
+    micro_f1_without_neutral: Score | None = None
+    unweighted_average_recall: Score | None = None
+    binary_accuracy: Score | None = None
     per_class_f1: dict[str, Score]
     per_class: dict[str, ClassScores] = {}
     confusion: tuple[tuple[Count, ...], ...]
@@ -149,7 +177,12 @@ class Metrics(BaseModel, frozen=True, extra="ignore"):
                 raise ValueError(f"{name} does not have exactly the labels of `labels`")
         if self.per_class and set(self.per_class) != labels:
             raise ValueError("per_class does not have exactly the labels of `labels`")
-        scores = [self.weighted_f1, self.macro_f1, self.accuracy, *self.per_class_f1.values()]
+        if self.headline not in SCORES:
+            raise ValueError(f"headline {self.headline!r} is no score: {nearest(self.headline, SCORES)}")
+        if self.score(self.headline) is None:
+            raise ValueError(f"{self.headline}, the headline, has no value")
+        scores = [value for name in SCORES if (value := self.score(name))]
+        scores += [*self.per_class_f1.values(), *(one.headline for one in self.slices if one.headline)]
         scores += [part for one in self.per_class.values() for part in (one.precision, one.recall, one.f1)]
         scores += [part for one in self.slices for part in (one.weighted_f1, one.accuracy)]
         spreads = [item for item in (self.negative_log_likelihood, self.calibration_error) if item]
@@ -159,6 +192,16 @@ class Metrics(BaseModel, frozen=True, extra="ignore"):
         if len(self.confusion) != len(labels) or any(len(row) != len(labels) for row in self.confusion):
             raise ValueError(f"confusion is not {len(labels)} by {len(labels)}")
         return self
+
+    def score(self, name: str) -> Score | None:
+        """One of `heads.metrics.SCORES`; None where it could not be computed or an old file does not hold it."""
+        value: Score | None = getattr(self, name)
+        return value
+
+    @property
+    def headline_score(self) -> Score:
+        """By the score that the corpus is judged by."""
+        return self.score(self.headline) or self.weighted_f1
 
     def collapsed_seeds(self) -> int:
         """How many seeds predicted one and the same class for every utterance.

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from features.cards import WEIGHTED_F1
 from features.errors import RunError
 from heads import metrics
+from heads.criterion import Criterion
 from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.json_files import reason_of
 from pipeline.runs.metrics_file import Coverage, Metrics
@@ -113,10 +115,10 @@ def split_metrics(
     frames:   seed -> its predictions
     coverage: feature folder -> how many utterances have an embedding
     attributes: of `pipeline.runs.slices.attributes`; without them, the only slices are those by input
-    Raises RunError where no utterance is labelled, where the seeds' predictions are not of the same utterances, or
+    Raises RunError where no utterance is labelled, or none with a label that the corpus's score counts, where the seeds' predictions are not of the same utterances, or
     where probabilities are not numbers.
     """
-    labels = manifest.labels
+    labels, criterion = manifest.labels, manifest.criterion
     place = {label: index for index, label in enumerate(labels)}
     first = next(iter(frames.values()))
     labelled = first["gold"].is_not_null()
@@ -124,7 +126,7 @@ def split_metrics(
         raise RunError(f"{experiment}: no utterance of split {split!r} is labelled, so there is nothing to score")
     gold = _places(first.filter(labelled)["gold"], place)
     columns = [f"p_{label}" for label in labels]
-    scores, predictions, likelihoods, calibrations = [], [], [], []
+    scores, predictions, likelihoods, calibrations, chances = [], [], [], [], []
     for seed, frame in frames.items():
         if not frame["utterance_id"].equals(first["utterance_id"]) or not frame["gold"].equals(first["gold"]):
             raise RunError(
@@ -137,24 +139,42 @@ def split_metrics(
                 f"{experiment}: seed {seed} predicts probabilities on {split} that are no numbers: train again"
             )
         predictions.append(_places(known["predicted"], place))
-        scores.append(metrics.score(gold, predictions[-1], labels))
+        scores.append(metrics.score(gold, predictions[-1], labels, criterion, probabilities))
+        chances.append(probabilities)
         likelihoods.append(metrics.negative_log_likelihood(gold, probabilities))
         calibrations.append(metrics.reliability(gold, probabilities))
+    if getattr(scores[0], criterion.name) is None:
+        raise RunError(
+            f"{experiment}: the score of this corpus is {criterion.words}, and no gold label of split {split!r} is one"
+            f" that it counts ({', '.join((*criterion.negative, *criterion.positive))})"
+        )
     support = np.bincount(gold, minlength=len(labels))
+
+    def judge(place: int, mask: np.ndarray) -> float | None:
+        return metrics.headline(gold[mask], predictions[place][mask], chances[place][mask], labels, criterion)
+
     values = {
         "experiment": experiment,
         "split": split,
         "utterances": first.height,
         "seeds": list(frames),
         "labels": labels,
+        "headline": criterion.name,
         "support": {label: int(support[index]) for index, label in enumerate(labels)},
         **metrics.summarise(scores, labels),
         "negative_log_likelihood": metrics.over_seeds(likelihoods),
         "calibration_error": metrics.over_seeds([item.calibration_error for item in calibrations]),
         "reliability": reduce(add, calibrations).to_list(),
-        "slices": score_slices(attributes, first.filter(labelled), gold, predictions, len(labels)),
-        "seed_average": _seed_average(frames, gold, labelled, labels),
-        "baselines": metrics.baselines(gold, labels, manifest.neutral, manifest.train_label_counts),
+        "slices": score_slices(
+            attributes,
+            first.filter(labelled),
+            gold,
+            predictions,
+            len(labels),
+            None if criterion.name == WEIGHTED_F1 else judge,
+        ),
+        "seed_average": _seed_average(frames, gold, labelled, labels, criterion),
+        "baselines": metrics.baselines(gold, labels, manifest.neutral, manifest.train_label_counts, criterion),
         "coverage": dict(coverage),
         "no_input": int(first["no_input"].sum()),
         "unlabelled": first.height - int(labelled.sum()),
@@ -163,14 +183,18 @@ def split_metrics(
 
 
 def _seed_average(
-    frames: Mapping[int, pl.DataFrame], gold: np.ndarray, labelled: pl.Series, labels: Sequence[str]
-) -> dict[str, float] | None:
+    frames: Mapping[int, pl.DataFrame],
+    gold: np.ndarray,
+    labelled: pl.Series,
+    labels: Sequence[str],
+    criterion: Criterion,
+) -> dict[str, float | None] | None:
     """Scores of the probabilities averaged over the seeds: one prediction of several heads. None for one seed."""
     if len(frames) < 2:
         return None
     mean = mean_probabilities((frame.filter(labelled) for frame in frames.values()), labels)
-    scores = metrics.score(gold, mean.argmax(axis=1), labels)
-    return {"weighted_f1": scores.weighted_f1, "macro_f1": scores.macro_f1, "accuracy": scores.accuracy}
+    scores = metrics.score(gold, mean.argmax(axis=1), labels, criterion, mean)
+    return {name: getattr(scores, name) for name in metrics.SCORES}
 
 
 def _places(names: pl.Series, place: Mapping[str, int]) -> np.ndarray:

@@ -15,6 +15,9 @@ from pipeline.runs.json_files import reason_of
 from pipeline.runs.metrics_file import Count, Fraction
 
 
+_OPTIONAL = ("dev_headline", "train_loss", "dev_loss")  # columns that histories of an older form lack
+
+
 class SeedResult(BaseModel, frozen=True, extra="ignore"):
     """seed-N/result.json, written when a seed is done. train_seconds: of this seed; parameters: trained weights."""
 
@@ -24,6 +27,7 @@ class SeedResult(BaseModel, frozen=True, extra="ignore"):
     train_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     parameters: Count | None = None
     dev_weighted_f1: Fraction | None = None
+    dev_headline: Fraction | None = None
     device: str | None = None
     precision: str | None = None
 
@@ -36,11 +40,13 @@ def mean_seconds(results: Iterable[SeedResult]) -> float | None:
 
 @dataclass(frozen=True)
 class Curve:
-    """One seed by epoch: dev weighted F1 (fractions) and the losses, which are empty where they were not recorded."""
+    """One seed by epoch: dev weighted F1, the score that chose the epoch (fractions; where it was not recorded, it was
+    weighted F1), and the losses, which are empty where they were not recorded."""
 
     seed: int
     epochs: tuple[int, ...]
     dev_weighted_f1: tuple[float, ...]
+    dev_headline: tuple[float, ...] = ()
     train_loss: tuple[float, ...] = ()
     dev_loss: tuple[float, ...] = ()
 
@@ -49,7 +55,7 @@ def read_curve(file: Path, seed: int, mend: str) -> Curve | None:
     """history.parquet, without the epochs that have a gap; None where that leaves none. Raises RunFileError."""
     try:
         frame = pl.read_parquet(file, glob=False)
-        names = ["dev_weighted_f1", *(name for name in ("train_loss", "dev_loss") if name in frame.columns)]
+        names = ["dev_weighted_f1", *(name for name in _OPTIONAL if name in frame.columns)]
         frame = frame.select(pl.col("epoch").cast(pl.Int64), pl.col(names).cast(pl.Float64)).sort("epoch")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise RunFileError(file.parent, f"{file.name} cannot be read ({reason_of(error)})", mend) from error
@@ -57,4 +63,5 @@ def read_curve(file: Path, seed: int, mend: str) -> Curve | None:
     if not frame.height:
         return None
     columns = {name: tuple(frame[name]) for name in names}
+    columns.setdefault("dev_headline", columns["dev_weighted_f1"])
     return Curve(seed, tuple(frame["epoch"]), **columns)

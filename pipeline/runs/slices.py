@@ -6,7 +6,7 @@ lack two modalities.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import polars as pl
 
 from features.manifest import Manifest
 from features.spec import MODALITIES
-from heads.metrics import over_seeds, scores_of_confusions
+from heads.metrics import over_known, over_seeds, scores_of_confusions
 
 SECONDS = pl.coalesce("duration", pl.col("end") - pl.col("start"))
 """How long an utterance is: as the manifest says, else between its ends; null where it says neither."""
@@ -98,12 +98,15 @@ def score_slices(
     gold: np.ndarray,
     predictions: Sequence[np.ndarray],
     num_classes: int,
+    judge: Callable[[int, np.ndarray], float | None] | None = None,
 ) -> list[dict[str, Any]]:
     """The entries of `slices` in metrics-SPLIT.json: utterances, and weighted F1 and accuracy over the seeds.
 
     table:       `attributes` of the split, joined by utterance id; None leaves only the slices by input
     first:       one seed's predictions of the n labelled utterances
     gold:        int [n]; predictions: int [n] of each seed
+    judge:       gives another score that the corpus is judged by, of the seed at a place and of the utterances of a mask,
+                 bool [n]; None where it cannot be computed
     Weighted F1 is over all labels, each with the support that it has within the slice.
     """
     found = [(group, name, mask) for group, name, mask in _masks(table, first) if mask.any()]
@@ -120,6 +123,7 @@ def score_slices(
             "utterances": int(mask.sum()),
             "weighted_f1": over_seeds(weighted[place].tolist()),
             "accuracy": over_seeds(accuracy[place].tolist()),
+            "headline": over_known([judge(seed, mask) for seed in range(len(flat))]) if judge else None,
         }
         for place, (group, name, mask) in enumerate(found)
     ]

@@ -17,6 +17,7 @@ from heads.data.data import check_rows, choose_features
 from heads.data.utterances import Utterances, read_utterances
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, Fold, LooksAt, ManifestFacts
 from pipeline.runs.metrics_file import Coverage
+from pipeline.runs.splits import HELD_OUT
 from pipeline.terminal.extract_commands import lacking_features, making_command, mending_command
 
 SPLITS = ("train", "dev")  # the only rows that training and selection ever see
@@ -149,6 +150,8 @@ def describe_features(planned: Planned, source: Source, command: str) -> Feature
             labels=tuple(names),
             neutral=card.neutral,
             train_label_counts={name: int(count) for name, count in zip(names, counts, strict=True)},
+            headline=card.headline,
+            polarity={side: tuple(labels) for side, labels in card.polarity.items()},
         ),
         looks_at=_looks_at(planned),
         store=str(source.store.path.resolve()),
@@ -195,7 +198,11 @@ def _describe_feature(feature: Feature, utterances: Utterances) -> FeatureUse:
         compute_dtype=spec.compute_dtype,
         settings=spec.settings,
         rows_digest=feature.rows_digest(utterances.ids),
-        coverage={split: _covered(feature, utterances, split) for split in SPLITS},
+        coverage={
+            split: _covered(feature, utterances, split)
+            for split in (*SPLITS, HELD_OUT)
+            if split != HELD_OUT or len(utterances.rows(split))
+        },
     )
 
 

@@ -20,6 +20,7 @@ from heads.data.utterances import Utterances
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_model
 from pipeline.runs.seed_files import SeedResult
+from pipeline.runs.splits import HELD_OUT, SELECTION_SPLIT
 from pipeline.suites.shared_features import SharedFeature
 
 
@@ -36,7 +37,11 @@ class SeedTask:
 
 
 def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> SeedResult:
-    """Train, then write checkpoint, history, dev predictions and, last, result.json, which is returned."""
+    """Train, then write checkpoint, history, predictions of dev and of what a fold holds out, and, last, result.json,
+    which is returned.
+
+    Training never has the labels of what is held out, so that nothing can be chosen by them.
+    """
     import polars as pl
 
     from heads.model import num_parameters
@@ -46,7 +51,8 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
 
     inputs = {modality: tuple(item.open() for item in items) for modality, items in task.inputs.items()}
     data = HeadData(task.utterances, inputs)
-    trained = train_head(task.experiment, data, task.seed, task.device, stopped)
+    seen = HeadData(task.utterances.without_labels(HELD_OUT), inputs)
+    trained = train_head(task.experiment, seen, task.seed, task.device, stopped)
     folder = Run(task.run).seed_folder(task.seed)
     folder.mkdir(parents=True, exist_ok=True)
     features = {
@@ -60,9 +66,11 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
     write_checkpoint(folder / "head.safetensors", head)
     history = pl.DataFrame([asdict(epoch) for epoch in trained.history])
     write_whole(folder / "history.parquet", history.write_parquet)
-    dev = data.utterances.rows("dev")
-    frame = prediction_frame(data, dev, head.probabilities(data, dev))
-    write_whole(folder / "predictions-dev.parquet", frame.write_parquet)
+    for split in (SELECTION_SPLIT, HELD_OUT):
+        rows = data.utterances.rows(split)
+        if len(rows):
+            frame = prediction_frame(data, rows, head.probabilities(data, rows))
+            write_whole(folder / f"predictions-{split}.parquet", frame.write_parquet)
     result = SeedResult(
         seed=task.seed,
         best_epoch=trained.best_epoch,
@@ -70,6 +78,7 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
         train_seconds=round(trained.seconds, 3),
         parameters=num_parameters(trained.head),
         dev_weighted_f1=trained.dev_weighted_f1,
+        dev_headline=trained.dev_headline,
         device=task.device,
         precision=trained.precision,
     )

@@ -1,0 +1,47 @@
+"""What dev says after an epoch: its loss, and the score that chooses the epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional
+
+from features.cards import WEIGHTED_F1
+from features.errors import ManifestError
+from heads.data.batch import Batch
+from heads.data.utterances import UNLABELLED, Utterances
+from heads.metrics import headline, weighted_f1
+from heads.predict import Predictor
+
+
+@dataclass(frozen=True)
+class DevScores:
+    """Of dev's labelled utterances. loss: cross-entropy; headline: the score that the corpus is judged by."""
+
+    loss: float
+    weighted_f1: float
+    headline: float
+
+
+def score_dev(predictor: Predictor, dev: Batch, labels: Tensor, utterances: Utterances) -> DevScores:
+    """labels: int64 [d], of every utterance of `dev`, UNLABELLED where it has none; utterances: say what labels are
+    called and which score counts.
+
+    Raises ManifestError where that score is of two classes and no utterance has a label of either.
+    """
+    known = labels != UNLABELLED
+    scores, labels = predictor.scores(dev)[known], labels[known]
+    loss = float(functional.cross_entropy(scores, labels))
+    gold, predicted = labels.cpu().numpy(), scores.argmax(dim=1).cpu().numpy()
+    f1 = weighted_f1(gold, predicted, scores.shape[1])
+    criterion = utterances.criterion
+    if criterion.name == WEIGHTED_F1:
+        return DevScores(loss, f1, f1)
+    value = headline(gold, predicted, scores.softmax(dim=1).cpu().numpy(), utterances.label_names, criterion)
+    if value is None:
+        raise ManifestError(
+            f"split 'dev' has no label that the dataset card's polarity names, so no epoch can be chosen by"
+            f" {criterion.words}: put such utterances into dev, or give the card another `headline`"
+        )
+    return DevScores(loss, f1, value)
