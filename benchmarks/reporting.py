@@ -91,7 +91,7 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
     from pipeline.runs.seed_files import SeedResult
     from pipeline.suites.plan import Source, make_plan
     from pipeline.suites.record import write_suite_record
-    from pipeline.suites.run import open_run, write_dev_metrics
+    from pipeline.suites.run import open_run, write_metrics
 
     (folder / "random.yaml").write_text(suite_text(runs))
     suite = read_suite(str(folder / "random.yaml"))
@@ -141,7 +141,7 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
                 device="cpu",
             )
             write_model(place / "result.json", result)
-        write_dev_metrics(run, range(seeds), attributes)
+        write_metrics(run, range(seeds), "dev", attributes)
     write_suite_record(suite, plan, folder / "runs")
 
 

@@ -67,8 +67,8 @@ class DatasetCard:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict; `DatasetCard.from_dict` reads it back.
 
-        Without the headline where it is weighted F1 and the polarity where there is none: manifests of such corpora keep
-        their bytes.
+        Without the headline where it is weighted F1 and the polarity where there is none, so that manifests of such
+        corpora keep their bytes.
         """
         values = asdict(self) | {key: list(getattr(self, key)) for key in _LISTS}
         usual = {"headline": WEIGHTED_F1, "polarity": {}}
@@ -167,9 +167,7 @@ def _polarity_problems(polarity: dict[str, Any] | None, labels: Any) -> list[str
     if not polarity:
         return []
     problems = [f"polarity has no side {side!r}: {nearest(side, SIDES)}" for side in polarity if side not in SIDES]
-    problems += [
-        f"polarity gives no {side} label: name one or more" for side in SIDES if not polarity.get(side)
-    ]
+    problems += [f"polarity gives no {side} label: name one or more" for side in SIDES if not polarity.get(side)]
     named = [label for side in SIDES for label in polarity.get(side) or ()]
     twice = sorted({label for label in named if named.count(label) > 1})
     if twice:

@@ -55,8 +55,10 @@ def command(
     seeds: int,
     only: tuple[str, ...],
     use: tuple[str, ...],
-    cv: int | None,
+    cv: int | str | None,
     group: str | None,
+    nested: bool,
+    all_splits: bool,
     jobs: int | None,
     device: str,
     allow_stale: bool,
@@ -65,16 +67,22 @@ def command(
     estimate: bool,
     as_json: bool,
 ) -> int:
-    """Train every experiment of a suite, selecting by dev weighted F1. The test split is not read.
+    """Train every experiment of a suite, selecting by its score on dev. The test split is not read.
+
+    That score is the dataset card's `headline`, weighted F1 where it names none.
 
     SUITE is a YAML file or the name of a suite that ships. Finished seeds are kept; equal experiments run once;
     one that fails does not stop the others, and the exit status is then 1.
+
+    A corpus without splits is reported by cross-validation: `--cv 5 --nested`, or `--cv groups --nested`, which leaves
+    one group out at a time; `erc report` shows what comes of it.
 
     \b
     Example:
       erc ablate meld-text --list
       erc ablate meld-text --out runs --seeds 5
       erc ablate meld-text --out runs --seeds 3 --cv 5
+      erc ablate meld-text --out runs --seeds 3 --cv groups --nested
       erc ablate modalities --use gpt2=sentence --use wav2vec2=logmel --use resnet50=hog-colour
     """
     from features.errors import UsageError
@@ -87,7 +95,7 @@ def command(
             raise UsageError(f"no SUITE is named: give a YAML file, or one that ships: {', '.join(shipped_suites())}")
         _print_suites(as_json)
         return 0
-    folding = folding_of(cv, group)
+    folding = folding_of(cv, group, nested, all_splits)
     suite = read_suite(suite_source)
     roles = parse_roles(use)
     chosen = choose_experiments(play_roles(suite, roles), only)
@@ -96,14 +104,15 @@ def command(
         from pipeline.suites.workers import default_jobs
 
         check_device(device)
-        heads_each = seeds * (folding.count - 1 if folding else 1)  # K folds, each of (K - 1) / K of the rows
+        folds = folding and (folding.count or _groups_of(manifest, folding.all_splits))
+        heads_each = seeds * (max(folds - 1, 1) if folds else 1)  # K folds, each of (K - 1) / K of the rows
         jobs = jobs or default_jobs()
         _print_list(suite.name, chosen, store, manifest, heads_each, jobs, device, estimate, as_json)
         return 0
 
     from features.manifest import read_manifest
     from pipeline.commands import printing
-    from pipeline.suites.cross_validation import cross_validate, open_train
+    from pipeline.suites.cross_validation import cross_validate, open_rows
     from pipeline.suites.plan import Source, make_plan
     from pipeline.suites.record import write_suite_record
     from pipeline.suites.run import run_plan
@@ -113,7 +122,7 @@ def command(
     check_device(device)
     jobs = jobs or default_jobs()
     if folding:
-        source = open_train(store, read_manifest(manifest), allow_stale, allow_absent)
+        source = open_rows(store, read_manifest(manifest), folding, allow_stale, allow_absent)
         result = cross_validate(chosen, source, folding, range(seeds), out, jobs, device, given_command())
         printing.print_cross_validated(result, out / folding.name, as_json)
         return 1 if result.failures else 0
@@ -132,6 +141,18 @@ def command(
         printing.print_outcome(chosen, plan, outcome)
     printing.print_failures(outcome.failures)
     return 1 if outcome.failures else 0
+
+
+def _groups_of(manifest: Path, all_splits: bool) -> int:
+    """How many groups the folded rows have; 0 where the manifest cannot be read, which the listing says."""
+    from features.errors import ErcError
+    from features.manifest import read_manifest
+
+    try:
+        frame = read_manifest(manifest).frame
+    except ErcError:
+        return 0
+    return int((frame if all_splits else frame.filter(frame["split"] == "train"))["group"].drop_nulls().n_unique())
 
 
 def _print_suites(as_json: bool) -> None:

@@ -52,8 +52,9 @@ def command(
     """Compare two runs on one split, or, of a folder of runs, every contrast that its suites declare.
 
     It reads what `erc train`, `erc ablate` and `erc evaluate` predicted with all finished seeds, and predicts nothing.
-    The difference A - B of the mean weighted F1 has a 95% interval (resampling dialogues and one seed an arm) and a
-    p-value (swapping whole dialogues between the arms), which is adjusted by Holm's method over a suite's contrasts.
+    The difference A - B of the mean score has a 95% interval (resampling dialogues and one seed an arm) and a p-value
+    (swapping whole dialogues between the arms), which is adjusted by Holm's method over a suite's contrasts. The score
+    is the dataset card's `headline`, weighted F1 where it names none.
     A contrast that cannot be compared is named and left out.
 
     \b

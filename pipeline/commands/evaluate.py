@@ -26,7 +26,7 @@ PROTOCOL = "--select best-dev,baseline"
     "--select",
     metavar="WORDS",
     help="Score only what these words name, with commas between: best-dev (of each corpus the run with the highest mean"
-    " dev weighted F1), baseline (the one that each suite declares).",
+    " on dev of the corpus's score), baseline (the one that each suite declares).",
 )
 @click.option("--store", type=LocalPath(file_okay=False), help="Instead of the store that each run recorded.")
 @click.option("--manifest", type=LocalPath(), help="Instead of the manifest that each run recorded.")
@@ -80,7 +80,8 @@ def command(
     if as_json:
         print_json([_document(run, metrics) for run, metrics in scored])
     elif scored:
-        click.echo(score_table([metrics for _, metrics in scored]))
+        for name in dict.fromkeys(metrics.headline for _, metrics in scored):
+            click.echo(score_table([metrics for _, metrics in scored if metrics.headline == name]))
         for line in _remarks(len(scored), split, selection):
             click.echo(line)
     for problem, names in failures.items():
@@ -95,34 +96,35 @@ def _document(run: Run, metrics: Metrics) -> dict[str, Any]:
 
 
 def score_table(scored: Sequence[Metrics]) -> str:
-    """A line a run, and those of the baselines that need no model. The best run comes first, but on test, whose scores
-    rank nothing: there runs stand in the order given.
+    """A line a run, and those of the baselines that need no model; the score that the corpus is judged by leads. The
+    best run comes first, but on test, whose scores rank nothing: there runs stand in the order given.
 
     Where utterances lack a modality, how many they are and the weighted F1 of the others stand in columns of their own.
     """
+    from features.cards import HEADLINES
+    from pipeline.runs.metrics_file import scores_shown
     from pipeline.terminal.tables import mean_and_deviation, text_table
 
-    split = scored[0].split
+    split, names = scored[0].split, scores_shown(scored[0].headline)
     incomplete = any(_incomplete(metrics) for metrics in scored)
     header = [
         "experiment",
-        f"{split} weighted F1",
-        "macro F1",
-        "accuracy",
+        f"{split} {HEADLINES[names[0]]}",
+        *(HEADLINES[name] for name in names[1:]),
         "NLL",
         "ECE",
         "seeds",
         "utterances",
         "no input",
     ]
-    header += ["incomplete", "F1 of the complete"] if incomplete else []
+    header += ["incomplete", "F1 of the complete" if "F1" in HEADLINES[names[0]] else "of the complete"] * incomplete
     rows = []
-    ranked = scored if split == "test" else sorted(scored, key=lambda metrics: -metrics.weighted_f1.mean)
+    ranked = scored if split == "test" else sorted(scored, key=lambda metrics: -metrics.headline_score.mean)
     for metrics in ranked:
         rows.append(
             [
                 metrics.experiment,
-                *(mean_and_deviation(score) for score in (metrics.weighted_f1, metrics.macro_f1, metrics.accuracy)),
+                *(mean_and_deviation(score) if score else "" for score in map(metrics.score, names)),
                 *(
                     f"{value.mean:.3f}" if value else ""
                     for value in (metrics.negative_log_likelihood, metrics.calibration_error)
@@ -134,14 +136,13 @@ def score_table(scored: Sequence[Metrics]) -> str:
         )
         if incomplete:
             complete = _complete(metrics)
-            rows[-1] += [str(_incomplete(metrics)), mean_and_deviation(complete.weighted_f1) if complete else ""]
+            score = complete.judged_by(metrics.headline) if complete else None
+            rows[-1] += [str(_incomplete(metrics)), mean_and_deviation(score) if score else ""]
     for name in ("class-prior", "always-neutral"):
         baseline = scored[0].baselines[name]
-        scores = [
-            "" if value is None else f"{value:.4f}"
-            for value in (baseline.weighted_f1, baseline.macro_f1, baseline.accuracy)
-        ]
-        rows.append([f"({name})", *scores, "", "", "", str(scored[0].utterances), *[""] * (len(header) - 8)])
+        scores = ["" if value is None else f"{value:.4f}" for value in map(baseline.score, names)]
+        rest = [""] * (len(header) - len(names) - 5)
+        rows.append([f"({name})", *scores, "", "", "", str(scored[0].utterances), *rest])
     return text_table(header, rows)
 
 

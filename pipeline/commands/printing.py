@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from features.cards import HEADLINES
+from heads.metrics import SCORES
 from pipeline.runs.metrics_file import Score
 from pipeline.terminal.output import print_json, print_warning
 from pipeline.terminal.tables import mean_and_deviation, text_table
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.suites.plan import Plan
     from pipeline.suites.run import Outcome
 
-_SCORES = {"seeds", "weighted_f1", "macro_f1", "accuracy"}
+_SCORES = {"seeds", "headline", *SCORES}
 _SHOWN_TRIALS = 10
 
 
@@ -38,7 +40,7 @@ def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcom
     rows = [
         [
             experiment.name,
-            mean_and_deviation(outcome.metrics[experiment.name].weighted_f1),
+            mean_and_deviation(outcome.metrics[experiment.name].headline_score),
             str(len(outcome.metrics[experiment.name].seeds)),
             f"{outcome.seconds[experiment.name]:.1f}" if experiment.name in outcome.seconds else "",
         ]
@@ -46,7 +48,8 @@ def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcom
         if experiment.name in outcome.metrics
     ]
     if rows:
-        click.echo(text_table(["experiment", "dev weighted F1", "seeds", "seconds a seed"], rows))
+        score = HEADLINES[next(iter(outcome.metrics.values())).headline]
+        click.echo(text_table(["experiment", f"dev {score}", "seeds", "seconds a seed"], rows))
     _print_duplicates(plan)
     click.echo(f"{outcome.trained} heads trained, {_heads(outcome) - outcome.trained} kept from before")
 
@@ -127,7 +130,7 @@ def print_search(record: SearchRecord, as_json: bool) -> None:
         for trial in ranked[:_SHOWN_TRIALS]
     ]
     if rows:
-        click.echo(text_table(["trial", "weighted F1", *keys], rows))
+        click.echo(text_table(["trial", _score_of(record), *keys], rows))
     failed = len(record.trials) - len(ranked)
     click.echo(
         f"{len(record.trials)} trials, {failed} of them failed; {record.configurations_tried} different configurations"
@@ -135,6 +138,12 @@ def print_search(record: SearchRecord, as_json: bool) -> None:
     )
     if ranked:
         click.echo(f"the best, resolved: {record.folder / 'best.yaml'}")
+
+
+def _score_of(record: SearchRecord) -> str:
+    """The name of the score that a search maximises: its objective begins with it."""
+    objective = str(record.settings["objective"]).removeprefix("dev ")
+    return next((words for words in HEADLINES.values() if objective.startswith(words)), "score")
 
 
 def _short(value: Any) -> Any:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def command(runs: Path, out: Path, as_json: bool) -> None:
     """Write report.html, report.md and leaderboard.csv of the trained heads in RUNS.
 
-    The page is one file that works offline. The best model is the one with the highest weighted F1 on dev, always. The
-    suites' questions are answered on dev, with intervals. A run that cannot be read is named, skipped and listed in the
-    report.
+    The page is one file that works offline. The best model is the one with the highest score on dev, always: the
+    dataset card's `headline`, weighted F1 where it names none. The suites' questions are answered on dev, with
+    intervals. A run that cannot be read is named, skipped and listed in the report.
 
     \b
     Example:
@@ -55,7 +55,12 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
             {
                 "dataset": corpus.dataset,
                 "selected": corpus.selected.experiment if corpus.selected else None,
-                "weighted_f1": {line.split: line.score.model_dump() for line in corpus.headlines},
+                "headline": corpus.criterion.name,
+                "score": {line.split: line.score.model_dump() for line in corpus.headlines},
+                "weighted_f1": {
+                    split: metrics.weighted_f1.model_dump()
+                    for split, metrics in (corpus.selected.metrics if corpus.selected else {}).items()
+                },
                 "margin": {line.split: line.margin for line in corpus.headlines},
                 "interval": {split: [one.low, one.high] for split, one in corpus.findings.intervals.items()},
                 "answers": [_answer(answer) for answer in corpus.findings.answers],
@@ -69,7 +74,7 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
 def _answer(answer: Answer) -> dict[str, Any]:
     """A contrast as `--json` prints it; differences are fractions."""
     found = answer.comparison
-    difference = found.weighted_f1 if found else None
+    difference = found.headline if found else None
     return {
         "suite": answer.suite,
         "question": answer.contrast.question,

@@ -66,8 +66,10 @@ def command(
     seeds: list[int],
     only: str | None,
     use: tuple[str, ...],
-    cv: int | None,
+    cv: int | str | None,
     group: str | None,
+    nested: bool,
+    all_splits: bool,
     space: Path | None,
     trials: int | None,
     search_seed: int | None,
@@ -77,25 +79,28 @@ def command(
     allow_absent: bool,
     as_json: bool,
 ) -> int:
-    """Train one head on stored embeddings, selecting by dev weighted F1. The test split is not read.
+    """Train one head on stored embeddings, selecting by its score on dev. The test split is not read.
+
+    That score is the dataset card's `headline`, weighted F1 where it names none.
 
     CONFIG is a YAML file of one experiment, or a suite (a path, or the name of one that ships) with --only NAME.
     With --cv, folds of the train split are held out in turn, dev is not read either, and runs lie in OUT/cv-K-GROUP.
     With --search, settings are drawn from SPACE (YAML: a dotted key each, with {low, high} and log: true or step, or
-    with {choices: [...]}), scored by dev weighted F1, or over the folds of --cv; typed again, the search goes on. OUT
+    with {choices: [...]}), scored by that on dev, or over the folds of --cv; typed again, the search goes on. OUT
     gets trials.csv, search.json and best.yaml.
 
     \b
     Example:
       erc train meld-text --only one-hidden-layer --out runs/mine --seeds 0,1,2 optim.lr=3e-4
       erc train meld-text --only linear --out cv --cv 5
+      erc train meld-text --only linear --out runs --cv 5 --nested
       erc train meld-text --only linear --out search --search space.yaml --trials 40 --cv 5
     """
     from features.errors import UsageError
     from features.manifest import read_manifest
     from pipeline.commands import printing
     from pipeline.suites.choice import read_experiment
-    from pipeline.suites.cross_validation import cross_validate, open_train
+    from pipeline.suites.cross_validation import cross_validate, open_rows
     from pipeline.suites.plan import Source, make_plan
     from pipeline.suites.run import run_plan
     from pipeline.suites.training import check_device
@@ -103,7 +108,7 @@ def command(
 
     check_device(device)
     jobs = jobs or default_jobs()
-    folding = folding_of(cv, group)
+    folding = folding_of(cv, group, nested, all_splits)
     if space is None and (trials is not None or search_seed is not None):
         raise UsageError("--trials and --search-seed are of a search: give --search SPACE.yaml, too")
     experiment = read_experiment(config, overrides, only, use)
@@ -117,14 +122,19 @@ def command(
         check_optuna()
         dimensions, content = read_space(space)
         check_space(dimensions, str(space), resolve)
-        opened = open_train if folding else Source.open
-        source = opened(store, read_manifest(manifest), allow_stale, allow_absent=allow_absent)
+        if folding and folding.nested:
+            raise UsageError("--nested is of a result, and --search chooses: search with --cv, then train best.yaml")
+        whole = read_manifest(manifest)
+        if folding:
+            source = open_rows(store, whole, folding, allow_stale, allow_absent)
+        else:
+            source = Source.open(store, whole, allow_stale, allow_absent=allow_absent)
         search = Search(resolve, dimensions, content, source, seeds, folding, search_seed or 0)
         record = run_search(search, trials or 20, out, jobs, device, given_command(), print_warning)
         printing.print_search(record, as_json)
         return 0 if record.ranked() else 1
     if folding:
-        source = open_train(store, read_manifest(manifest), allow_stale, allow_absent)
+        source = open_rows(store, read_manifest(manifest), folding, allow_stale, allow_absent)
         result = cross_validate([experiment], source, folding, seeds, out, jobs, device, given_command())
         printing.print_cross_validated(result, out / folding.name, as_json)
         return 1 if result.failures else 0
@@ -142,9 +152,10 @@ def command(
 
 
 def _line(name: str, outcome: Outcome, out: Path) -> str:
+    from features.cards import HEADLINES
     from pipeline.terminal.tables import mean_and_deviation
 
     metrics = outcome.metrics[name]
     seconds = f", {outcome.seconds[name]:.1f} s a seed" if name in outcome.seconds else ""
-    score = mean_and_deviation(metrics.weighted_f1)
-    return f"{name}: dev weighted F1 {score} over {len(metrics.seeds)} seed(s){seconds}: {out}"
+    score = f"{HEADLINES[metrics.headline]} {mean_and_deviation(metrics.headline_score)}"
+    return f"{name}: dev {score} over {len(metrics.seeds)} seed(s){seconds}: {out}"

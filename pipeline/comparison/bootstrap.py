@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.comparison.counts import Arm, Scores, scores
+from pipeline.comparison.counts import Arm, Scores
 
 
 def draw_dialogues(dialogues: int, replicates: int, random: np.random.Generator) -> np.ndarray:
@@ -29,4 +29,4 @@ def resampled_scores(arm: Arm, weights: np.ndarray, seeds: np.ndarray) -> Scores
     for seed in range(arm.seeds):
         chosen = seeds == seed
         table[chosen] = weights[chosen] @ arm.table[seed]
-    return scores(table, weights @ arm.gold)
+    return arm.scores(table, weights @ arm.gold)

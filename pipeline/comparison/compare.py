@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.errors import UsageError, nearest
+from heads.criterion import Criterion
 from pipeline.comparison.bootstrap import draw_dialogues, draw_seeds, resampled_scores
 from pipeline.comparison.counts import Arm, Frames, check_same_utterances, constant_arm, read_arm
 from pipeline.comparison.permutation import swap_p_value
@@ -33,7 +34,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs differ in. utterances, dialogues: labelled ones, and those that hold any."""
+    """What two runs differ in. utterances, dialogues: labelled ones, and those that hold any.
+
+    score, headline: name of the score that the corpus is judged by, and the difference in it, which p_value is of
+    """
 
     utterances: int
     dialogues: int
@@ -42,9 +46,19 @@ class Comparison:
     p_value: float
     accuracy: Difference
     per_class_f1: dict[str, Difference]
+    score: str
+    headline: Difference
 
 
-def compare(a: Frames, b: Frames, labels: Sequence[str], *, replicates: int = REPLICATES, seed: int = 0) -> Comparison:
+def compare(
+    a: Frames,
+    b: Frames,
+    labels: Sequence[str],
+    *,
+    criterion: Criterion | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Comparison:
     """Compare two runs' predictions of one split.
 
     The intervals are of a paired bootstrap: each replicate draws dialogues with replacement, the same for both arms,
@@ -54,10 +68,10 @@ def compare(a: Frames, b: Frames, labels: Sequence[str], *, replicates: int = RE
     Raises RunError where the two are not of the same labelled utterances, or as `counts.read_arm`; UsageError for less
     than one replicate.
     """
-    arm_a, arm_b = read_arm(a, labels), read_arm(b, labels)
+    arm_a, arm_b = read_arm(a, labels, criterion), read_arm(b, labels, criterion)
     check_same_utterances(arm_a, arm_b)
     resample, swaps = _generators(replicates, seed)
-    weighted_f1, accuracy, per_class = _differences(arm_a, arm_b, replicates, resample)
+    headline, weighted_f1, accuracy, per_class = _differences(arm_a, arm_b, replicates, resample)
     return Comparison(
         utterances=len(arm_a.utterances),
         dialogues=arm_a.dialogues,
@@ -66,27 +80,42 @@ def compare(a: Frames, b: Frames, labels: Sequence[str], *, replicates: int = RE
         p_value=swap_p_value(arm_a, arm_b, replicates, swaps),
         accuracy=accuracy,
         per_class_f1=dict(zip(labels, per_class, strict=True)),
+        score=arm_a.criterion.name,
+        headline=headline,
     )
 
 
-def score_interval(frames: Frames, labels: Sequence[str], *, replicates: int = REPLICATES, seed: int = 0) -> Interval:
-    """The interval of one run's weighted F1: dialogues and one seed are resampled. Raises as `compare`."""
-    arm = read_arm(frames, labels)
+def score_interval(
+    frames: Frames,
+    labels: Sequence[str],
+    *,
+    criterion: Criterion | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Interval:
+    """The interval of one run's score: dialogues and one seed are resampled. Raises as `compare`."""
+    arm = read_arm(frames, labels, criterion)
     random, _ = _generators(replicates, seed)
     weights = draw_dialogues(arm.dialogues, replicates, random)
-    return _interval(resampled_scores(arm, weights, draw_seeds(arm, replicates, random)).weighted_f1)
+    return _interval(resampled_scores(arm, weights, draw_seeds(arm, replicates, random)).headline)
 
 
 def margin_interval(
-    frames: Frames, constant: str, labels: Sequence[str], *, replicates: int = REPLICATES, seed: int = 0
+    frames: Frames,
+    constant: str,
+    labels: Sequence[str],
+    *,
+    criterion: Criterion | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
 ) -> Difference:
-    """One run's weighted F1 minus that of always predicting `constant`, on the resamples of `score_interval`.
+    """One run's score minus that of always predicting `constant`, on the resamples of `score_interval`.
 
     Raises as `compare`, and UsageError where `constant` is no label.
     """
     if constant not in labels:
         raise UsageError(f"no label {constant!r}: {nearest(constant, labels)}")
-    arm = read_arm(frames, labels)
+    arm = read_arm(frames, labels, criterion)
     random, _ = _generators(replicates, seed)
     always = constant_arm(arm, list(labels).index(constant))
     return _differences(arm, always, replicates, random)[0]
@@ -102,12 +131,13 @@ def _generators(replicates: int, seed: int) -> tuple[np.random.Generator, np.ran
 
 def _differences(
     a: Arm, b: Arm, replicates: int, random: np.random.Generator
-) -> tuple[Difference, Difference, list[Difference]]:
-    """A - B in weighted F1, accuracy, and each class's F1."""
+) -> tuple[Difference, Difference, Difference, list[Difference]]:
+    """A - B in the score that the corpus is judged by, weighted F1, accuracy, and each class's F1."""
     weights = draw_dialogues(a.dialogues, replicates, random)
     drawn_a, drawn_b = (resampled_scores(arm, weights, draw_seeds(arm, replicates, random)) for arm in (a, b))
     value, drawn = a.seed_scores().mean().minus(b.seed_scores().mean()), drawn_a.minus(drawn_b)
     return (
+        _difference(value.headline[0], drawn.headline),
         _difference(value.weighted_f1[0], drawn.weighted_f1),
         _difference(value.accuracy[0], drawn.accuracy),
         [_difference(value.class_f1[0, place], drawn.class_f1[:, place]) for place in range(a.gold.shape[1])],

@@ -8,7 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from features.cards import HEADLINES
 from features.errors import RunError
+from heads.criterion import Criterion
 from pipeline.comparison.compare import REPLICATES, Comparison, compare
 from pipeline.comparison.counts import Frames
 from pipeline.comparison.holm import holm
@@ -22,11 +24,12 @@ Item = TypeVar("Item")
 
 
 class Arms(NamedTuple):
-    """The predictions of A and of B, and the labels of both."""
+    """The predictions of A and of B, the labels of both, and the score that both are judged by."""
 
     a: Frames
     b: Frames
     labels: Sequence[str]
+    criterion: Criterion | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ def compare_contrasts(
     for contrast in declared:
         try:
             arms = load(contrast)
-            comparison = compare(*arms, replicates=replicates, seed=seed)
+            comparison = compare(
+                arms.a, arms.b, arms.labels, criterion=arms.criterion, replicates=replicates, seed=seed
+            )
             found.append((comparison, (len(arms.a), len(arms.b))))
         except RunError as error:
             found.append(error)
@@ -77,7 +82,7 @@ def compare_declared(runs: Path, split: str, *, replicates: int = REPLICATES) ->
     def load(contrast: Declared) -> Arms:
         a, b = contrast.pair()
         check_comparable(a, b)
-        return Arms(_load(a, split, loaded), _load(b, split, loaded), a.labels)
+        return Arms(_load(a, split, loaded), _load(b, split, loaded), a.labels, a.features.manifest.criterion)
 
     answers = [
         answer
@@ -118,7 +123,7 @@ def contrasts_text(answers: Sequence[Answer[Declared]], split: str) -> str:
         comparison, adjusted = answer.comparison, answer.adjusted_p
         if comparison is None or adjusted is None:
             continue
-        difference = comparison.weighted_f1
+        difference = comparison.headline
         rows.append(
             [
                 f"{answer.declared.suite}: {answer.declared.question}",
@@ -133,7 +138,8 @@ def contrasts_text(answers: Sequence[Answer[Declared]], split: str) -> str:
         compared.append(comparison)
         most_seeds = max(most_seeds, *answer.seeds)
     header = ["contrast", "A", "B", "A - B", "95% interval", "p", "Holm's p"]
-    lines = [text_table(header, rows), "", f"A - B: points of {split} weighted F1, means over seeds."]
+    scores = " or ".join(dict.fromkeys(HEADLINES[one.score] for one in compared))
+    lines = [text_table(header, rows), "", f"A - B: points of {split} {scores}, means over seeds."]
     lines += method_lines(compared, most_seeds > 1)
     return "\n".join([*lines, "Holm's p: adjusted for all contrasts of the suite that have a result here."])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from features.cards import HEADLINES, WEIGHTED_F1
 from features.errors import RunError
 from heads.metrics import over_seeds
 from pipeline.comparison.compare import Comparison, Difference, compare
@@ -46,9 +47,10 @@ def compare_runs(a: Run, b: Run, split: str, replicates: int, with_mcnemar: bool
         raise RunError(f"{a.path} is both A and B: choose two runs")
     check_comparable(a, b)
     frames: tuple[Frames, Frames] = (read_predictions(a, split), read_predictions(b, split))
-    comparison = compare(*frames, a.labels, replicates=replicates)
+    criterion = a.features.manifest.criterion
+    comparison = compare(*frames, a.labels, criterion=criterion, replicates=replicates)
     averages = average_predictions(*frames, a.labels)
-    arms = [read_arm(one, a.labels) for one in frames]
+    arms = [read_arm(one, a.labels, criterion) for one in frames]
     support = arms[0].gold.sum(axis=0)
     return Pair(
         runs=(a, b),
@@ -72,6 +74,7 @@ def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
                 "run": str(run.path),
                 "experiment": run.name,
                 "seeds": seeds,
+                "headline": over_seeds(scores.headline.tolist()),
                 "weighted_f1": over_seeds(scores.weighted_f1.tolist()),
                 "accuracy": over_seeds(scores.accuracy.tolist()),
                 "per_class_f1": {
@@ -84,6 +87,8 @@ def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
         "dialogues": comparison.dialogues,
         "replicates": comparison.replicates,
         "support": pair.support,
+        "score": comparison.score,
+        "headline": asdict(comparison.headline),
         "weighted_f1": asdict(comparison.weighted_f1),
         "p_value": comparison.p_value,
         "accuracy": asdict(comparison.accuracy),
@@ -98,13 +103,13 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
     comparison = pair.comparison
     lines = []
     for arm, run, seeds, scores in zip("AB", pair.runs, pair.seeds, pair.scores, strict=True):
-        value = mean_and_deviation(Score.of(scores.weighted_f1.tolist()))
+        value = mean_and_deviation(Score.of(scores.headline.tolist()))
         lines.append(
-            f"{arm}  {run.name}: {pair.split} weighted F1 {value}"
+            f"{arm}  {run.name}: {pair.split} {HEADLINES[comparison.score]} {value}"
             f" ({len(seeds)} seed{'s' if len(seeds) > 1 else ''}; {run.path.name})"
         )
     lines += [
-        f"A - B  {difference_text(comparison.weighted_f1)} points, p = {p_value(comparison.p_value)}",
+        f"A - B  {difference_text(comparison.headline)} points, p = {p_value(comparison.p_value)}",
         *method_lines([comparison], max(map(len, pair.seeds)) > 1),
         "",
         _class_table(pair),
@@ -173,10 +178,13 @@ def _class_table(pair: Pair) -> str:
         for place, label in enumerate(pair.support)
     ]
     total = f"{comparison.utterances:,}"
-    for name, difference, values in (
+    together = [
         ("accuracy", comparison.accuracy, [mean.accuracy[0] for mean in means]),
         ("weighted F1", comparison.weighted_f1, [mean.weighted_f1[0] for mean in means]),
-    ):
+    ]
+    if comparison.score not in ("accuracy", WEIGHTED_F1):
+        together.append((HEADLINES[comparison.score], comparison.headline, [mean.headline[0] for mean in means]))
+    for name, difference, values in together:
         rows.append([name, total, *(f"{100 * value:.1f}" for value in values), *_cells(difference)])
     return text_table(["percent", "support", "A", "B", "A - B", "95% interval"], rows)
 

@@ -1,18 +1,18 @@
 """Approximate randomisation: whole dialogues are swapped between the arms (Noreen 1989; Yeh 2000, COLING, section 3),
-and what seeds add is drawn beside it."""
+and what seeds add is drawn beside it. Scores are those that the corpus is judged by."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipeline.comparison.counts import Arm, scores
+from pipeline.comparison.counts import Arm
 
 SHUFFLES = 100  # how often dialogues are shuffled among an arm's seeds: the mean variance is then known to about 1%
 _TIE = 1e-12  # differences of fractions this close are equal: they were added up in another order
 
 
 def swap_p_value(a: Arm, b: Arm, replicates: int, random: np.random.Generator) -> float:
-    """Two-sided p-value of the difference of the means over seeds in weighted F1: (hits + 1) / (replicates + 1).
+    """Two-sided p-value of the difference of the means over seeds: (hits + 1) / (replicates + 1).
 
     Null hypothesis: as configurations, A and B are equally good. Where each has one seed, this is Noreen's test with
     dialogues as units: it takes the two heads as given, and says nothing of other trainings. With more seeds it asks
@@ -31,18 +31,18 @@ def swap_p_value(a: Arm, b: Arm, replicates: int, random: np.random.Generator) -
     freedom = a.seeds + b.seeds - 2
     if freedom:
         within = 1 / a.seeds + 1 / b.seeds
-        between = _pooled(a, b, [arm.seed_scores().weighted_f1.var(ddof=1) for arm in (a, b) if arm.seeds > 1])
+        between = _pooled(a, b, [arm.seed_scores().headline.var(ddof=1) for arm in (a, b) if arm.seeds > 1])
         shuffled = _pooled(a, b, [shuffled_variance(arm, random) for arm in (a, b) if arm.seeds > 1])
         swaps = null.var()
         share = max(0.0, 1 - shuffled * within / swaps) if swaps else 0.0
         null = np.sqrt(share) * null + np.sqrt(between * within) * random.standard_t(freedom, size=replicates)
-    observed = a.seed_scores().weighted_f1.mean() - b.seed_scores().weighted_f1.mean()
+    observed = a.seed_scores().headline.mean() - b.seed_scores().headline.mean()
     hits = int((np.abs(null) >= abs(observed) - _TIE).sum())
     return (hits + 1) / (replicates + 1)
 
 
 def swapped_differences(a: Arm, b: Arm, swapped: np.ndarray) -> np.ndarray:
-    """float64 [r]: the difference of the means over seeds in weighted F1 after these dialogues changed arms.
+    """float64 [r]: the difference of the means over seeds after these dialogues changed arms.
 
     swapped: bool [r, d]
     Each seed of A is paired with each of B, so that the order of seeds does not matter and their numbers may differ.
@@ -50,18 +50,18 @@ def swapped_differences(a: Arm, b: Arm, swapped: np.ndarray) -> np.ndarray:
     """
     mask = swapped.astype(np.float64)
     gold = a.gold.sum(axis=0)
-    moved_a, moved_b = (mask @ arm.table for arm in (a, b))  # [s, r, 2c]
+    moved_a, moved_b = (mask @ arm.table for arm in (a, b))  # [s, r, ...]
     kept_a, kept_b = (arm.table.sum(axis=1)[:, None] - moved for arm, moved in ((a, moved_a), (b, moved_b)))
     total = np.zeros(len(mask))
     for one in range(a.seeds):
-        first = scores(kept_a[one] + moved_b, gold).weighted_f1  # [s of B, r]
-        second = scores(kept_b + moved_a[one], gold).weighted_f1
+        first = a.scores(kept_a[one] + moved_b, gold).headline  # [s of B, r]
+        second = a.scores(kept_b + moved_a[one], gold).headline
         total += (first - second).sum(axis=0)
     return total / (a.seeds * b.seeds)
 
 
 def shuffled_variance(arm: Arm, random: np.random.Generator) -> float:
-    """The variance (ddof 1) that the seeds' weighted F1 would have if a seed's luck in one dialogue said nothing of the
+    """The variance (ddof 1) that the seeds' scores would have if a seed's luck in one dialogue said nothing of the
     next: the mean over shuffles of each dialogue's predictions among the seeds."""
     owner = random.random((SHUFFLES, arm.dialogues, arm.seeds)).argsort(axis=2)  # the seed that each place gets
     gold = arm.gold.sum(axis=0)
@@ -70,7 +70,7 @@ def shuffled_variance(arm: Arm, random: np.random.Generator) -> float:
         table = np.zeros((SHUFFLES, arm.table.shape[2]))
         for seed in range(arm.seeds):
             table += (owner[:, :, place] == seed).astype(np.float64) @ arm.table[seed]
-        shuffled.append(scores(table, gold).weighted_f1)
+        shuffled.append(arm.scores(table, gold).headline)
     return float(np.var(shuffled, axis=0, ddof=1).mean())
 
 

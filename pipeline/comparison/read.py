@@ -43,7 +43,7 @@ def read_predictions(run: Run, split: str) -> Frames:
 
 
 def check_comparable(a: Run, b: Run) -> None:
-    """Raises RunError unless both runs are of one corpus and one list of labels."""
+    """Raises RunError unless both runs are of one corpus and one list of labels, and judged by one score."""
     first, second = a.features.manifest.dataset, b.features.manifest.dataset
     if first != second:
         raise RunError(f"{a.path} is of {first} and {b.path} of {second}: choose two runs of one corpus")
@@ -51,6 +51,13 @@ def check_comparable(a: Run, b: Run) -> None:
         raise RunError(
             f"{a.path} has the labels {', '.join(a.labels)}, {b.path} has {', '.join(b.labels)}: choose two runs whose"
             " labels are the same, in the same order"
+        )
+    one, two = a.features.manifest.criterion, b.features.manifest.criterion
+    if one.key() != two.key():
+        other = "" if one.name != two.name else " of other labels"
+        raise RunError(
+            f"{a.path} is judged by {one.words}, {b.path} by {two.words}{other}: the dataset card's `headline` was"
+            " another when they were trained: train both with one card"
         )
 
 

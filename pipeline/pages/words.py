@@ -155,6 +155,16 @@ def seconds(value: float | None) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def capital(text: str) -> str:
+    """With a capital: `Weighted F1`."""
+    return text[:1].upper() + text[1:]
+
+
+def article(noun: str) -> str:
+    """`a` or `an`, by the first letter."""
+    return "an" if noun[:1].lower() in "aeiou" else "a"
+
+
 def plural(number: int, noun: str) -> str:
     """`1 seed`, `5 seeds`."""
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"

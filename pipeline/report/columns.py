@@ -1,11 +1,13 @@
-"""The columns of a leaderboard: which dev scores there are, and which run is best in each."""
+"""The columns of a leaderboard beside the score that the corpus is judged by, and which run is best in each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.runs.metrics_file import BaselineScores, Metrics, Score, Spread
+from features.cards import HEADLINES
+from pipeline.pages.words import capital
+from pipeline.runs.metrics_file import BaselineScores, Metrics, Score, Spread, scores_shown
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,10 @@ class Column:
     percent: bool = True
 
 
-def columns_of(labels: Sequence[str], scored: Sequence[Metrics]) -> list[Column]:
-    """Macro F1, accuracy, the F1 of each label, and how good the probabilities are where any of `scored` says so."""
-    columns = [
-        Column("macro_f1", "Macro F1", lambda scores: scores.macro_f1, lambda scores: scores.macro_f1),
-        Column("accuracy", "Accuracy", lambda scores: scores.accuracy, lambda scores: scores.accuracy),
-        *(_class_column(label) for label in labels),
-    ]
+def columns_of(headline: str, labels: Sequence[str], scored: Sequence[Metrics]) -> list[Column]:
+    """Weighted F1, macro F1 and accuracy, but for the headline; the F1 of each label; and how good the probabilities
+    are where any of `scored` says so."""
+    columns = [*whole_columns(headline), *(_class_column(label) for label in labels)]
     return columns + [column for column in _PROBABILITY_COLUMNS if any(column.of(scores) for scores in scored)]
 
 
@@ -46,6 +45,15 @@ def best_of(columns: Sequence[Column], scored: Mapping[str, Metrics]) -> dict[st
             highest = max(means.values())
             marks[column.key] = {name for name, mean in means.items() if mean == highest and highest > 0}
     return marks
+
+
+def whole_columns(headline: str) -> list[Column]:
+    """Those of all labels together."""
+    return [_whole_column(name) for name in scores_shown(headline)[1:]]
+
+
+def _whole_column(name: str) -> Column:
+    return Column(name, capital(HEADLINES[name]), lambda scores: scores.score(name), lambda scores: scores.score(name))
 
 
 def _class_column(label: str) -> Column:

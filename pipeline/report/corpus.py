@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from features.cards import WEIGHTED_F1
+from heads.criterion import Criterion
 from pipeline.report.columns import Column, best_of, columns_of
 from pipeline.report.configuration import ConfigPart, parts_of
 from pipeline.report.findings import Findings
@@ -21,7 +23,8 @@ from pipeline.runs.suite_record import Contrast, SuiteRecord
 
 @dataclass(frozen=True)
 class Headline:
-    """The dev-selected run on one split. margin: weighted F1 above the baseline's, as a fraction."""
+    """The dev-selected run on one split, by the score that the corpus is judged by. margin: above the baseline's, as a
+    fraction."""
 
     split: str
     score: Score
@@ -32,9 +35,10 @@ class Headline:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The runs whose scores may stand in one table: same corpus, same labels in the same order, same neutral label.
+    """The runs whose scores may stand in one table: same corpus, same labels in the same order, same neutral label, and
+    judged by the same score.
 
-    runs:     by dev weighted F1, best first; runs without dev scores last
+    runs:     by that score on dev, best first; runs without dev scores last
     findings: what `evidence` worked out from predictions and the store
     """
 
@@ -56,12 +60,17 @@ class Corpus:
         return self.runs[0].manifest.labels
 
     @property
+    def criterion(self) -> Criterion:
+        """The score that the runs were selected and are judged by."""
+        return self.runs[0].manifest.criterion
+
+    @property
     def synthetic(self) -> bool:
         return any(run.manifest.synthetic for run in self.runs)
 
     @property
     def selected(self) -> RunSnapshot | None:
-        """The run with the highest mean weighted F1 on dev; None where no run has dev scores."""
+        """The run with the highest mean score on dev; None where no run has dev scores."""
         return self.runs[0] if self.runs[0].dev else None
 
     @property
@@ -107,8 +116,8 @@ class Corpus:
 
     @cached_property
     def columns(self) -> list[Column]:
-        """Macro F1, accuracy, the F1 of each label, and how good the probabilities are where any run says so."""
-        return columns_of(self.labels, [run.dev for run in self.runs if run.dev])
+        """Of `columns_of`."""
+        return columns_of(self.criterion.name, self.labels, [run.dev for run in self.runs if run.dev])
 
     @cached_property
     def best(self) -> dict[str, set[str]]:
@@ -171,10 +180,12 @@ class Corpus:
 
 
 def corpora_of(found: RunSet) -> list[Corpus]:
-    """Group runs by corpus, labels and neutral label; corpora by name, runs by dev. Ties go by folder name."""
-    groups: dict[tuple[str, tuple[str, ...], str], list[RunSnapshot]] = {}
+    """Group runs by corpus, labels, neutral label and the score that judges; corpora by name, runs by dev. Ties go by
+    folder name."""
+    groups: dict[tuple[str, tuple[str, ...], str, str], list[RunSnapshot]] = {}
     for run in found.runs:
-        key = (run.manifest.dataset, run.manifest.labels, run.manifest.neutral or "")
+        judged = "" if run.manifest.criterion.name == WEIGHTED_F1 else str(run.manifest.criterion.key())
+        key = (run.manifest.dataset, run.manifest.labels, run.manifest.neutral or "", judged)
         groups.setdefault(key, []).append(run)
     return [Corpus(tuple(sorted(groups[key], key=_rank)), found.test_reads, found.suites) for key in sorted(groups)]
 
@@ -186,10 +197,11 @@ def baseline_of(metrics: Metrics) -> str | None:
 
 
 def _rank(run: RunSnapshot) -> tuple[bool, float, str]:
-    return dev_rank(run.dev.weighted_f1.mean if run.dev else None, run.folder)
+    return dev_rank(run.dev.headline_score.mean if run.dev else None, run.folder)
 
 
 def _headline(metrics: Metrics) -> Headline:
     baseline = baseline_of(metrics)
-    margin = metrics.weighted_f1.mean - metrics.baselines[baseline].weighted_f1 if baseline else None
-    return Headline(metrics.split, metrics.weighted_f1, len(metrics.seeds), baseline, margin)
+    rule = metrics.baselines[baseline].score(metrics.headline) if baseline else None
+    margin = None if rule is None else metrics.headline_score.mean - rule
+    return Headline(metrics.split, metrics.headline_score, len(metrics.seeds), baseline, margin)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.pages.drawing import ACCENT, FAINT, MUTED, SMALL, Drawing, beside, draw, hint, plain
-from pipeline.pages.words import plural
+from pipeline.pages.words import capital, plural
 from pipeline.report.configuration import loss_name
 from pipeline.report.corpus import Corpus
 from pipeline.report.scale import rule_of
@@ -15,9 +15,8 @@ from pipeline.report.snapshot import RunSnapshot
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Quantity = Literal["dev_weighted_f1", "dev_loss", "train_loss"]
-QUANTITIES: dict[Quantity, str] = {
-    "dev_weighted_f1": "Weighted F1 on dev, percent",
+Quantity = Literal["dev_headline", "dev_loss", "train_loss"]
+LOSSES: dict[Quantity, str] = {
     "dev_loss": "Loss on dev",
     "train_loss": "Loss on train",
 }
@@ -33,7 +32,7 @@ def overlaid(key: str, corpus: Corpus, quantity: Quantity) -> Drawing | None:
     lines = [(run, line, name) for run in corpus.runs for line, name in _lines(corpus, run, quantity)]
     if not lines:
         return None
-    percent, others = quantity == "dev_weighted_f1", with_other_loss(corpus)
+    percent, others = quantity == "dev_headline", with_other_loss(corpus)
     rule = rule_of(corpus) if percent else None
 
     def plot(axes: Axes) -> None:
@@ -52,7 +51,8 @@ def overlaid(key: str, corpus: Corpus, quantity: Quantity) -> Drawing | None:
             _keep_in_sight(axes, [(run is corpus.selected, line[1]) for run, line, _ in lines])
         _by_epoch(axes)
 
-    return draw(key, f"{QUANTITIES[quantity]}, by epoch", _SIZE, plot)
+    title = LOSSES.get(quantity, f"{capital(corpus.criterion.words)} on dev, percent")
+    return draw(key, f"{title}, by epoch", _SIZE, plot)
 
 
 def losses(key: str, run: RunSnapshot, name: str) -> Drawing | None:

@@ -106,6 +106,7 @@ class _Work:
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
+        self.criterion = corpus.criterion
         self.intervals: dict[str, Interval] = {}
         self.margins: dict[str, Difference] = {}
         self.over_baseline: dict[str, Comparison] = {}
@@ -128,7 +129,7 @@ class _Work:
                 continue
             try:
                 frames = self.frames(run, split), self.frames(other, split)
-                self.over_baseline[split] = compare(*frames, self.corpus.labels)
+                self.over_baseline[split] = compare(*frames, self.corpus.labels, criterion=self.criterion)
             except ErcError as error:
                 named = self.corpus.names[other.folder]
                 self.notes.append(f"No interval of {name} over {named} on {split}: {error}.")
@@ -149,20 +150,21 @@ class _Work:
     def frames(self, run: RunSnapshot, split: str) -> dict[int, pl.DataFrame]:
         """Seed -> predictions, of the seeds that the metrics are of.
 
-        Raises RunError where one cannot be read, or they do not give the metrics' weighted F1.
+        Raises RunError where one cannot be read, or they do not give the metrics' score.
         """
-        from pipeline.comparison.counts import COLUMNS, read_arm
+        from pipeline.comparison.counts import columns_of, read_arm
         from pipeline.runs.predictions import read_prediction_frame
 
         key = (run.folder, split)
         if key not in self._frames:
             path, metrics, labels = run.path or Path(run.folder), run.metrics[split], self.corpus.labels
+            columns = columns_of(labels, self.criterion)
             frames = {
-                seed: read_prediction_frame(path, seed, split, labels, dialogues=True).select(COLUMNS)
+                seed: read_prediction_frame(path, seed, split, labels, dialogues=True).select(columns)
                 for seed in metrics.seeds
             }
-            value = float(read_arm(frames, labels).seed_scores().mean().weighted_f1[0])
-            _agree(value, metrics.weighted_f1.mean, split)
+            value = float(read_arm(frames, labels, self.criterion).seed_scores().mean().headline[0])
+            _agree(value, metrics.headline_score.mean, split)
             self._frames[key] = frames
         return self._frames[key]
 
@@ -170,18 +172,19 @@ class _Work:
         from pipeline.comparison.compare import margin_interval, score_interval
 
         frames, labels, metrics = self.frames(run, split), self.corpus.labels, run.metrics[split]
-        margin = margin_interval(frames, self.corpus.constant, labels)
+        margin = margin_interval(frames, self.corpus.constant, labels, criterion=self.criterion)
         named = baseline_of(metrics)
-        if named is not None:
-            _agree(margin.value, metrics.weighted_f1.mean - metrics.baselines[named].weighted_f1, split)
-        self.intervals[split] = score_interval(frames, labels)
+        rule = metrics.baselines[named].score(metrics.headline) if named is not None else None
+        if rule is not None:
+            _agree(margin.value, metrics.headline_score.mean - rule, split)
+        self.intervals[split] = score_interval(frames, labels, criterion=self.criterion)
         dialogues = next(iter(frames.values()))["dialogue_id"].n_unique()
         if dialogues < _FEW_DIALOGUES:
             self.notes.append(
                 f"{split} has {plural(dialogues, 'dialogue')}: intervals from so few are rough, and likelier too narrow"
                 " than too wide."
             )
-        if named is not None:
+        if rule is not None:
             self.margins[split] = margin
 
     def _arms(self, contrast: tuple[Contrast, RunSnapshot | None, RunSnapshot | None]) -> Arms:
@@ -198,7 +201,9 @@ class _Work:
             raise RunError(f"no dev scores: {listed(unscored)}")
         if a is None or b is None or a is b:
             raise RunError("both are one and the same configuration")
-        return Arms(self.frames(a, SELECTION_SPLIT), self.frames(b, SELECTION_SPLIT), self.corpus.labels)
+        return Arms(
+            self.frames(a, SELECTION_SPLIT), self.frames(b, SELECTION_SPLIT), self.corpus.labels, self.criterion
+        )
 
 
 def _agree(value: float, known: float, split: str) -> None:

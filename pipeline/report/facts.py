@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.pages.words import count, interval, listed, percent, plural, point_interval, score, share
+from pipeline.pages.words import article, count, interval, listed, percent, plural, point_interval, score, share
 from pipeline.report.corpus import Corpus, Headline
 from pipeline.report.findings import LEVEL, spans_zero
 from pipeline.report.provenance import context_of, modality_coverage
@@ -51,9 +51,13 @@ def headline_parts(corpus: Corpus) -> list[tuple[str, bool]]:
     if run is None or line is None:
         started = plural(len(corpus.runs), "configuration")
         return [(f"No model is selected: no run has dev scores yet ({started} started).", False)]
-    tried = len(corpus.runs)
+    tried, words = len(corpus.runs), corpus.criterion.words
     place = f", best of {count(tried)} configurations on dev," if tried > 1 else ", the only configuration,"
-    parts = [(corpus.names[run.folder], True), (f"{place} reaches a weighted F1 of ", False), *_on_split(corpus, line)]
+    parts = [
+        (corpus.names[run.folder], True),
+        (f"{place} reaches {article(words)} {words} of ", False),
+        *_on_split(corpus, line),
+    ]
     return [*parts, (".", False)]
 
 
@@ -83,7 +87,7 @@ def badges(corpus: Corpus) -> list[Badge]:
         names = "not recorded" if looks_at is None else "used" if looks_at.speaker_names else "not used"
         found.append(Badge("Speaker names", names))
     found.append(Badge("Tried", tried_text(corpus)))
-    found.append(Badge("Selected by", "dev weighted F1"))
+    found.append(Badge("Selected by", f"dev {corpus.criterion.words}"))
     reads = len(corpus.test_reads)
     if reads:
         found.append(Badge("Test split", f"read {'once' if reads == 1 else f'{count(reads)} times'}"))
@@ -148,7 +152,7 @@ def questions_note(corpus: Corpus) -> str:
     if compared is None:
         return "No contrast could be tested: each row says why."
     parts = [
-        "A − B: difference of the means over seeds of weighted F1 on dev, in points. Interval: 95%, of "
+        f"A − B: difference of the means over seeds of {corpus.criterion.words} on dev, in points. Interval: 95%, of "
         f"{count(compared.replicates)} resamples of the {plural(compared.dialogues, 'dialogue')}, with one seed of "
         "either arm: what one training of each may differ by. p: of the means, by swapping whole dialogues between "
         "the arms; Holm's adjusts it for the suite's answered contrasts. A is called higher, or B, where Holm's p is "
@@ -174,8 +178,8 @@ def _on_split(corpus: Corpus, line: Headline, named: bool = True) -> list[tuple[
     if run is None or other is None or other is run or split not in other.metrics:
         return parts
     found = findings.over_baseline.get(split)
-    bounds, p = (found.weighted_f1.interval, found.p_value) if found else (None, None)
-    over = line.score.mean - other.metrics[split].weighted_f1.mean
+    bounds, p = (found.headline.interval, found.p_value) if found else (None, None)
+    over = line.score.mean - other.metrics[split].headline_score.mean
     called = f"the baseline {corpus.names[other.folder]}" if named else "the baseline"
     return [*parts, (" and ", False), *_points_from(over, called, bounds, p)]
 

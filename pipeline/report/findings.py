@@ -43,7 +43,7 @@ class Answer:
         """
         if self.comparison is None or self.adjusted is None:
             return f"not answered: {self.trouble}"
-        alone = not spans_zero(self.comparison.weighted_f1.interval)
+        alone = not spans_zero(self.comparison.headline.interval)
         if self.higher:
             return f"{self.higher} is higher" if alone else f"{self.higher} is higher on average"
         if alone and self.family > 1:
@@ -55,7 +55,7 @@ class Answer:
         """The arm that is shown to be higher, `A` or `B`; empty where none is."""
         if self.comparison is None or self.adjusted is None or self.adjusted >= LEVEL:
             return ""
-        return "A" if self.comparison.weighted_f1.value > 0 else "B"
+        return "A" if self.comparison.headline.value > 0 else "B"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class FeatureCost:
 class Findings:
     """All of it for one corpus; what could not be worked out is absent, and `notes` say why.
 
-    intervals:     split -> 95% interval of the selected run's weighted F1
+    intervals:     split -> 95% interval of the selected run's score
     margins:       split -> over always predicting one label
     over_baseline: split -> the selected run less the suite's baseline
     """

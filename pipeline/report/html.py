@@ -14,6 +14,7 @@ from pipeline.pages import words
 from pipeline.pages.drawing import Drawing
 from pipeline.pages.html import render, source
 from pipeline.report import configuration, facts, provenance, tables
+from pipeline.report.columns import whole_columns
 from pipeline.report.corpus import Corpus
 from pipeline.report.curves import with_other_loss
 from pipeline.report.figures import architecture_problem, key_of
@@ -56,6 +57,8 @@ def html_report(
         random_warning=facts.random_warning,
         synthetic_warning=words.SYNTHETIC_WARNING,
         breakable=breakable,
+        capital=words.capital,
+        whole_columns=whole_columns,
         cell=score_cell,
         column_text=words.column_text,
         deviation_text=words.deviation_text,

@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from features.cards import WEIGHTED_F1
 from pipeline.report.configuration import loss_name, modalities_of, part_name
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
-from pipeline.runs.metrics_file import Metrics, Score, Spread
+from pipeline.runs.metrics_file import Metrics, Score, Spread, scores_shown
 from pipeline.runs.splits import ordered_splits
 
 
@@ -42,6 +43,7 @@ def _csv_rows(corpus: Corpus, run: RunSnapshot) -> list[dict[str, Any]]:
         "synthetic_corpus": run.manifest.synthetic,
         "random_weights": bool(run.random_weights),
         "reported_percent": run.reported,
+        "headline": corpus.criterion.name,
     }
     if not run.metrics:
         return [facts | {"split": None}]
@@ -53,7 +55,8 @@ def _csv_rows(corpus: Corpus, run: RunSnapshot) -> list[dict[str, Any]]:
 
 def _csv_intervals(corpus: Corpus, split: str) -> dict[str, float]:
     interval = corpus.findings.intervals.get(split)
-    return {"weighted_f1_low": interval.low, "weighted_f1_high": interval.high} if interval else {}
+    name = corpus.criterion.name
+    return {f"{name}_low": interval.low, f"{name}_high": interval.high} if interval else {}
 
 
 def _csv_scores(metrics: Metrics) -> dict[str, Any]:
@@ -65,11 +68,11 @@ def _csv_scores(metrics: Metrics) -> dict[str, Any]:
         "seeds": len(metrics.seeds),
         "collapsed_seeds": metrics.collapsed_seeds(),
     }
-    for name in ("weighted_f1", "macro_f1", "accuracy"):
-        score: Score = getattr(metrics, name)
-        row |= {f"{name}_mean": score.mean, f"{name}_std": score.std}
+    for name in scores_shown(metrics.headline):
+        whole = metrics.score(name)
+        row |= {f"{name}_mean": whole.mean, f"{name}_std": whole.std} if whole else {}
     for label in metrics.labels:
-        score = metrics.per_class_f1[label]
+        score: Score = metrics.per_class_f1[label]
         row |= {
             f"f1_mean_{label}": score.mean,
             f"f1_std_{label}": score.std,
@@ -79,4 +82,8 @@ def _csv_scores(metrics: Metrics) -> dict[str, Any]:
         spread: Spread | None = getattr(metrics, name)
         if spread:
             row |= {f"{name}_mean": spread.mean, f"{name}_std": spread.std}
-    return row | {f"baseline_weighted_f1_{name}": scores.weighted_f1 for name, scores in metrics.baselines.items()}
+    return row | {
+        f"baseline_{score}_{name}": scores.score(score)
+        for score in dict.fromkeys((metrics.headline, WEIGHTED_F1))
+        for name, scores in metrics.baselines.items()
+    }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from features.cards import HEADLINES
 from pipeline.pages import words
 from pipeline.report import facts, provenance, tables
+from pipeline.report.columns import whole_columns
 from pipeline.report.corpus import Corpus
 from pipeline.report.hardest import Hardest
 from pipeline.runs.metrics_file import Metrics
@@ -73,9 +75,10 @@ def _corpus(corpus: Corpus, folder_notes: list[str]) -> list[str]:
         blocks.append("\n".join(f"- {text_of(note)}" for note in notes))
     if corpus.findings.answers:
         blocks += ["## The suite's questions", _answers(corpus), text_of(facts.questions_note(corpus))]
+    wholes = ", ".join(HEADLINES[column.key] for column in whole_columns(corpus.criterion.name))
     blocks += [f"## Leaderboard: {text_of(corpus.title)}", _leaderboard(corpus)]
     blocks.append(
-        "Scores in percent, mean ± deviation over seeds; ranked by dev. Labels' F1, macro F1, accuracy, negative"
+        f"Scores in percent, mean ± deviation over seeds; ranked by dev. Labels' F1, {wholes}, negative"
         " log-likelihood (NLL, nats) and expected calibration error (ECE) are on dev."
     )
     blocks += _against(corpus)
@@ -98,19 +101,21 @@ def _inline(text: str) -> str:
 
 def _leaderboard(corpus: Corpus) -> str:
     tested = [split for split in corpus.splits if split != "dev"]
-    parts, reported = corpus.parts, corpus.shows_reported
-    header = ["Experiment", *(part.title for part in parts), "dev weighted F1"]
-    header += [f"{split} weighted F1" for split in tested] + (["Reported, fine-tuned"] if reported else [])
+    parts, reported, judged = corpus.parts, corpus.shows_reported, corpus.criterion
+    wholes = len(whole_columns(judged.name))
+    header = ["Experiment", *(part.title for part in parts), f"dev {judged.words}"]
+    header += [f"{split} {judged.words}" for split in tested] + (["Reported, fine-tuned"] if reported else [])
     header += [column.title for column in corpus.columns] + ["Parameters", "Seconds a seed"]
     rows = [_leaderboard_row(corpus, position, tested) for position in range(len(corpus.runs))]
     if corpus.dev and corpus.selected:
         others = [corpus.selected.metrics.get(split) for split in tested]
         gap, end = [""] * reported, ["", ""]
-        rest = [""] * (len(corpus.columns) - 2 - len(corpus.labels))
+        rest = [""] * (len(corpus.columns) - wholes - len(corpus.labels))
         for name, scores in corpus.dev.baselines.items():
             elsewhere = [other.baselines.get(name) if other else None for other in others]
-            row = [name, facts.baseline_note(name, corpus), *[""] * (len(parts) - 1), words.percent(scores.weighted_f1)]
-            row += [words.percent(other.weighted_f1 if other else None) for other in elsewhere] + gap
+            row = [name, facts.baseline_note(name, corpus), *[""] * (len(parts) - 1)]
+            row.append(words.percent(scores.score(judged.name)))
+            row += [words.percent(other.score(judged.name) if other else None) for other in elsewhere] + gap
             rows.append(row + [words.percent(column.of_baseline(scores)) for column in corpus.columns] + end)
         row = [
             "Support",
@@ -119,7 +124,8 @@ def _leaderboard(corpus: Corpus) -> str:
             words.count(sum(corpus.dev.support.values())),
         ]
         row += [words.count(sum(other.support.values()) if other else None) for other in others] + gap
-        rows.append(row + ["", ""] + [words.count(corpus.dev.support[label]) for label in corpus.labels] + rest + end)
+        row += [""] * wholes + [words.count(corpus.dev.support[label]) for label in corpus.labels]
+        rows.append(row + rest + end)
     return table(header, rows, text_columns=len(parts))
 
 
@@ -129,8 +135,8 @@ def _leaderboard_row(corpus: Corpus, position: int, tested: Sequence[str]) -> li
     collapsed = dev.collapsed_seeds() if dev else 0
     mark = f" (collapsed, {collapsed} of {words.plural(len(dev.seeds), 'seed')})" if dev and collapsed else ""
     row = [f"{corpus.names[run.folder]}{mark}", *(part.values[position] for part in corpus.parts)]
-    row += [words.score(dev.weighted_f1 if dev else None)]
-    row += [words.score(run.metrics[split].weighted_f1 if split in run.metrics else None) for split in tested]
+    row += [words.score(dev.headline_score if dev else None)]
+    row += [words.score(run.metrics[split].headline_score if split in run.metrics else None) for split in tested]
     if corpus.shows_reported:
         row.append(words.NOTHING if run.reported is None else f"{run.reported:g}")
     row += [words.column_text(column.of(dev) if dev else None, column.percent) for column in corpus.columns]
@@ -159,10 +165,10 @@ def _answers(corpus: Corpus) -> str:
     rows = []
     for answer in corpus.findings.answers:
         found = answer.comparison
-        one, two = (run.dev.weighted_f1 if run and run.dev else None for run in (answer.a, answer.b))
+        one, two = (run.dev.headline_score if run and run.dev else None for run in (answer.a, answer.b))
         row = [answer.contrast.question, answer.verdict, answer.contrast.a, words.score(one), answer.contrast.b]
-        row += [words.score(two), words.points(found.weighted_f1.value if found else None)]
-        row += [words.point_interval(found.weighted_f1.interval if found else None)]
+        row += [words.score(two), words.points(found.headline.value if found else None)]
+        row += [words.point_interval(found.headline.interval if found else None)]
         rows.append([*row, words.p_value(found.p_value if found else None), words.p_value(answer.adjusted)])
     header = ["Question", "Answer", "A", "A on dev", "B", "B on dev", "A − B", "95% interval", "p", "Holm's p"]
     return table(header, rows, text_columns=6)
@@ -187,19 +193,20 @@ def _against(corpus: Corpus) -> list[str]:
 
 def _slices(corpus: Corpus) -> list[str]:
     blocks = ["## Slices of the selected model"]
-    found = tables.slice_tables(corpus)
+    found, judged = tables.slice_tables(corpus), corpus.criterion
     if not found:
         return [*blocks, "The metrics files hold no slices: `erc evaluate` writes them."]
     for item in found:
         rows = []
         for group, members in item.groups:
             for row in members:
-                cells = [group, row.name, words.count(row.utterances), words.score(row.weighted_f1)]
-                cells.append(words.score(row.accuracy))
+                cells = [group, row.name, words.count(row.utterances), words.score(row.score)]
+                cells += [] if judged.name == "accuracy" else [words.score(row.accuracy)]
                 beside = [words.score(row.baseline), words.points(row.difference)] if item.baseline else []
                 rows.append(cells + beside)
-        header = ["Group", "Slice", "Utterances", "Weighted F1", "Accuracy"]
-        header += ["Baseline's weighted F1", "Difference"] if item.baseline else []
+        header = ["Group", "Slice", "Utterances", words.capital(judged.words)]
+        header += [] if judged.name == "accuracy" else ["Accuracy"]
+        header += [f"Baseline's {judged.words}", "Difference"] if item.baseline else []
         blocks += [f"### On {text_of(item.split)}", table(header, rows, text_columns=2)]
     return blocks
 

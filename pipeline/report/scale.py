@@ -24,21 +24,22 @@ def standing(corpus: Corpus, run: RunSnapshot) -> Standing | None:
     if run.dev is None:
         return None
     rule = rule_of(corpus)
-    scores = [other.dev.weighted_f1 for other in corpus.runs if other.dev]
+    scores = [other.dev.headline_score for other in corpus.runs if other.dev]
     values = [value for score in scores for value in _reach(score)] + ([rule[1]] if rule else [])
     bottom, top = _nice_range(min(values), max(values))
 
     def place(value: float) -> float:
         return round(100 * (min(max(value, bottom), top) - bottom) / (top - bottom), 1)
 
-    low, high = _reach(run.dev.weighted_f1)
-    return Standing(place(run.dev.weighted_f1.mean), place(low), place(high), place(rule[1]) if rule else None)
+    low, high = _reach(run.dev.headline_score)
+    return Standing(place(run.dev.headline_score.mean), place(low), place(high), place(rule[1]) if rule else None)
 
 
 def rule_of(corpus: Corpus) -> tuple[str, float] | None:
-    """(name, dev weighted F1) of the baseline that margins are stated over."""
+    """(name, score on dev) of the baseline that margins are stated over."""
     name = baseline_of(corpus.dev) if corpus.dev else None
-    return (name, corpus.dev.baselines[name].weighted_f1) if corpus.dev and name else None
+    value = corpus.dev.baselines[name].score(corpus.criterion.name) if corpus.dev and name else None
+    return (name, value) if name and value is not None else None
 
 
 def _reach(value: Score) -> tuple[float, float]:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from features.cards import HEADLINES, WEIGHTED_F1
+from pipeline.pages.words import capital
 from pipeline.report.configuration import modalities_of
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
-from pipeline.runs.metrics_file import Metrics, Score, SliceScores
+from pipeline.runs.metrics_file import Metrics, Score, SliceScores, scores_shown
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
 
 if TYPE_CHECKING:
@@ -56,18 +58,19 @@ class Against:
 
 @dataclass(frozen=True)
 class SliceRow:
-    """One slice, or all labelled utterances. baseline: the baseline run's score of the same slice, if it has one."""
+    """One slice, or all labelled utterances. score: by which the corpus is judged, None where it cannot be computed;
+    baseline: the baseline run's of the same slice, if it has one."""
 
     name: str
     utterances: int
-    weighted_f1: Score
+    score: Score | None
     accuracy: Score
     baseline: Score | None
 
     @property
     def difference(self) -> float | None:
-        """Of weighted F1, over the baseline run."""
-        return self.weighted_f1.mean - self.baseline.mean if self.baseline else None
+        """Of that score, over the baseline run."""
+        return self.score.mean - self.baseline.mean if self.score and self.baseline else None
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,13 @@ def against_baseline(corpus: Corpus) -> Against | None:
         )
         for label in corpus.labels
     ]
+    intervals = (
+        {WEIGHTED_F1: found.weighted_f1, "accuracy": found.accuracy, found.score: found.headline} if found else {}
+    )
     together = [
-        ScoreRow(
-            "Weighted F1", None, theirs.weighted_f1, ours.weighted_f1, found.weighted_f1.interval if found else None
-        ),
-        ScoreRow("Macro F1", None, theirs.macro_f1, ours.macro_f1, None),
-        ScoreRow("Accuracy", None, theirs.accuracy, ours.accuracy, found.accuracy.interval if found else None),
+        ScoreRow(capital(HEADLINES[name]), None, other, own, intervals[name].interval if name in intervals else None)
+        for name in scores_shown(ours.headline)
+        if (other := theirs.score(name)) and (own := ours.score(name))
     ]
     return Against(split, baseline, selected, tuple(labels), tuple(together))
 
@@ -134,9 +138,9 @@ def _slices(corpus: Corpus, run: RunSnapshot, split: str) -> SliceTable:
     whole = SliceRow(
         "all labelled utterances",
         sum(metrics.support.values()),
-        metrics.weighted_f1,
+        metrics.headline_score,
         metrics.accuracy,
-        theirs.weighted_f1 if theirs and theirs.support == metrics.support else None,
+        theirs.headline_score if theirs and theirs.support == metrics.support else None,
     )
     groups: dict[str, list[SliceRow]] = {"": [whole]}
     for one in metrics.slices:
@@ -144,9 +148,9 @@ def _slices(corpus: Corpus, run: RunSnapshot, split: str) -> SliceTable:
         row = SliceRow(
             SLICES.get(one.name, one.name),
             one.utterances,
-            one.weighted_f1,
+            one.judged_by(metrics.headline),
             one.accuracy,
-            other.weighted_f1 if other else None,
+            other.judged_by(metrics.headline) if other else None,
         )
         groups.setdefault(GROUPS.get(one.group, one.group), []).append(row)
     compared = any(row.baseline for rows in groups.values() for row in rows)

@@ -18,6 +18,11 @@ Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
 
+def scores_shown(headline: str) -> list[str]:
+    """The scores that tables show, the corpus's own first: weighted F1, macro F1 and accuracy beside it."""
+    return list(dict.fromkeys((headline, WEIGHTED_F1, "macro_f1", "accuracy")))
+
+
 class Score(BaseModel, frozen=True, extra="ignore"):
     """One metric over seeds: mean, deviation (ddof 1; None for one seed), and the value of each seed."""
 
@@ -64,10 +69,9 @@ class SliceScores(BaseModel, frozen=True, extra="ignore"):
     accuracy: Score
     headline: Score | None = None
 
-    @property
-    def headline_score(self) -> Score:
-        """By the score that the corpus is judged by."""
-        return self.headline or self.weighted_f1
+    def judged_by(self, headline: str) -> Score | None:
+        """By the score that the corpus is judged by; None where none of the slice's labels counts for it."""
+        return self.weighted_f1 if headline == WEIGHTED_F1 else self.headline
 
 
 class ClassScores(BaseModel, frozen=True, extra="ignore"):

@@ -115,8 +115,8 @@ def split_metrics(
     frames:   seed -> its predictions
     coverage: feature folder -> how many utterances have an embedding
     attributes: of `pipeline.runs.slices.attributes`; without them, the only slices are those by input
-    Raises RunError where no utterance is labelled, or none with a label that the corpus's score counts, where the seeds' predictions are not of the same utterances, or
-    where probabilities are not numbers.
+    Raises RunError where no utterance is labelled, or none with a label that the corpus's score counts, where the
+    seeds' predictions are not of the same utterances, or where probabilities are not numbers.
     """
     labels, criterion = manifest.labels, manifest.criterion
     place = {label: index for index, label in enumerate(labels)}

@@ -14,7 +14,6 @@ from features.errors import RunFileError
 from pipeline.runs.json_files import reason_of
 from pipeline.runs.metrics_file import Count, Fraction
 
-
 _OPTIONAL = ("dev_headline", "train_loss", "dev_loss")  # columns that histories of an older form lack
 
 

@@ -105,8 +105,8 @@ def score_slices(
     table:       `attributes` of the split, joined by utterance id; None leaves only the slices by input
     first:       one seed's predictions of the n labelled utterances
     gold:        int [n]; predictions: int [n] of each seed
-    judge:       gives another score that the corpus is judged by, of the seed at a place and of the utterances of a mask,
-                 bool [n]; None where it cannot be computed
+    judge:       gives the score that the corpus is judged by, where it is not weighted F1, of the seed at a place and
+                 of the utterances of a mask, bool [n]; None where it cannot be computed
     Weighted F1 is over all labels, each with the support that it has within the slice.
     """
     found = [(group, name, mask) for group, name, mask in _masks(table, first) if mask.any()]

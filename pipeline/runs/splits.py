@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 SELECTION_SPLIT = "dev"
 EVALUATION_SPLIT = "test"
-HELD_OUT = "held-out"
-"""What a fold of a nested cross-validation is scored on, and nothing is chosen by."""
 
 
 def ordered_splits(splits: Iterable[str]) -> list[str]:

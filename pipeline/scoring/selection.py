@@ -45,7 +45,8 @@ def parse_words(text: str) -> list[str]:
 def select_runs(runs: Sequence[Run], words: Sequence[str]) -> Selection:
     """The runs that these words name, each once.
 
-    best-dev: of each corpus, the run with the highest mean dev weighted F1; of equal ones the first by folder name
+    best-dev: of each corpus, the run with the highest mean on dev of the score that the corpus is judged by; of equal
+              ones the first by folder name
     baseline: the experiment that each suite beside the runs declares, of suites that some of the runs belong to
     Raises RunError where there is none, and for damaged metrics-dev.json, features.json or suite-NAME.json.
     """
@@ -65,8 +66,8 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
             without.append(run.path.name)
             continue
         manifest = run.features.manifest
-        corpus = (manifest.dataset, *manifest.labels, manifest.neutral)
-        corpora.setdefault(corpus, []).append((run.metrics("dev").weighted_f1.mean, run))
+        corpus = (manifest.dataset, *manifest.labels, manifest.neutral, *map(str, manifest.criterion.key()))
+        corpora.setdefault(corpus, []).append((run.metrics("dev").headline_score.mean, run))
     if without and corpora:
         selection.notes.append(
             f"{len(without)} of {len(runs)} runs have no dev scores and are passed over: {without[0]}, ..."
@@ -75,7 +76,8 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
         raise RunError(f"{runs[0].path}: has no metrics-dev.json to choose by: run `erc ablate` or `erc train` again")
     for scored in corpora.values():
         score, best = min(scored, key=lambda pair: dev_rank(pair[0], pair[1].path.resolve().name))
-        selection.add(best, f"best on dev of {len(scored)} (weighted F1 {score:.4f})")
+        words = best.features.manifest.criterion.words
+        selection.add(best, f"best on dev of {len(scored)} ({words} {score:.4f})")
 
 
 def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:

@@ -1,4 +1,4 @@
-"""A search for settings with Optuna's TPE sampler, by dev weighted F1 or cross-validation. Test is never read.
+"""A search for settings with Optuna's TPE sampler, by the corpus's score on dev or over folds. Test is never read.
 
 Nothing of Optuna's is stored: each trial is drawn from the trials before it, as search.json has them, and a seed that
 belongs to its number. So a search that was stopped goes on as if it had not been, and there is neither a pickle nor a
@@ -55,9 +55,10 @@ class Search:
     def objective(self) -> str:
         numbers = ", ".join(map(str, self.seeds))
         seeds = f"mean over seeds {numbers}" if len(self.seeds) > 1 else f"seed {numbers}"
+        score = self.source.utterances.criterion.words
         if self.folding:
-            return f"weighted F1 over {self.folding.count} folds of train, by {self.folding.by}, {seeds}"
-        return f"dev weighted F1, {seeds}"
+            return f"{score} over {self.folding.words} of train, by {self.folding.by}, {seeds}"
+        return f"dev {score}, {seeds}"
 
 
 def check_optuna() -> None:
@@ -190,7 +191,7 @@ class _Scorer:
                 head.unlink()  # a search may train thousands; what a trial says is its value
             if outcome.failures:
                 raise TrainingError(f"{_where(part)}{outcome.failures[name]}")
-        return over_folds(name, outcomes) if self.search.folding else outcomes[0].metrics[name].weighted_f1
+        return over_folds(name, outcomes) if self.search.folding else outcomes[0].metrics[name].headline_score
 
 
 def _where(part: Part) -> str:

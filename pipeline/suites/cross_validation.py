@@ -1,8 +1,12 @@
-"""Cross-validation of experiments within the train split, and its summary. No other split is read.
+"""Cross-validation of experiments, and its summary.
 
-Fold I's heads are ordinary runs in RUNS/cv-K-GROUP/fold-I/, whose `dev` is what the fold holds out; `erc report RUNS`
-and `erc evaluate RUNS` do not look there. As in any run, the epoch is the one best on `dev`: scores of folds compare
-configurations, and are a little too high for scores of new dialogues.
+To choose by (RUNS/cv-K-GROUP): within the train split; no other split is read. Fold I's heads are ordinary runs in
+fold-I/, whose `dev` is what the fold holds out; `erc report RUNS` and `erc evaluate RUNS` do not look there. As in any
+run, the epoch is the one best on `dev`: scores of folds compare configurations, and are a little too high for scores of
+new dialogues.
+
+To report (RUNS/nested-K-GROUP): what a fold holds out is `held-out`, whose labels training never has, and `dev` is a
+part of the other rows. `erc report RUNS` shows its summary.
 """
 
 from __future__ import annotations
@@ -20,10 +24,14 @@ from features.errors import RunError
 from features.manifest import Manifest
 from heads.config.experiment import Experiment
 from heads.data.utterances import UNLABELLED
-from heads.training.folds import Folding, fold_utterances
+from heads.training.folds import HELD_OUT, Folding, fold_utterances, inner_unit
 from pipeline.runs.features_file import Fold
+from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json
 from pipeline.runs.metrics_file import Score
+from pipeline.runs.reads_of_test import record_test_read
+from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
+from pipeline.suites.fold_scores import means_of, pooled_metrics, scores_over_folds
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
 from pipeline.suites.run import Outcome, Part, run_parts
 from pipeline.suites.shared_features import SharedFeatures
@@ -48,22 +56,29 @@ class CrossValidated:
     document: dict[str, Any] = field(default_factory=dict)
 
 
-def open_train(store: Path, manifest: Manifest, allow_stale: bool = False, allow_absent: bool = False) -> Source:
-    """The store and the train rows alone."""
-    return Source.open(store, manifest, allow_stale, ("train",), allow_absent)
+def open_rows(
+    store: Path, manifest: Manifest, folding: Folding, allow_stale: bool = False, allow_absent: bool = False
+) -> Source:
+    """The store and the rows that are folded: the train rows alone, or those of every split."""
+    splits = manifest.frame["split"].unique(maintain_order=True).to_list() if folding.all_splits else ("train",)
+    return Source.open(store, manifest, allow_stale, splits, allow_absent)
 
 
 def fold_sources(source: Source, folding: Folding) -> list[Source]:
     """The source once for each fold, whose rows are `dev`. Raises as `heads.training.folds.fold_utterances`."""
     folds = fold_utterances(source.utterances, folding, str(source.manifest.path or "the manifest"))
     return [
-        replace(source, utterances=utterances, fold=Fold(number=number, of=folding.count, group=folding.by))
+        replace(
+            source,
+            utterances=utterances,
+            fold=Fold(number=number, of=len(folds), group=folding.by, nested=folding.nested),
+        )
         for number, utterances in enumerate(folds, start=1)
     ]
 
 
 def fold_part(plan: Plan, source: Source, runs: Path, shared: SharedFeatures | None = None) -> Part:
-    """A plan made on all train rows as one fold runs it. runs: RUNS/cv-K-GROUP."""
+    """A plan made on all rows as one fold runs it. runs: RUNS/cv-K-GROUP."""
     planned = [
         Planned(item.experiment, item.features, run_key(item.experiment, item.features, source.utterances))
         for item in plan.planned
@@ -83,10 +98,10 @@ def cross_validate(
     device: str,
     command: str,
 ) -> CrossValidated:
-    """Train what is not finished of every fold and write RUNS/cv-K-GROUP/summary.json.
+    """Train what is not finished of every fold and write summary.json in RUNS/cv-K-GROUP, or RUNS/nested-K-GROUP.
 
-    source: of the train split alone (`open_train`). Normalised features are written once a fold; of so many folds at a
-    time as it takes to keep all processes busy.
+    source: of `open_rows`. Where test rows are among them, that they are scored is recorded first. Normalised features
+    are written once a fold; of so many folds at a time as it takes to keep all processes busy.
     """
     folder = runs / folding.name
     sources = fold_sources(source, folding)
@@ -95,9 +110,11 @@ def cross_validate(
     if not plan.planned:
         return result
     parts = [fold_part(plan, fold, folder) for fold in sources]
+    if folding.nested and EVALUATION_SPLIT in source.utterances.splits:
+        _record_reads(parts, runs, folding, seeds)
     at_once = math.ceil(jobs / (len(plan.planned) * len(seeds)))
     outcomes: list[Outcome] = []
-    for start in range(0, folding.count, at_once):
+    for start in range(0, len(parts), at_once):
         outcomes += run_parts(parts[start : start + at_once], seeds, jobs, device, command)
     for number, outcome in enumerate(outcomes, start=1):
         result.trained += outcome.trained
@@ -106,48 +123,77 @@ def cross_validate(
             result.failures.setdefault(name, f"fold {number}: {reason}")
     for planned in plan.planned:
         name = planned.experiment.name
+        if folding.nested and name in result.failures:
+            continue  # a result is of all folds and the same seeds of each
         if all(name in outcome.metrics for outcome in outcomes):
-            result.entries[name] = _entry(planned, parts, outcomes, folder)
-    result.document = _write_summary(folder, folding, sources, list(result.entries.values()))
+            result.entries[name] = _entry(planned, parts, outcomes, folder, source.utterances.digest())
+    result.document = _write_summary(folder, folding, source, sources, list(result.entries.values()))
     return result
 
 
+def _record_reads(parts: Sequence[Part], runs: Path, folding: Folding, seeds: Sequence[int]) -> None:
+    """A line in test_reads.jsonl for each experiment with a head that is still to be trained and scored."""
+    for name in parts[0].folders:
+        done = [set(Run(part.folders[name]).finished_seeds()) for part in parts]
+        if any(set(seeds) - finished for finished in done):
+            runs.mkdir(parents=True, exist_ok=True)
+            record_test_read(runs, name, folding.name, seeds)
+
+
 def over_folds(name: str, outcomes: Sequence[Outcome]) -> Score:
-    """Dev weighted F1 as mean, deviation and value of each fold, which is its mean over seeds."""
-    return Score.of([outcome.metrics[name].weighted_f1.mean for outcome in outcomes])
+    """The corpus's score on dev as mean, deviation and value of each fold, which is its mean over seeds."""
+    return Score.of([outcome.metrics[name].headline_score.mean for outcome in outcomes])
 
 
-def _entry(planned: Planned, parts: Sequence[Part], outcomes: Sequence[Outcome], folder: Path) -> dict[str, Any]:
+def _entry(
+    planned: Planned, parts: Sequence[Part], outcomes: Sequence[Outcome], folder: Path, rows: str
+) -> dict[str, Any]:
+    """rows: digest of the rows that are folded."""
     name = planned.experiment.name
-    folds = []
-    for number, (part, outcome) in enumerate(zip(parts, outcomes, strict=True), start=1):
-        metrics = outcome.metrics[name]
+    nested = bool(parts[0].source.fold and parts[0].source.fold.nested)
+    found = [(outcome.held_out if nested else outcome.metrics)[name] for outcome in outcomes]
+    scores = scores_over_folds(found)
+    folds: list[dict[str, Any]] = []
+    for number, (part, metrics) in enumerate(zip(parts, found, strict=True), start=1):
+        run = Run(part.folders[name])
         values = dict(zip(map(str, metrics.seeds), metrics.weighted_f1.values, strict=True))
-        folds.append({"fold": number, "run": str(part.folders[name].relative_to(folder)), "weighted_f1": values})
-    return {
-        "experiment": name,
-        "configuration": planned.key,
-        "weighted_f1": over_folds(name, outcomes).model_dump(mode="json"),
-        "folds": folds,
+        epochs = {str(seed): run.result(seed).best_epoch for seed in metrics.seeds}
+        fold: dict[str, Any] = {"fold": number, "run": str(run.path.relative_to(folder)), "weighted_f1": values}
+        folds.append(fold | {"scores": means_of(metrics, found), "best_epochs": epochs})
+    entry = {"experiment": name, "configuration": planned.key, "headline": found[0].headline}
+    entry |= {"weighted_f1": scores["weighted_f1"], "scores": scores, "folds": folds}
+    if not nested:
+        return entry
+    runs = [Run(part.folders[name]) for part in parts]
+    used = [feature for items in planned.features.values() for feature in items]
+    return entry | {
+        "rows": rows,
+        "random_weights": sorted({item.name for item in used if item.spec.weights == "random"}),
+        "pooled": pooled_metrics(runs, found).model_dump(mode="json"),
     }
 
 
 def _write_summary(
-    folder: Path, folding: Folding, sources: Sequence[Source], entries: Sequence[dict[str, Any]]
+    folder: Path, folding: Folding, source: Source, sources: Sequence[Source], entries: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """summary.json of these entries and those of earlier commands: each configuration once, the newest value."""
     path = folder / "summary.json"
     ours = {entry["configuration"] for entry in entries}
     kept = [entry for entry in _earlier(path) if entry["configuration"] not in ours]
     everything = [*kept, *entries]
-    document = {
-        "folds": folding.count,
+    document: dict[str, Any] = {
+        "folds": len(sources),
         "group": folding.by,
-        "splitter": "StratifiedGroupKFold",
-        "held_out": [_held_out(source, folding) for source in sources],
+        "splitter": "LeaveOneGroupOut" if folding.count is None else "StratifiedGroupKFold",
+        "held_out": [_held_out(item, folding) for item in sources],
         "configurations_tried": len(everything),
         "experiments": everything,
     }
+    if folding.nested:
+        card = source.manifest.card
+        corpus = {"dataset": card.dataset, "title": card.title, "synthetic": card.synthetic}
+        splits = list(dict.fromkeys(source.utterances.splits.tolist()))
+        document = {"nested": True, **corpus, "splits": splits, "rows": source.utterances.digest(), **document}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, document)
     return document
@@ -164,12 +210,26 @@ def _earlier(path: Path) -> list[dict[str, Any]]:
 
 
 def _held_out(source: Source, folding: Folding) -> dict[str, Any]:
+    """What a fold is scored on; of a nested one also which rows chose its epochs."""
+    split = HELD_OUT if folding.nested else SELECTION_SPLIT
+    found = {"fold": source.fold.number if source.fold else 0} | _part(source, split, folding.by)
+    if not folding.nested:
+        return found
     utterances = source.utterances
-    rows = utterances.rows("dev")
-    numbers = utterances.dialogues if folding.by == "dialogue" else np.array(utterances.groups, dtype=object)
-    return {
-        "fold": source.fold.number if source.fold else 0,
-        f"{folding.by}s": len(set(numbers[rows].tolist())),
+    left = utterances.take(np.flatnonzero(utterances.splits != HELD_OUT))
+    by = inner_unit(left, folding)
+    return found | {"dev": {"by": by} | _part(source, SELECTION_SPLIT, by)}
+
+
+def _part(source: Source, split: str, by: str) -> dict[str, Any]:
+    """How many units and rows a split has, and, where the units are groups, which."""
+    utterances = source.utterances
+    rows = utterances.rows(split)
+    numbers = utterances.dialogues if by == "dialogue" else np.array(utterances.groups, dtype=object)
+    names = list(dict.fromkeys(numbers[rows].tolist()))
+    counts = {
+        f"{by}s": len(names),
         "utterances": len(rows),
         "labelled": int((utterances.labels[rows] != UNLABELLED).sum()),
     }
+    return counts | ({"names": names} if by == "group" else {})

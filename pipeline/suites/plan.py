@@ -15,9 +15,9 @@ from features.store import Feature, Store
 from heads.config.experiment import Experiment
 from heads.data.data import check_rows, choose_features
 from heads.data.utterances import Utterances, read_utterances
+from heads.training.folds import HELD_OUT
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, Fold, LooksAt, ManifestFacts
 from pipeline.runs.metrics_file import Coverage
-from pipeline.runs.splits import HELD_OUT
 from pipeline.terminal.extract_commands import lacking_features, making_command, mending_command
 
 SPLITS = ("train", "dev")  # the only rows that training and selection ever see

@@ -11,12 +11,14 @@ import polars as pl
 import yaml
 
 from features.errors import ErcError, RunError
+from heads.training.folds import HELD_OUT
 from pipeline.runs import slices
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_model, write_text
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import split_metrics
 from pipeline.runs.seed_files import mean_seconds
+from pipeline.runs.splits import SELECTION_SPLIT
 from pipeline.suites.plan import Plan, Planned, Source, describe_features
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.suites.training import SeedTask
@@ -29,12 +31,14 @@ class Outcome:
     """What became of a plan.
 
     metrics:  experiment -> its metrics-dev.json
+    held_out: experiment -> its metrics-held-out.json, in a fold of a nested cross-validation
     seconds:  experiment -> training seconds a seed, mean; of those whose seeds recorded them
     trained:  heads that were trained now
     failures: experiment -> why, in one line
     """
 
     metrics: dict[str, Metrics] = field(default_factory=dict)
+    held_out: dict[str, Metrics] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     trained: int = 0
     failures: dict[str, str] = field(default_factory=dict)
@@ -107,12 +111,14 @@ def run_parts(
 
 
 def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source) -> None:
-    attributes = None if source.fold else slices.attributes(source.manifest, "dev")
+    attributes = None if source.fold else slices.attributes(source.manifest, SELECTION_SPLIT)
     for name, run in runs.items():
         try:
             finished = run.finished_seeds()
             if finished:
-                outcome.metrics[name] = write_dev_metrics(run, finished, attributes)
+                outcome.metrics[name] = write_metrics(run, finished, SELECTION_SPLIT, attributes)
+                if source.fold and source.fold.nested:
+                    outcome.held_out[name] = write_metrics(run, finished, HELD_OUT)
                 seconds = mean_seconds(run.result(seed) for seed in finished)
                 if seconds is not None:
                     outcome.seconds[name] = seconds
@@ -137,13 +143,13 @@ def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
     write_model(run.path / "features.json", describe_features(planned, source, command))
 
 
-def write_dev_metrics(run: Run, seeds: Sequence[int], attributes: pl.DataFrame | None) -> Metrics:
-    """metrics-dev.json of all finished seeds. attributes: of dev, for its slices; None in folds of a cross-validation,
-    whose `dev` is a part of train."""
-    frames = {seed: run.predictions(seed, "dev") for seed in seeds}
-    coverage = {item.folder: item.coverage["dev"] for item in run.features.features}
-    metrics = split_metrics(run.experiment.name, "dev", frames, run.features.manifest, coverage, attributes)
-    write_model(run.path / "metrics-dev.json", metrics)
+def write_metrics(run: Run, seeds: Sequence[int], split: str, attributes: pl.DataFrame | None = None) -> Metrics:
+    """metrics-SPLIT.json of these seeds, from the predictions beside it. attributes: of the split, for its slices; None
+    in folds of a cross-validation, whose splits are not the manifest's."""
+    frames = {seed: run.predictions(seed, split) for seed in seeds}
+    coverage = {item.folder: item.coverage[split] for item in run.features.features}
+    metrics = split_metrics(run.experiment.name, split, frames, run.features.manifest, coverage, attributes)
+    write_model(run.path / f"metrics-{split}.json", metrics)
     return metrics
 
 

@@ -17,10 +17,11 @@ from features.files import write_whole
 from heads.config.experiment import Experiment
 from heads.data.data import HeadData
 from heads.data.utterances import Utterances
+from heads.training.folds import HELD_OUT
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_model
 from pipeline.runs.seed_files import SeedResult
-from pipeline.runs.splits import HELD_OUT, SELECTION_SPLIT
+from pipeline.runs.splits import SELECTION_SPLIT
 from pipeline.suites.shared_features import SharedFeature
 
 

@@ -154,9 +154,33 @@ def use_option(command: Command) -> Command:
     )(command)
 
 
+class FoldsParam(click.ParamType):
+    """A number of folds, or `groups`."""
+
+    name = "folds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value == "groups":
+            return "groups"
+        if not str(value).isdecimal() or int(value) < 2:
+            self.fail(f"{value!r} is neither a number of folds, of at least 2, nor `groups`", param, ctx)
+        return int(value)
+
+
 def cv_options(command: Command) -> Command:
-    """--cv K and --group."""
+    """--cv K or groups, --group, --nested and --all-splits."""
     for option in (
+        click.option(
+            "--all-splits",
+            is_flag=True,
+            help="With --nested: fold the rows of every split, test among them, and not those of train alone.",
+        ),
+        click.option(
+            "--nested",
+            is_flag=True,
+            help="With --cv: a result to report. Each fold's epoch is chosen on a part of the other folds, never on"
+            " what is scored.",
+        ),
         click.option(
             "--group",
             type=click.Choice(["dialogue", "group"]),
@@ -164,24 +188,33 @@ def cv_options(command: Command) -> Command:
         ),
         click.option(
             "--cv",
-            type=click.IntRange(min=2),
-            metavar="K",
-            help="Cross-validate with K folds of the train split; dev and test are not read.",
+            type=FoldsParam(),
+            metavar="K|groups",
+            help="Cross-validate with K folds of the train split, or with a fold for each `group` (leave one group out:"
+            " sessions, actors, episodes); dev and test are not read.",
         ),
     ):
         command = option(command)
     return command
 
 
-def folding_of(cv: int | None, group: str | None) -> Folding | None:
-    """What `cv_options` ask for. Raises UsageError for --group without --cv."""
+def folding_of(cv: int | str | None, group: str | None, nested: bool, all_splits: bool) -> Folding | None:
+    """What `cv_options` ask for. Raises UsageError for options that do not go together."""
     from heads.training.folds import GROUPINGS, Folding
 
+    given = {f"--group {group}": group is not None, "--nested": nested, "--all-splits": all_splits}
+    for option, is_given in given.items():
+        if cv is None and is_given:
+            raise UsageError(f"{option} is of cross-validation: give --cv K, too")
     if cv is None:
-        if group is not None:
-            raise UsageError(f"--group {group} is of cross-validation: give --cv K, too")
         return None
-    return Folding(cv, next(item for item in GROUPINGS if item == (group or "dialogue")))
+    if all_splits and not nested:
+        raise UsageError("--all-splits is of scores to report: give --nested, too; to choose, train's folds are enough")
+    if cv == "groups" and group == "dialogue":
+        raise UsageError("--cv groups holds out one `group` at a time: leave --group dialogue out, or give --cv K")
+    by = "group" if cv == "groups" else group or "dialogue"
+    count = None if cv == "groups" else int(cv)
+    return Folding(count, next(item for item in GROUPINGS if item == by), nested, all_splits)
 
 
 def media_root_option(command: Command) -> Command:

@@ -41,7 +41,9 @@ def test_seeds_are_averaged_by_their_chances_not_by_their_votes() -> None:
         for seed, chances in enumerate([[0.45, 0.1, 0.9, 0.2], [0.45, 0.2, 0.9, 0.2], [0.95, 0.6, 0.4, 0.2]])
     }
     values = split_metrics("x", "dev", frames, MANIFEST, {})
-    assert values.seed_average == SeedAverage(weighted_f1=1.0, macro_f1=1.0, accuracy=1.0)
+    assert values.seed_average == SeedAverage(
+        weighted_f1=1.0, macro_f1=1.0, accuracy=1.0, unweighted_average_recall=1.0
+    )
     assert values.accuracy.mean == pytest.approx((2 / 3 + 2 / 3 + 1 / 3) / 3)
     assert values.unlabelled == 1
 

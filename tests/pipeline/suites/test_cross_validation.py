@@ -167,10 +167,10 @@ def test_dev_and_test_are_not_read(shell: Shell, monkeypatch: pytest.MonkeyPatch
 
 def test_normalisation_is_fitted_on_the_rows_that_are_not_held_out(shell: Shell) -> None:
     from heads.training.checkpoint import read_checkpoint
-    from pipeline.suites.cross_validation import fold_sources, open_train
+    from pipeline.suites.cross_validation import fold_sources, open_rows
 
     shell.ablate("--cv", 3, "--seeds", 1, "--only", "text")
-    source = open_train(shell.folder / "store", shell.manifest)
+    source = open_rows(shell.folder / "store", shell.manifest, Folding(3))
     feature = source.store.choose("text", "sentence")
     for number, fold in enumerate(fold_sources(source, Folding(3)), start=1):
         (folder,) = shell.folder.glob(f"runs/cv-3-dialogue/fold-{number}/text-*")
