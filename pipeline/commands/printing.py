@@ -85,19 +85,24 @@ def print_cross_validated(result: CrossValidated, where: Path, as_json: bool) ->
 
 
 def _print_folds(result: CrossValidated, where: Path) -> None:
-    count = result.document.get("folds", 0)
-    rows = [
-        [
-            name,
-            mean_and_deviation(Score.model_validate(entry["weighted_f1"])),
-            *(f"{value:.4f}" for value in entry["weighted_f1"]["values"]),
-            str(len(entry["folds"][0]["weighted_f1"])),
-        ]
-        for name, entry in result.entries.items()
-    ]
+    count, nested = result.document.get("folds", 0), result.document.get("nested", False)
+    rows = []
+    for name, entry in result.entries.items():
+        score = entry["scores"][entry["headline"]]
+        pooled = [entry["pooled"][entry["headline"]]] if nested else []
+        rows.append(
+            [
+                name,
+                *(mean_and_deviation(Score.model_validate(value)) for value in (score, *pooled)),
+                *(f"{value:.4f}" for value in score["values"]),
+                str(len(entry["folds"][0]["weighted_f1"])),
+            ]
+        )
     if rows:
         folds = [f"fold {number}" for number in range(1, count + 1)]
-        click.echo(text_table(["experiment", "weighted F1 over folds", *folds, "seeds"], rows))
+        words = HEADLINES[next(iter(result.entries.values()))["headline"]]
+        together = ["all folds together"] if nested else []
+        click.echo(text_table(["experiment", f"{words} over folds", *together, *folds, "seeds"], rows))
     _print_duplicates(result.plan)
     click.echo(f"{result.trained} heads trained, {result.heads - result.trained} kept from before")
     if result.document:

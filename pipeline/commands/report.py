@@ -12,6 +12,7 @@ from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
     from pipeline.report.findings import Answer
+    from pipeline.report.folds import FoldedResult
 
 
 @click.command("report")
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 @json_option
 def command(runs: Path, out: Path, as_json: bool) -> None:
     """Write report.html, report.md and leaderboard.csv of the trained heads in RUNS.
+
+    Nested cross-validations in RUNS (`erc ablate --cv K --nested`) have a part of their own, and folds.csv.
 
     The page is one file that works offline. The best model is the one with the highest score on dev, always: the
     dataset card's `headline`, weighted F1 where it names none. The suites' questions are answered on dev, with
@@ -48,7 +51,8 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
     document = {
         "report": str(written.html),
         "markdown": str(written.markdown),
-        "leaderboard": str(written.csv),
+        "leaderboard": str(written.csv) if written.csv else None,
+        "folds": str(written.folds) if written.folds else None,
         "runs": sum(len(corpus.runs) for corpus in written.corpora),
         "unreadable": [{"run": item.folder, "problem": item.problem} for item in written.unreadable],
         "corpora": [
@@ -67,8 +71,24 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
             }
             for corpus in written.corpora
         ],
+        "cross_validations": [_folded(result) for result in written.folded],
     }
     print_json(document)
+
+
+def _folded(result: FoldedResult) -> dict[str, Any]:
+    """A cross-validation as `--json` prints it: the best of its experiments, as fractions."""
+    best = result.best
+    return {
+        "dataset": result.file.dataset,
+        "folder": result.folder,
+        "folds": result.file.folds,
+        "best": best.experiment,
+        "headline": result.headline,
+        "over_folds": best.headline_score.model_dump(),
+        "pooled": best.pooled.headline_score.model_dump(),
+        "experiments": len(result.experiments),
+    }
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

@@ -32,8 +32,9 @@ class Badge:
     warn: bool = False
 
 
-def page_title(corpora: Sequence[Corpus]) -> str:
-    return f"{listed([corpus.title for corpus in corpora])}: emotion recognition in conversation"
+def page_title(titles: Sequence[str]) -> str:
+    """titles: of the corpora."""
+    return f"{listed(titles)}: emotion recognition in conversation"
 
 
 def random_warning(corpus: Corpus) -> str:

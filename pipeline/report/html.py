@@ -10,15 +10,17 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from features.cards import HEADLINES
 from pipeline.pages import words
 from pipeline.pages.drawing import Drawing
 from pipeline.pages.html import render, source
-from pipeline.report import configuration, facts, provenance, tables
+from pipeline.report import configuration, facts, folds, provenance, tables
 from pipeline.report.columns import whole_columns
 from pipeline.report.corpus import Corpus
 from pipeline.report.curves import with_other_loss
 from pipeline.report.figures import architecture_problem, key_of
 from pipeline.report.findings import spans_zero
+from pipeline.report.folds import FoldedResult
 from pipeline.report.hardest import Hardest
 from pipeline.report.scale import standing
 from pipeline.runs.metrics_file import Score
@@ -32,8 +34,12 @@ def html_report(
     drawings: Mapping[str, Drawing],
     folder_notes: Sequence[str] = (),
     hardest: Sequence[Hardest | None] | None = None,
+    folded: Sequence[FoldedResult] = (),
 ) -> str:
-    """The page. `folder_notes` concern the folder of runs: what was skipped and why; `hardest` are of each corpus."""
+    """The page. `folder_notes` concern the folder of runs: what was skipped and why; `hardest` are of each corpus;
+    `folded` are the nested cross-validations, behind the corpora."""
+    titles = [corpus.title for corpus in corpora]
+    titles += [title for title in dict.fromkeys(result.title for result in folded) if title not in titles]
     return render(
         _PACKAGE,
         "report.html.jinja",
@@ -42,7 +48,11 @@ def html_report(
         allow=["img-src data:"],
         corpora=corpora,
         folder_notes=list(folder_notes),
-        title=facts.page_title(corpora),
+        folded=list(folded),
+        folds=folds,
+        folds_headline=lambda result: _sentence(folds.headline_parts(result)),
+        title=facts.page_title(titles),
+        score_names=HEADLINES,
         headline=headline_markup,
         others=other_markup,
         baseline_status=facts.baseline_status,

@@ -23,9 +23,9 @@ def markdown_report(
     images: Mapping[str, str] | None = None,
     hardest: Sequence[Hardest | None] = (),
 ) -> str:
-    """The report. `images` are paths of figures relative to it, of all corpora in order, with their titles; `hardest`
-    are of each corpus."""
-    blocks = [f"# {text_of(facts.page_title(corpora))}"]
+    """The report of the runs. `images` are paths of figures relative to it, of all corpora in order, with their titles;
+    `hardest` are of each corpus."""
+    blocks = [f"# {text_of(facts.page_title([corpus.title for corpus in corpora]))}"]
     for position, corpus in enumerate(corpora):
         blocks += _corpus(corpus, list(folder_notes) if position == 0 else [])
         blocks += [
@@ -66,7 +66,7 @@ def _corpus(corpus: Corpus, folder_notes: list[str]) -> list[str]:
         blocks.append(f"> **Synthetic corpus.** {words.SYNTHETIC_WARNING}")
     if corpus.random_weights:
         blocks.append(f"> **Random weights.** {text_of(facts.random_warning(corpus))}")
-    blocks += [_sentence(parts) for parts in (facts.headline_parts(corpus), *facts.other_parts(corpus))]
+    blocks += [sentence(parts) for parts in (facts.headline_parts(corpus), *facts.other_parts(corpus))]
     blocks.append(
         " · ".join(text_of(f"{badge.key}: {badge.text}" if badge.key else badge.text) for badge in facts.badges(corpus))
     )
@@ -89,7 +89,8 @@ def _corpus(corpus: Corpus, folder_notes: list[str]) -> list[str]:
     return [*blocks, *_cost(corpus)]
 
 
-def _sentence(parts: Sequence[tuple[str, bool]]) -> str:
+def sentence(parts: Sequence[tuple[str, bool]]) -> str:
+    """(text, whether to set it apart) as Markdown."""
     return "".join(f"**{text_of(text)}**" if strong else _inline(text) for text, strong in parts)
 
 

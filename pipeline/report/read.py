@@ -7,6 +7,7 @@ from pathlib import Path
 from features.errors import RunError, RunFileError
 from pipeline.report.snapshot import RunSet, RunSnapshot, Unreadable
 from pipeline.runs.folder import Run, looks_like_run
+from pipeline.runs.folds_file import NESTED, FoldsFile, read_folds
 from pipeline.runs.json_files import clean
 from pipeline.runs.reads_of_test import TestRead, read_test_reads
 from pipeline.runs.seed_files import Curve, SeedResult
@@ -14,7 +15,8 @@ from pipeline.runs.suite_record import SuiteRecord, read_suite_record
 
 
 def read_runs(folder: Path) -> RunSet:
-    """Read every run in `folder`, which may also be one run itself. Sorted by folder name.
+    """Read every run and nested cross-validation in `folder`, which may also be one of these itself. Sorted by folder
+    name.
 
     Raises RunError where there is no such folder, it holds no run, or none of them could be read.
     """
@@ -22,24 +24,26 @@ def read_runs(folder: Path) -> RunSet:
         raise RunError(f"no folder {folder}: train heads with `erc ablate SUITE --out {folder}`")
     alone = looks_like_run(folder)
     candidates = [folder] if alone else sorted(path for path in folder.iterdir() if looks_like_run(path))
-    if not candidates:
-        raise RunError(f"no runs in {folder}: train heads with `erc ablate SUITE --out {folder}`")
+    notes: list[str] = []
+    folded = {} if alone else _read_folded(folder, notes)
+    if not candidates and not folded:
+        lost = f" ({notes[0]})" if notes else ""
+        raise RunError(f"no runs in {folder}{lost}: train heads with `erc ablate SUITE --out {folder}`")
     root = folder.resolve().parent if alone else folder
     runs: list[RunSnapshot] = []
     unreadable: list[Unreadable] = []
-    notes: list[str] = []
     for candidate in candidates:
         try:
             runs.append(read_run(candidate, notes))
         except RunFileError as error:
             unreadable.append(Unreadable(clean(candidate.resolve().name), error.problem))
-    if not runs:
+    if not runs and not folded:
         first = unreadable[0]
         raise RunError(f"none of the {len(unreadable)} runs in {folder} can be read; {first.folder}: {first.problem}")
     reads = _read_test_reads(root, notes)
     if alone:
         reads = [read for read in reads if Path(read.run).name == runs[0].folder]
-    return RunSet(tuple(runs), tuple(unreadable), tuple(reads), tuple(_read_suites(root, notes)), tuple(notes))
+    return RunSet(tuple(runs), tuple(unreadable), tuple(reads), tuple(_read_suites(root, notes)), tuple(notes), folded)
 
 
 def read_run(path: Path, notes: list[str]) -> RunSnapshot:
@@ -95,6 +99,18 @@ def _read_test_reads(root: Path, notes: list[str]) -> list[TestRead]:
     if damaged:
         notes.append(f"test_reads.jsonl: {damaged} lines cannot be read; each is counted as a read of the test split.")
     return reads
+
+
+def _read_folded(folder: Path, notes: list[str]) -> dict[str, FoldsFile]:
+    files = [path / "summary.json" for path in ([folder] if folder.match(NESTED) else sorted(folder.glob(NESTED)))]
+    folded = {}
+    for file in files:
+        if file.is_file():
+            try:
+                folded[clean(file.resolve().parent.name)] = read_folds(file)
+            except RunFileError as error:
+                notes.append(f"{error}; this cross-validation is left out.")
+    return folded
 
 
 def _read_suites(root: Path, notes: list[str]) -> list[SuiteRecord]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, ManifestFacts
+from pipeline.runs.folds_file import FoldsFile
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.reads_of_test import TestRead
 from pipeline.runs.seed_files import Curve, SeedResult, mean_seconds
@@ -94,10 +95,11 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class RunSet:
-    """Everything that was found in a folder of runs."""
+    """Everything that was found in a folder of runs. folded: name of its folder -> a nested cross-validation."""
 
     runs: tuple[RunSnapshot, ...]
     unreadable: tuple[Unreadable, ...] = ()
     test_reads: tuple[TestRead, ...] = ()
     suites: tuple[SuiteRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    folded: dict[str, FoldsFile] = field(default_factory=dict)

@@ -1,19 +1,22 @@
-"""A folder of runs -> report.html, report.md, leaderboard.csv and figures/. Equal runs give equal bytes."""
+"""A folder of runs -> report.html, report.md, leaderboard.csv, folds.csv and figures/. Equal runs give equal bytes."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import ErcError
 from pipeline.pages.files import figure_files
-from pipeline.report import facts
+from pipeline.report import facts, folds
 from pipeline.report.corpus import Corpus, corpora_of
 from pipeline.report.evidence import with_findings
 from pipeline.report.figures import drawings_of
-from pipeline.report.hardest import hardest_of
+from pipeline.report.folds import FoldedResult
+from pipeline.report.folds_tables import folds_csv, folds_markdown
+from pipeline.report.hardest import Hardest, hardest_of
 from pipeline.report.html import html_report
 from pipeline.report.leaderboard_csv import leaderboard_csv
 from pipeline.report.markdown import markdown_report
@@ -23,18 +26,21 @@ from pipeline.report.snapshot import Unreadable
 
 @dataclass(frozen=True)
 class Written:
-    """What was written, and what the command says of it."""
+    """What was written, and what the command says of it. csv: None where there are only cross-validations; folds: None
+    where there are none."""
 
     html: Path
     markdown: Path
-    csv: Path
+    csv: Path | None
+    folds: Path | None
     corpora: tuple[Corpus, ...]
+    folded: tuple[FoldedResult, ...]
     unreadable: tuple[Unreadable, ...]
 
     @property
     def headlines(self) -> list[str]:
-        """One sentence a corpus."""
-        return [facts.headline_text(corpus) for corpus in self.corpora]
+        """One sentence a corpus, and one a cross-validation."""
+        return [*map(facts.headline_text, self.corpora), *map(folds.headline_text, self.folded)]
 
 
 def write_report(runs: Path, out: Path) -> Written:
@@ -44,26 +50,52 @@ def write_report(runs: Path, out: Path) -> Written:
     """
     found = read_runs(runs)
     corpora = [with_findings(corpus) for corpus in corpora_of(found)]
+    folded = folds.folded_results(found.folded)
     notes = [f"Skipped run {item.folder}: {item.problem}." for item in found.unreadable]
     notes += found.notes
     if len(corpora) > 1:
-        titles = ", ".join(f"{corpus.title} ({len(corpus.labels)} labels)" for corpus in corpora)
+        several = len({corpus.criterion.name for corpus in corpora}) > 1
+        titles = ", ".join(
+            f"{corpus.title} ({len(corpus.labels)} labels{f', by {corpus.criterion.words}' if several else ''})"
+            for corpus in corpora
+        )
         notes.append(f"The runs are of {len(corpora)} corpora or label sets, ranked apart: {titles}.")
-    drawings = drawings_of(corpora)
+    drawings = drawings_of(corpora) | folds.drawings_of(folded, len(corpora) + 1)
     files = figure_files(drawings)
-    files["leaderboard.csv"] = leaderboard_csv(corpora)
+    if corpora:
+        files["leaderboard.csv"] = leaderboard_csv(corpora)
+    if folded:
+        files["folds.csv"] = folds_csv(folded)
     captions = {f"figures/{key}.svg": drawing.title for key, drawing in drawings.items()}
     hardest = [hardest_of(corpus) for corpus in corpora]
-    files["report.md"] = markdown_report(corpora, notes, captions, hardest)
-    files["report.html"] = html_report(corpora, drawings, notes, hardest)
+    files["report.md"] = _markdown(corpora, folded, notes, captions, hardest)
+    files["report.html"] = html_report(corpora, drawings, notes, hardest, folded)
     _write_all(out, files)
     return Written(
         html=out / "report.html",
         markdown=out / "report.md",
-        csv=out / "leaderboard.csv",
+        csv=out / "leaderboard.csv" if corpora else None,
+        folds=out / "folds.csv" if folded else None,
         corpora=tuple(corpora),
+        folded=tuple(folded),
         unreadable=found.unreadable,
     )
+
+
+def _markdown(
+    corpora: Sequence[Corpus],
+    folded: Sequence[FoldedResult],
+    notes: Sequence[str],
+    captions: Mapping[str, str],
+    hardest: Sequence[Hardest | None],
+) -> str:
+    """The runs' report, and behind it the cross-validations. notes: of the folder, told once."""
+    blocks = [markdown_report(corpora, notes, captions, hardest).strip()] if corpora else []
+    for number, result in enumerate(folded, start=len(corpora) + 1):
+        images = {image: title for image, title in captions.items() if image.startswith(f"figures/{number}-")}
+        told = list(notes) if not corpora and result is folded[0] else []
+        blocks += folds_markdown(result, images, told)
+    return "\n\n".join(blocks) + "\n"
 
 
 def _write_all(out: Path, files: dict[str, str | bytes]) -> None:
