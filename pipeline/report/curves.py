@@ -15,7 +15,7 @@ from pipeline.report.snapshot import RunSnapshot
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Quantity = Literal["dev_headline", "dev_loss", "train_loss"]
+Quantity = Literal["dev_score", "dev_loss", "train_loss"]
 LOSSES: dict[Quantity, str] = {
     "dev_loss": "Loss on dev",
     "train_loss": "Loss on train",
@@ -32,7 +32,7 @@ def overlaid(key: str, corpus: Corpus, quantity: Quantity) -> Drawing | None:
     lines = [(run, line, name) for run in corpus.runs for line, name in _lines(corpus, run, quantity)]
     if not lines:
         return None
-    percent, others = quantity == "dev_headline", with_other_loss(corpus)
+    percent, others = quantity == "dev_score", with_other_loss(corpus)
     rule = rule_of(corpus) if percent else None
 
     def plot(axes: Axes) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _LABEL = 16  # characters of a label
 _CHAR = 6.4  # mean advance of a 12 px character, in pixels
 CURVES: dict[str, Quantity] = {
-    "learning-curves": "dev_headline",
+    "learning-curves": "dev_score",
     "dev-losses": "dev_loss",
     "train-losses": "train_loss",
 }

@@ -14,7 +14,7 @@ from features.errors import RunFileError
 from pipeline.runs.json_files import reason_of
 from pipeline.runs.metrics_file import Count, Fraction
 
-_OPTIONAL = ("dev_headline", "train_loss", "dev_loss")  # columns that histories of an older form lack
+_OPTIONAL = ("dev_headline", "train_loss", "dev_loss")  # columns that some histories lack
 
 
 class SeedResult(BaseModel, frozen=True, extra="ignore"):
@@ -39,8 +39,8 @@ def mean_seconds(results: Iterable[SeedResult]) -> float | None:
 
 @dataclass(frozen=True)
 class Curve:
-    """One seed by epoch: dev weighted F1, the score that chose the epoch (fractions; where it was not recorded, it was
-    weighted F1), and the losses, which are empty where they were not recorded."""
+    """One seed by epoch: dev weighted F1, the score that chose the epoch where it is another (fractions), and the
+    losses, which are empty where they were not recorded."""
 
     seed: int
     epochs: tuple[int, ...]
@@ -48,6 +48,11 @@ class Curve:
     dev_headline: tuple[float, ...] = ()
     train_loss: tuple[float, ...] = ()
     dev_loss: tuple[float, ...] = ()
+
+    @property
+    def dev_score(self) -> tuple[float, ...]:
+        """The one that chose the epoch."""
+        return self.dev_headline or self.dev_weighted_f1
 
 
 def read_curve(file: Path, seed: int, mend: str) -> Curve | None:
@@ -62,5 +67,4 @@ def read_curve(file: Path, seed: int, mend: str) -> Curve | None:
     if not frame.height:
         return None
     columns = {name: tuple(frame[name]) for name in names}
-    columns.setdefault("dev_headline", columns["dev_weighted_f1"])
     return Curve(seed, tuple(frame["epoch"]), **columns)

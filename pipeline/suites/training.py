@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from features.cards import WEIGHTED_F1
 from features.errors import UsageError
 from features.files import write_whole
 from heads.config.experiment import Experiment
@@ -66,6 +67,8 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
     head = TrainedHead(trained.predictor, task.utterances.label_names, features, trained.speakers)
     write_checkpoint(folder / "head.safetensors", head)
     history = pl.DataFrame([asdict(epoch) for epoch in trained.history])
+    if task.utterances.criterion.name == WEIGHTED_F1:
+        history = history.drop("dev_headline")  # dev_weighted_f1 is the same
     write_whole(folder / "history.parquet", history.write_parquet)
     for split in (SELECTION_SPLIT, HELD_OUT):
         rows = data.utterances.rows(split)

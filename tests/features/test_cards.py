@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from features.cards import DatasetCard, load_card, shipped_cards
+from features.cards import HEADLINES, DatasetCard, load_card, shipped_cards
 from features.digests import sha256_file
 from features.errors import ManifestError
 
@@ -118,3 +119,42 @@ def test_all_problems_of_a_card_are_told_at_once() -> None:
 def test_a_key_left_empty_takes_its_default() -> None:
     card = DatasetCard.from_dict({"dataset": "a", "labels": None, "known_bad": None, "neutral": None})
     assert card == DatasetCard("a")
+
+
+BARE: dict[str, Any] = {"dataset": "mine", "labels": ["bad", "so-so", "good"]}
+POLARITY = {"negative": ["bad"], "positive": ["good"]}
+
+
+def test_a_headline_is_read_and_written_and_weighted_f1_where_there_is_none() -> None:
+    assert DatasetCard.from_dict(BARE).headline == "weighted_f1"
+    assert not {"headline", "polarity"} & DatasetCard.from_dict(BARE).to_dict().keys()
+    for headline in HEADLINES:
+        card = DatasetCard.from_dict(BARE | {"neutral": "so-so", "headline": headline, "polarity": POLARITY})
+        assert card.headline == headline
+        assert DatasetCard.from_dict(json.loads(json.dumps(card.to_dict()))) == card
+    assert len(HEADLINES) == 6
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"headline": "weighted-f1"}, "headline 'weighted-f1' is no score: did you mean 'weighted_f1'"),
+        ({"headline": ["accuracy"]}, "headline must be text"),
+        ({"headline": "micro_f1_without_neutral"}, "needs to know the neutral label: add `neutral: LABEL`"),
+        (
+            {"labels": ["calm"], "neutral": "calm", "headline": "micro_f1_without_neutral"},
+            "nothing to score: 'calm' is the only label",
+        ),
+        ({"headline": "binary_accuracy"}, "needs to know the labels of either side: add `polarity: {negative:"),
+        ({"headline": "binary_accuracy", "polarity": {}}, "needs to know the labels of either side"),
+        ({"polarity": {"negative": ["bad"]}}, "polarity gives no positive label"),
+        ({"polarity": {"negative": ["bad"], "positive": []}}, "polarity gives no positive label"),
+        ({"polarity": POLARITY | {"neutral": ["so-so"]}}, "polarity has no side 'neutral'"),
+        ({"polarity": {"negative": ["bad"], "positive": ["god"]}}, "polarity 'god' is not one of the labels: did you"),
+        ({"polarity": {"negative": ["bad"], "positive": ["good", "bad"]}}, "polarity holds 'bad' more than once"),
+        ({"polarity": {"negative": "bad", "positive": "good"}}, "polarity must be a mapping of negative and positive"),
+    ],
+)
+def test_a_headline_that_cannot_be_computed_is_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ManifestError, match=re.escape(message)):
+        DatasetCard.from_dict(BARE | more)

@@ -133,7 +133,7 @@ def test_each_answer_has_the_comparisons_figures_and_holms_p(runs: Path, out: Pa
 def test_a_verdict_needs_holms_p_and_says_where_one_training_may_differ() -> None:
     def verdict(low: float, high: float, p: float, family: int = 4) -> str:
         difference = Difference((low + high) / 2, Interval(low, high))
-        comparison = Comparison(100, 40, 2000, difference, p / 4, difference, {})
+        comparison = Comparison(100, 40, 2000, difference, p / 4, difference, {}, "weighted_f1", difference)
         answer = Answer("s", Contrast(question="?", A="a", B="b"), None, None, comparison, p, family)
         assert answer.higher == (answer.verdict[0] if "is higher" in answer.verdict else "")
         return answer.verdict
@@ -259,15 +259,16 @@ def test_slices_stand_beside_the_baselines_and_dev_is_there_too(runs: Path, out:
     (all_row,) = test.groups[0][1]
     assert all_row.utterances == 2610
     assert corpus.selected is not None
-    assert all_row.weighted_f1 == corpus.selected.metrics["test"].weighted_f1
+    assert all_row.score == corpus.selected.metrics["test"].weighted_f1
     flat = [row for _, rows in test.groups[1:] for row in rows]
     assert len(flat) == len(metrics["best"]) == sum(map(len, ATTRIBUTES.values())) + 2
     for row, (key, item) in zip(flat, metrics["best"].items(), strict=True):
         assert row.utterances == item["utterances"]
-        assert row.weighted_f1.mean == item["weighted_f1"]["mean"]
+        assert row.score is not None
+        assert row.score.mean == item["weighted_f1"]["mean"]
         assert row.baseline is not None
         assert row.baseline.mean == metrics["base"][key]["weighted_f1"]["mean"]
-        assert row.difference == pytest.approx(row.weighted_f1.mean - row.baseline.mean)
+        assert row.difference == pytest.approx(row.score.mean - row.baseline.mean)
     names = [row[0] for row in read_page(out).rows]
     assert names.count("audio missing") == names.count("all there") == names.count("no shift") == 2
 
