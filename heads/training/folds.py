@@ -122,7 +122,8 @@ def inner_dev(utterances: Utterances, held_out: np.ndarray, folding: Folding, wh
         folds = _stratified(left.labels, units, count, seed=number)
     except ValueError as error:
         raise UsageError(f"{folding.option}: fold {number + 1} leaves too few rows to divide ({error})") from error
-    for fold in range(count):
+    # Drawn, since the splitter puts the units that are least alike in classes into its first folds.
+    for fold in np.random.default_rng(number).permutation(count):
         dev = folds == fold
         if labelled[dev].any() and labelled[~dev].any():
             chosen: np.ndarray = rows[dev]
