@@ -38,7 +38,7 @@ from pipeline.report.write import write_report
 
 ATTACK = "<script>alert(1)</script>"
 SVG = "{http://www.w3.org/2000/svg}"
-VOID = {"meta", "br", "wbr"}
+VOID = {"meta", "br", "wbr", "input"}
 
 
 class Page(HTMLParser):
