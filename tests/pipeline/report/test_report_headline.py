@@ -11,17 +11,24 @@ import polars as pl
 import pytest
 import yaml
 from click.testing import CliRunner
+from run_factory import make_run, write_json
 from small_corpus import LABELS, make_manifest, make_store
 from suite_shell import TEXT
 from test_report_page import read_page
 
 from features.cards import DatasetCard
+from features.errors import RunError
 from features.manifest import build_manifest, write_manifest
+from pipeline.commands.evaluate import score_table
 from pipeline.commands.report import command
+from pipeline.comparison.read import check_comparable
 from pipeline.pages.words import percent, score
+from pipeline.report.corpus import corpora_of
+from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
 from pipeline.runs.features_file import FeaturesFile
 from pipeline.runs.folder import Run
+from pipeline.scoring.selection import select_runs
 
 NESTED = "nested-leave-one-group-out"
 
@@ -130,8 +137,6 @@ def test_a_run_is_judged_by_the_score_that_it_recorded_and_none_are_mixed(corpus
     from pipeline.cli import run
 
     assert run(program, ["compare", str(folder / "runs" / ours), str(folder / "runs" / theirs)], "erc") == 1
-    from pipeline.scoring.selection import select_runs
-
     chosen = select_runs(runs_of(folder), ["best-dev"])
     assert len(chosen.runs) == 2
     assert sorted(reason.split("(")[1].split(" 0")[0] for found in chosen.reasons.values() for reason in found) == [
@@ -203,8 +208,6 @@ def test_a_damaged_summary_is_named_and_old_rows_are_left_out(corpus: Path, tmp_
 
 
 def test_files_of_before_there_was_a_choice_mean_weighted_f1(tmp_path: Path) -> None:
-    from run_factory import make_run
-
     run = Run(make_run(tmp_path, "old"))
     assert run.features.manifest.criterion.name == "weighted_f1"
     assert run.metrics("dev").headline_score == run.metrics("dev").weighted_f1
@@ -217,3 +220,38 @@ def test_files_of_before_there_was_a_choice_mean_weighted_f1(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="'macro_f2' is no score: did you mean 'macro_f1'"):
         FeaturesFile.model_validate(record)
     assert yaml.safe_load((run.path / "config.yaml").read_text())["name"] == "old"
+
+
+def judged_run(runs: Path, name: str, weighted_f1: float, macro_f1: float) -> None:
+    """A run of a corpus that is judged by macro F1, with these scores on dev."""
+    path = make_run(runs, name, folder=name, seeds=(0,))
+    record, metrics = (json.loads((path / file).read_text()) for file in ("features.json", "metrics-dev.json"))
+    record["manifest"]["headline"] = metrics["headline"] = "macro_f1"
+    metrics["weighted_f1"] = {"mean": weighted_f1, "std": None, "values": [weighted_f1]}
+    metrics["macro_f1"] = {"mean": macro_f1, "std": None, "values": [macro_f1]}
+    write_json(path / "features.json", record)
+    write_json(path / "metrics-dev.json", metrics)
+
+
+def test_runs_are_ranked_and_chosen_by_the_headline(tmp_path: Path) -> None:
+    judged_run(tmp_path, "by-f1", 0.8, 0.3)
+    judged_run(tmp_path, "by-macro", 0.5, 0.6)
+    runs = [Run(tmp_path / name) for name in ("by-f1", "by-macro")]
+    selection = select_runs(runs, ["best-dev"])
+    assert [run.path.name for run in selection.runs] == ["by-macro"]
+    assert list(selection.reasons.values()) == [["best on dev of 2 (macro F1 0.6000)"]]
+    (corpus,) = corpora_of(read_runs(tmp_path))
+    assert [run.experiment for run in corpus.runs] == ["by-macro", "by-f1"]
+    assert corpus.headlines[0].score.mean == 0.6
+    assert [column.title for column in corpus.columns[:2]] == ["Weighted F1", "Accuracy"]
+    assert corpus.best["weighted_f1"] == {"by-f1"}
+    lines = score_table([run.metrics("dev") for run in runs]).splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["by-macro", "by-f1"]
+    assert [name.strip() for name in lines[0].split("  ") if name.strip()][:4] == [
+        "experiment",
+        "dev macro F1",
+        "weighted F1",
+        "accuracy",
+    ]
+    with pytest.raises(RunError, match=r"by-f1 is judged by macro F1, .*plain by weighted F1"):
+        check_comparable(runs[0], Run(make_run(tmp_path, "plain", folder="plain")))

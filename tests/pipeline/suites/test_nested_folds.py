@@ -128,7 +128,52 @@ def test_what_cannot_be_nested_is_refused(train: Utterances) -> None:
         fold_utterances(few, Folding(2, nested=True), "M")
 
 
+def test_dev_is_drawn_and_not_always_the_group_least_like_the_others() -> None:
+    """StratifiedGroupKFold puts the group of one class into its first fold."""
+    draw = np.random.default_rng(0)
+    labels = np.concatenate([np.zeros(20, np.int64), draw.integers(3, size=11 * 20)])
+    count = len(labels)
+    utterances = Utterances(
+        ids=[f"u{number}" for number in range(count)],
+        splits=np.array(["train"] * count, dtype=object),
+        labels=labels,
+        label_names=LABELS,
+        dialogue_ids=[f"d{number // 20}" for number in range(count)],
+        dialogues=np.arange(count) // 20,
+        slots=np.zeros(count, np.int64),
+        speakers=["A"] * count,
+        sentiments=np.full(count, -1),
+        sentiment_names=(),
+        groups=[f"g{number // 20}" for number in range(count)],
+    )
+    folds = fold_utterances(utterances, GROUPS, "M")
+    chosen = [{utterances.groups[row] for row in fold.rows("dev")} for fold in folds]
+    assert sum("g0" in groups for groups in chosen) < 6
+    assert len(set().union(*chosen)) > 8
+    assert all(24 <= len(fold.rows("dev")) <= 80 for fold in folds)
+
+
 # The command
+
+
+def test_training_is_not_given_the_labels_that_are_held_out(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    from heads.training import trainer
+
+    seen: list[Utterances] = []
+    original = trainer.train_head
+
+    def spy(experiment: Any, data: Any, *more: Any) -> Any:
+        seen.append(data.utterances)
+        return original(experiment, data, *more)
+
+    monkeypatch.setattr(trainer, "train_head", spy)
+    assert shell.ablate("--cv", "groups", "--nested", "--seeds", 1, "--only", "text")[0] == 0
+    assert len(seen) == 4
+    for utterances in seen:
+        held_out = utterances.splits == HELD_OUT
+        assert held_out.any()
+        assert (utterances.labels[held_out] == -1).all()
+        assert (utterances.labels[~held_out] >= 0).all()
 
 
 def test_ablate_leaves_one_group_out_and_scores_what_it_held_out(shell: Shell) -> None:
