@@ -148,7 +148,7 @@ def print_search(record: SearchRecord, as_json: bool) -> None:
 def _score_of(record: SearchRecord) -> str:
     """The name of the score that a search maximises: its objective begins with it."""
     objective = str(record.settings["objective"]).removeprefix("dev ")
-    return next((words for words in HEADLINES.values() if objective.startswith(words)), "score")
+    return max((words for words in HEADLINES.values() if objective.startswith(words)), key=len, default="score")
 
 
 def _short(value: Any) -> Any:

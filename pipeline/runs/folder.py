@@ -109,13 +109,16 @@ class Run:
         return [file.name.removeprefix("metrics-").removesuffix(".json") for file in files]
 
     def metrics(self, split: str) -> Metrics:
-        """metrics-SPLIT.json, which must be of that split and of this run's labels."""
+        """metrics-SPLIT.json, which must be of that split, and of this run's labels and headline."""
         file, mend = self.path / f"metrics-{split}.json", f"run `erc evaluate {self.path} --split {split}`"
         scores = read_checked(Metrics, file, mend, printable=self.printable)
         if scores.split != (clean(split) if self.printable else split):
             raise RunFileError(self.path, f"{file.name} holds the scores of split {scores.split!r}", mend)
         if scores.labels != self.labels:
             raise RunFileError(self.path, f"{file.name} has other labels than features.json", mend)
+        judged = self.features.manifest.headline
+        if scores.headline != judged:
+            raise RunFileError(self.path, f"{file.name} is by {scores.headline}, and features.json by {judged}", mend)
         return scores
 
     def predictions(self, seed: int, split: str, *, dialogues: bool = False) -> pl.DataFrame:

@@ -92,3 +92,14 @@ def test_a_run_that_lost_a_file_is_no_run_to_score_but_one_to_report(tmp_path: P
     hidden = make_run(tmp_path, "hidden", folder=".hidden")
     assert [is_run(folder) for folder in (whole, lost, other)] == [True, False, False]
     assert [looks_like_run(folder) for folder in (whole, lost, other, hidden)] == [True, True, False, False]
+
+
+def test_scores_by_another_headline_than_the_runs_are_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "text")
+    metrics = json.loads((run / "metrics-dev.json").read_text())
+    write_json(run / "metrics-dev.json", metrics | {"headline": "accuracy"})
+    with pytest.raises(RunFileError, match=r"metrics-dev.json is by accuracy, and features.json by weighted_f1"):
+        Run(run).metrics("dev")
+    write_json(run / "metrics-dev.json", metrics | {"headline": "binary_accuracy"})
+    with pytest.raises(RunFileError, match="binary_accuracy, the headline, has no value"):
+        Run(run).metrics("dev")
