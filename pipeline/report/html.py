@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from pipeline.pages import words
-from pipeline.pages.drawing import Drawing
+from pipeline.pages.drawing import Drawing, boxes_in_files
 from pipeline.pages.html import render, source
 from pipeline.report import configuration, facts, provenance, tables
 from pipeline.report.corpus import Corpus
@@ -60,6 +60,7 @@ def html_report(
         column_text=words.column_text,
         deviation_text=words.deviation_text,
         drawings=drawings,
+        boxes=boxes_in_files(drawings.values()),
         hardest=[None] * len(corpora) if hardest is None else list(hardest),
         architecture_problem=architecture_problem,
         with_other_loss=with_other_loss,
