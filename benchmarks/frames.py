@@ -20,7 +20,6 @@ from PIL import Image
 from timing import compare, machine
 
 from features.manifest import Utterance
-from features.media import packets
 from features.media.clip import decode_clip
 from features.media.frame_reader import FrameReader
 from features.media.needs import ClipNeeds, FramesNeed
@@ -71,7 +70,6 @@ def main(seconds: int, height: int, rate: int, group: int, b_frames: int, rounds
         write_film(film, seconds, height, rate, group, b_frames)
 
         def pictures() -> np.ndarray:
-            packets._remembered.clear()
             return np.stack(decode_clip(film, utterance, [ClipNeeds(frames=NEED)]).frames(NEED).pixels)
 
         def all_pictures() -> np.ndarray:

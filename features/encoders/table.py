@@ -208,6 +208,15 @@ ENCODERS: dict[str, Entry] = {
         device=True,
         published={},
     ),
+    "mobilenet": Entry(
+        "visual",
+        "features.encoders.visual.resnet50:ResNet50Encoder",
+        "sampled frames through MobileNetV2, with packaged weights of ImageNet",
+        {"pooling": ("mean", "mean, max or mean+max over frames; sequence keeps one vector a frame"), **_FRAMES},
+        model=True,
+        default_model="packaged:mobilenet-v2",
+        device=True,
+    ),
     "faces": Entry(
         "visual",
         "features.encoders.visual.faces:FacesEncoder",
@@ -258,7 +267,7 @@ ENCODERS: dict[str, Entry] = {
 
 PRESETS: dict[str, tuple[str, ...]] = {
     "report": ("gpt2", "wav2vec2", "resnet50"),
-    "embedded": ("sentence", "logmel", "hog-colour"),
+    "embedded": ("sentence", "logmel", "mobilenet"),
 }
 DEFAULT_PRESET = "report"
 

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from av.container import InputContainer
-
 from features.errors import UnavailableError
-from features.media.container import choose_stream, may_be_cover, open_container, prepare_decoder
 from features.media.frame_reader import FrameReader
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
-from features.media.packets import file_packets, holds_one_packet
 from features.media.seeking import find_start
 from features.media.sound_reader import SoundReader
 from features.media.source import Reader, Source
+from features.media.survey import Chosen, survey_file
 from features.media.timeline import Timeline, Window
 
 Sounds = dict[AudioNeed, Sound | UnavailableError]
 Pictures = dict[FramesNeed, Frames | UnavailableError]
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """The stream of one kind that is decoded. sample_aspect: width of a picture's sample by its height, if known"""
-
-    index: int
-    codec: str
-    sample_aspect: Fraction | None
 
 
 def decode(
@@ -49,24 +35,23 @@ def decode(
     Raises UnavailableError (undecodable) where the file is no media.
     """
     wanted: dict[str, Sequence[Any]] = {"audio": sounds, "video": frames}
-    troubles: dict[str, UnavailableError] = {}
+    is_cut = start is not None or end is not None
+    survey = survey_file(path, state, [kind for kind, needs in wanted.items() if needs], is_cut=is_cut)
+    window = Window.of_cut(survey.origin, start, end)
+    troubles = dict(survey.troubles)
     readers: dict[str, Reader] = {}
-    with open_container(path) as container:
-        window = Window.of_cut(container, start, end)
-        chosen = _choose_each(container, path, [kind for kind, needs in wanted.items() if needs], troubles)
-        indices = tuple(stream.index for stream in chosen.values())
-        packets = file_packets(container, path, state, indices, is_cut=window != Window(None, None))
-    source = Source(path, packets, find_start(path, packets, window))
-    for kind, stream in chosen.items():
-        with _kept(troubles, kind):
-            timeline = source.timeline(stream.index, kind)
-            if kind == "audio":
-                readers[kind] = SoundReader(timeline, window, sounds, stream.codec)
-            else:
-                readers[kind] = FrameReader(timeline, window, frames, stream.sample_aspect)
-    source.feed({chosen[kind].index: reader for kind, reader in readers.items()})
+    with ExitStack() as opened:
+        source = Source(path, survey.packets, find_start(path, survey.packets, window, opened))
+        for kind, stream in survey.chosen.items():
+            with _kept(troubles, kind):
+                timeline = source.timeline(stream.index, kind)
+                if kind == "audio":
+                    readers[kind] = SoundReader(timeline, window, sounds, stream.codec)
+                else:
+                    readers[kind] = FrameReader(timeline, window, frames, stream.sample_aspect)
+        source.feed({survey.chosen[kind].index: reader for kind, reader in readers.items()})
     if isinstance(video := readers.get("video"), FrameReader):
-        readers["video"] = _feed_again(source, window, frames, chosen["video"], video)
+        readers["video"] = _feed_again(source.anew(), window, frames, survey.chosen["video"], video)
     results: dict[Any, Any] = {}
     for kind, needs in wanted.items():
         with _kept(troubles, kind):
@@ -77,7 +62,7 @@ def decode(
 
 
 def _feed_again(
-    source: Source, window: Window, frames: Sequence[FramesNeed], stream: _Chosen, video: FrameReader
+    source: Source, window: Window, frames: Sequence[FramesNeed], stream: Chosen, video: FrameReader
 ) -> FrameReader:
     """Read pictures anew where jumping is not allowed. Where frames that the packets promised did not decode: look at
     every frame, then sample what there is."""
@@ -103,30 +88,3 @@ def _kept(troubles: dict[str, UnavailableError], kind: str) -> Iterator[None]:
         yield
     except UnavailableError as error:
         troubles[kind] = error
-
-
-def _choose_each(
-    container: InputContainer, path: Path, kinds: Sequence[str], troubles: dict[str, UnavailableError]
-) -> dict[str, _Chosen]:
-    """The stream to decode of each kind; where there is none, its trouble is kept."""
-    chosen = {}
-    for kind in kinds:
-        with _kept(troubles, kind):
-            chosen[kind] = _choose(container, kind, _covers(path, container) if kind == "video" else [])
-    return chosen
-
-
-def _choose(container: InputContainer, kind: str, covers: Collection[int]) -> _Chosen:
-    """The stream to decode. Raises UnavailableError (no-audio, no-video, undecodable, too-large)."""
-    stream = choose_stream(container, kind, covers)
-    prepare_decoder(stream)
-    return _Chosen(stream.index, stream.codec_context.name, getattr(stream, "sample_aspect_ratio", None))
-
-
-def _covers(path: Path, container: InputContainer) -> list[int]:
-    """Indices of the video streams that are single still pictures beside sound."""
-    return [
-        stream.index
-        for stream in container.streams.video
-        if stream.codec_context and may_be_cover(container, stream) and holds_one_packet(path, stream.index)
-    ]

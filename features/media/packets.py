@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -21,7 +21,6 @@ from features.media.limits import check_count
 from features.media.timeline import Timeline
 
 _MICROSECONDS = 1_000_000
-_REMEMBERED = 2  # files
 _RESTART_S = 1  # a clock that goes back by more has started again: another file was appended to this one
 _ADPCM_IN_BLOCKS = frozenset(("adpcm_ima_wav", "adpcm_ms"))  # each packet says where it starts from; others do not
 _TIMELESS, _DISCARD, _START = 1, 2, 4  # flags of a packet
@@ -51,6 +50,8 @@ class StreamPackets:
         self._sizes = array("i")
         self._flags = bytearray()
         self._all_flags = 0
+        self._last_discard = -1  # the number of the last packet that is not presented
+        self._is_sound = stream.type == "audio"
         self._is_one_run = False  # whether a packet brings what decoders must know of those after it
         self._in_order = True
         self._last: tuple[int, int] | None = None  # (tick, duration) of the packet with the latest time
@@ -75,6 +76,7 @@ class StreamPackets:
         tick += self._offset
         if packet.is_discard:
             flags |= _DISCARD
+            self._last_discard = len(self.ticks)
         elif self._keys is not None and self._keys.may_start(packet):
             flags |= _START
         self._is_one_run |= bool(self.ticks) and packet.has_sidedata("new_extradata")
@@ -133,7 +135,7 @@ class StreamPackets:
     def timeline(self, first: int) -> Timeline | None:
         """When the frames of the packets from number `first` on are presented; None where there are none."""
         flags, ticks = self._flags[first:], self.ticks[first:]
-        if self._all_flags & _DISCARD:
+        if self._last_discard >= first:
             kept = [number for number, flag in enumerate(flags) if not flag & _DISCARD]
             flags, ticks = bytearray(flags[number] for number in kept), array("q", (ticks[number] for number in kept))
         if not ticks or self._last is None:
@@ -148,6 +150,15 @@ class StreamPackets:
         if last <= 0 and len(ticks) > 1:
             last = ticks[-1] - ticks[-2]
         return Timeline(self.time_base, ticks, max(last, 0), has_times)
+
+    def passed_over(self, time: Fraction) -> int:
+        """How many packets from the first on need not be decoded for what is heard from `time` (seconds) on.
+
+        None of pictures, nor of sound in which each packet goes on from the one before.
+        """
+        if not self._is_sound or self.has_state or not self._in_order:
+            return 0
+        return max(0, min(bisect_left(self.ticks, time / self.time_base), len(self)) - 1)
 
     @property
     def has_starts(self) -> bool:
@@ -189,29 +200,14 @@ class FilePackets:
         return not any(stream.joined or stream.has_state for stream in self.streams.values())
 
 
-_remembered: dict[tuple[Path, tuple[int, ...], tuple[int, ...], int], FilePackets] = {}
-
-
-def file_packets(
-    container: InputContainer, path: Path, state: tuple[int, ...], indices: tuple[int, ...], *, is_cut: bool
-) -> FilePackets:
-    """All packets of some streams. They are remembered while the file's `state` is the same, for its other cuts; else
-    the container, of which nothing was read yet, is read to its end.
+def all_packets(container: InputContainer, indices: tuple[int, ...], *, is_cut: bool) -> FilePackets:
+    """All packets of some streams of a container of which nothing was read yet.
 
     is_cut: only a part of the file will be decoded
     Raises UnavailableError (too-large) above MAX_PACKETS, of a file that is cut above MAX_LISTED_PACKETS.
     """
     limit = limits.MAX_LISTED_PACKETS if is_cut else limits.MAX_PACKETS
     mend = "cut the file" if is_cut else "give start and end, or cut the file"
-    key = (path, state, indices, limit)
-    if key not in _remembered:
-        _remembered[key] = _read(container, indices, limit, mend)
-        while len(_remembered) > _REMEMBERED:
-            _remembered.pop(next(iter(_remembered)))
-    return _remembered[key]
-
-
-def _read(container: InputContainer, indices: tuple[int, ...], limit: int, mend: str) -> FilePackets:
     if not indices:  # asked for packets of no stream, PyAV gives those of all
         return FilePackets({})
     streams = [container.streams[index] for index in indices]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
@@ -48,12 +50,13 @@ class Source:
         running = {index: reader for index, reader in readers.items() if not reader.done}
         if not running:
             return
-        with open_container(self.path) as container:
+        with self._open() as container:
             streams = [container.streams[index] for index in running]
             for stream in streams:
                 prepare_decoder(stream)
             feeds = {stream.index: self._feed_of(stream, running[stream.index]) for stream in streams}
-            for packet in read_packets(container, streams, self.start.seek_to):
+            reading = self.start.reading
+            for packet in reading.packets if reading else read_packets(container, streams, self.start.seek_to):
                 feed = feeds.get(packet.stream_index)
                 if feed is None:
                     continue
@@ -65,8 +68,18 @@ class Source:
             for feed in feeds.values():
                 feed.push(None)  # the frames that the decoder still holds back
 
+    def anew(self) -> Source:
+        """The same, to be opened and read once more."""
+        return replace(self, start=replace(self.start, reading=None))
+
+    def _open(self) -> AbstractContextManager[InputContainer]:
+        reading = self.start.reading
+        return nullcontext(reading.container) if reading else open_container(self.path)
+
     def _feed_of(self, stream: Stream, reader: Reader) -> _Feed:
-        return _Feed(stream, reader, self.packets.streams[stream.index], self.start.first(stream.index))
+        first = self.start.first(stream.index)
+        read_from = 0 if self.start.seek_to is None else first
+        return _Feed(stream, reader, self.packets.streams[stream.index], first, read_from)
 
 
 class _Feed:
@@ -75,11 +88,13 @@ class _Feed:
     Of video whose wanted frames are known, only these are decoded, and what they refer to.
     """
 
-    def __init__(self, stream: Stream, reader: Reader, packets: StreamPackets, first: int) -> None:
+    def __init__(self, stream: Stream, reader: Reader, packets: StreamPackets, first: int, read_from: int) -> None:
+        """first: the number of the packet to decode first; read_from: of the one that comes first"""
         self.reader = reader
         self._stream = stream
         self._packets = packets
-        self._number = first
+        self._number = read_from
+        self._first = first
         self._ranges: list[tuple[int, int]] | None = None
         if isinstance(reader, FrameReader) and reader.jumps_to and packets.has_starts:
             self._ranges = packets.ranges(reader.jumps_to, first)[::-1]  # the next one last
@@ -87,6 +102,8 @@ class _Feed:
     def take(self, packet: Packet) -> None:
         """Take the next packet of the stream; decode it if that is of use."""
         number, self._number = self._number, self._number + 1
+        if number < self._first:
+            return
         if self._packets.joined and packet.pts is not None and number < len(self._packets):
             packet.pts = self._packets.ticks[number]
         if self._ranges is None:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from av.container import InputContainer
-
 _MICROSECONDS = 1_000_000
 
 
@@ -20,11 +18,10 @@ class Window:
     end: Fraction | None
 
     @classmethod
-    def of_cut(cls, container: InputContainer, start: float | None, end: float | None) -> Window:
-        """A cut given in seconds from the beginning of the file, to the microsecond."""
+    def of_cut(cls, origin: Fraction, start: float | None, end: float | None) -> Window:
+        """A cut given in seconds from the beginning of the file (`origin`, in its own time), to the microsecond."""
         if start is None and end is None:
             return cls(None, None)
-        origin = Fraction(container.start_time or 0, _MICROSECONDS)
         first = origin + Fraction(start or 0).limit_denominator(_MICROSECONDS)
         last = None if end is None else origin + Fraction(end).limit_denominator(_MICROSECONDS)
         return cls(first, last)

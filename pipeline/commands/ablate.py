@@ -83,7 +83,7 @@ def command(
       erc ablate meld-text --out runs --seeds 5
       erc ablate meld-text --out runs --seeds 3 --cv 5
       erc ablate meld-text --out runs --seeds 3 --cv groups --nested
-      erc ablate modalities --use gpt2=sentence --use wav2vec2=logmel --use resnet50=hog-colour
+      erc ablate modalities --use gpt2=sentence --use wav2vec2=logmel --use resnet50=mobilenet
     """
     from features.errors import UsageError
     from heads.config.roles import parse_roles

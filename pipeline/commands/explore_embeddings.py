@@ -89,6 +89,7 @@ def command(
     from pipeline.explore.embeddings_page import check_plotly, drawings_of, embeddings_page, groups_of, plots_of
     from pipeline.explore.projection import check_umap
     from pipeline.explore.vectors import choose
+    from pipeline.pages.drawing import boxes_in_files
     from pipeline.pages.files import figure_files, write_files
     from pipeline.terminal.progress import progress_bar
 
@@ -115,7 +116,10 @@ def command(
             looks.append(look_at(feature, table, utterances, settings, step))
     plots = plots_of(looks, settings)
     groups = groups_of(looks, utterances, settings, table.card.neutral)
-    files = figure_files(drawings_of(plots, groups))
+    drawings = drawings_of(plots, groups)
+    files = figure_files(drawings)
+    if boxes := boxes_in_files(drawings.values()):
+        notes = [*notes, boxes]
     files["embeddings.html"] = embeddings_page(looks, plots, groups, table, utterances, settings, notes)
     write_files(out, files)
     for note in notes:

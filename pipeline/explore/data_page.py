@@ -10,6 +10,7 @@ from features.manifest import Manifest
 from pipeline.explore.corpus import SpeakerCount, SplitFacts, speaker_counts, split_facts
 from pipeline.explore.data_figures import drawings_of
 from pipeline.explore.tokens import Advance, TokenCounts, count_tokens
+from pipeline.pages.drawing import boxes_in_files
 from pipeline.pages.files import figure_files
 from pipeline.pages.html import render
 from pipeline.pages.words import count, listed, percent, plural
@@ -57,6 +58,7 @@ def data_files(corpus: Corpus) -> dict[str, str | bytes]:
         counts=_counts(facts),
         missing_foot=_missing_foot(facts),
         drawings=drawings,
+        boxes=boxes_in_files(drawings.values()),
         manifest=str(corpus.manifest.path or "in memory"),
     )
     return files

@@ -10,12 +10,15 @@ import copy
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from markupsafe import Markup
+
+from pipeline.pages.fonts import BASE, families_for, lacking
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -41,7 +44,7 @@ _UNITS_AN_INCH = 72  # matplotlib's SVG has 72 units an inch, and a page shows a
 _PNG_DPI = 160
 _MARGIN = 0.04  # inches
 _STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib; the page and the SVG files name their own
+    "font.family": BASE,  # the page and the SVG files name their own
     "font.size": 12,
     "text.color": INK,
     "text.parse_math": False,
@@ -59,6 +62,7 @@ _STYLE: dict[str, Any] = {
 }
 _FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 _HINT = "hint:"
+_SHOWN_MISSING = 12  # characters
 _LEAST_WIDTH = 340  # narrower screens scroll
 _NOT_FOR_A_PAGE = {"metadata", "style", "clipPath"}  # a page's policy and its other elements bear none of them
 _COLOUR = re.compile("#[0-9a-f]{6}")
@@ -68,12 +72,17 @@ _UNDRAWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure: an `<svg>` for the page, an SVG file and a PNG file. `title` is what a screen reader says of it."""
+    """One figure: an `<svg>` for the page, an SVG file and a PNG file.
+
+    title:   what a screen reader says of it
+    missing: characters of its labels that no font on this machine has: the PNG file shows boxes in their place
+    """
 
     title: str
     page: Markup
     svg: str
     png: bytes
+    missing: frozenset[str] = frozenset()
 
 
 def draw(
@@ -89,23 +98,58 @@ def draw(
     size:        width and height of the axes, in pixels of the page
     least_width: in pixels; in less room than that the figure scrolls, and is not made smaller
     """
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
-    with matplotlib.style.context(["default", _STYLE | {"svg.hashsalt": key}]), warnings.catch_warnings():
-        # The page's font, not the one that matplotlib measures with, has to have the characters of a label.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=(size[0] / _UNITS_AN_INCH, size[1] / _UNITS_AN_INCH))
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.patch.set_visible(False)
-        plot(axes)
-        around = figure.get_tightbbox().padded(_MARGIN)
+    figure, around, texts = _plotted(key, size, plot, ())
+    missing: frozenset[str] = frozenset()
+    if characters := lacking(texts):
+        families, missing = families_for(characters)
+        if families:
+            figure, around, _ = _plotted(key, size, plot, families)
+    with _style(key):
         png = _saved(figure, around, "png", {"Software": None})
         figure.patch.set_visible(False)
         root = ElementTree.fromstring(_saved(figure, around, "svg", {"Date": None}))  # noqa: S314 (matplotlib wrote it)
     _simplify(root)
     _entitle(root, plain(title))
-    return Drawing(plain(title), _for_page(root, least_width), _as_file(root), png)
+    return Drawing(plain(title), _for_page(root, least_width), _as_file(root), png, missing)
+
+
+def _plotted(
+    key: str, size: tuple[float, float], plot: Callable[[Axes], None], families: Sequence[str]
+) -> tuple[Figure, Bbox, list[str]]:
+    """The figure, what is to be saved of it, and all its texts. families: fonts for what the base font has not"""
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    with _style(key, families):
+        figure = Figure(figsize=(size[0] / _UNITS_AN_INCH, size[1] / _UNITS_AN_INCH))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.patch.set_visible(False)
+        plot(axes)
+        around = figure.get_tightbbox().padded(_MARGIN)
+        return figure, around, [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+
+
+@contextmanager
+def _style(key: str, families: Sequence[str] = ()) -> Iterator[None]:
+    import matplotlib.style
+
+    style = _STYLE | {"svg.hashsalt": key, "font.family": [BASE, *families]}
+    with matplotlib.style.context(["default", style]), warnings.catch_warnings():
+        # The page's font, not the one that matplotlib measures with, has to have the characters of a label.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def boxes_in_files(drawings: Iterable[Drawing]) -> str:
+    """What a page says of characters that its PNG files show as boxes; nothing where there are none."""
+    missing = sorted(set().union(*(drawing.missing for drawing in drawings)))
+    if not missing:
+        return ""
+    shown = " ".join(missing[:_SHOWN_MISSING]) + (" ..." if len(missing) > _SHOWN_MISSING else "")
+    return (
+        f"The PNG files of these figures show boxes in the place of {shown}: no font on the machine that made them has"
+        " these characters. Install one that does (such as Noto Sans CJK), and make the page again."
+    )
 
 
 def hint(artist: Artist, text: str) -> None:

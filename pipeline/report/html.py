@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from features.cards import HEADLINES
 from pipeline.pages import words
-from pipeline.pages.drawing import Drawing
+from pipeline.pages.drawing import Drawing, boxes_in_files
 from pipeline.pages.html import render, source
 from pipeline.report import configuration, facts, folds, provenance, tables
 from pipeline.report.columns import whole_columns
@@ -73,6 +73,7 @@ def html_report(
         column_text=words.column_text,
         deviation_text=words.deviation_text,
         drawings=drawings,
+        boxes=boxes_in_files(drawings.values()),
         hardest=[None] * len(corpora) if hardest is None else list(hardest),
         architecture_problem=architecture_problem,
         with_other_loss=with_other_loss,

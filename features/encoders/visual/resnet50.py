@@ -1,4 +1,4 @@
-"""`resnet50`: sampled frames through ResNet-50 or another backbone, pooled over frames or kept as a sequence."""
+"""`resnet50`, `mobilenet`: sampled frames through a backbone, pooled over frames or kept as a sequence."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class ResNet50Encoder:
     def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:
         """Raises UsageError for settings or a model that do not fit, WeightsError where weights are not to be had."""
         published = request.as_published
-        self._pooling = "mean" if published else _check_pooling(settings["pooling"])
-        model = request.model or ENCODERS["resnet50"].default_model or ""
+        self._pooling = "mean" if published else _check_pooling(request.encoder, settings["pooling"])
+        model = request.model or ENCODERS[request.encoder].default_model or ""
         backbone = load_backbone(model, request.weights, request.dtype, request.device, settings.get("tokens", ""))
         if published:
             check_published(backbone, model)
@@ -72,7 +72,7 @@ class ResNet50Encoder:
         self.spec = network_spec(
             request,
             modality="visual",
-            encoder="resnet50",
+            encoder=request.encoder,
             version=VERSION,
             depends="media",
             kind="sequence" if sequence else "vector",
@@ -109,8 +109,8 @@ def pool_frames(frames: torch.Tensor, pooling: str) -> torch.Tensor:
     return pool(frames[None], every, pooling)[0]
 
 
-def _check_pooling(name: str) -> str:
+def _check_pooling(encoder: str, name: str) -> str:
     known = (*POOLINGS, SEQUENCE)
     if name not in known:
-        raise UsageError(f"resnet50 has no pooling {name!r}: {nearest(name, known)}")
+        raise UsageError(f"{encoder} has no pooling {name!r}: {nearest(name, known)}")
     return name

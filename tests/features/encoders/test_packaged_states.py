@@ -65,7 +65,7 @@ def test_a_file_that_holds_more_than_tensors_is_refused(package: Path, monkeypat
         packaged_states("tiny")
 
 
-REQUESTS = [("resnet50", "mobilenet-v2"), ("faces", "mtcnn"), ("voice", "ge2e-voice")]
+REQUESTS = [("resnet50", "mobilenet-v2"), ("mobilenet", "mobilenet-v2"), ("faces", "mtcnn"), ("voice", "ge2e-voice")]
 
 
 @pytest.mark.parametrize(("encoder", "name"), REQUESTS)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from clip_factory import every, number_of, numbered_picture, sine, utterance, write_clip
 
-from features.media import seeking
+from features.media import seeking, survey
 from features.media.clip import Clip, decode_clip
 from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
 from features.media.packets import StreamPackets
+from features.media.sound_reader import SoundReader
 
 AUDIO, FRAMES = AudioNeed(16000, 100.0), FramesNeed(4, 100.0)
 START, END = 21.37, 24.91
@@ -84,6 +86,27 @@ def test_what_no_packet_proves_is_read_from_the_beginning(
     np.testing.assert_allclose(unproven.sound(AUDIO).samples, proven.sound(AUDIO).samples, atol=1e-2)
     assert unproven.frames(FRAMES).times_s == proven.frames(FRAMES).times_s
     np.testing.assert_array_equal(unproven.frames(FRAMES).pixels, proven.frames(FRAMES).pixels)
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "pcm.wav", "ima.wav", "no-table.mp3"])
+def test_another_cut_of_a_file_opens_it_once_and_decodes_little(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And has the bits that it has when it is the only one."""
+    path = write_clip(tmp_path / name, samples=noise(60, 16000), rate_hz=16000, **SOUNDS[name][0])  # type: ignore[arg-type]
+    alone = decode(path, START, END).sound(AUDIO).samples
+    survey._remembered.clear()
+    decode(path, 2.5, 3.5)
+    opened: list[str] = []
+    decoded: list[float] = []
+    av_open, feed = av.open, SoundReader.feed
+    monkeypatch.setattr("av.open", lambda *given, **options: opened.append(given[0]) or av_open(*given, **options))
+    monkeypatch.setattr(
+        SoundReader, "feed", lambda self, frame: decoded.append(frame.samples / frame.sample_rate) or feed(self, frame)
+    )
+    np.testing.assert_array_equal(decode(path, START, END).sound(AUDIO).samples, alone)
+    assert len(opened) <= (3 if name in UNPROVEN else 1), "a seek that is not proven is tried twice"
+    assert sum(decoded) < END - START + 2.5
 
 
 def joined(folder: Path, ending: str) -> Path:

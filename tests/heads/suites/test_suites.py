@@ -44,6 +44,7 @@ SHAPES = {
     "resnet50": FeatureShape("vector", (2048,)),
     "retinaface-resnet50": FeatureShape("vector", (2048,)),
     "hog-colour": FeatureShape("vector", (396,)),
+    "mobilenet": FeatureShape("vector", (1280,)),
 }
 LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 MOST_PARAMETERS = 30_000_000  # of a head that is trained here; larger ones are only built, without memory

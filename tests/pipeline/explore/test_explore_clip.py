@@ -216,7 +216,7 @@ def test_a_text_only_manifest_shows_the_text(tmp_path: Path) -> None:
     write_manifest(replace(manifest, media_root=None), corpus)
     page = page_of(corpus, "--preset", "embedded")
     assert page.blocks["sentence"].facts["left out"] == "none"
-    for name in ("logmel", "hog-colour"):
+    for name in ("logmel", "mobilenet"):
         assert "No embedding: no-media: the manifest names no clip" in page.blocks[name].text
     assert page.html.count("<img") == page.html.count("<audio") == 0
 

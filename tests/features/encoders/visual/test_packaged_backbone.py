@@ -18,6 +18,7 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 from features.encoders.build import create
 from features.encoders.packaged_states import packaged_states
 from features.encoders.protocol import EncoderRequest
+from features.errors import UsageError
 from features.media.clip import decode_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -78,6 +79,20 @@ def test_two_frames_of_one_scene_are_nearer_than_two_scenes(encoder: Any, shared
     likeness, scene = rows @ rows.T, np.array([0, 0, 0, 0, 1, 1, 2, 2])
     same = scene[:, None] == scene
     assert likeness[same].min() > likeness[~same].max() + 0.2
+
+
+def test_the_encoder_mobilenet_is_this_one(encoder: Any) -> None:
+    own: Any = create(EncoderRequest("mobilenet", {"pooling": "sequence", "frames": encoder.spec.settings["frames"]}))
+    assert (own.spec.encoder, own.spec.model, own.spec.shape) == (
+        "mobilenet",
+        "packaged:mobilenet-v2",
+        encoder.spec.shape,
+    )
+    assert own.spec.weights_digest == encoder.spec.weights_digest
+    ours, theirs = (np.concatenate(one.encode(prepared(one, photographs()))) for one in (own, encoder))
+    np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(UsageError, match="the report has no encoder 'mobilenet'"):
+        create(EncoderRequest("mobilenet", as_published=True))
 
 
 def test_its_preprocessing_is_that_of_its_weights(encoder: Any) -> None:
