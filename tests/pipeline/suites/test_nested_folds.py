@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from run_factory import make_run
 from small_corpus import LABELS, make_manifest, make_store
 from suite_shell import Shell
 
@@ -24,6 +25,7 @@ from heads.training.folds import HELD_OUT, Folding, fold_numbers, fold_utterance
 from pipeline.runs.features_file import Fold
 from pipeline.runs.folder import Run
 from pipeline.runs.folds_file import read_folds
+from pipeline.suites.fold_scores import common_seeds, scores_over_folds
 
 GROUPS = Folding(None, "group", nested=True)
 CARD = DatasetCard(
@@ -338,3 +340,16 @@ def test_a_store_of_train_alone_is_enough(shell: Shell) -> None:
     shutil.rmtree(shell.folder / "store")
     make_store(shell.folder / "store", shell.manifest.select_splits(["train"]))
     assert shell.ablate("--cv", "groups", "--nested", "--seeds", 1, "--only", "text")[::2] == (0, "")
+
+
+def test_folds_are_averaged_over_the_seeds_that_all_of_them_have(tmp_path: Path) -> None:
+    seeds = {"a": (0, 1, 2), "b": (2, 1)}
+    runs = [Run(make_run(tmp_path, "x", folder=name, seeds=found)) for name, found in seeds.items()]
+    folds = [run.metrics("dev") for run in runs]
+    assert common_seeds(folds) == [1, 2]
+    found = scores_over_folds(folds)
+    assert found["accuracy"]["values"] == pytest.approx(
+        [np.mean(folds[0].accuracy.values[1:]), np.mean(folds[1].accuracy.values)]
+    )
+    assert found["per_class_f1"]["joy"]["values"][0] == pytest.approx(np.mean(folds[0].per_class_f1["joy"].values[1:]))
+    assert found["binary_accuracy"] is None  # of no fold
