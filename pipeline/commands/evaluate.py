@@ -99,7 +99,7 @@ def score_table(scored: Sequence[Metrics]) -> str:
     """A line a run, and those of the baselines that need no model; the score that the corpus is judged by leads. The
     best run comes first, but on test, whose scores rank nothing: there runs stand in the order given.
 
-    Where utterances lack a modality, how many they are and the weighted F1 of the others stand in columns of their own.
+    Where utterances lack a modality, how many they are and the score of the others stand in columns of their own.
     """
     from features.cards import HEADLINES
     from pipeline.runs.metrics_file import scores_shown
