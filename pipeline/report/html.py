@@ -13,7 +13,7 @@ from markupsafe import Markup
 from pipeline.pages import words
 from pipeline.pages.drawing import Drawing
 from pipeline.pages.html import render, source
-from pipeline.report import configuration, facts, provenance, tables
+from pipeline.report import configuration, facts, other_corpora, provenance, tables
 from pipeline.report.corpus import Corpus
 from pipeline.report.curves import with_other_loss
 from pipeline.report.figures import architecture_problem, key_of
@@ -50,6 +50,9 @@ def html_report(
         training_text=facts.training_text,
         against_baseline=tables.against_baseline,
         slice_tables=tables.slice_tables,
+        other_rows=other_corpora.other_rows,
+        other_reads=other_corpora.reads_text,
+        other_note=other_corpora.NOTE,
         spans_zero=spans_zero,
         badges=facts.badges,
         baseline_note=facts.baseline_note,

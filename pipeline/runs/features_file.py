@@ -31,7 +31,11 @@ class FeatureUse(BaseModel, frozen=True, extra="ignore"):
 
 
 class ManifestFacts(BaseModel, frozen=True, extra="ignore"):
-    """The corpus that a run was trained on."""
+    """The corpus that a run was trained on.
+
+    sha256: of the manifest's file
+    splits: split -> digest of its rows (`pipeline.runs.identity`); empty in older runs
+    """
 
     path: str | None = None
     sha256: str | None = None
@@ -41,6 +45,7 @@ class ManifestFacts(BaseModel, frozen=True, extra="ignore"):
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     neutral: str | None = None
     train_label_counts: dict[str, Count] = {}
+    splits: dict[str, str] = {}
 
 
 class LooksAt(BaseModel, frozen=True, extra="ignore"):

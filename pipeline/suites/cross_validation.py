@@ -24,6 +24,7 @@ from heads.training.folds import Folding, fold_utterances
 from pipeline.runs.features_file import Fold
 from pipeline.runs.json_files import write_json
 from pipeline.runs.metrics_file import Score
+from pipeline.runs.tried import count_tried
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
 from pipeline.suites.run import Outcome, Part, run_parts
 from pipeline.suites.shared_features import SharedFeatures
@@ -145,7 +146,7 @@ def _write_summary(
         "group": folding.by,
         "splitter": "StratifiedGroupKFold",
         "held_out": [_held_out(source, folding) for source in sources],
-        "configurations_tried": len(everything),
+        "configurations_tried": count_tried((entry["configuration"], True) for entry in everything).scored,
         "experiments": everything,
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from pipeline.runs import slices
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_model, write_text
 from pipeline.runs.metrics_file import Metrics
-from pipeline.runs.predictions import split_metrics
+from pipeline.runs.predictions import scored_on, split_metrics
 from pipeline.runs.seed_files import mean_seconds
 from pipeline.suites.plan import Plan, Planned, Source, describe_features
 from pipeline.suites.shared_features import SharedFeatures
@@ -142,7 +142,9 @@ def write_dev_metrics(run: Run, seeds: Sequence[int], attributes: pl.DataFrame |
     whose `dev` is a part of train."""
     frames = {seed: run.predictions(seed, "dev") for seed in seeds}
     coverage = {item.folder: item.coverage["dev"] for item in run.features.features}
-    metrics = split_metrics(run.experiment.name, "dev", frames, run.features.manifest, coverage, attributes)
+    facts = run.features.manifest
+    scored = scored_on(facts, None if run.features.fold else facts.splits.get("dev"))
+    metrics = split_metrics(run.experiment.name, "dev", frames, facts, coverage, attributes, scored)
     write_model(run.path / "metrics-dev.json", metrics)
     return metrics
 
