@@ -11,8 +11,8 @@ from pipeline.runs.metrics_file import Metrics, ScoredOn
 from pipeline.runs.splits import ordered_splits
 
 NOTE = (
-    "Scores in percent, mean ± deviation over seeds, of the utterances whose label the run knows, by its name or "
-    "through the map. Macro F1 is over the labels that the map reaches. Utterances of labels that the map leaves out are "
+    "Scores in percent, mean ± deviation over seeds, of the utterances whose label the run knows, by name or through "
+    "the map. Macro F1 is over the labels that the map reaches. Utterances of labels that the map leaves out are "
     "predicted, and in no score. Nothing here ranks or chooses."
 )
 

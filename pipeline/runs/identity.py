@@ -37,25 +37,27 @@ class ManifestIdentity:
     """What tells one manifest from another.
 
     sha256: of its file; splits: `split_digests`; sizes: split -> utterances
-    train_label_counts: label -> utterances of train, of those that occur
+    labels: split -> label -> utterances, of those that occur
     """
 
     dataset: str
     sha256: str | None
     splits: dict[str, str]
     sizes: dict[str, int]
-    train_label_counts: dict[str, int]
+    labels: dict[str, dict[str, int]]
 
     @classmethod
     def of(cls, manifest: Manifest) -> ManifestIdentity:
         frame = manifest.frame
-        labels = frame.filter((pl.col("split") == "train") & pl.col("label").is_not_null())["label"]
+        labels: dict[str, dict[str, int]] = {split: {} for split in frame["split"].unique()}
+        for split, label, number in frame.drop_nulls("label").group_by("split", "label").len().iter_rows():
+            labels[split][label] = number
         return cls(
             manifest.card.dataset,
             file_digest(manifest),
             split_digests(manifest),
             dict(frame["split"].value_counts().iter_rows()),
-            dict(labels.value_counts().iter_rows()),
+            labels,
         )
 
     @property
@@ -64,12 +66,13 @@ class ManifestIdentity:
         return digest_of("manifest", self.dataset, self.splits)
 
 
-def is_own(record: FeaturesFile, given: ManifestIdentity, split: str) -> bool:
+def is_own(record: FeaturesFile, given: ManifestIdentity, split: str, earlier: Metrics | None) -> bool:
     """Whether a split of a manifest is the one of the corpus that a run was trained on.
 
     So it is where the file is the same; where the split's rows are the same; or, of a split that the manifest got
     since, where the other splits that it had are the same. Runs of an older version recorded no rows: dataset, counts
-    of the train labels and number of dev utterances decide.
+    of the train labels and number of dev utterances decide, and that the run's `earlier` scores on the split, if it has
+    any, are of the same rows, as far as they tell.
     """
     facts = record.manifest
     if facts.sha256 is not None and facts.sha256 == given.sha256:
@@ -83,7 +86,15 @@ def is_own(record: FeaturesFile, given: ManifestIdentity, split: str) -> bool:
         return bool(shared) and all(facts.splits[name] == given.splits[name] for name in shared)
     trained = {label: count for label, count in facts.train_label_counts.items() if count}
     dev = recorded_size(record, SELECTION_SPLIT)
-    return bool(trained) and trained == given.train_label_counts and dev in (None, given.sizes.get(SELECTION_SPLIT))
+    same = bool(trained) and trained == given.labels.get("train") and dev in (None, given.sizes.get(SELECTION_SPLIT))
+    return same and (earlier is None or _of_rows(earlier, given, split))
+
+
+def _of_rows(scores: Metrics, given: ManifestIdentity, split: str) -> bool:
+    if scores.scored and scores.scored.rows:
+        return scores.scored.rows == given.splits.get(split)
+    support = {label: count for label, count in scores.support.items() if count}
+    return scores.utterances == given.sizes.get(split) and support == given.labels.get(split)
 
 
 def recorded_size(record: FeaturesFile, split: str) -> int | None:

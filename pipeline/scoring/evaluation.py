@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from features.errors import ManifestError, RunError, UsageError
+from features.errors import ManifestError, RunError, RunFileError, UsageError
 from features.files import write_whole
 from features.manifest import Manifest, read_manifest
 from features.store import Feature, Store
@@ -209,7 +209,7 @@ class Evaluator:
             manifest = read_manifest(path)
             self._manifests[path] = manifest, ManifestIdentity.of(manifest)
         manifest, identity = self._manifests[path]
-        own = is_own(run.features, identity, self.split)
+        own = is_own(run.features, identity, self.split, _earlier(run, self.split))
         key = (path, run.labels, run.features.manifest.neutral, own)
         if key not in self._corpora:
             self._corpora[key] = Corpus.of(manifest, identity, self.split, run, own, self._labels_map)
@@ -259,6 +259,14 @@ class Evaluator:
         if key not in self._coverage:
             self._coverage[key] = Coverage.model_validate(feature.coverage(corpus.utterances.ids))
         return self._coverage[key]
+
+
+def _earlier(run: Run, split: str) -> Metrics | None:
+    """The scores that the run has on its own split; None where there are none that can be read."""
+    try:
+        return run.metrics(split)
+    except RunFileError:
+        return None
 
 
 @contextmanager
