@@ -12,7 +12,7 @@ from pipeline.terminal.options import LABELS_MAP_OR_PATH, LocalPath, allow_optio
 from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
-    from pipeline.runs.metrics_file import Metrics, ScoredOn, SliceScores
+    from pipeline.runs.metrics_file import Metrics, SliceScores
     from pipeline.scoring.evaluation import Evaluated
     from pipeline.scoring.selection import Selection
 
@@ -131,7 +131,7 @@ def _print_scores(found: Sequence[Evaluated]) -> None:
         metrics = [item.metrics for item in items if item.metrics]
         if metrics:
             if not own:
-                click.echo(f"on {_called(first.scored)}, which is not what the runs were trained on:")
+                click.echo(_heading(first))
             click.echo(score_table(metrics, ranked=own))
         for line in dict.fromkeys(_unlabelled(item) for item in items):
             if line:
@@ -140,8 +140,16 @@ def _print_scores(found: Sequence[Evaluated]) -> None:
             click.echo(f"kept apart from the runs' own scores: {first.folder}" + (", ..." if len(items) > 1 else ""))
 
 
-def _called(scored: ScoredOn) -> str:
-    return f"{scored.dataset} ({scored.path})"
+def _heading(item: Evaluated) -> str:
+    scored = item.scored
+    if scored.dataset != item.run.features.manifest.dataset:
+        return f"on {scored.dataset} ({scored.path}), which is not what the runs were trained on:"
+    if scored.labels_map:
+        return f"on {scored.dataset} ({scored.path}) with mapped labels:"
+    return (
+        f"on other {item.split} rows of {scored.dataset} ({scored.path}) than the runs recorded (the same `erc ablate`"
+        " or `erc train` again keeps what is finished, and makes them the runs' own):"
+    )
 
 
 def _unlabelled(item: Evaluated) -> str:

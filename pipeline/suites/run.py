@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ import yaml
 
 from features.errors import ErcError, RunError
 from pipeline.runs import slices
+from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.folder import Run
-from pipeline.runs.json_files import write_model, write_text
+from pipeline.runs.json_files import write_json, write_model, write_text
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import scored_on, split_metrics
 from pipeline.runs.seed_files import mean_seconds
@@ -82,6 +84,7 @@ def run_parts(
                 run = Run(part.folders[name])
                 try:
                     open_run(run, planned, part.source, command)
+                    run = Run(run.path)  # with the manifest of today
                     opened[place][name] = run
                     owners[run.path] = place
                     todo = [seed for seed in seeds if seed not in run.finished_seeds()]
@@ -123,6 +126,8 @@ def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source) -> 
 def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
     """Make the run folder with config.yaml and features.json, or check that it is this very run.
 
+    Train and dev are then the same; where the manifest's other splits are not, or an older version did not record them,
+    features.json gets the manifest as it is now: its test split is the run's own from then on.
     Raises RunError where the folder holds another run.
     """
     if (run.path / "features.json").is_file():
@@ -130,11 +135,23 @@ def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
             raise RunError(
                 f"{run.path}: holds a run of another config or other features: choose another --out, or remove it"
             )
+        _renew_manifest(run, describe_features(planned, source, command).manifest)
         return
     run.path.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_dump(planned.experiment.to_dict(), sort_keys=False, allow_unicode=True)
     write_text(run.path / "config.yaml", config)
     write_model(run.path / "features.json", describe_features(planned, source, command))
+
+
+def _renew_manifest(run: Run, today: ManifestFacts) -> None:
+    known = run.features.manifest
+    if today.splits.items() <= known.splits.items():
+        return
+    splits = {**known.splits, **today.splits}
+    renewed = known.model_copy(update={"path": today.path, "sha256": today.sha256, "splits": splits})
+    file = run.path / "features.json"
+    content = json.loads(file.read_text(encoding="utf-8"))  # with whatever a newer version wrote beside it
+    write_json(file, content | {"manifest": content["manifest"] | renewed.model_dump(mode="json")})
 
 
 def write_dev_metrics(run: Run, seeds: Sequence[int], attributes: pl.DataFrame | None) -> Metrics:

@@ -76,9 +76,13 @@ class Shell:
         self.far = folder / "far.parquet"
         extract(self.store, far_manifest(self.far))
         (folder / "tiny.yaml").write_text(SUITE)
-        place = ["--store", self.store, "--manifest", folder / "M.parquet", "--jobs", 1, "--out", self.runs]
-        status, _, err = self.erc("ablate", folder / "tiny.yaml", *place, "--seeds", 2)
-        assert (status, err) == (0, "")
+        self.train()
+
+    def train(self) -> str:
+        place = ["--store", self.store, "--manifest", self.folder / "M.parquet", "--jobs", 1, "--out", self.runs]
+        status, out, err = self.erc("ablate", self.folder / "tiny.yaml", *place, "--seeds", 2)
+        assert (status, err) == (0, ""), err
+        return out
 
     def erc(self, *arguments: object) -> tuple[int, str, str]:
         self.capsys.readouterr()

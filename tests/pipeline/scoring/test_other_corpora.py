@@ -95,6 +95,31 @@ def test_a_changed_label_in_the_manifest_that_the_run_recorded_makes_other_rows(
 
 
 @pytest.mark.parametrize("old", [False, True])
+def test_training_again_makes_the_test_rows_of_a_changed_manifest_the_runs_own(shell: Shell, old: bool) -> None:
+    """The heads are the same: train and dev are. The scores of before are then of other rows, and are not shown."""
+    shell.evaluate()
+    if old:
+        strip_rows(shell)
+    row = shell.manifest.frame.filter((pl.col("split") == "test") & (pl.col("label") != "joy")).row(0, named=True)
+    edited(shell.manifest, shell.folder / "M.parquet", row["utterance_id"], label="joy")
+    features = shell.run("text") / "features.json"
+    features.write_text(json.dumps(json.loads(features.read_text()) | {"of_a_newer_version": 1}))
+    assert "other test rows of tiny" in shell.evaluate()[1]
+    before = shell.metrics()
+    assert "4 kept from before" in shell.train()
+    record = json.loads(features.read_text())
+    assert record["of_a_newer_version"] == 1
+    assert record["manifest"]["sha256"] == sha256_file(shell.folder / "M.parquet")
+    with pytest.raises(RunFileError, match="holds scores on other test rows than the run's manifest had"):
+        Run(shell.run("text")).metrics("test")
+    assert shell.evaluate()[0] == 0
+    assert Run(shell.run("text")).metrics("test").support["joy"] == before["support"]["joy"] + 1
+    kept = features.read_bytes()
+    shell.train()
+    assert features.read_bytes() == kept
+
+
+@pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_the_same_rows_elsewhere_are_the_runs_own(shell: Shell, ending: str, old: bool) -> None:
     if old:
