@@ -17,6 +17,7 @@ LabelMap = Mapping[str, str | None]
 
 _FOLDER = "suites/label-maps"
 _OPTION = "--labels-map"
+_SHOWN = 12  # labels of a message
 
 
 def shipped_maps() -> list[str]:
@@ -137,8 +138,10 @@ def _check(mapping: LabelMap, theirs: Sequence[str], ours: Sequence[str], rows: 
 
 def _refusal(rows: Manifest, labels: Sequence[str], occurring: Sequence[str]) -> str:
     known = rows.card.labels or tuple(sorted(occurring))
-    pairs = ",".join(f"{label}={label if label in labels else ''}" for label in known)
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    pairs = ",".join(f"{label}={label if label in labels else ''}" for label in known[:_SHOWN])
+    pairs += ",..." if more else ""
     return (
-        f"trained on the labels {', '.join(labels)}, but {rows.path} has {', '.join(known)}: give the manifest of"
-        f" the same corpus, or say which label is which with {_OPTION} '{pairs}' (nothing after = leaves a label out)"
+        f"trained on the labels {', '.join(labels)}, but {rows.path} has {', '.join(known[:_SHOWN])}{more}: give the"
+        f" manifest of the same corpus, or say which label is which with {_OPTION} '{pairs}' (nothing after = leaves a label out)"
     )
