@@ -143,5 +143,6 @@ def _refusal(rows: Manifest, labels: Sequence[str], occurring: Sequence[str]) ->
     pairs += ",..." if more else ""
     return (
         f"trained on the labels {', '.join(labels)}, but {rows.path} has {', '.join(known[:_SHOWN])}{more}: give the"
-        f" manifest of the same corpus, or say which label is which with {_OPTION} '{pairs}' (nothing after = leaves a label out)"
+        f" manifest of the same corpus, or say which label is which with {_OPTION} '{pairs}' (nothing after = leaves a"
+        " label out)"
     )
