@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.errors import ConfigError, RunError, RunFileError
 from pipeline.runs.features_file import FeaturesFile
-from pipeline.runs.identity import foreign_scores, recorded_size
+from pipeline.runs.identity import foreign_scores
 from pipeline.runs.json_files import clean, read_checked, read_text
 from pipeline.runs.metrics_file import Metrics, with_constant_named
 from pipeline.runs.predictions import read_prediction_frame
@@ -136,16 +136,8 @@ class Run:
         return with_constant_named(scores, self.features.manifest.neutral)
 
     def predictions(self, seed: int, split: str, *, dialogues: bool = False) -> pl.DataFrame:
-        """One seed's predictions. Raises RunError as `predictions.read_prediction_frame`, and where they are of another
-        number of utterances than the split had at training: older versions wrote those of any manifest there."""
-        frame = read_prediction_frame(self.path, seed, split, self.labels, dialogues=dialogues)
-        size = recorded_size(self.features, split)
-        if size is not None and size != frame.height:
-            raise RunError(
-                f"{self.seed_folder(seed)}/predictions-{split}.parquet: is of {frame.height} utterances, but the run's"
-                f" {split} split had {size}: run `erc evaluate {self.path} --split {split}`"
-            )
-        return frame
+        """One seed's predictions. Raises RunError as `predictions.read_prediction_frame`."""
+        return read_prediction_frame(self.path, seed, split, self.labels, dialogues=dialogues)
 
 
 def dev_rank(weighted_f1: float | None, folder: str) -> tuple[bool, float, str]:

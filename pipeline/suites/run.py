@@ -15,6 +15,7 @@ from features.errors import ErcError, RunError
 from pipeline.runs import slices
 from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.folder import Run
+from pipeline.runs.identity import recorded_size
 from pipeline.runs.json_files import write_json, write_model, write_text
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import scored_on, split_metrics
@@ -156,8 +157,19 @@ def _renew_manifest(run: Run, today: ManifestFacts) -> None:
 
 def write_dev_metrics(run: Run, seeds: Sequence[int], attributes: pl.DataFrame | None) -> Metrics:
     """metrics-dev.json of all finished seeds. attributes: of dev, for its slices; None in folds of a cross-validation,
-    whose `dev` is a part of train."""
+    whose `dev` is a part of train.
+
+    Raises RunError for predictions of another number of utterances than dev had at training: older versions of
+    `erc evaluate` wrote those of any manifest there.
+    """
     frames = {seed: run.predictions(seed, "dev") for seed in seeds}
+    size = recorded_size(run.features, "dev")
+    for seed, frame in frames.items():
+        if size is not None and frame.height != size:
+            raise RunError(
+                f"{run.seed_folder(seed)}/predictions-dev.parquet: is of {frame.height} utterances, but the run's dev"
+                f" split had {size}: run `erc evaluate {run.path} --split dev`"
+            )
     coverage = {item.folder: item.coverage["dev"] for item in run.features.features}
     facts = run.features.manifest
     scored = scored_on(facts, None if run.features.fold else facts.splits.get("dev"))

@@ -78,10 +78,13 @@ class Shell:
         (folder / "tiny.yaml").write_text(SUITE)
         self.train()
 
-    def train(self) -> str:
+    def ablate(self) -> tuple[int, str, str]:
         place = ["--store", self.store, "--manifest", self.folder / "M.parquet", "--jobs", 1, "--out", self.runs]
-        status, out, err = self.erc("ablate", self.folder / "tiny.yaml", *place, "--seeds", 2)
-        assert (status, err) == (0, ""), err
+        return self.erc("ablate", self.folder / "tiny.yaml", *place, "--seeds", 2)
+
+    def train(self) -> str:
+        status, out, err = self.ablate()
+        assert (status, err) == (0, "")
         return out
 
     def erc(self, *arguments: object) -> tuple[int, str, str]:
