@@ -25,6 +25,7 @@ SCORES = (
     "binary_accuracy",
 )
 """Names of the scores that are one number; the last three of `heads.criterion`."""
+ALWAYS_NEUTRAL, MAJORITY = "always-neutral", "majority"
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,11 @@ def summarise(scores: Sequence[Scores], labels: Sequence[str]) -> dict[str, Any]
     }
 
 
+def constant_baseline(neutral: str | None, labels: Sequence[str]) -> str:
+    """What the rule that always says one label is called."""
+    return ALWAYS_NEUTRAL if neutral in labels else MAJORITY
+
+
 def baselines(
     gold: np.ndarray,
     labels: Sequence[str],
@@ -231,9 +237,10 @@ def baselines(
     train_counts: Mapping[str, int],
     criterion: Criterion | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """What needs no model.
+    """What needs no model. Of the first two there is the one that `constant_baseline` names.
 
-    always-neutral: the card's neutral label every time; the most frequent train label where the card has none
+    always-neutral: the neutral label every time
+    majority:       the most frequent train label every time, where no label is known to be the neutral one
     class-prior:    labels drawn at random as often as in train. Its scores are those of the expected confusion matrix,
                     E[gold i, predicted j] = support_i * p_j. That is exact for accuracy and recall; for F1, a
                     ratio, it is within a fraction of a point of the mean over draws
@@ -245,7 +252,7 @@ def baselines(
     one_hot[constant] = 1.0
     prior = counts / counts.sum() if counts.sum() else np.full(len(labels), 1 / len(labels))
     return {
-        "always-neutral": _expected_scores(support, one_hot, labels, criterion or Criterion()),
+        constant_baseline(neutral, labels): _expected_scores(support, one_hot, labels, criterion or Criterion()),
         "class-prior": _expected_scores(support, prior, labels, criterion or Criterion()),
     }
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.terminal.options import LocalPath, allow_options, json_option
+from pipeline.terminal.options import LABELS_MAP_OR_PATH, LocalPath, allow_options, json_option
 from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
-    from pipeline.runs.folder import Run
     from pipeline.runs.metrics_file import Metrics, SliceScores
+    from pipeline.scoring.evaluation import Evaluated
     from pipeline.scoring.selection import Selection
 
 PROTOCOL = "--select best-dev,baseline"
@@ -29,7 +29,18 @@ PROTOCOL = "--select best-dev,baseline"
     " on dev of the corpus's score), baseline (the one that each suite declares).",
 )
 @click.option("--store", type=LocalPath(file_okay=False), help="Instead of the store that each run recorded.")
-@click.option("--manifest", type=LocalPath(), help="Instead of the manifest that each run recorded.")
+@click.option(
+    "--manifest",
+    type=LocalPath(),
+    help="Instead of the manifest that each run recorded. Scores on another corpus, or on other rows, are kept apart.",
+)
+@click.option(
+    "--labels-map",
+    metavar="MAP",
+    type=LABELS_MAP_OR_PATH,
+    help="Which label of the manifest is which of the run: THEIRS=OURS,... (several may go to one), a YAML file of the"
+    " same, or the name of a map that ships. Labels that are not named are left out, and counted.",
+)
 @allow_options("Score")
 @json_option
 def command(
@@ -38,6 +49,7 @@ def command(
     select: str | None,
     store: Path | None,
     manifest: Path | None,
+    labels_map: str | None,
     allow_stale: bool,
     allow_absent: bool,
     as_json: bool,
@@ -46,43 +58,47 @@ def command(
 
     RUN is a run folder, or a folder of them. Each scoring of test is appended to test_reads.jsonl beside the runs. The
     protocol for test is `--select best-dev,baseline`: a choice by dev, and no look at the test scores of the others.
+    Utterances without a label are predicted, and in no score. What is scored on another corpus than that of the run's
+    training lies in RUN/other-corpora.
 
     \b
     Example:
       erc evaluate runs --split test --select best-dev,baseline
       erc evaluate runs --split dev
+      erc evaluate runs --split test --manifest emorynlp.parquet --labels-map joyful=joy,mad=anger,sad=sadness
     """
     from features.errors import ErcError
     from pipeline.runs.folder import find_runs
     from pipeline.scoring.evaluation import Evaluator
+    from pipeline.scoring.label_map import read_label_map
     from pipeline.scoring.selection import parse_words, select_runs
     from pipeline.terminal.progress import progress_bar
 
     words = parse_words(select) if select is not None else []
-    evaluator = Evaluator(split, store, manifest, allow_stale, allow_absent)
+    mapping = read_label_map(labels_map) if labels_map is not None else None
+    evaluator = Evaluator(split, store, manifest, allow_stale, allow_absent, mapping)
     chosen = find_runs(runs)
     selection = select_runs(chosen, words) if words else None
     if selection:
         chosen = selection.runs
         for note in selection.notes:
             print_warning(note)
-    scored: list[tuple[Run, Metrics]] = []
+    found: list[Evaluated] = []
     failures: dict[str, list[str]] = {}
     seeds = {run: len(run.finished_seeds()) for run in chosen}
     with progress_bar(sum(seeds.values()), "head", f"scoring {split}") as progress:
         for run in chosen:
             done = progress.n
             try:
-                scored.append((run, evaluator.score(run, progress.update)))
+                found.append(evaluator.score(run, progress.update))
             except ErcError as error:
                 failures.setdefault(str(error), []).append(run.path.name)
                 progress.update(seeds[run] - (progress.n - done))
     if as_json:
-        print_json([_document(run, metrics) for run, metrics in scored])
-    elif scored:
-        for name in dict.fromkeys(metrics.headline for _, metrics in scored):
-            click.echo(score_table([metrics for _, metrics in scored if metrics.headline == name]))
-        for line in _remarks(len(scored), split, selection):
+        print_json([_document(item) for item in found])
+    elif found:
+        _print_scores(found)
+        for line in _remarks(found, split, selection):
             click.echo(line)
     for problem, names in failures.items():
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -90,14 +106,72 @@ def command(
     return 1 if failures else 0
 
 
-def _document(run: Run, metrics: Metrics) -> dict[str, Any]:
-    """metrics-SPLIT.json with the run folder's name, `experiment` first."""
-    return {"experiment": metrics.experiment, "run": run.path.name} | metrics.model_dump(mode="json")
+def _document(item: Evaluated) -> dict[str, Any]:
+    """metrics-SPLIT.json with the run folder's name, `experiment` first; where nothing is labelled, without scores.
+
+    own: whether the scores are of the run's own corpus; folder: where they and the predictions lie
+    """
+    head = {"experiment": item.run.experiment.name, "run": item.run.path.name}
+    place = {"own": item.own, "folder": str(item.folder)}
+    if item.metrics:
+        return head | item.metrics.model_dump(mode="json") | place
+    counts = {"utterances": item.utterances, "unlabelled": item.unlabelled}
+    bare = {"split": item.split, "seeds": list(item.seeds), "scored": item.scored.model_dump(mode="json")}
+    return head | bare | counts | place
 
 
-def score_table(scored: Sequence[Metrics]) -> str:
+def _print_scores(found: Sequence[Evaluated]) -> None:
+    """A table of the runs' own corpora, one for each score that judges, then of each other corpus; after each what was
+    predicted without being scored."""
+    groups: dict[tuple[str | None, ...], list[Evaluated]] = {}
+    for item in found:
+        place = () if item.own else (item.scored.dataset, item.scored.rows, item.folder.name)
+        groups.setdefault((item.run.features.manifest.headline, *place), []).append(item)
+    for items in sorted(groups.values(), key=lambda items: not items[0].own):
+        first, own = items[0], items[0].own
+        metrics = [item.metrics for item in items if item.metrics]
+        if metrics:
+            if not own:
+                click.echo(_heading(first))
+            click.echo(score_table(metrics, ranked=own))
+        for line in dict.fromkeys(_unlabelled(item) for item in items):
+            if line:
+                click.echo(line)
+        if not own:
+            click.echo(f"kept apart from the runs' own scores: {first.folder}" + (", ..." if len(items) > 1 else ""))
+
+
+def _heading(item: Evaluated) -> str:
+    scored = item.scored
+    if scored.dataset != item.run.features.manifest.dataset:
+        return f"on {scored.dataset} ({scored.path}), which is not what the runs were trained on:"
+    if scored.labels_map:
+        return f"on {scored.dataset} ({scored.path}) with mapped labels:"
+    return (
+        f"on other {item.split} rows of {scored.dataset} ({scored.path}) than the runs recorded (the same `erc ablate`"
+        " or `erc train` again keeps what is finished, and makes them the runs' own):"
+    )
+
+
+def _unlabelled(item: Evaluated) -> str:
+    """How many utterances are predicted and not scored, and why; empty where all are scored."""
+    left = item.scored.left_out
+    bare = item.unlabelled - sum(left.values())
+    parts = [f"{bare} of {item.utterances} utterances have no label"] if bare else []
+    if left:
+        names = ", ".join(f"{label} {number}" for label, number in left.items())
+        parts.append(f"{sum(left.values())} of {item.utterances} are of labels that the map leaves out ({names})")
+    if not parts:
+        return ""
+    where = f"predictions-{item.split}.parquet of each seed"
+    scores = "" if item.metrics else ", so there are no scores"
+    return f"{item.split}: {' and '.join(parts)}: predicted, not scored{scores}: {where}"
+
+
+def score_table(scored: Sequence[Metrics], ranked: bool = True) -> str:
     """A line a run, and those of the baselines that need no model; the score that the corpus is judged by leads. The
-    best run comes first, but on test, whose scores rank nothing: there runs stand in the order given.
+    best run comes first, but on test, whose scores rank nothing, and where they are not to be `ranked`: there runs
+    stand in the order given.
 
     Where utterances lack a modality, how many they are and the score of the others stand in columns of their own.
     """
@@ -119,8 +193,9 @@ def score_table(scored: Sequence[Metrics]) -> str:
     ]
     header += ["incomplete", "F1 of the complete" if "F1" in HEADLINES[names[0]] else "of the complete"] * incomplete
     rows = []
-    ranked = scored if split == "test" else sorted(scored, key=lambda metrics: -metrics.headline_score.mean)
-    for metrics in ranked:
+    if ranked and split != "test":
+        scored = sorted(scored, key=lambda metrics: -metrics.headline_score.mean)
+    for metrics in scored:
         rows.append(
             [
                 metrics.experiment,
@@ -138,8 +213,7 @@ def score_table(scored: Sequence[Metrics]) -> str:
             complete = _complete(metrics)
             score = complete.judged_by(metrics.headline) if complete else None
             rows[-1] += [str(_incomplete(metrics)), mean_and_deviation(score) if score else ""]
-    for name in ("class-prior", "always-neutral"):
-        baseline = scored[0].baselines[name]
+    for name, baseline in sorted(scored[0].baselines.items(), key=lambda item: item[0] != "class-prior"):
         scores = ["" if value is None else f"{value:.4f}" for value in map(baseline.score, names)]
         rest = [""] * (len(header) - len(names) - 5)
         rows.append([f"({name})", *scores, "", "", "", str(scored[0].utterances), *rest])
@@ -157,10 +231,11 @@ def _incomplete(metrics: Metrics) -> int:
     return metrics.utterances - metrics.unlabelled - (complete.utterances if complete else 0)
 
 
-def _remarks(scored: int, split: str, selection: Selection | None) -> list[str]:
+def _remarks(found: Sequence[Evaluated], split: str, selection: Selection | None) -> list[str]:
     """What was chosen and why; of test scores of several runs that were not chosen, what the protocol is."""
     if selection:
         return [f"{run.experiment.name}: {' and '.join(reasons)}" for run, reasons in selection.reasons.items()]
+    scored = sum(item.own and item.metrics is not None for item in found)
     if split == "test" and scored > 1:
         return [
             f"{scored} runs were scored on test. The protocol is `{PROTOCOL}`: choose by dev, and read test for"

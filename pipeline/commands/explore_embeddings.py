@@ -80,7 +80,7 @@ def command(
     """Project stored embeddings to 2-D and 3-D: embeddings.html, which works offline, and figures as PNG and SVG.
 
     Beside each plot stand the weighted F1 of a linear probe and of nearest neighbours on train and dev, and that of
-    always saying neutral.
+    always saying neutral, or the most frequent label where none is known to be neutral.
     """
     from features.errors import UsageError
     from features.manifest import read_manifest
@@ -136,7 +136,8 @@ def _print_table(looks: list[FeatureLook], settings: Settings, out: Path) -> Non
     from pipeline.pages.words import percent, plural
     from pipeline.terminal.tables import text_table
 
-    header = ["feature", "values", "shown", "probe train", "probe dev", "kNN train", "kNN dev", "always-neutral dev"]
+    header = ["feature", "values", "shown", "probe train", "probe dev", "kNN train", "kNN dev"]
+    header.append(f"{looks[0].scores[2].name} dev")
     rows = []
     for look in looks:
         linear, neighbours, constant = look.scores
@@ -175,7 +176,9 @@ def _print_json(looks: list[FeatureLook], plots: list[Plot], settings: Settings,
             "neighbours": look.neighbours,
             "weighted_f1": {
                 key: {"train": score.train, "dev": score.dev}
-                for key, score in zip(("linear_probe", "neighbours", "always_neutral"), look.scores, strict=True)
+                for key, score in zip(
+                    ("linear_probe", "neighbours", look.scores[2].name.replace("-", "_")), look.scores, strict=True
+                )
             },
             "plots": [
                 {

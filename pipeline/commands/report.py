@@ -13,6 +13,7 @@ from pipeline.terminal.output import print_json
 if TYPE_CHECKING:
     from pipeline.report.findings import Answer
     from pipeline.report.folds import FoldedResult
+    from pipeline.report.other_corpora import OtherRow
 
 
 @click.command("report")
@@ -38,6 +39,7 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
     Example:
       erc report runs --out report
     """
+    from pipeline.report.other_corpora import other_rows
     from pipeline.report.write import write_report
 
     written = write_report(runs, out)
@@ -58,6 +60,8 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
         "corpora": [
             {
                 "dataset": corpus.dataset,
+                "tried": corpus.tried.scored,
+                "failed": corpus.tried.failed,
                 "selected": corpus.selected.experiment if corpus.selected else None,
                 "headline": corpus.criterion.name,
                 "score": {line.split: line.score.model_dump() for line in corpus.headlines},
@@ -67,6 +71,7 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
                 },
                 "margin": {line.split: line.margin for line in corpus.headlines},
                 "interval": {split: [one.low, one.high] for split, one in corpus.findings.intervals.items()},
+                "elsewhere": [_elsewhere(row) for row in other_rows(corpus)],
                 "answers": [_answer(answer) for answer in corpus.findings.answers],
             }
             for corpus in written.corpora
@@ -89,6 +94,18 @@ def _folded(result: FoldedResult) -> dict[str, Any]:
         "pooled": best.pooled.headline_score.model_dump(),
         "experiments": len(result.experiments),
     }
+
+
+def _elsewhere(row: OtherRow) -> dict[str, Any]:
+    """The scores of a run on another corpus, fractions."""
+    scores = row.scores
+    return {
+        "experiment": row.run.experiment,
+        "run": row.run.folder,
+        "split": scores.split,
+        "scored": row.scored.model_dump(mode="json"),
+        "utterances": row.num_scored,
+    } | scores.model_dump(mode="json", include={"seeds", "weighted_f1", "macro_f1", "accuracy"})
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

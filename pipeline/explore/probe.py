@@ -1,4 +1,4 @@
-"""How much of the labels can be read off embeddings: a linear probe and nearest neighbours, beside always-neutral.
+"""How much of the labels can be read off embeddings: a linear probe and nearest neighbours, beside a constant.
 
 Both see the standardised train rows alone and predict train and dev. The linear probe is scikit-learn's
 LogisticRegression; its train score is that of the rows it was fitted on. Neighbours are scikit-learn's
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heads.metrics import baselines, weighted_f1
+from heads.metrics import baselines, constant_baseline, weighted_f1
 
 NEIGHBOURS = 15
 STRENGTH = 10.0
@@ -55,10 +55,10 @@ def probe_scores(
     labels: Sequence[str],
     neutral: str | None,
 ) -> list[ProbeScore]:
-    """The linear probe, nearest neighbours and always-neutral, in that order.
+    """The linear probe, nearest neighbours and a constant (always-neutral, or majority), in that order.
 
     train, dev: float32 [n, d], standardised by train; train_labels, dev_labels: int64 [n], places in `labels`
-    neutral: what always-neutral says; the most frequent train label where it is None
+    neutral: what the constant is; where it is None, the most frequent train label
     """
     counts = dict(zip(labels, np.bincount(train_labels, minlength=len(labels)).tolist(), strict=True))
     scores = [
@@ -72,11 +72,12 @@ def probe_scores(
             (f"nearest neighbours, k={neighbours_for(len(train))}", *_neighbours(train, train_labels, dev)),
         )
     ]
+    name = constant_baseline(neutral, labels)
     constant = [
-        baselines(gold, labels, neutral, counts)["always-neutral"]["weighted_f1"] if len(gold) else None
+        baselines(gold, labels, neutral, counts)[name]["weighted_f1"] if len(gold) else None
         for gold in (train_labels, dev_labels)
     ]
-    return [*scores, ProbeScore("always-neutral", constant[0] or 0.0, constant[1])]
+    return [*scores, ProbeScore(name, constant[0] or 0.0, constant[1])]
 
 
 def _linear(train: np.ndarray, gold: np.ndarray, dev: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from features.cards import WEIGHTED_F1
 from heads.criterion import Criterion
+from heads.metrics import ALWAYS_NEUTRAL, MAJORITY
 from pipeline.report.columns import Column, best_of, columns_of
 from pipeline.report.configuration import ConfigPart, parts_of
 from pipeline.report.findings import Findings
@@ -19,6 +21,7 @@ from pipeline.runs.metrics_file import Metrics, Score
 from pipeline.runs.reads_of_test import TestRead
 from pipeline.runs.splits import EVALUATION_SPLIT, ordered_splits
 from pipeline.runs.suite_record import Contrast, SuiteRecord
+from pipeline.runs.tried import Tried, count_tried
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,13 @@ class Corpus:
     judged by the same score.
 
     runs:     by that score on dev, best first; runs without dev scores last
+    test_reads: of the runs' own test split; other_reads: of those of other corpora
     findings: what `evidence` worked out from predictions and the store
     """
 
     runs: tuple[RunSnapshot, ...]
     test_reads: tuple[TestRead, ...] = ()
+    other_reads: tuple[TestRead, ...] = ()
     suites: tuple[SuiteRecord, ...] = ()
     findings: Findings = field(default_factory=Findings)
 
@@ -73,6 +78,11 @@ class Corpus:
         """The run with the highest mean score on dev; None where no run has dev scores."""
         return self.runs[0] if self.runs[0].dev else None
 
+    @cached_property
+    def tried(self) -> Tried:
+        """How many configurations have dev scores, and how many more were started."""
+        return count_tried((run.configuration, run.dev is not None) for run in self.runs)
+
     @property
     def dev(self) -> Metrics | None:
         """Dev scores of the selected run: its support and baselines stand for the corpus."""
@@ -98,7 +108,7 @@ class Corpus:
 
     @property
     def constant(self) -> str:
-        """The label that always-neutral predicts."""
+        """The label that the constant baseline predicts: the neutral one, else the most frequent of train."""
         manifest = self.runs[0].manifest
         if manifest.neutral in self.labels:
             return str(manifest.neutral)
@@ -187,13 +197,21 @@ def corpora_of(found: RunSet) -> list[Corpus]:
         judged = "" if run.manifest.criterion.name == WEIGHTED_F1 else str(run.manifest.criterion.key())
         key = (run.manifest.dataset, run.manifest.labels, run.manifest.neutral or "", judged)
         groups.setdefault(key, []).append(run)
-    return [Corpus(tuple(sorted(groups[key], key=_rank)), found.test_reads, found.suites) for key in sorted(groups)]
+    return [_corpus(tuple(sorted(groups[key], key=_rank)), found) for key in sorted(groups)]
+
+
+def _corpus(runs: tuple[RunSnapshot, ...], found: RunSet) -> Corpus:
+    """With the reads of its runs' test splits. A read of a run that is not there any more counts for every corpus."""
+    others = {run.folder for run in found.runs} - {run.folder for run in runs}
+    reads = [read for read in found.test_reads if Path(read.run).name not in others]
+    own, foreign = (tuple(read for read in reads if read.own is wanted) for wanted in (True, False))
+    return Corpus(runs, own, foreign, found.suites)
 
 
 def baseline_of(metrics: Metrics) -> str | None:
     """The baseline that margins are stated over: the constant one if there is one, else the first."""
     names = list(metrics.baselines)
-    return next((name for name in names if name.startswith("always-")), names[0] if names else None)
+    return next((name for name in names if name in (ALWAYS_NEUTRAL, MAJORITY)), names[0] if names else None)
 
 
 def _rank(run: RunSnapshot) -> tuple[bool, float, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from heads.metrics import ALWAYS_NEUTRAL, MAJORITY
 from pipeline.pages.words import article, count, interval, listed, percent, plural, point_interval, score, share
 from pipeline.report.corpus import Corpus, Headline
 from pipeline.report.findings import LEVEL, spans_zero
@@ -52,11 +53,14 @@ def headline_parts(corpus: Corpus) -> list[tuple[str, bool]]:
     if run is None or line is None:
         started = plural(len(corpus.runs), "configuration")
         return [(f"No model is selected: no run has dev scores yet ({started} started).", False)]
-    tried, words = len(corpus.runs), corpus.criterion.words
-    place = f", best of {count(tried)} configurations on dev," if tried > 1 else ", the only configuration,"
+    tried, searched, words = corpus.tried.scored, run.searched, corpus.criterion.words
+    place = f", best of {count(tried)} configurations on dev" if tried > 1 else ", the only configuration"
+    place += " with scores" if tried == 1 and corpus.tried.failed else ""
+    if searched:
+        place = f"{place if tried > 1 else ''}, chosen by search among {plural(searched, 'configuration')}"
     parts = [
         (corpus.names[run.folder], True),
-        (f"{place} reaches {article(words)} {words} of ", False),
+        (f"{place}, reaches {article(words)} {words} of ", False),
         *_on_split(corpus, line),
     ]
     return [*parts, (".", False)]
@@ -104,9 +108,9 @@ def badges(corpus: Corpus) -> list[Badge]:
 
 def baseline_note(name: str, corpus: Corpus) -> str:
     """What a baseline row is, in a few words."""
-    constant = corpus.runs[0].manifest.neutral or "the most frequent train label"
     known = {
-        "always-neutral": f"predicts {constant} for every utterance",
+        ALWAYS_NEUTRAL: f"predicts {corpus.constant} for every utterance",
+        MAJORITY: f"predicts {corpus.constant}, the most frequent label of train, for every utterance",
         "class-prior": "draws a label by its share of train",
     }
     return known.get(name, "looks at no input")
@@ -117,13 +121,14 @@ def _opening(split: str) -> str:
 
 
 def tried_text(corpus: Corpus) -> str:
-    """`14 configurations`, and how many a search tried before it chose one of them."""
-    searched = [run.searched for run in corpus.runs if run.searched]
-    text = plural(len(corpus.runs), "configuration")
-    if not searched:
-        return text
-    which = "one" if len(searched) == 1 else count(len(searched))
-    return f"{text}, {which} chosen by search among {listed([count(number) for number in searched])}"
+    """`14 configurations`, how many a search tried before it chose one of them, and how many more have no scores."""
+    searched = [run.searched for run in corpus.runs if run.searched and run.dev]
+    text = plural(corpus.tried.scored, "configuration")
+    if searched:
+        which = "one" if len(searched) == 1 else count(len(searched))
+        text += f", {which} chosen by search among {listed([count(number) for number in searched])}"
+    failed = corpus.tried.failed
+    return f"{text}, {count(failed)} more failed or not finished" if failed else text
 
 
 def baseline_status(corpus: Corpus) -> str:

@@ -14,7 +14,7 @@ from features.cards import HEADLINES
 from pipeline.pages import words
 from pipeline.pages.drawing import Drawing, boxes_in_files
 from pipeline.pages.html import render, source
-from pipeline.report import configuration, facts, folds, provenance, tables
+from pipeline.report import configuration, facts, folds, other_corpora, provenance, tables
 from pipeline.report.columns import whole_columns
 from pipeline.report.corpus import Corpus
 from pipeline.report.curves import with_other_loss
@@ -61,6 +61,9 @@ def html_report(
         training_text=facts.training_text,
         against_baseline=tables.against_baseline,
         slice_tables=tables.slice_tables,
+        other_rows=other_corpora.other_rows,
+        other_reads=other_corpora.reads_text,
+        other_note=other_corpora.NOTE,
         spans_zero=spans_zero,
         badges=facts.badges,
         baseline_note=facts.baseline_note,

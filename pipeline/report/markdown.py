@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from features.cards import HEADLINES
 from pipeline.pages import words
-from pipeline.report import facts, provenance, tables
+from pipeline.report import facts, other_corpora, provenance, tables
 from pipeline.report.columns import whole_columns
 from pipeline.report.corpus import Corpus
 from pipeline.report.hardest import Hardest
@@ -86,7 +86,7 @@ def _corpus(corpus: Corpus, folder_notes: list[str]) -> list[str]:
         blocks.append(f"## Selected model: {text_of(corpus.names[corpus.selected.folder])}")
         blocks += [block for line in corpus.headlines for block in _selected(corpus.selected.metrics[line.split])]
         blocks += _slices(corpus)
-    return [*blocks, *_cost(corpus)]
+    return [*blocks, *_elsewhere(corpus), *_cost(corpus)]
 
 
 def sentence(parts: Sequence[tuple[str, bool]]) -> str:
@@ -210,6 +210,22 @@ def _slices(corpus: Corpus) -> list[str]:
         header += [f"Baseline's {judged.words}", "Difference"] if item.baseline else []
         blocks += [f"### On {text_of(item.split)}", table(header, rows, text_columns=2)]
     return blocks
+
+
+def _elsewhere(corpus: Corpus) -> list[str]:
+    rows = []
+    for row in other_corpora.other_rows(corpus):
+        scores = row.scores
+        constant = scores.baselines[row.baseline].weighted_f1 if row.baseline else None
+        cells = [corpus.names[row.run.folder], f"{row.corpus} {row.digest[:8]}", scores.split, row.mapped, row.left_out]
+        cells += [words.score(one) for one in (scores.weighted_f1, scores.macro_f1, scores.accuracy)]
+        rows.append([*cells, str(len(scores.seeds)), words.percent(constant), words.count(row.num_scored)])
+    if not rows:
+        return []
+    header = ["Experiment", "Corpus", "Split", "Labels, theirs → the run's", "Left out", "Weighted F1", "Macro F1"]
+    header += ["Accuracy", "Seeds", "Weighted F1 of a constant", "Scored"]
+    note = f"{other_corpora.NOTE} {other_corpora.reads_text(corpus)}"
+    return ["## Other corpora", table(header, rows, text_columns=5), text_of(note)]
 
 
 def _cost(corpus: Corpus) -> list[str]:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from features.errors import RunError, RunFileError
 from pipeline.report.snapshot import RunSet, RunSnapshot, Unreadable
-from pipeline.runs.folder import Run, looks_like_run
+from pipeline.runs.folder import ForeignScoresError, Run, looks_like_run
 from pipeline.runs.folds_file import NESTED, FoldsFile, read_folds
 from pipeline.runs.json_files import clean
+from pipeline.runs.metrics_file import Metrics
+from pipeline.runs.other_corpora import read_other_scores
 from pipeline.runs.reads_of_test import TestRead, read_test_reads
 from pipeline.runs.seed_files import Curve, SeedResult
 from pipeline.runs.suite_record import SuiteRecord, read_suite_record
@@ -51,7 +53,9 @@ def read_run(path: Path, notes: list[str]) -> RunSnapshot:
     run = Run(path, printable=True)
     config, record = run.config, run.features
     folder = clean(path.resolve().name)
-    metrics = {clean(split): run.metrics(split) for split in run.scored_splits()}
+    metrics = _read_metrics(run, folder, notes)
+    elsewhere, problems = read_other_scores(run)
+    notes += [f"{folder}: {problem}; it is left out." for problem in problems]
     results: list[SeedResult] = []
     unfinished: list[int] = []
     curves: list[Curve] = []
@@ -71,11 +75,23 @@ def read_run(path: Path, notes: list[str]) -> RunSnapshot:
         config=config,
         record=record,
         metrics=metrics,
+        elsewhere=tuple(elsewhere),
         results=tuple(results),
         unfinished=tuple(unfinished),
         curves=tuple(curves),
         path=path,
     )
+
+
+def _read_metrics(run: Run, folder: str, notes: list[str]) -> dict[str, Metrics]:
+    """Of each split. Scores that tell that they are of another corpus are named and left out."""
+    found = {}
+    for split in run.scored_splits():
+        try:
+            found[clean(split)] = run.metrics(split)
+        except ForeignScoresError as error:
+            notes.append(f"{folder}: {error.problem}; it is left out: `erc evaluate` writes the run's own.")
+    return found
 
 
 def _read_result(run: Run, seed: int, folder: str, notes: list[str]) -> SeedResult | None:

@@ -21,7 +21,8 @@ class RunSnapshot:
 
     folder:     name of its folder, which is unique among the runs of a report
     path:       the folder itself; None where the run was not read from one
-    metrics:    split -> Metrics
+    metrics:    split of the run's own corpus -> Metrics
+    elsewhere:  what was scored on other rows, each with `scored`
     results:    the seeds that are done
     unfinished: seeds that were started and are not done
     """
@@ -31,6 +32,7 @@ class RunSnapshot:
     config: dict[str, Any]
     record: FeaturesFile
     metrics: dict[str, Metrics] = field(default_factory=dict)
+    elsewhere: tuple[Metrics, ...] = ()
     results: tuple[SeedResult, ...] = ()
     unfinished: tuple[int, ...] = ()
     curves: tuple[Curve, ...] = ()
@@ -48,6 +50,11 @@ class RunSnapshot:
     def dev(self) -> Metrics | None:
         """The scores that rank this run."""
         return self.metrics.get(SELECTION_SPLIT)
+
+    @property
+    def configuration(self) -> str:
+        """What is the same in runs of equal configuration and features, where they say so."""
+        return self.record.run or self.folder
 
     @property
     def random_weights(self) -> list[str]:

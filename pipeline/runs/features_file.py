@@ -40,7 +40,12 @@ class FeatureUse(BaseModel, frozen=True, extra="ignore"):
 
 
 class ManifestFacts(BaseModel, frozen=True, extra="ignore"):
-    """The corpus that a run was trained on. headline, polarity: of its dataset card, as it was then."""
+    """The corpus that a run was trained on.
+
+    sha256: of the manifest's file
+    splits: split -> digest of its rows (`pipeline.runs.identity`); empty in older runs
+    headline, polarity: of its dataset card, as it was then
+    """
 
     path: str | None = None
     sha256: str | None = None
@@ -50,6 +55,7 @@ class ManifestFacts(BaseModel, frozen=True, extra="ignore"):
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     neutral: str | None = None
     train_label_counts: dict[str, Count] = {}
+    splits: dict[str, str] = {}
     headline: Annotated[str, AfterValidator(_known)] = WEIGHTED_F1
     polarity: dict[str, tuple[str, ...]] = {}
 

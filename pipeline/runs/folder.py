@@ -1,7 +1,8 @@
 """Run folders: what a trained experiment leaves on disk, each file read in one place.
 
 RUN/ holds config.yaml, features.json, metrics-SPLIT.json, and in seed-N/ head.safetensors, history.parquet,
-predictions-SPLIT.parquet and result.json, which is written last: a seed without it is not done.
+predictions-SPLIT.parquet and result.json, which is written last: a seed without it is not done. What was scored on
+other rows than those of the run's own corpus lies apart (`pipeline.runs.other_corpora`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from features.errors import ConfigError, RunError, RunFileError
 from pipeline.runs.features_file import FeaturesFile
+from pipeline.runs.identity import foreign_scores
 from pipeline.runs.json_files import clean, read_checked, read_text
-from pipeline.runs.metrics_file import Metrics
+from pipeline.runs.metrics_file import Metrics, with_constant_named
 from pipeline.runs.predictions import read_prediction_frame
 from pipeline.runs.seed_files import Curve, SeedResult, read_curve
 
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 _SEED = re.compile(r"seed-(0|[1-9][0-9]*)")
 _TRAIN_AGAIN = "train the experiment again"
+
+
+class ForeignScoresError(RunFileError):
+    """A metrics-SPLIT.json that is whole, and is not of the run's own corpus."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,11 @@ class Run:
     def labels(self) -> tuple[str, ...]:
         return self.features.manifest.labels
 
+    @property
+    def configuration(self) -> str:
+        """What is the same in runs of equal configuration and features; of older runs, which do not say, the folder."""
+        return self.features.run or str(self.path.resolve())
+
     def seed_folder(self, seed: int) -> Path:
         return self.path / f"seed-{seed}"
 
@@ -109,7 +120,10 @@ class Run:
         return [file.name.removeprefix("metrics-").removesuffix(".json") for file in files]
 
     def metrics(self, split: str) -> Metrics:
-        """metrics-SPLIT.json, which must be of that split, and of this run's labels and headline."""
+        """metrics-SPLIT.json, which must be of that split, and of this run's labels and headline.
+
+        Raises ForeignScoresError where it tells that it is of other rows than the run's own.
+        """
         file, mend = self.path / f"metrics-{split}.json", f"run `erc evaluate {self.path} --split {split}`"
         scores = read_checked(Metrics, file, mend, printable=self.printable)
         if scores.split != (clean(split) if self.printable else split):
@@ -119,7 +133,10 @@ class Run:
         judged = self.features.manifest.headline
         if scores.headline != judged:
             raise RunFileError(self.path, f"{file.name} is by {scores.headline}, and features.json by {judged}", mend)
-        return scores
+        foreign = foreign_scores(self.features, scores)
+        if foreign:
+            raise ForeignScoresError(self.path, f"{file.name} {foreign}", mend)
+        return with_constant_named(scores, self.features.manifest.neutral)
 
     def predictions(self, seed: int, split: str, *, dialogues: bool = False) -> pl.DataFrame:
         """One seed's predictions. Raises RunError as `predictions.read_prediction_frame`."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from features.cards import WEIGHTED_F1
 from features.errors import nearest
-from heads.metrics import SCORES, over_seeds
+from heads.metrics import ALWAYS_NEUTRAL, SCORES, constant_baseline, over_seeds
 
 Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -135,11 +135,30 @@ class SeedAverage(BaseModel, frozen=True, extra="ignore"):
     binary_accuracy: Fraction | None = None
 
 
+class ScoredOn(BaseModel, frozen=True, extra="ignore"):
+    """Which rows were scored.
+
+    path, sha256: of the manifest's file; rows: digest of the split's rows in it (`pipeline.runs.identity`)
+    labels_map:   label of the manifest -> label of the run, where other names were mapped
+    left_out:     label that is mapped to none -> its utterances; they are predicted, and in no score
+    """
+
+    dataset: str
+    title: str = ""
+    path: str | None = None
+    sha256: str | None = None
+    rows: str | None = None
+    labels_map: dict[str, str] = {}
+    left_out: dict[str, Count] = {}
+
+
 class Metrics(BaseModel, frozen=True, extra="ignore"):
     """metrics-SPLIT.json: the scores of one experiment on one split. Unlabelled utterances are in no score.
 
     headline: name of the score that the corpus is judged by; that of files of before there was a choice is weighted F1
     micro_f1_without_neutral, binary_accuracy: None where there is no neutral label, no label of either side
+    scored: on which rows; None in files that did not say so yet
+    unlabelled: utterances without a label that could be scored, those of labels that are left out among them
     confusion: [gold][predicted] counts, summed over seeds; rows and columns in the order of `labels`
     negative_log_likelihood: nats per utterance
     calibration_error: expected calibration error (Guo et al. 2017, eq. 3)
@@ -170,6 +189,7 @@ class Metrics(BaseModel, frozen=True, extra="ignore"):
     coverage: dict[str, Coverage] = {}
     no_input: Count = 0
     unlabelled: Count = 0
+    scored: ScoredOn | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Metrics:
@@ -226,3 +246,13 @@ class Metrics(BaseModel, frozen=True, extra="ignore"):
             if 0 < share < 1 and recall == 1 and abs(precision - share) < 1e-9:
                 return True
         return False
+
+
+def with_constant_named(scores: Metrics, neutral: str | None) -> Metrics:
+    """The same, with the constant baseline under today's name: older files call it always-neutral, also where no label
+    is known to be the neutral one and it was the most frequent of train."""
+    name = constant_baseline(neutral, scores.labels)
+    if name == ALWAYS_NEUTRAL or ALWAYS_NEUTRAL not in scores.baselines:
+        return scores
+    renamed = {name if key == ALWAYS_NEUTRAL else key: value for key, value in scores.baselines.items()}
+    return scores.model_copy(update={"baselines": renamed})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -17,7 +19,7 @@ from heads import metrics
 from heads.criterion import Criterion
 from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.json_files import reason_of
-from pipeline.runs.metrics_file import Coverage, Metrics
+from pipeline.runs.metrics_file import Coverage, Metrics, ScoredOn
 from pipeline.runs.slices import score_slices
 
 if TYPE_CHECKING:
@@ -109,8 +111,12 @@ def split_metrics(
     manifest: ManifestFacts,
     coverage: Mapping[str, Coverage],
     attributes: pl.DataFrame | None = None,
+    scored: ScoredOn | None = None,
 ) -> Metrics:
     """What metrics-SPLIT.json holds. Unlabelled utterances are counted and left out of every score.
+
+    Where `scored` maps another corpus's labels, macro F1 is the mean over the labels that the map reaches: the others
+    cannot be right there.
 
     frames:   seed -> its predictions
     coverage: feature folder -> how many utterances have an embedding
@@ -139,7 +145,8 @@ def split_metrics(
                 f"{experiment}: seed {seed} predicts probabilities on {split} that are no numbers: train again"
             )
         predictions.append(_places(known["predicted"], place))
-        scores.append(metrics.score(gold, predictions[-1], labels, criterion, probabilities))
+        judged = metrics.score(gold, predictions[-1], labels, criterion, probabilities)
+        scores.append(_over_reached(judged, scored))
         chances.append(probabilities)
         likelihoods.append(metrics.negative_log_likelihood(gold, probabilities))
         calibrations.append(metrics.reliability(gold, probabilities))
@@ -173,13 +180,40 @@ def split_metrics(
             len(labels),
             None if criterion.name == WEIGHTED_F1 else judge,
         ),
-        "seed_average": _seed_average(frames, gold, labelled, labels, criterion),
-        "baselines": metrics.baselines(gold, labels, manifest.neutral, manifest.train_label_counts, criterion),
+        "seed_average": _seed_average(frames, gold, labelled, labels, criterion, scored),
+        "baselines": _baselines_over_reached(
+            metrics.baselines(gold, labels, manifest.neutral, manifest.train_label_counts, criterion), scored
+        ),
         "coverage": dict(coverage),
         "no_input": int(first["no_input"].sum()),
         "unlabelled": first.height - int(labelled.sum()),
+        "scored": scored,
     }
     return Metrics.model_validate(values)
+
+
+def scored_on(manifest: ManifestFacts, rows: str | None) -> ScoredOn:
+    """That a split of the run's own manifest was scored. rows: digest of the split's rows, where it is known."""
+    return ScoredOn(
+        dataset=manifest.dataset, title=manifest.title, path=manifest.path, sha256=manifest.sha256, rows=rows
+    )
+
+
+def _over_reached(scores: metrics.Scores, scored: ScoredOn | None) -> metrics.Scores:
+    if scored is None or not scored.labels_map:
+        return scores
+    reached = set(scored.labels_map.values())
+    return replace(scores, macro_f1=fmean(parts["f1"] for name, parts in scores.per_class.items() if name in reached))
+
+
+def _baselines_over_reached(found: dict[str, dict[str, Any]], scored: ScoredOn | None) -> dict[str, dict[str, Any]]:
+    if scored is None or not scored.labels_map:
+        return found
+    reached = set(scored.labels_map.values())
+    return {
+        name: one | {"macro_f1": fmean(f1 for label, f1 in one["per_class_f1"].items() if label in reached)}
+        for name, one in found.items()
+    }
 
 
 def _seed_average(
@@ -188,12 +222,13 @@ def _seed_average(
     labelled: pl.Series,
     labels: Sequence[str],
     criterion: Criterion,
+    scored: ScoredOn | None,
 ) -> dict[str, float | None] | None:
     """Scores of the probabilities averaged over the seeds: one prediction of several heads. None for one seed."""
     if len(frames) < 2:
         return None
     mean = mean_probabilities((frame.filter(labelled) for frame in frames.values()), labels)
-    scores = metrics.score(gold, mean.argmax(axis=1), labels, criterion, mean)
+    scores = _over_reached(metrics.score(gold, mean.argmax(axis=1), labels, criterion, mean), scored)
     return {name: getattr(scores, name) for name in metrics.SCORES}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runs.json_files import clean
+from pipeline.runs.metrics_file import ScoredOn
 from pipeline.runs.splits import EVALUATION_SPLIT
 
 TEST_READS = "test_reads.jsonl"
@@ -16,7 +17,12 @@ TEST_READS = "test_reads.jsonl"
 
 @dataclass(frozen=True)
 class TestRead:
-    """One evaluation. time: UTC; run: name of its folder."""
+    """One evaluation.
+
+    time: UTC; run: name of its folder; dataset, sha256: whose test split, and of which manifest's file; empty in lines
+    of older versions
+    own: whether it is of the corpus that the run was trained on; lines that do not say count as if it were
+    """
 
     __test__ = False
 
@@ -24,9 +30,12 @@ class TestRead:
     experiment: str
     run: str
     seeds: tuple[int, ...]
+    dataset: str = ""
+    sha256: str = ""
+    own: bool = True
 
 
-def record_test_read(runs: Path, experiment: str, run: str, seeds: Sequence[int]) -> None:
+def record_test_read(runs: Path, experiment: str, run: str, seeds: Sequence[int], scored: ScoredOn, own: bool) -> None:
     """Append a line to RUNS/test_reads.jsonl."""
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -34,6 +43,10 @@ def record_test_read(runs: Path, experiment: str, run: str, seeds: Sequence[int]
         "run": run,
         "seeds": list(seeds),
         "split": EVALUATION_SPLIT,
+        "dataset": scored.dataset,
+        "manifest": scored.path,
+        "digest": scored.sha256,
+        "own": own,
     }
     with (runs / TEST_READS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -53,7 +66,9 @@ def read_test_reads(runs: Path) -> tuple[list[TestRead], int]:
             if values.get("split", EVALUATION_SPLIT) != EVALUATION_SPLIT:
                 continue
             moment, experiment, run = (str(values.get(key) or "") for key in ("time", "experiment", "run"))
-            reads.append(TestRead(moment, experiment, run, tuple(int(seed) for seed in values.get("seeds") or ())))
+            dataset, digest = (str(values.get(key) or "") for key in ("dataset", "digest"))
+            seeds = tuple(int(seed) for seed in values.get("seeds") or ())
+            reads.append(TestRead(moment, experiment, run, seeds, dataset, digest, values.get("own") is not False))
         except (ValueError, TypeError, AttributeError):
             damaged += 1
             reads.append(TestRead("", "", "", ()))

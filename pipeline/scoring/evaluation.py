@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 
-from features.errors import ManifestError, RunError, UsageError
+from features.errors import ManifestError, RunError, RunFileError, UsageError
 from features.files import write_whole
 from features.manifest import Manifest, read_manifest
 from features.store import Feature, Store
@@ -19,30 +19,87 @@ from heads.data.data import HeadData, check_rows
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.checkpoint import read_checkpoint
 from pipeline.runs.folder import Run
+from pipeline.runs.identity import ManifestIdentity, is_own
 from pipeline.runs.json_files import write_model
-from pipeline.runs.metrics_file import Coverage, Metrics
+from pipeline.runs.metrics_file import Coverage, Metrics, ScoredOn
+from pipeline.runs.other_corpora import other_folder
 from pipeline.runs.predictions import prediction_frame, split_metrics
 from pipeline.runs.reads_of_test import record_test_read
 from pipeline.runs.slices import attributes
+from pipeline.runs.splits import EVALUATION_SPLIT
+from pipeline.scoring.label_map import Fitted, LabelMap, fit_labels
 from pipeline.scoring.shared_rows import SharedRows
 from pipeline.terminal.extract_commands import mending_command
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """One manifest as an evaluation sees it. rows: of the split alone; attributes: what its slices are made of."""
+    """One split of a manifest as an evaluation of runs of some labels sees it.
+
+    path: of the manifest; identity: of all of it; own: whether it is what those runs were trained on
+    fitted: the split with the runs' labels; attributes: what its slices are made of
+    """
 
     path: Path
-    rows: Manifest
+    identity: ManifestIdentity
+    own: bool
+    fitted: Fitted
     utterances: Utterances
     attributes: pl.DataFrame
 
+    @property
+    def rows(self) -> Manifest:
+        return self.fitted.rows
+
     @classmethod
-    def read(cls, path: Path, split: str) -> Corpus:
-        """Raises ManifestError where the manifest cannot be used or has no such split."""
-        manifest = read_manifest(path)
-        utterances = read_utterances(manifest, [split])
-        return cls(path, manifest.select_splits([split]), utterances, attributes(manifest, split))
+    def of(
+        cls,
+        manifest: Manifest,
+        identity: ManifestIdentity,
+        split: str,
+        run: Run,
+        own: bool,
+        labels_map: LabelMap | None,
+    ) -> Corpus:
+        """Raises RunError and UsageError as `fit_labels`, ManifestError where the manifest cannot be used.
+
+        The train rows of a manifest that is not the run's own were never seen by it, so they make no slices.
+        """
+        fitted = fit_labels(manifest.select_splits([split]), run.labels, run.features.manifest.neutral, labels_map)
+        table = attributes(manifest if own and not fitted.used else fitted.rows, split)
+        utterances = read_utterances(fitted.rows, [split])
+        return cls(manifest.path or Path(), identity, own and not fitted.used, fitted, utterances, table)
+
+    def scored(self, split: str) -> ScoredOn:
+        card = self.rows.card
+        return ScoredOn(
+            dataset=card.dataset,
+            title=card.title,
+            path=str(self.path.resolve()),
+            sha256=self.identity.sha256,
+            rows=self.identity.splits[split],
+            labels_map=self.fitted.used,
+            left_out=self.fitted.left_out,
+        )
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was made of one run.
+
+    folder:  where its files are: the run's, or one within it where `own` is False
+    metrics: None where no utterance has a label to be scored by
+    """
+
+    run: Run
+    split: str
+    folder: Path
+    own: bool
+    scored: ScoredOn
+    seeds: tuple[int, ...]
+    utterances: int
+    unlabelled: int
+    metrics: Metrics | None
 
 
 class Evaluator:
@@ -55,8 +112,9 @@ class Evaluator:
         manifest: Path | None = None,
         allow_stale: bool = False,
         allow_absent: bool = False,
+        labels_map: LabelMap | None = None,
     ) -> None:
-        """store, manifest: instead of those that each run recorded.
+        """store, manifest: instead of those that each run recorded. labels_map: of the manifest's labels.
 
         Raises UsageError for a split that cannot be part of a file's name.
         """
@@ -67,19 +125,24 @@ class Evaluator:
         self._manifest = manifest
         self._allow_stale = allow_stale
         self._allow_absent = allow_absent
+        self._labels_map = labels_map
         self._rows = SharedRows()
-        self._corpora: dict[Path, Corpus] = {}
+        self._manifests: dict[Path, tuple[Manifest, ManifestIdentity]] = {}
+        self._corpora: dict[tuple[object, ...], Corpus] = {}
         self._stores: dict[tuple[Path, Path], Store] = {}
         self._fit: set[tuple[Path, Path]] = set()
         self._coverage: dict[tuple[Path, Path], Coverage] = {}
 
-    def score(self, run: Run, scored: Callable[[], object] = lambda: None) -> Metrics:
-        """Predict with every finished seed, write predictions-SPLIT.parquet and metrics-SPLIT.json, return the latter.
+    def score(self, run: Run, scored: Callable[[], object] = lambda: None) -> Evaluated:
+        """Predict with every finished seed; write predictions-SPLIT.parquet and, of labelled rows, metrics-SPLIT.json.
+
+        They lie in the run's folder where the split is of the corpus that it was trained on, else in one of that other
+        corpus's within it.
 
         scored: called after each seed
         Raises RunError where no seed is finished, or store or manifest have other features or labels than the run;
         StaleFeaturesError for stale rows; AbsentFeaturesError for absent ones; ManifestError for a split that is not
-        there.
+        there; UsageError for a map of labels that does not fit.
         """
         seeds = run.finished_seeds()
         if not seeds:
@@ -87,37 +150,38 @@ class Evaluator:
         _refuse_fold(run)
         _refuse_headless(run, seeds)
         corpus = self._corpus(run)
-        if tuple(corpus.utterances.label_names) != run.labels:
-            raise RunError(
-                f"{run.path}: was trained on the labels {', '.join(run.labels)}, but {corpus.path} has"
-                f" {', '.join(corpus.utterances.label_names)}: give the manifest of the same corpus"
-            )
         features = self._features(run, corpus)
         for feature in features.values():
             self._check_rows(feature, corpus)
-        if self.split == "test":
+        told = corpus.scored(self.split)
+        if self.split == EVALUATION_SPLIT:
             # Before the first prediction.
-            record_test_read(run.path.resolve().parent, run.experiment.name, run.path.name, seeds)
+            record_test_read(run.path.resolve().parent, run.experiment.name, run.path.name, seeds, told, corpus.own)
+        folder = run.path if corpus.own else other_folder(run.path, corpus.identity, corpus.fitted.used)
         frames = {}
         with _one_thread():
             for seed in seeds:
-                frames[seed] = self._predict(run, seed, features, corpus)
+                frames[seed] = self._predict(run, seed, features, corpus, folder)
                 scored()
-        coverage = {folder: self._covered(feature, corpus) for folder, feature in features.items()}
-        metrics = split_metrics(
-            run.experiment.name, self.split, frames, run.features.manifest, coverage, corpus.attributes
+        unlabelled = next(iter(frames.values()))["gold"].null_count()
+        evaluated = Evaluated(
+            run, self.split, folder, corpus.own, told, tuple(seeds), len(corpus.utterances), unlabelled, metrics=None
         )
-        write_model(run.path / f"metrics-{self.split}.json", metrics)
-        return metrics
+        if unlabelled == len(corpus.utterances):
+            return evaluated
+        coverage = {name: self._covered(feature, corpus) for name, feature in features.items()}
+        facts = run.features.manifest
+        metrics = split_metrics(run.experiment.name, self.split, frames, facts, coverage, corpus.attributes, told)
+        write_model(folder / f"metrics-{self.split}.json", metrics)
+        return replace(evaluated, metrics=metrics)
 
-    def _predict(self, run: Run, seed: int, features: dict[str, Feature], corpus: Corpus) -> pl.DataFrame:
+    def _predict(self, run: Run, seed: int, features: dict[str, Feature], corpus: Corpus, folder: Path) -> pl.DataFrame:
         """Raises CheckpointError for a damaged head, RunError for one that reads what the run did not record."""
-        folder = run.seed_folder(seed)
-        head = read_checkpoint(folder / "head.safetensors", run.experiment)
+        where = run.seed_folder(seed) / "head.safetensors"
+        head = read_checkpoint(where, run.experiment)
         for items in head.inputs.values():
             for item in items:
                 if item.folder not in features or features[item.folder].fingerprint != item.fingerprint:
-                    where = folder / "head.safetensors"
                     raise RunError(f"{where}: reads {item.folder}, which features.json does not name: train again")
         name = f"{corpus.path}:{self.split}"
         inputs = {
@@ -129,7 +193,11 @@ class Evaluator:
         data = HeadData(corpus.utterances, inputs)
         rows = np.arange(len(corpus.utterances))
         frame = prediction_frame(data, rows, head.probabilities(data, rows))
-        write_whole(folder / f"predictions-{self.split}.parquet", frame.write_parquet)
+        if corpus.fitted.used:
+            frame = frame.insert_column(3, corpus.fitted.theirs.alias("own_label"))
+        target = folder / f"seed-{seed}"
+        target.mkdir(parents=True, exist_ok=True)
+        write_whole(target / f"predictions-{self.split}.parquet", frame.write_parquet)
         return frame
 
     def _corpus(self, run: Run) -> Corpus:
@@ -137,9 +205,15 @@ class Evaluator:
         path = self._manifest or (Path(recorded) if recorded else None)
         if path is None:
             raise ManifestError(f"{run.path}: recorded no manifest: give --manifest M")
-        if path not in self._corpora:
-            self._corpora[path] = Corpus.read(path, self.split)
-        return self._corpora[path]
+        if path not in self._manifests:
+            manifest = read_manifest(path)
+            self._manifests[path] = manifest, ManifestIdentity.of(manifest)
+        manifest, identity = self._manifests[path]
+        own = is_own(run.features, identity, self.split, _earlier(run, self.split))
+        key = (path, run.labels, run.features.manifest.neutral, own)
+        if key not in self._corpora:
+            self._corpora[key] = Corpus.of(manifest, identity, self.split, run, own, self._labels_map)
+        return self._corpora[key]
 
     def _features(self, run: Run, corpus: Corpus) -> dict[str, Feature]:
         """Recorded folder -> the store's feature, for each of the run's: that very folder, else one of its fingerprint.
@@ -185,6 +259,14 @@ class Evaluator:
         if key not in self._coverage:
             self._coverage[key] = Coverage.model_validate(feature.coverage(corpus.utterances.ids))
         return self._coverage[key]
+
+
+def _earlier(run: Run, split: str) -> Metrics | None:
+    """The scores that the run has on its own split; None where there are none that can be read."""
+    try:
+        return run.metrics(split)
+    except RunFileError:
+        return None
 
 
 @contextmanager

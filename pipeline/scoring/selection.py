@@ -12,6 +12,7 @@ from pathlib import Path
 from features.errors import RunError, UsageError, nearest
 from pipeline.runs.folder import Run, dev_rank, is_run
 from pipeline.runs.suite_record import read_suite_record
+from pipeline.runs.tried import count_tried
 
 BEST_DEV, BASELINE = "best-dev", "baseline"
 WORDS = (BEST_DEV, BASELINE)
@@ -60,6 +61,7 @@ def select_runs(runs: Sequence[Run], words: Sequence[str]) -> Selection:
 
 def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
     corpora: dict[tuple[str | None, ...], list[tuple[float, Run]]] = {}
+    attempts: dict[tuple[str | None, ...], list[tuple[str, bool]]] = {}
     without = []
     for run in runs:
         if not (run.path / "metrics-dev.json").is_file():
@@ -68,16 +70,17 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
         manifest = run.features.manifest
         corpus = (manifest.dataset, *manifest.labels, manifest.neutral, *map(str, manifest.criterion.key()))
         corpora.setdefault(corpus, []).append((run.metrics("dev").headline_score.mean, run))
+        attempts.setdefault(corpus, []).append((run.configuration, True))
     if without and corpora:
         selection.notes.append(
             f"{len(without)} of {len(runs)} runs have no dev scores and are passed over: {without[0]}, ..."
         )
     if not corpora:
         raise RunError(f"{runs[0].path}: has no metrics-dev.json to choose by: run `erc ablate` or `erc train` again")
-    for scored in corpora.values():
+    for corpus, scored in corpora.items():
         score, best = min(scored, key=lambda pair: dev_rank(pair[0], pair[1].path.resolve().name))
         words = best.features.manifest.criterion.words
-        selection.add(best, f"best on dev of {len(scored)} ({words} {score:.4f})")
+        selection.add(best, f"best on dev of {count_tried(attempts[corpus]).scored} ({words} {score:.4f})")
 
 
 def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:

@@ -14,6 +14,7 @@ import yaml
 from features.errors import RunError
 from heads.config.experiment import Experiment, Tuned
 from pipeline.runs.json_files import write_json, write_text
+from pipeline.runs.tried import count_tried
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Trial:
     values: of each seed or fold
     run:    key of its run; equal configurations have the same
     problem: why it failed, in one line
+    scored: whether it failed after a seed was scored on dev, so that its run stands in a report
     """
 
     number: int
@@ -35,6 +37,7 @@ class Trial:
     values: tuple[float, ...] = ()
     run: str | None = None
     problem: str | None = None
+    scored: bool = False
 
 
 @dataclass
@@ -52,8 +55,10 @@ class SearchRecord:
 
     @property
     def configurations_tried(self) -> int:
-        """Different configurations whose score was seen."""
-        return len({trial.run for trial in self.trials if trial.value is not None})
+        """Different configurations whose score was seen: as many as a report on their runs counts."""
+        return count_tried(
+            (trial.run or f"trial {trial.number}", trial.scored or trial.value is not None) for trial in self.trials
+        ).scored
 
     def ranked(self) -> list[Trial]:
         """Complete trials, the best first; of equal ones the earliest."""

@@ -26,7 +26,7 @@ from pipeline.search.record import SearchRecord, Trial, open_record, write_recor
 from pipeline.search.space import Dimension, override_of
 from pipeline.suites.cross_validation import fold_part, fold_sources, over_folds
 from pipeline.suites.plan import Plan, Source, make_plan
-from pipeline.suites.run import Part, failure_line, run_parts
+from pipeline.suites.run import Outcome, Part, failure_line, run_parts
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.terminal.progress import progress_bar
 
@@ -164,16 +164,19 @@ class _Scorer:
         self.shared = [SharedFeatures(source, workspace / str(place)) for place, source in enumerate(sources)]
 
     def trial(self, number: int, parameters: dict[str, Any]) -> Trial:
-        run = None
+        run, scored = None, False
         try:
             experiment = self.search.resolve(_overrides(parameters))
             plan = make_plan([experiment], self.search.source, self.device)
             if plan.failures:
                 raise TrainingError(plan.failures[experiment.name])
             run = plan.planned[0].key
-            score = self._train(self._parts(plan), experiment.name)
+            parts = self._parts(plan)
+            outcomes = self._train(parts, experiment.name)
+            scored = not self.search.folding and experiment.name in outcomes[0].metrics
+            score = self._score(parts, outcomes, experiment.name)
         except ErcError as error:
-            return Trial(number, parameters, "failed", run=run, problem=failure_line(error))
+            return Trial(number, parameters, "failed", run=run, problem=failure_line(error), scored=scored)
         return Trial(number, parameters, "complete", score.mean, score.values, run)
 
     def _parts(self, plan: Plan) -> list[Part]:
@@ -183,12 +186,16 @@ class _Scorer:
         folders = {item.experiment.name: self.runs / item.folder_name for item in plan.planned}
         return [Part(plan, self.search.source, folders, self.shared[0])]
 
-    def _train(self, parts: list[Part], name: str) -> Score:
-        """Over the seeds, or over the folds. Raises TrainingError where a head failed."""
+    def _train(self, parts: list[Part], name: str) -> list[Outcome]:
         outcomes = run_parts(parts, self.search.seeds, self.jobs, self.device, self.command, show=False)
-        for part, outcome in zip(parts, outcomes, strict=True):
+        for part in parts:
             for head in part.folders[name].glob("seed-*/head.safetensors"):
                 head.unlink()  # a search may train thousands; what a trial says is its value
+        return outcomes
+
+    def _score(self, parts: list[Part], outcomes: list[Outcome], name: str) -> Score:
+        """Over the seeds, or over the folds. Raises TrainingError where a head failed."""
+        for part, outcome in zip(parts, outcomes, strict=True):
             if outcome.failures:
                 raise TrainingError(f"{_where(part)}{outcome.failures[name]}")
         return over_folds(name, outcomes) if self.search.folding else outcomes[0].metrics[name].headline_score

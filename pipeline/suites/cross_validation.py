@@ -21,16 +21,17 @@ from typing import Any
 import numpy as np
 
 from features.errors import RunError
-from features.manifest import Manifest
+from features.manifest import Manifest, file_digest
 from heads.config.experiment import Experiment
 from heads.data.utterances import UNLABELLED
 from heads.training.folds import HELD_OUT, Folding, fold_utterances, inner_unit
 from pipeline.runs.features_file import Fold
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json
-from pipeline.runs.metrics_file import Score
+from pipeline.runs.metrics_file import Score, ScoredOn
 from pipeline.runs.reads_of_test import record_test_read
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
+from pipeline.runs.tried import count_tried
 from pipeline.suites.fold_scores import means_of, pooled_metrics, scores_over_folds
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
 from pipeline.suites.run import Outcome, Part, run_parts
@@ -111,7 +112,7 @@ def cross_validate(
         return result
     parts = [fold_part(plan, fold, folder) for fold in sources]
     if folding.nested and EVALUATION_SPLIT in source.utterances.splits:
-        _record_reads(parts, runs, folding, seeds)
+        _record_reads(parts, runs, folding, seeds, source.manifest)
     at_once = math.ceil(jobs / (len(plan.planned) * len(seeds)))
     outcomes: list[Outcome] = []
     for start in range(0, len(parts), at_once):
@@ -131,13 +132,17 @@ def cross_validate(
     return result
 
 
-def _record_reads(parts: Sequence[Part], runs: Path, folding: Folding, seeds: Sequence[int]) -> None:
+def _record_reads(
+    parts: Sequence[Part], runs: Path, folding: Folding, seeds: Sequence[int], manifest: Manifest
+) -> None:
     """A line in test_reads.jsonl for each experiment with a head that is still to be trained and scored."""
+    path = str(manifest.path.resolve()) if manifest.path else None
+    scored = ScoredOn(dataset=manifest.card.dataset, title=manifest.card.title, path=path, sha256=file_digest(manifest))
     for name in parts[0].folders:
         done = [set(Run(part.folders[name]).finished_seeds()) for part in parts]
         if any(set(seeds) - finished for finished in done):
             runs.mkdir(parents=True, exist_ok=True)
-            record_test_read(runs, name, folding.name, seeds)
+            record_test_read(runs, name, folding.name, seeds, scored, own=True)
 
 
 def over_folds(name: str, outcomes: Sequence[Outcome]) -> Score:
@@ -186,7 +191,7 @@ def _write_summary(
         "group": folding.by,
         "splitter": "LeaveOneGroupOut" if folding.count is None else "StratifiedGroupKFold",
         "held_out": [_held_out(item, folding) for item in sources],
-        "configurations_tried": len(everything),
+        "configurations_tried": count_tried((entry["configuration"], True) for entry in everything).scored,
         "experiments": everything,
     }
     if folding.nested:

@@ -17,6 +17,7 @@ from heads.data.data import check_rows, choose_features
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.folds import HELD_OUT
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, Fold, LooksAt, ManifestFacts
+from pipeline.runs.identity import split_digests
 from pipeline.runs.metrics_file import Coverage
 from pipeline.terminal.extract_commands import lacking_features, making_command, mending_command
 
@@ -56,6 +57,7 @@ class Source:
     """What heads are trained from: a store and the train and dev rows of a manifest.
 
     fold: which fold of a cross-validation it is, where `dev` is a part of the train split
+    digests: split of the whole manifest, test among them -> digest of its rows
     """
 
     store: Store
@@ -64,6 +66,7 @@ class Source:
     allow_stale: bool = False
     allow_absent: bool = False
     fold: Fold | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -76,7 +79,8 @@ class Source:
     ) -> Source:
         """Raises StoreError, and ManifestError where there is no train or dev split."""
         rows = manifest.select_splits(splits)
-        return cls(Store(store, rows), rows, read_utterances(manifest, splits), allow_stale, allow_absent)
+        utterances = read_utterances(manifest, splits)
+        return cls(Store(store, rows), rows, utterances, allow_stale, allow_absent, digests=split_digests(manifest))
 
 
 def make_plan(experiments: Sequence[Experiment], source: Source, device: str = "cpu") -> Plan:
@@ -150,6 +154,7 @@ def describe_features(planned: Planned, source: Source, command: str) -> Feature
             labels=tuple(names),
             neutral=card.neutral,
             train_label_counts={name: int(count) for name, count in zip(names, counts, strict=True)},
+            splits=dict(source.digests),
             headline=card.headline,
             polarity={side: tuple(labels) for side, labels in card.polarity.items()},
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ import yaml
 from features.errors import ErcError, RunError
 from heads.training.folds import HELD_OUT
 from pipeline.runs import slices
+from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.folder import Run
-from pipeline.runs.json_files import write_model, write_text
+from pipeline.runs.identity import recorded_size
+from pipeline.runs.json_files import write_json, write_model, write_text
 from pipeline.runs.metrics_file import Metrics
-from pipeline.runs.predictions import split_metrics
+from pipeline.runs.predictions import scored_on, split_metrics
 from pipeline.runs.seed_files import mean_seconds
 from pipeline.runs.splits import SELECTION_SPLIT
 from pipeline.suites.plan import Plan, Planned, Source, describe_features
@@ -86,6 +89,7 @@ def run_parts(
                 run = Run(part.folders[name])
                 try:
                     open_run(run, planned, part.source, command)
+                    run = Run(run.path)  # with the manifest of today
                     opened[place][name] = run
                     owners[run.path] = place
                     todo = [seed for seed in seeds if seed not in run.finished_seeds()]
@@ -129,6 +133,8 @@ def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source) -> 
 def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
     """Make the run folder with config.yaml and features.json, or check that it is this very run.
 
+    Train and dev are then the same; where the manifest's other splits are not, or an older version did not record them,
+    features.json gets the manifest as it is now: its test split is the run's own from then on.
     Raises RunError where the folder holds another run.
     """
     if (run.path / "features.json").is_file():
@@ -136,6 +142,7 @@ def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
             raise RunError(
                 f"{run.path}: holds a run of another config or other features: choose another --out, or remove it"
             )
+        _renew_manifest(run, describe_features(planned, source, command).manifest)
         return
     run.path.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_dump(planned.experiment.to_dict(), sort_keys=False, allow_unicode=True)
@@ -143,12 +150,36 @@ def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
     write_model(run.path / "features.json", describe_features(planned, source, command))
 
 
+def _renew_manifest(run: Run, today: ManifestFacts) -> None:
+    known = run.features.manifest
+    if today.splits.items() <= known.splits.items():
+        return
+    splits = {**known.splits, **today.splits}
+    renewed = known.model_copy(update={"path": today.path, "sha256": today.sha256, "splits": splits})
+    file = run.path / "features.json"
+    content = json.loads(file.read_text(encoding="utf-8"))  # with whatever a newer version wrote beside it
+    write_json(file, content | {"manifest": content["manifest"] | renewed.model_dump(mode="json")})
+
+
 def write_metrics(run: Run, seeds: Sequence[int], split: str, attributes: pl.DataFrame | None = None) -> Metrics:
     """metrics-SPLIT.json of these seeds, from the predictions beside it. attributes: of the split, for its slices; None
-    in folds of a cross-validation, whose splits are not the manifest's."""
+    in folds of a cross-validation, whose splits are not the manifest's.
+
+    Raises RunError for predictions of another number of utterances than the split had at training: older versions of
+    `erc evaluate` wrote those of any manifest there.
+    """
     frames = {seed: run.predictions(seed, split) for seed in seeds}
+    size = recorded_size(run.features, split)
+    for seed, frame in frames.items():
+        if size is not None and frame.height != size:
+            raise RunError(
+                f"{run.seed_folder(seed)}/predictions-{split}.parquet: is of {frame.height} utterances, but the run's"
+                f" {split} split had {size}: run `erc evaluate {run.path} --split {split}`"
+            )
     coverage = {item.folder: item.coverage[split] for item in run.features.features}
-    metrics = split_metrics(run.experiment.name, split, frames, run.features.manifest, coverage, attributes)
+    facts = run.features.manifest
+    scored = scored_on(facts, None if run.features.fold else facts.splits.get(split))
+    metrics = split_metrics(run.experiment.name, split, frames, facts, coverage, attributes, scored)
     write_model(run.path / f"metrics-{split}.json", metrics)
     return metrics
 

@@ -74,6 +74,7 @@ class PathOrName(click.ParamType):
 
 
 SUITE_OR_PATH = PathOrName("the name of a suite that ships")
+LABELS_MAP_OR_PATH = PathOrName("THEIRS=OURS pairs, or the name of a map that ships")
 MODEL_OR_PATH = PathOrName("the hub's name of a model, ORG/NAME")
 
 

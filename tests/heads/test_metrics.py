@@ -76,10 +76,11 @@ def test_always_neutral_is_scikit_learns_constant_prediction() -> None:
     assert baseline["per_class_f1"]["neutral"] == pytest.approx(constant.per_class["neutral"]["f1"])
 
 
-def test_without_a_neutral_label_the_most_frequent_train_label_stands_in() -> None:
-    gold = np.array([0, 1, 1])
-    baseline = baselines(gold, LABELS, None, {"joy": 2, "anger": 7})["always-neutral"]
-    assert baseline["accuracy"] == pytest.approx(2 / 3)
+@pytest.mark.parametrize("neutral", [None, "Neutral"])
+def test_without_a_neutral_label_the_most_frequent_train_label_stands_in_and_is_called_so(neutral: str | None) -> None:
+    found = baselines(np.array([0, 1, 1]), LABELS, neutral, {"joy": 2, "anger": 7})
+    assert set(found) == {"majority", "class-prior"}
+    assert found["majority"]["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_class_prior_is_the_mean_over_draws_within_half_a_point() -> None:

@@ -157,7 +157,9 @@ def test_evaluate_scores_test_writes_it_down_and_counts_the_read(shell: Shell) -
     shell.erc("evaluate", folder, "--split", "dev")
     reads = [json.loads(line) for line in (runs / "test_reads.jsonl").read_text().splitlines()]
     assert [item["experiment"] for item in reads] == ["both", "text", "both"]
-    assert reads[0].keys() == {"time", "experiment", "run", "seeds", "split"}
+    whose = {"dataset", "manifest", "digest", "own"}
+    assert reads[0].keys() == {"time", "experiment", "run", "seeds", "split"} | whose
+    assert {(read["dataset"], read["own"]) for read in reads} == {("tiny", True)}
     assert (reads[2]["run"], reads[2]["seeds"], reads[2]["split"]) == (folder.name, [0, 1], "test")
 
 

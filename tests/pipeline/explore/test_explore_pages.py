@@ -117,6 +117,22 @@ class TestEmbeddings:
         for path in (corpus / "out" / "figures").glob("*.png"):
             assert path.read_bytes().startswith(b"\x89PNG")
 
+    def test_without_a_neutral_label_the_constant_is_called_majority(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        manifest = make_corpus(DatasetCard("toy", labels=LABELS))
+        save(manifest, tmp_path)
+        store_feature(tmp_path / "store", manifest, encoder="sentence")
+        _, out, _ = explore(capsys, "embeddings", tmp_path, "--dims", 2)
+        assert out.splitlines()[0].endswith("majority dev")
+        text = Page((tmp_path / "out" / "embeddings.html").read_text()).words
+        assert "majority" in text
+        assert "always-neutral" not in text
+        _, out, _ = explore(capsys, "embeddings", tmp_path, "--dims", 2, "--json")
+        scores = json.loads(out)["features"][0]["weighted_f1"]
+        assert list(scores) == ["linear_probe", "neighbours", "majority"]
+        assert scores["majority"]["dev"] == pytest.approx(1 / 3)
+
     def test_nothing_of_it_leaves_the_machine(self, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
         explore(capsys, "embeddings", corpus, "--feature", "sentence", "--per-class", 5)
         page = Page((corpus / "out" / "embeddings.html").read_text())
