@@ -114,7 +114,7 @@ def foreign_scores(record: FeaturesFile, scores: Metrics) -> str | None:
         return f"holds scores on {scored.dataset}, not on {facts.dataset}"
     if scored and scored.rows and own and scored.rows != own:
         return f"holds scores on other {scores.split} rows than the run's manifest had"
-    size = recorded_size(record, scores.split)
-    if size is not None and size != scores.utterances:
+    size, covered = recorded_size(record, scores.split), {item.total for item in scores.coverage.values()}
+    if size is not None and covered and covered != {size}:
         return f"holds scores on {scores.utterances} utterances, but the run's {scores.split} split had {size}"
     return None

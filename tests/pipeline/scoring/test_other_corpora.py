@@ -329,7 +329,8 @@ def test_scores_that_older_versions_wrote_over_the_runs_own_are_told_where_they_
     """They kept no name of what was scored; on dev the number of utterances is known."""
     path = shell.run("text") / "metrics-dev.json"
     scores = json.loads(path.read_text())
-    path.write_text(json.dumps(scores | {"utterances": 30, "scored": None}))
+    more = {name: counts | {"ok": counts["ok"] + 6} for name, counts in scores["coverage"].items()}
+    path.write_text(json.dumps(scores | {"utterances": 30, "coverage": more, "scored": None}))
     with pytest.raises(RunFileError, match="holds scores on 30 utterances, but the run's dev split had 24"):
         Run(shell.run("text")).metrics("dev")
     written = write_report(shell.runs, shell.folder / "report")
