@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from features.cards import DatasetCard, load_card, shipped_cards
+from features.cards import DatasetCard, load_card, neutral_of, shipped_cards
 from features.digests import sha256_file
 from features.errors import ManifestError, bare_line, nearest
 from features.files import write_whole
@@ -21,6 +21,10 @@ from features.schema import SCHEMA, cast_columns, column_problems, row_problems
 from features.sources import dialogue_digests, media_digests, text_digests
 
 Depends = Literal["text", "dialogue", "media"]
+
+NOBODY = ("", "unknown")
+"""Speakers that name nobody: blank, and what ingest wrote before for a table without speakers. Such a turn is a
+stranger's each time: it is no known person's, and no two of them are one person's."""
 
 _SHOWN_PROBLEMS = 20
 _C1 = re.compile("[\u0080-\u009f]")
@@ -152,6 +156,12 @@ class Manifest:
         return Manifest(frame, self.card, self.media_root, self.path)
 
 
+def known_speaker() -> pl.Expr:
+    """The column `speaker` as it is written, but '' where it names nobody (NOBODY)."""
+    speaker = pl.col("speaker")
+    return pl.when(speaker.str.strip_chars().is_in(NOBODY)).then(pl.lit("")).otherwise(speaker).alias("speaker")
+
+
 def repair_cp1252(text: str) -> str:
     """Text whose cp1252 bytes were decoded as latin-1 (C1 characters U+0080 to U+009F), as cp1252 means them.
 
@@ -173,7 +183,7 @@ def build_manifest(
         frame, problems = cast_columns(frame)
         problems += row_problems(frame, card.labels)
     if problems:
-        raise _problems_error(str(path) if path else "manifest", problems)
+        raise problems_error(str(path) if path else "manifest", problems)
     order = frame.with_row_index("_row").select(
         pl.col("_row").min().over("dialogue_id").alias("_dialogue"), pl.col("turn"), pl.col("_row")
     )
@@ -183,11 +193,12 @@ def build_manifest(
     return Manifest(frame, card, media_root, path)
 
 
-def _problems_error(where: str, problems: Sequence[str]) -> ManifestError:
+def problems_error(where: str, problems: Sequence[str], mend: str = "") -> ManifestError:
+    """A ManifestError that holds all `problems`, shows the first of them, and ends with a mend where there is one."""
     shown = "; ".join(problems[:_SHOWN_PROBLEMS])
     more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return ManifestError(f"{where}: {count}: {shown}{more}", problems)
+    return ManifestError(f"{where}: {count}: {shown}{more}{f': {mend}' if mend else ''}", problems)
 
 
 def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[str] | None = None) -> Manifest:
@@ -240,7 +251,7 @@ def _card_of(frame: pl.DataFrame) -> DatasetCard:
     if name in shipped_cards():
         return load_card(name)
     labels = _values(frame, "label")
-    return DatasetCard(dataset=name, labels=labels, neutral="neutral" if "neutral" in labels else None)
+    return DatasetCard(dataset=name, labels=labels, neutral=neutral_of(labels))
 
 
 def _values(frame: pl.DataFrame, name: str) -> tuple[str, ...]:

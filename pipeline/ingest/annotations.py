@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -9,10 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from features.errors import ManifestError, nearest
+from features.errors import ManifestError, UsageError, bare_line, nearest
 from features.manifest import repair_cp1252
 from pipeline.ingest.summary import Finding, finding
 
+# Those of UTF-32 first: one begins as one of UTF-16 does.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _TIME = re.compile(r"(\d+):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?")
 
 
@@ -38,15 +46,19 @@ class Row:
     where: str
 
 
-def read_text(path: Path, repairs: TextRepairs) -> str:
-    """A text file as UTF-8, byte order mark or not; a line that is not UTF-8 is read as cp1252 and counted.
+def read_text(path: Path, repairs: TextRepairs, encoding: str | None = None) -> str:
+    """A text file as UTF-8, or as UTF-16 or UTF-32 where a byte order mark says so; a line that is not UTF-8 is read as
+    cp1252 and counted.
 
-    Raises ManifestError where the file cannot be read.
+    encoding: what it is known to be. Raises ManifestError where the file cannot be read, or is not in that encoding.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read: {error.strerror or error}") from error
+    marked = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
+    if encoding is not None or marked is not None:
+        return _decode(path, data, encoding or str(marked))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -58,6 +70,18 @@ def read_text(path: Path, repairs: TextRepairs) -> str:
                 repairs.cp1252_lines.append(f"{path.name}:{number}")
                 lines.append(line.decode("cp1252", errors="ignore"))
         return "\n".join(lines)
+
+
+def _decode(path: Path, data: bytes, encoding: str) -> str:
+    """Strictly in one encoding, a byte order mark taken off."""
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except LookupError as error:
+        raise UsageError(
+            f"no encoding {encoding!r}: give one like utf-8, utf-16, gb18030, shift_jis or cp1252"
+        ) from error
+    except UnicodeError as error:
+        raise ManifestError(f"{path}: is not {encoding} ({bare_line(error)}): give its --encoding") from error
 
 
 def read_rows(path: Path, columns: Sequence[str], repairs: TextRepairs) -> list[Row]:
