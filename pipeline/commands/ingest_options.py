@@ -85,6 +85,15 @@ def reading_options(command: Command) -> Command:
     return command
 
 
+def dev_option(command: Command) -> Command:
+    return click.option(
+        "--dev",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        metavar="SHARE",
+        help="Make this share of train's dialogues dev, or of its groups where there are any.",
+    )(command)
+
+
 def seed_option(command: Command) -> Command:
     return click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For --dev.")(command)
 

@@ -10,6 +10,7 @@ import click
 from features.errors import UsageError
 from pipeline.commands.ingest_options import (
     card_options,
+    dev_option,
     finish,
     out_option,
     pairs,
@@ -57,12 +58,7 @@ supported. docs/own-corpus.md leads from a table to a report.
 @click.option(
     "--split-map", multiple=True, metavar="THEIRS=OURS,...", help="What the file's splits are here; repeatable."
 )
-@click.option(
-    "--dev",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    metavar="SHARE",
-    help="Make this share of train's dialogues dev, or of its groups where there are any.",
-)
+@dev_option
 @seed_option
 @card_options
 @click.option("--media-root", type=LocalPath(), help="What clip paths are relative to.  [default: FILE's folder]")

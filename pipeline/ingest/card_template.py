@@ -15,6 +15,7 @@ from features.files import write_whole
 from features.manifest import Manifest, known_speaker
 
 _SHOWN_SPEAKERS = 8
+_LONG_TEXT = 40  # a list of longer texts has a line for each
 
 _COMMENTS = {
     "dataset": "The corpus' name: the first part of the ids that ingest makes. Another name needs another extraction.",
@@ -65,24 +66,24 @@ def _text(manifest: Manifest) -> str:
 def _found(manifest: Manifest) -> dict[str, str]:
     """What the rows say that a card may, as comments."""
     frame = manifest.frame
-    speakers = Counter(name for name in frame.select(known_speaker().str.strip_chars())["speaker"] if name)
-    labels = Counter(frame["label"].drop_nulls())
-    splits = Counter(frame["split"])
+    names = frame.select(known_speaker().str.strip_chars())["speaker"]
+    speakers = Counter(name for name in names if name).most_common(_SHOWN_SPEAKERS)
+    labels, splits = Counter(frame["label"].drop_nulls()), Counter(frame["split"])
     counted = {
-        "labels": _counts(labels, manifest.card.labels),
-        "counts": _counts(splits, splits),
-        "leads": _counts(
-            dict(speakers.most_common(_SHOWN_SPEAKERS)), [name for name, _ in speakers.most_common(_SHOWN_SPEAKERS)]
-        ),
+        "labels": [(label, labels[label]) for label in manifest.card.labels],
+        "counts": list(splits.items()),
+        "leads": speakers,
     }
-    return {name: f"Found: {text}" for name, text in counted.items() if text}
-
-
-def _counts(counts: dict[str, int] | Counter[str], order: Any) -> str:
-    return ", ".join(" ".join(f"{name} {counts.get(name, 0)}".split()) for name in order)
+    shown = {
+        name: ", ".join(" ".join(f"{what} {count}".split()) for what, count in items) for name, items in counted.items()
+    }
+    return {name: f"Found: {text}" for name, text in shown.items() if text}
 
 
 def _dumped(name: str, value: Any) -> str:
     if not value:
         return f"{name}:\n"
-    return yaml.safe_dump({name: value}, allow_unicode=True, sort_keys=False, default_flow_style=None, width=110)
+    flow = isinstance(value, list) and max(map(len, value)) < _LONG_TEXT
+    text: str = yaml.safe_dump(value if flow else {name: value}, allow_unicode=True, sort_keys=False, width=110,
+                               default_flow_style=flow)  # fmt: skip
+    return f"{name}: {text}" if flow else text

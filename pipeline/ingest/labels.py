@@ -9,7 +9,7 @@ import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from features.errors import ManifestError
@@ -51,11 +51,12 @@ def clean_labels(
     texts = [_text(value) for value in values]
     as_whole = _refuse(texts, values, places, known, column)
     spelt: dict[str, Counter[str]] = defaultdict(Counter)
-    for text in texts:
-        spelt[_fold(text)][text.strip()] += 1
+    counts = Counter(texts)
+    for text, count in counts.items():
+        spelt[_fold(text)][text.strip()] += count
     by_fold = {_fold(label): label for label in known}
     chosen: dict[str, str | None] = {}
-    for text in dict.fromkeys(texts):
+    for text in counts:
         fold, label = _fold(text), text.strip()
         if label in known:
             chosen[text] = label
@@ -67,7 +68,7 @@ def clean_labels(
             chosen[text] = spelt[fold].most_common(1)[0][0]
     labels = [chosen[text] for text in texts]
     _refuse_texts(labels, known, column)
-    return labels, _findings(Counter(text for text in texts if text.strip()), chosen)
+    return labels, _findings({text: count for text, count in counts.items() if text.strip()}, chosen)
 
 
 def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
@@ -163,7 +164,7 @@ def _refuse_texts(labels: Sequence[str | None], known: Sequence[str], column: st
     )
 
 
-def _findings(spellings: Counter[str], chosen: dict[str, str | None]) -> list[Finding]:
+def _findings(spellings: Mapping[str, int], chosen: dict[str, str | None]) -> list[Finding]:
     none = {text: count for text, count in spellings.items() if chosen[text] is None}
     changed = {text: count for text, count in spellings.items() if chosen[text] not in (None, text)}
     whole = {text: count for text, count in spellings.items() if _WHOLE.fullmatch(chosen[text] or "")}

@@ -95,14 +95,14 @@ def _read_parquet(path: Path) -> RawTable:
 
 
 def _read_excel(path: Path, sheet: str | None) -> RawTable:
+    if not path.is_file():
+        raise ManifestError(f"{path}: cannot be read: No such file or directory")
     try:
         import openpyxl
     except ImportError as error:
         raise UsageError(
             f"{path}: reading .xlsx needs openpyxl: pip install 'erc-feature-store[excel]', or save the sheet as CSV"
         ) from error
-    if not path.is_file():
-        raise ManifestError(f"{path}: cannot be read: No such file or directory")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of styles and print areas

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from features.errors import ManifestError, UsageError, nearest
+from features.manifest import Manifest
 from pipeline.ingest.summary import Finding
 
 SPLITS = ("train", "dev", "test")
@@ -62,6 +64,14 @@ def name_splits(
     renamed = [f"{name} -> {chosen[name]} {count}" for name, count in counts.items()]
     finding = Finding("splits-renamed", sum(counts.values()), "Rows whose split has another name here.", tuple(renamed))
     return [None if name is None else chosen[name] for name in spelt], [finding] if renamed else []
+
+
+def with_dev(manifest: Manifest, share: float, seed: int) -> tuple[Manifest, Finding]:
+    """The manifest with a share of train as dev, and what was done, which its card says, too. Raises as `cut_dev`."""
+    cut, sentence = cut_dev(manifest.frame, share, seed)
+    noted = replace(manifest.card, notes=(*manifest.card.notes, f"This manifest: {sentence}"))
+    told = Finding("dev-cut", int((cut["split"] == "dev").sum()), f"Rows: {sentence}")
+    return replace(manifest, frame=cut, card=noted), told
 
 
 def cut_dev(frame: pl.DataFrame, share: float, seed: int) -> tuple[pl.DataFrame, str]:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from features.cards import DatasetCard
 from features.errors import ManifestError, UsageError
-from features.manifest import Manifest, build_manifest, problems_error, repair_cp1252
+from features.manifest import Manifest, repair_cp1252
 from pipeline.ingest.build_ids import build_ids
 from pipeline.ingest.cuts import note_cuts_outside
 from pipeline.ingest.gather import Gathered, gather
 from pipeline.ingest.labels import clean_labels
 from pipeline.ingest.own_card import card_findings, card_of, given_card, with_neutral
 from pipeline.ingest.reading import Reading
+from pipeline.ingest.rows import build_from_rows
 from pipeline.ingest.sources import Source
-from pipeline.ingest.splits import SPLITS, cut_dev, name_splits
+from pipeline.ingest.splits import SPLITS, name_splits, with_dev
 from pipeline.ingest.summary import Finding, IngestSummary, finding, summarise
-
-_AS_DIALOGUE = "map a key that is unique only within its split as `dialogue`"
-_MENDS = {
-    "turn": "`--map turn=` leaves that column out, and turns are counted in the order of rows",
-    "utterance_id": "`--map utterance_id=` leaves that column out, and ids are made of dialogue and turn",
-    "dialogue_id": "every row needs its dialogue",
-    "label": "name every label with --labels or in the card, or leave the cell empty",
-}
-_ROW = re.compile(r"row (\d+), (\w+): ")
 
 
 def ingest_table(
@@ -76,12 +65,10 @@ def ingest_table(
     made = card_of(own, frame["dataset"].drop_nulls(), frame["label"].drop_nulls(), labels)
     made = with_neutral(made, neutral)
     root = _media_root(sources, media_root) if "media" in rows.columns else None
-    manifest = _build(rows, frame, made, root)
+    manifest = build_from_rows(rows.where, frame, rows.places, made, root, rows.problems)
     if dev is not None:
-        cut, sentence = cut_dev(manifest.frame, dev, seed)
-        made = replace(made, notes=(*made.notes, f"This manifest: {sentence}"))
-        manifest = replace(manifest, frame=cut, card=made)
-        findings.append(Finding("dev-cut", int((cut["split"] == "dev").sum()), f"Rows: {sentence}"))
+        manifest, told = with_dev(manifest, dev, seed)
+        findings.append(told)
     if card is not None:
         findings += card_findings(made, manifest.frame)
     if root is not None:
@@ -153,28 +140,6 @@ def _media_root(sources: Sequence[Source], given: str | Path | None) -> Path:
             " clip paths are relative to"
         )
     return folders[0]
-
-
-def _build(rows: Gathered, frame: pl.DataFrame, card: DatasetCard, root: Path | None) -> Manifest:
-    """The checked manifest; problems are told with the files' own rows, and with the mend."""
-    problems: list[str] = list(rows.problems)
-    manifest = None
-    try:
-        manifest = build_manifest(frame, card, root)
-    except ManifestError as error:
-        if not error.problems:
-            raise
-        problems += [_ROW.sub(lambda match: f"{rows.places[int(match[1]) - 1]}, {match[2]}: ", problem, count=1)
-                     for problem in error.problems]  # fmt: skip
-    if manifest is None or problems:
-        mends = {_MENDS.get(name, "") for name in _ROW_COLUMN.findall("\n".join(problems))}
-        if any(", split: dialogue" in problem for problem in problems):
-            mends.add(_AS_DIALOGUE)
-        raise problems_error(rows.where, problems, "; ".join(sorted(filter(None, mends))))
-    return manifest
-
-
-_ROW_COLUMN = re.compile(r"^.*?row \d+(?: \(line \d+\))?, (\w+): ", re.MULTILINE)
 
 
 def _hints(manifest: Manifest, rows: Gathered) -> list[str]:
