@@ -159,7 +159,13 @@ def _of_cells(cells: Sequence[Cells]) -> list[Finding]:
         ),
     ]
     found = [
-        Finding(name, items.total(), meaning, tuple(f"{text} {count}" for text, count in items.most_common(_SHOWN)))
+        Finding(
+            name,
+            items.total(),
+            meaning,
+            tuple(f"{text} {count}" for text, count in items.most_common(_SHOWN)),
+            complete=len(items) <= _SHOWN,
+        )
         for name, items, meaning in counted
     ]
     found.append(

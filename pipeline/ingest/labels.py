@@ -186,6 +186,7 @@ def _findings(spellings: Mapping[str, int], chosen: dict[str, str | None]) -> li
             tuple(
                 form.format(text=text, count=count, label=chosen[text]) for text, count in list(items.items())[:_SHOWN]
             ),
+            complete=len(items) <= _SHOWN,
         )
         for name, items, meaning, form in found
         if items

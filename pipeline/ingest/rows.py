@@ -17,7 +17,6 @@ _MENDS = {
     "utterance_id": "`--map utterance_id=` leaves that column out, and ids are made of dialogue and turn",
     "dialogue_id": "every row needs its dialogue",
     "label": "name every label with --labels or in the card, or leave the cell empty",
-    "split": "every row needs its split",
 }
 _SPANS = "map a key that is unique only within its split as `dialogue`"
 _ROW = re.compile(r"row (\d+), (\w+): ")

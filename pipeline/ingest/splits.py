@@ -62,7 +62,9 @@ def name_splits(
             )
     counts = {name: spelt.count(name) for name in found if chosen[name] != name}
     renamed = [f"{name} -> {chosen[name]} {count}" for name, count in counts.items()]
-    finding = Finding("splits-renamed", sum(counts.values()), "Rows whose split has another name here.", tuple(renamed))
+    finding = Finding(
+        "splits-renamed", sum(counts.values()), "Rows whose split has another name here.", tuple(renamed), complete=True
+    )
     return [None if name is None else chosen[name] for name in spelt], [finding] if renamed else []
 
 

@@ -22,18 +22,20 @@ class Finding:
     count:    rows or files
     meaning:  what it is and what became of it, one sentence
     examples: the first few, for people
+    complete: the examples are all that there is, however large the count, since each has a count of its own
     """
 
     name: str
     count: int
     meaning: str
     examples: tuple[str, ...] = ()
+    complete: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "count": self.count, "meaning": self.meaning, "examples": list(self.examples)}
 
     def __str__(self) -> str:
-        more = ", ..." if self.count > len(self.examples) else ""
+        more = ", ..." if self.count > len(self.examples) and not self.complete else ""
         examples = f" ({', '.join(self.examples)}{more})" if self.examples else ""
         return f"{self.name}: {self.count:,}. {self.meaning}{examples}"
 

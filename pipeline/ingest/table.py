@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import ManifestError, UsageError
-from features.manifest import Manifest, repair_cp1252
+from features.manifest import Manifest, problems_error, repair_cp1252
 from pipeline.ingest.build_ids import build_ids
 from pipeline.ingest.cuts import note_cuts_outside
 from pipeline.ingest.gather import Gathered, gather
@@ -86,6 +86,7 @@ def _frame(
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """The manifest's columns as texts, ids among them, labels and splits as the commands know them."""
     columns = dict(rows.columns)
+    _refuse_empty(rows)
     columns["split"], findings = name_splits(columns["split"], rows.places, split_map)
     try:
         columns["label"], of_labels = clean_labels(
@@ -101,6 +102,20 @@ def _frame(
     frame, rows.repairs.repaired_rows = _repair_text(frame, rows.places)
     frame, built = build_ids(frame)
     return frame, [*rows.repairs.findings(), *rows.findings, *findings, *built]
+
+
+def _refuse_empty(rows: Gathered) -> None:
+    """Raise for rows without the split or the dialogue key that their ids are made of."""
+    problems = [
+        f"{place}, {name}: empty"
+        for name in ("split", "dialogue")
+        for place, value in zip(rows.places, rows.columns.get(name, ()), strict=False)
+        if value is None
+    ]
+    if problems:
+        raise problems_error(
+            rows.where, problems, "every row needs its split, and its dialogue where a column tells it"
+        )
 
 
 def _sentiments(rows: Gathered, keep: bool) -> tuple[list[str | None], list[Finding]]:

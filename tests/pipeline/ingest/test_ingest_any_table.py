@@ -66,7 +66,9 @@ def plain_rows(drawn: Drawn) -> list[dict[str, str]]:
     else:
         value = json.loads(text)
         rows = (
-            value if isinstance(value, list) else [dict(zip(value, row, strict=True)) for row in zip(*value.values())]
+            value
+            if isinstance(value, list)
+            else [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
         )
     filled = [{name: row.get(name) or "" for name in HEADINGS} for row in rows]
     return [row for row in filled if any(value.strip() for value in row.values())]
@@ -152,8 +154,8 @@ DAMAGES: dict[str, tuple[dict[str, str], list[str]]] = {
     "several labels": ({"mood": "joy,anger"}, ["'mood'", "joy,anger", "multi-label", "keep one"]),
     "several by a bar": ({"mood": "3|5"}, ["'mood'", "3|5", "multi-label"]),
     "a list of labels": ({"mood": "['joy']"}, ["'mood'", "multi-label"]),
-    "no dialogue": ({"scene": ""}, ["dialogue_id", "every row needs its dialogue"]),
-    "no split": ({"part": " "}, ["split", "every row needs its split"]),
+    "no dialogue": ({"scene": ""}, ["dialogue: empty", "every row needs its split, and its dialogue"]),
+    "no split": ({"part": " "}, ["split: empty", "every row needs its split"]),
     "a control character": ({"scene": "a\x07"}, ["dialogue_id", "control characters"]),
 }
 
