@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +23,14 @@ from pipeline.terminal.options import LocalPath, json_option, refuse_scheme
 
 if TYPE_CHECKING:
     from pipeline.ingest.sources import Source
+
+
+class _File(LocalPath):
+    """FILE, or SPLIT=FILE."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        refuse_scheme("FILE", os.fspath(value).partition("=")[2])
+        return super().convert(value, param, ctx)
 
 
 @click.command(
@@ -46,7 +55,7 @@ Labels are one class a row. Scores (regression) and several labels a row (multi-
 supported. docs/own-corpus.md leads from a table to a report.
 """
 )
-@click.argument("files", nargs=-1, required=True, type=LocalPath(), metavar="[SPLIT=]FILE...")
+@click.argument("files", nargs=-1, required=True, type=_File(), metavar="[SPLIT=]FILE...")
 @out_option
 @click.option(
     "--map", "maps", multiple=True, metavar="COLUMN=THEIRS,...", help="Manifest column = the file's; repeatable."
@@ -114,8 +123,6 @@ def _sources(files: tuple[Path, ...]) -> list[Source]:
     from pipeline.ingest.sources import parse_source
 
     sources = [parse_source(str(file)) for file in files]
-    for source in sources:
-        refuse_scheme("FILE", str(source.path))
     repeated = [str(source.path) for source in sources if sources.count(source) > 1]
     if repeated:
         raise UsageError(f"{repeated[0]} is given twice")
