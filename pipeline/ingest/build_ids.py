@@ -7,10 +7,11 @@ import polars as pl
 from pipeline.ingest.summary import Finding, finding
 
 
-def build_ids(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
+def build_ids(frame: pl.DataFrame, several_files: bool = False) -> tuple[pl.DataFrame, list[Finding]]:
     """The frame with speaker, dialogue_id, turn and utterance_id, each built where the table has none.
 
     frame: texts, null where there is none; `dataset`, `split`, and perhaps `dialogue`, a key within its split
+    several_files: rows without a dialogue are counted within their split, so that each file alone gives the same ids
     """
     findings = []
     count = frame.height
@@ -22,7 +23,8 @@ def build_ids(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
             findings += _findings(frame)
             key = pl.col("dialogue")
         else:
-            key = pl.format("row{}", pl.int_range(1, count + 1))
+            number = pl.int_range(1, pl.len() + 1)
+            key = pl.format("row{}", number.over("split") if several_files else number)
             findings.append(Finding("no-dialogues", count, "No column tells the dialogue: every row is its own."))
         frame = frame.with_columns(pl.format("{}/{}/{}", "dataset", "split", key).alias("dialogue_id"))
     frame = frame.drop("dialogue", strict=False)

@@ -22,7 +22,7 @@ _SHOWN = 5
 class Gathered:
     """All rows, in the order of the files.
 
-    where:    the file's path, or the names of several, as errors begin
+    where:    the file's path, or the names of several, as errors begin; several: whether there are
     columns:  manifest column (or `dialogue`) -> one cell a row; labels and sentiments as the files have them
     places:   where each row stands: `row 3`, or with several files `dev.csv row 3`
     theirs:   manifest column -> the files' columns
@@ -31,6 +31,7 @@ class Gathered:
     """
 
     where: str
+    several: bool
     columns: dict[str, list[Any]]
     places: list[str]
     theirs: dict[str, str]
@@ -74,6 +75,7 @@ def gather(
     where = str(sources[0].path) if not several else ", ".join(table.path.name for table in tables)
     return Gathered(
         where,
+        several,
         _joined(cells),
         [place for there in places for place in there],
         {target: column for one in chosen for target, column in one.items()},

@@ -100,7 +100,7 @@ def _frame(
         raise ManifestError(f"{rows.where}: {error}", error.problems) from error
     frame = pl.DataFrame([pl.Series(name, values, dtype=pl.String()) for name, values in columns.items()])
     frame, rows.repairs.repaired_rows = _repair_text(frame, rows.places)
-    frame, built = build_ids(frame)
+    frame, built = build_ids(frame, rows.several)
     return frame, [*rows.repairs.findings(), *rows.findings, *findings, *built]
 
 

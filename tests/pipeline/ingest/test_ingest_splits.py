@@ -126,6 +126,15 @@ def test_several_files_are_one_corpus_and_their_names_tell_the_splits(tmp_path: 
         ingest_table([Source(plain)])
 
 
+def test_rows_without_dialogues_have_the_same_ids_file_by_file(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"talk_{name}.csv", "a", "b", heading="text\n") for name in ("train", "dev")]
+    together = ingest_table([Source(path) for path in files])[0].ids
+    assert together == [one for path in files for one in ingest_table([Source(path)])[0].ids]
+    assert together[2:] == ["talk/dev/row1_utt0", "talk/dev/row2_utt0"]
+    both = ingest_table([Source(files[0], "train"), Source(files[1], "train")])[0].ids
+    assert both == [f"talk/train/row{number}_utt0" for number in range(1, 5)]
+
+
 def test_rows_of_several_files_are_named_by_their_file(tmp_path: Path) -> None:
     first = write(tmp_path / "talk_train.csv", "a,joy,1", heading="text,label,dialogue\n")
     second = write(tmp_path / "talk_dev.csv", "a,joy,1", "b,0.5,1", heading="text,label,dialogue\n")
