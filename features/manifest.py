@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -9,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import polars as pl
 
@@ -238,12 +240,34 @@ def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[st
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """A CSV file with every column as text, or a JSONL file with its own types; empty CSV fields are null."""
+    """A CSV file with every column as text, or a JSONL file with its own types; empty CSV fields are null.
+
+    Raises ManifestError for CSV records with too few fields: the last of them, perhaps the label, would be null.
+    """
     with path.open("rb") as file:  # by handle: polars would take '[' or '*' in a path for a pattern
         if path.suffix.lower() == ".csv":
+            _refuse_short_records(path, file)
+            file.seek(0)
             return pl.read_csv(file, infer_schema=False, encoding="utf8")
         content = file.read()
     return pl.read_ndjson(content, infer_schema_length=None) if content.strip() else pl.DataFrame()
+
+
+def _refuse_short_records(path: Path, file: BinaryIO) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    problems = []
+    try:
+        reader = csv.reader(text)
+        width = len(next(reader, []))
+        for values in reader:
+            if 0 < len(values) < width:
+                problems.append(f"line {reader.line_num} has {len(values)} fields, not {width}")
+    except csv.Error:  # what polars makes of such a record is checked as any other
+        pass
+    finally:
+        text.detach()
+    if problems:
+        raise problems_error(str(path), problems, "give every row a field for each column")
 
 
 def _card_of(frame: pl.DataFrame) -> DatasetCard:

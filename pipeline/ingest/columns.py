@@ -11,6 +11,7 @@ from typing import Any
 
 from features.errors import UsageError, nearest
 from features.schema import SCHEMA
+from pipeline.ingest.annotations import milliseconds
 from pipeline.ingest.raw_table import RawTable, is_empty
 
 # The manifest's columns, and `dialogue`: a key that names a dialogue only within its split.
@@ -31,7 +32,7 @@ class Cells:
     columns:  manifest column (or `dialogue`) -> one cell a row
     problems: cells that are no text
     absent, nobody: `column: 'NaN'` -> how many such cells stand for nothing, or for a speaker whom nobody knows
-    commas:   places whose seconds have a decimal comma
+    commas, clock: places whose seconds have a decimal comma, or are written as hours, minutes and seconds
     """
 
     columns: dict[str, list[Any]]
@@ -39,6 +40,7 @@ class Cells:
     absent: Counter[str] = field(default_factory=Counter)
     nobody: Counter[str] = field(default_factory=Counter)
     commas: list[str] = field(default_factory=list)
+    clock: list[str] = field(default_factory=list)
 
 
 def choose_columns(table: RawTable, mapping: Mapping[str, str], constants: Mapping[str, str | None]) -> dict[str, str]:
@@ -132,12 +134,19 @@ def _cell(target: str, value: Any, place: str, table: RawTable, cells: Cells) ->
     if target in _MAY_BE_ABSENT and text.strip().casefold() in _ABSENT_WORDS:
         cells.absent[f"{target}: {text!r}"] += 1
         return None
-    if target in _NUMBERS:
-        text = text.strip()
-        if table.delimiter == ";" and _DECIMAL_COMMA.fullmatch(text):
-            cells.commas.append(place)
-            text = text.replace(",", ".")
-    return text
+    return _number(target, text.strip(), place, table, cells) if target in _NUMBERS else text
+
+
+def _number(target: str, text: str, place: str, table: RawTable, cells: Cells) -> str:
+    """The text as a number is written: with a decimal point, and times of day in seconds."""
+    if table.delimiter == ";" and _DECIMAL_COMMA.fullmatch(text):
+        cells.commas.append(place)
+        return text.replace(",", ".")
+    time = milliseconds(text) if target != "turn" else None
+    if time is None:
+        return text
+    cells.clock.append(place)
+    return str(time / 1000)
 
 
 def _speaker(text: str, cells: Cells) -> str:

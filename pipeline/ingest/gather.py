@@ -170,7 +170,9 @@ def _of_cells(cells: Sequence[Cells]) -> list[Finding]:
         )
         for name, items, meaning in counted
     ]
-    found.append(
-        finding("decimal-commas", [place for one in cells for place in one.commas], "Seconds as 1,5: read as 1.5.")
-    )
+    commas, clock = ([place for one in cells for place in getattr(one, kind)] for kind in ("commas", "clock"))
+    found += [
+        finding("decimal-commas", commas, "Seconds as 1,5: read as 1.5."),
+        finding("clock-times", clock, "Seconds as 0:01:02,5: read as 62.5."),
+    ]
     return [item for item in found if item.count]

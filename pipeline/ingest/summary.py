@@ -12,6 +12,8 @@ import polars as pl
 from features.manifest import Manifest
 
 _SHOWN_EXAMPLES = 5
+_MANY_LABELS = 40
+_FEW_ROWS, _ROWS_PER_LABEL = 12, 3  # with so many rows, a label should have so many
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class IngestSummary:
 
     label_counts: label, in the card's order, then an empty text for rows without one -> split -> rows
     neutral:      the label that always-neutral says, or None
-    warnings:     labels without rows, and those that train never shows
+    warnings:     see `label_warnings`
     hints:        what could be done next, a sentence each
     """
 
@@ -151,7 +153,7 @@ def count_labels(manifest: Manifest) -> dict[str, dict[str, int]]:
 
 
 def label_warnings(counts: Mapping[str, Mapping[str, int]]) -> list[Finding]:
-    """Labels that no row has, and those that a head never learns since train has none of them; only what there is.
+    """More labels than emotions are, labels that no row has, and those that train never shows; only what there is.
 
     counts: as `count_labels` gives them
     """
@@ -161,7 +163,15 @@ def label_warnings(counts: Mapping[str, Mapping[str, int]]) -> list[Finding]:
         for label, splits in counts.items()
         if label and any(splits.values()) and splits.get("train") == 0
     }
+    present = {label: sum(splits.values()) for label, splits in counts.items() if label and any(splits.values())}
+    rows = sum(present.values())
+    too_many = len(present) > _MANY_LABELS or (rows >= _FEW_ROWS and len(present) * _ROWS_PER_LABEL > rows)
     found = [
+        finding(
+            "many-labels",
+            list(present) if too_many else [],
+            f"So many labels in {rows:,} labelled rows: is this the column of the emotion?",
+        ),
         finding("labels-without-rows", unused, "Labels of the card or --labels that no row has."),
         finding(
             "labels-not-in-train",

@@ -155,6 +155,14 @@ def test_the_summary_counts_labels_by_split_and_warns(tmp_path: Path) -> None:
     assert json.loads(json.dumps(summary.to_dict()))["label_counts"]["joy"] == {"train": 2, "dev": 1}
 
 
+def test_more_labels_than_emotions_are_warned_of(tmp_path: Path) -> None:
+    assert ingest_table(write(tmp_path, [f"e{number % 28}" for number in range(84)]))[1].warnings == ()
+    for labels in ([f"e{number % 28}" for number in range(83)], [f"e{number % 41}" for number in range(999)]):
+        warned = ingest_table(write(tmp_path, labels))[1].warnings
+        assert [(item.name, item.count) for item in warned] == [("many-labels", len(set(labels)))]
+    assert "is this the column of the emotion?" in str(warned[0])
+
+
 def test_neutral_is_found_in_any_case_and_not_guessed(tmp_path: Path) -> None:
     for spelling in ("neutral", "Neutral", "NEUTRAL"):
         manifest, summary = ingest_table(write(tmp_path, ["joy", spelling]))

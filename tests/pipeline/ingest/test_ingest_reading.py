@@ -63,6 +63,12 @@ def test_excels_csv(tmp_path: Path) -> None:
     assert found["decimal-commas"] == ("row 1 (line 3)", "row 1 (line 3)")
 
 
+def test_times_as_subtitles_write_them_are_seconds(tmp_path: Path) -> None:
+    path = save(tmp_path / "talk.csv", 'text,start,end,split\na,0:01:02.5,"00:01:03,250",train\nb,1,2,train\n')
+    assert ingest_table(path)[0].frame.select("start", "end").rows() == [(62.5, 63.25), (1.0, 2.0)]
+    assert told(path)["clock-times"] == ("row 1", "row 1")
+
+
 def test_a_comma_within_seconds_of_a_comma_file_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "talk.csv", 'text,start,split\na,"1,500",train\n')
     with pytest.raises(ManifestError, match="row 1, start: '1,500' is not a number"):
