@@ -94,7 +94,8 @@ def cut_dev(frame: pl.DataFrame, share: float, seed: int) -> tuple[pl.DataFrame,
         _refuse_split_dialogues(train)
     units = sorted(set(train[unit]))
     if len(units) < 2:
-        raise UsageError(f"--dev: train has only one {unit.removesuffix('_id')}, {units[0]!r}: it cannot be shared")
+        mend = "`--map group=` leaves groups out, so that dialogues are drawn" if grouped else "it cannot be parted"
+        raise UsageError(f"--dev: train has only one {unit.removesuffix('_id')}, {units[0]!r}: {mend}")
     count = min(max(1, round(share * len(units))), len(units) - 1)
     drawn = np.random.default_rng(seed).permutation(len(units))[:count]
     held = [units[place] for place in drawn]

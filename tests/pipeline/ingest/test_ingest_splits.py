@@ -92,6 +92,10 @@ def test_dev_is_whole_groups_where_there_are_any(tmp_path: Path) -> None:
     held = set(manifest.frame.filter(split="dev")["group"])
     assert len(held) == 1
     assert not held & set(manifest.frame.filter(split="train")["group"])
+    alone = write(tmp_path / "alone.csv", "a,joy,1,train,x", "b,joy,2,train,x")
+    with pytest.raises(UsageError, match=r"--dev: train has only one group, 'x': `--map group=` leaves groups out"):
+        ingest_table(alone, dev=0.5)
+    assert splits_of(ingest_table(alone, {"group": ""}, dev=0.5)[0]).count("dev") == 1
     mixed = write(tmp_path / "mixed.csv", "a,joy,1,train,x", "b,joy,1,train,y", "c,joy,2,train,x")
     with pytest.raises(ManifestError, match=r"--dev: dialogue 'mixed/train/1' has more than one `group`: give all"):
         ingest_table(mixed, dev=0.5)
