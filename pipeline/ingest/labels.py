@@ -67,7 +67,9 @@ def clean_labels(
         else:
             chosen[text] = spelt[fold].most_common(1)[0][0]
     labels = [chosen[text] for text in texts]
-    _refuse_texts(labels, known, column)
+    present = [label for label in labels if label is not None]
+    if not known and len(set(present)) > min(max(_FEW, len(present) // 2), _MOST):
+        raise _no_labels(present, column)
     return labels, _findings({text: count for text, count in counts.items() if text.strip()}, chosen)
 
 
@@ -107,6 +109,9 @@ def _refuse(
     alone = {_fold(text) for text in texts}
     several = {text for text in asked - floats if _is_several(text, alone)}
     scores = set() if as_whole else floats
+    parts = {part.strip() for text in several for part in _SEVERAL.split(text)}
+    if len(parts) > max(2 * _FEW, len(texts) // 2):  # of several labels in a cell, each occurs again and again
+        raise _no_labels([text.strip() for text in texts if text.strip()], column)
     _raise_rows(
         column,
         places,
@@ -151,16 +156,13 @@ def _is_several(text: str, alone: set[str]) -> bool:
     return len(parts) > 1 and all(part in alone and part not in NO_LABEL for part in parts)
 
 
-def _refuse_texts(labels: Sequence[str | None], known: Sequence[str], column: str) -> None:
-    """Raise where there are so many labels that the column holds something else, such as the text."""
-    counts = Counter(label for label in labels if label is not None)
-    rows = counts.total()
-    if known or len(counts) <= min(max(_FEW, rows // 2), _MOST):
-        return
-    examples = ", ".join(_shown(label) for label in list(counts)[:3])
-    raise ManifestError(
-        f"column {column!r}: {len(counts):,} different labels in {rows:,} rows, such as {examples}: that is a text or"
-        " an id, no emotion: map another column, or name the labels with --labels or a --card"
+def _no_labels(found: Sequence[str], column: str) -> ManifestError:
+    """For so many labels that the column holds something else, such as the text."""
+    distinct = list(dict.fromkeys(found))
+    examples = ", ".join(_shown(label) for label in distinct[:3])
+    return ManifestError(
+        f"column {column!r}: {len(distinct):,} different labels in {len(found):,} rows, such as {examples}: that is a"
+        " text or an id, no emotion: map another column, or name the labels with --labels or a --card"
     )
 
 

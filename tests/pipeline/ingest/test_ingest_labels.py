@@ -117,6 +117,8 @@ def test_a_text_is_no_label() -> None:
     assert "map another column" in message
     many = [f"emotion {number % 30}" for number in range(70)]
     assert clean(many) == many
+    commas = [f"Well, this is sentence {number}, isn't it" for number in range(40)]
+    assert '40 different labels in 40 rows, such as "Well, this is' in refused(commas)
     assert "300 different labels" in refused([f"speaker {number % 300}" for number in range(3000)])
     assert len(clean([f"e{number}" for number in range(40)], *(f"e{number}" for number in range(40)))) == 40
 
