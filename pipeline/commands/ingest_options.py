@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,9 +67,7 @@ def reading_options(command: Command) -> Command:
     """How text files and workbooks are read where they do not say it themselves."""
     for option in (
         click.option("--sheet", metavar="NAME", help="Of an .xlsx with several."),
-        click.option(
-            "--no-quotes", "quotes", is_flag=True, flag_value=False, default=True, help="Quote marks of a CSV are text."
-        ),
+        click.option("--no-quotes", "text_quotes", is_flag=True, help="Quote marks of a CSV are text."),
         click.option(
             "--encoding",
             metavar="NAME",
@@ -135,6 +134,7 @@ def finish(
     from features.manifest import write_manifest
 
     write_manifest(manifest, out)
+    summary = _with_lost_card(manifest, summary, out)
     if write_card is not None:
         from pipeline.ingest.card_template import write_card_template
 
@@ -148,3 +148,13 @@ def finish(
     if write_card is not None:
         click.echo(f"wrote {write_card}: a card to fill in, for --card")
     click.echo(f"wrote {out}: {len(manifest):,} utterances")
+
+
+def _with_lost_card(manifest: Manifest, summary: IngestSummary, out: Path) -> IngestSummary:
+    """The summary, with a hint where the file cannot carry what the dataset card says."""
+    from features.manifest import read_manifest
+
+    if out.suffix.lower() == ".parquet" or read_manifest(out).card == manifest.card:
+        return summary
+    lost = f"{out} does not carry its dataset card (the order of labels, neutral, leads, ...): write .parquet"
+    return replace(summary, hints=(*summary.hints, lost))

@@ -90,7 +90,7 @@ def command(
     media_root: Path | None,
     delimiter: str | None,
     encoding: str | None,
-    quotes: bool,
+    text_quotes: bool,
     sheet: str | None,
     probe: bool,
     as_json: bool,
@@ -114,7 +114,7 @@ def command(
         split_map=pairs("--split-map", split_map, "THEIRS=OURS, like held-out=test"),
         dev=dev,
         seed=seed,
-        reading=Reading(delimiter, encoding, quotes, sheet),
+        reading=Reading(delimiter, encoding, not text_quotes, sheet),
     )
     finish(*made, out, as_json, write_card)
 

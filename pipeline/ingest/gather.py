@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features.errors import UsageError
+from features.errors import ManifestError, UsageError
 from pipeline.ingest.annotations import TextRepairs
 from pipeline.ingest.columns import Cells, choose_columns, read_cells, tells_split
 from pipeline.ingest.raw_table import RawTable
@@ -58,6 +58,8 @@ def gather(
     if dataset is None and not all("dataset" in one for one in chosen):
         dataset, sentence = dataset_name(sources, by_file)
         said = [Finding("dataset-named", 1, sentence)] if sentence else []
+    if not any(table.rows for table in tables):
+        raise ManifestError(f"{', '.join(str(source.path) for source in sources)}: no row has a value")
     several = len(tables) > 1
     places = [[f"{table.path.name} {place}" for place in table.places] if several else table.places for table in tables]
     cells = [read_cells(table, one, there) for table, one, there in zip(tables, chosen, places, strict=True)]

@@ -100,6 +100,14 @@ def test_three_files_a_card_and_a_merge(tmp_path: Path, capsys: pytest.CaptureFi
     assert (merged.card.neutral, merged.frame["label"].to_list()[:3]) == ("NEU", ["NEU", "Joy", "Joy"])
 
 
+def test_a_card_that_the_file_cannot_carry_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("text,label\nhi,NEU\nho,joy\n")
+    arguments = ["table", str(tmp_path / "t.csv"), "--split", "test", "--neutral", "NEU", "--out"]
+    for name, told in (("T.csv", True), ("T.jsonl", True), ("T.parquet", False)):
+        assert erc_ingest(*arguments, str(tmp_path / name)) == 0
+        assert (f"{name} does not carry its dataset card" in capsys.readouterr().out) == told
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [

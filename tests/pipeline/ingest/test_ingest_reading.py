@@ -173,6 +173,7 @@ def test_forms_of_json(value: Any, tmp_path: Path) -> None:
             "line 2 is no object.*line 3 is not JSON: the key 'a' occurs",
         ),
         (".jsonl", "\n", "it is empty"),
+        (".csv", "text,label\n,\n", "no row has a value"),
         (".csv", "\n\n", "it is empty; the first line must name the columns"),
         (".parquet", "x", "cannot be read: "),
         (".xlsx", "x", r"cannot be read as \.xlsx: "),
