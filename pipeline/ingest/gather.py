@@ -49,14 +49,14 @@ def gather(
     """
     repairs = TextRepairs()
     tables = [read_raw(source.path, reading, repairs) for source in sources]
-    splits, by_file = _splits(sources, tables, mapping, split)
+    splits, by_name = _splits(sources, tables, mapping, split)
     chosen = [
         choose_columns(table, mapping, {"dataset": dataset, "split": told})
         for table, told in zip(tables, splits, strict=True)
     ]
     said = []
     if dataset is None and not all("dataset" in one for one in chosen):
-        dataset, sentence = dataset_name(sources, by_file)
+        dataset, sentence = dataset_name(sources, bool(by_name) or any(source.split for source in sources))
         said = [Finding("dataset-named", 1, sentence)] if sentence else []
     if not any(table.rows for table in tables):
         raise ManifestError(f"{', '.join(str(source.path) for source in sources)}: no row has a value")
@@ -69,6 +69,7 @@ def gather(
             one.columns.setdefault(name, [value] * count)
     findings = [
         *said,
+        *([finding("splits-of-files", by_name, "Files whose name tells their split.")] if by_name else []),
         *reading_findings(tables),
         _unused(tables, chosen),
         *_of_columns(tables, chosen),
@@ -89,21 +90,21 @@ def gather(
 
 def _splits(
     sources: Sequence[Source], tables: Sequence[RawTable], mapping: Mapping[str, str], split: str | None
-) -> tuple[list[str | None], bool]:
-    """The split of all rows of each file, None where a column tells it; and whether files' names told any."""
+) -> tuple[list[str | None], list[str]]:
+    """The split of all rows of each file, None where a column tells it; and those that were told by files' names."""
     told: list[str | None] = []
-    by_file = False
+    by_name: list[str] = []
     for source, table, of_name in zip(sources, tables, file_splits(sources), strict=True):
         if source.split and split:
-            raise UsageError(
-                f"{source.path.name}: its split is given twice, as {source.split}=FILE and as --split {split}"
-            )
+            given = f"{source.split}=FILE and as --split {split}"
+            raise UsageError(f"{source.path.name}: its split is given twice, as {given}")
         if source.split or split or tells_split(table, mapping):
             told.append(source.split or split)
-        else:
-            told.append(of_name)
-        by_file |= source.split is not None or (told[-1] is not None and split is None)
-    return told, by_file
+            continue
+        told.append(of_name)
+        if of_name:
+            by_name.append(f"{source.path.name}: {of_name}")
+    return told, by_name
 
 
 def _joined(cells: Sequence[Cells]) -> dict[str, list[Any]]:

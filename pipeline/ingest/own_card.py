@@ -31,8 +31,11 @@ def card_of(
 ) -> DatasetCard:
     """The given card, else the shipped one of the only dataset, else a new one with the labels that were found.
 
-    labels: of --labels: they replace the card's
+    labels: of --labels: they replace the card's. Raises UsageError where they name one twice
     """
+    repeated = [label for label in labels or () if list(labels or ()).count(label) > 1]
+    if repeated:
+        raise UsageError(f"--labels names {repeated[0]!r} more than once")
     if card is None:
         name = "+".join(sorted(set(datasets))) or "unnamed"
         card = load_card(name) if name in shipped_cards() else DatasetCard(dataset=name, title=name)

@@ -51,7 +51,7 @@ def name_splits(
     unknown = [name for name in given if name not in found]
     if unknown:
         raise UsageError(f"--split-map {unknown[0]}: no row has that split: {nearest(unknown[0], found)}")
-    chosen = {name: given.get(name) or meant_split(name) or name for name in found}
+    chosen = {name: meant_split(given.get(name, name)) or given.get(name, name) for name in found}
     for split in dict.fromkeys(chosen.values()):
         theirs = [name for name in found if chosen[name] == split]
         guessed = {name.casefold() for name in theirs if name not in given}

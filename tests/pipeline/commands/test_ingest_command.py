@@ -129,6 +129,11 @@ def test_a_card_that_the_file_cannot_carry_is_told(tmp_path: Path, capsys: pytes
         (["table", "{root}/train_sent_emo.csv", "--delimiter", "xy"], 2, "'xy' is not one character"),
         (["table", "{root}/train_sent_emo.csv", "--dev", "1"], 2, "1.0 is not in the range"),
         (["table", "{root}/train_sent_emo.csv", "--write-card", "{root}/train_sent_emo.csv"], 2, "is not overwritten"),
+        (
+            ["table", "{root}/train_sent_emo.csv", "--map", "text=Utterance", "--labels", "joy,joy"],
+            2,
+            "names 'joy' more than once",
+        ),
         (["merge", "{root}/train_sent_emo.csv"], 2, "merging needs two manifests"),
     ],
 )

@@ -51,6 +51,7 @@ def test_two_names_never_become_one_split_unsaid(tmp_path: Path) -> None:
     ):
         ingest_table(path)
     assert splits_of(ingest_table(path, split_map={"eval": "test"})[0]) == ["train", "dev", "test"]
+    assert splits_of(ingest_table(path, split_map={"eval": "Testing"})[0]) == ["train", "dev", "test"]
     assert splits_of(ingest_table(path, split_map={"eval": "dev", "valid": "dev"})[0]) == ["train", "dev", "dev"]
     with pytest.raises(UsageError, match=r"--split-map held: no row has that split: .*known: eval, train, valid"):
         ingest_table(path, split_map={"held": "test"})
@@ -114,7 +115,9 @@ def test_several_files_are_one_corpus_and_their_names_tell_the_splits(tmp_path: 
     heading = "text,label,dialogue\n"
     names = ("talk_train.csv", "talk_valid.csv", "talk-test.csv")
     files = [write(tmp_path / name, f"in {name},joy,1", heading=heading) for name in names]
-    manifest, _ = ingest_table([Source(path) for path in files])
+    manifest, summary = ingest_table([Source(path) for path in files])
+    told = {item.name: item.examples for item in summary.findings}["splits-of-files"]
+    assert told == ("talk_train.csv: train", "talk_valid.csv: dev", "talk-test.csv: test")
     assert manifest.ids == ["talk/train/1_utt0", "talk/dev/1_utt0", "talk/test/1_utt0"]
     assert manifest.frame["text"].to_list() == [f"in {name}" for name in names]
     alone, _ = ingest_table([Source(files[0])])
