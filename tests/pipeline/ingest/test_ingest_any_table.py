@@ -193,7 +193,7 @@ def test_ragged_rows_are_refused_by_their_lines(data: st.DataObject, delimiter: 
             delimiter.join(([*cells, *["more"] * excess] if excess > 0 else cells[:excess]) if number in bad else cells)
         )
     with pytest.raises(ManifestError) as caught:
-        ingest(Drawn("\n".join(lines).encode(), ".csv", "utf-8"), reading=None)
+        ingest(Drawn("\n".join(lines).encode(), ".csv", "utf-8"))
     told = [f"line {number + 2} has {5 + excess} fields, not 5" for number in sorted(bad)]
     assert list(caught.value.problems) == told
     assert "give every row a cell for each of words, who, mood, scene, part" in str(caught.value)
