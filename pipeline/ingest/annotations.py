@@ -12,6 +12,7 @@ from pathlib import Path
 
 from features.errors import ManifestError, UsageError, bare_line, nearest
 from features.manifest import repair_cp1252
+from pipeline.ingest.delimited import DELIMITERS, PARTED_OTHERWISE, excel_line, guess_delimiter
 from pipeline.ingest.summary import Finding, finding
 
 # Those of UTF-32 first: one begins as one of UTF-16 does.
@@ -26,15 +27,18 @@ _TIME = re.compile(r"(\d+):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?")
 
 @dataclass
 class TextRepairs:
-    """What it took to read text: rows whose C1 characters were mapped, lines that were cp1252 instead of UTF-8."""
+    """What it took to read text: rows whose C1 characters were mapped, lines that were cp1252 instead of UTF-8, and CSV
+    files whose fields are not parted by commas."""
 
     repaired_rows: list[str] = field(default_factory=list)
     cp1252_lines: list[str] = field(default_factory=list)
+    delimiters: list[str] = field(default_factory=list)
 
     def findings(self) -> list[Finding]:
         return [
             finding("repaired-text", self.repaired_rows, "Rows whose cp1252 bytes had become C1 characters: repaired."),
             finding("cp1252-lines", self.cp1252_lines, "Lines that are not UTF-8: read as cp1252."),
+            *([finding("delimiters", self.delimiters, PARTED_OTHERWISE)] if self.delimiters else []),
         ]
 
 
@@ -85,14 +89,21 @@ def _decode(path: Path, data: bytes, encoding: str) -> str:
 
 
 def read_rows(path: Path, columns: Sequence[str], repairs: TextRepairs) -> list[Row]:
-    """The records of a CSV file with a header, C1 characters repaired.
+    """The records of a CSV file with a header, C1 characters repaired. As it comes, its fields are parted by commas;
+    saved again by a spreadsheet, perhaps by something else.
 
     columns: those that must be there. Raises ManifestError for a missing column, or for records with too few or too
     many fields: all of them at once.
     """
     rows: list[Row] = []
     problems: list[str] = []
-    reader = csv.reader(io.StringIO(read_text(path, repairs), newline=""))
+    text = read_text(path, repairs)
+    rest, said = excel_line(text)
+    delimiter = said or ("," if _has(rest, columns) else guess_delimiter(rest))
+    if delimiter != ",":
+        repairs.delimiters.append(f"{path.name}: {DELIMITERS.get(delimiter, repr(delimiter))}")
+    reader = csv.reader(io.StringIO(rest, newline=""), delimiter=delimiter)
+    above = 1 if said else 0
     try:
         header = [name.strip() for name in next(reader, [])]
         missing = [name for name in columns if name not in header]
@@ -101,17 +112,26 @@ def read_rows(path: Path, columns: Sequence[str], repairs: TextRepairs) -> list[
             raise ManifestError(f"{path}: no column {', '.join(map(repr, missing))}: {have}")
         for values in reader:
             if len(values) == len(header):
-                where = f"{path.name}:{reader.line_num}"
+                where = f"{path.name}:{reader.line_num + above}"
                 repaired = [repair_cp1252(value) for value in values]
                 if repaired != values:
                     repairs.repaired_rows.append(where)
                 rows.append(Row(dict(zip(header, repaired, strict=True)), where))
             elif values:  # an empty line is no record
-                problems.append(f"line {reader.line_num} has {len(values)} fields, not {len(header)}")
+                problems.append(f"line {reader.line_num + above} has {len(values)} fields, not {len(header)}")
     except csv.Error as error:
-        raise ManifestError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
+        raise ManifestError(f"{path}: line {reader.line_num + above} is not CSV: {error}") from error
     raise_problems(path, problems)
     return rows
+
+
+def _has(text: str, columns: Sequence[str]) -> bool:
+    """Whether the header, parted by commas, has these columns."""
+    try:
+        header = [name.strip() for name in next(csv.reader(io.StringIO(text.partition("\n")[0])), [])]
+    except csv.Error:
+        return False
+    return all(name in header for name in columns)
 
 
 def raise_problems(path: Path, problems: Sequence[str], shown: int = 10) -> None:

@@ -12,6 +12,7 @@ from features.errors import ManifestError
 from features.manifest import problems_error
 from pipeline.ingest.raw_table import RawTable
 
+PARTED_OTHERWISE = "Files whose cells are parted by something else than a comma."
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 _EXCEL_LINE = re.compile(r'"?sep=(.)"?[ \t,;|]*\r?(?:\n|\Z)', re.IGNORECASE)
@@ -28,14 +29,18 @@ def read_delimited(path: Path, text: str, delimiter: str | None = None, quotes: 
     A row without any value is left out and counted. Raises ManifestError for records with too few or too many fields
     (all at once, with their lines), for quotes that do not fit, and for a file without a heading.
     """
-    first_line = 1
-    said = _EXCEL_LINE.match(text)
-    if said:
-        text, first_line = text[said.end() :], 2
-        delimiter = delimiter or said[1]
+    text, said = excel_line(text)
+    first_line = 2 if said else 1
+    delimiter = delimiter or said
     if delimiter is None:
         delimiter = "\t" if path.suffix.lower() == ".tsv" else guess_delimiter(text, quotes)
     return _table(path, text, delimiter, quotes, first_line)
+
+
+def excel_line(text: str) -> tuple[str, str | None]:
+    """The text behind a first line `sep=;`, and the delimiter that this names; the whole text and None without one."""
+    said = _EXCEL_LINE.match(text)
+    return (text[said.end() :], said[1]) if said else (text, None)
 
 
 def guess_delimiter(text: str, quotes: bool = True) -> str:

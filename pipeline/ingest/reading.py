@@ -10,7 +10,7 @@ from typing import Any
 
 from features.errors import ManifestError, UsageError, bare_line, nearest
 from pipeline.ingest.annotations import TextRepairs, read_text
-from pipeline.ingest.delimited import DELIMITERS, read_delimited
+from pipeline.ingest.delimited import DELIMITERS, PARTED_OTHERWISE, read_delimited
 from pipeline.ingest.json_tables import read_json, read_json_lines
 from pipeline.ingest.raw_table import RawTable, table_of_columns
 from pipeline.ingest.summary import Finding, finding
@@ -70,7 +70,7 @@ def reading_findings(tables: Sequence[RawTable]) -> list[Finding]:
         if table.delimiter not in (None, "\t" if table.path.suffix.lower() == ".tsv" else ",")
     ]
     found = [
-        finding("delimiters", other, "Files whose cells are parted by something else than a comma."),
+        finding("delimiters", other, PARTED_OTHERWISE),
         finding("blank-rows", places(lambda table: table.blank), "Rows without a value: left out."),
         finding(
             "cells-of-several-lines",
