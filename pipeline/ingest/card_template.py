@@ -31,6 +31,8 @@ _COMMENTS = {
     "known_bad": "Utterance id: why its clip must not be used. Its sound and picture are left out, its text stays.",
     "leads": "Main speakers, whose scores are reported apart from all others'.",
     "notes": "What a user of the corpus should know, a sentence or two each.",
+    "headline": "The score that the corpus is judged by; an unknown one is refused with the names of all.",
+    "polarity": "negative: [labels], positive: [labels], for the accuracy of two classes.",
     "synthetic": "true for a generated corpus: reports then say that their scores mean nothing.",
 }
 
@@ -58,8 +60,9 @@ def _text(manifest: Manifest) -> str:
         "# A dataset card: fill it in and give it as `erc ingest table ... --card FILE`. What is empty is not said.\n"
     ]
     for field in fields(DatasetCard):
+        value = values.get(field.name, getattr(manifest.card, field.name))
         comments = [line for line in (_COMMENTS.get(field.name), found.get(field.name)) if line]
-        parts.append("".join(f"# {line}\n" for line in comments) + _dumped(field.name, values[field.name]))
+        parts.append("".join(f"# {line}\n" for line in comments) + _dumped(field.name, value))
     return "\n".join(parts)
 
 

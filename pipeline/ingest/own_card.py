@@ -13,6 +13,8 @@ from features.errors import UsageError, nearest
 from pipeline.ingest.labels import sorted_labels
 from pipeline.ingest.summary import Finding, finding
 
+_CHANGED = "the dataset card, with these labels"
+
 
 def given_card(path: Path | None, dataset: str | None) -> DatasetCard | None:
     """The card that --card or --dataset names, or None. Raises UsageError where the two are at odds."""
@@ -45,16 +47,19 @@ def card_of(
 
 
 def with_neutral(card: DatasetCard, neutral: str | None) -> DatasetCard:
-    """The card with --neutral's label, whose case need not be the label's. Raises UsageError for one that is none."""
+    """The card with --neutral's label, whose case need not be the label's, checked as one from a file is.
+
+    Raises UsageError for a label that is none, and ManifestError where the card no longer fits its labels.
+    """
     if neutral is None:
-        return card
+        return DatasetCard.from_dict(card.to_dict(), _CHANGED)
     fold = neutral.strip().casefold()
     found = [label for label in card.labels if label == neutral] or [
         label for label in card.labels if label.casefold() == fold
     ]
     if len(found) != 1:
         raise UsageError(f"--neutral {neutral!r} is not one of the labels: {nearest(neutral, card.labels)}")
-    return replace(card, neutral=found[0])
+    return DatasetCard.from_dict(replace(card, neutral=found[0]).to_dict(), _CHANGED)
 
 
 def card_findings(card: DatasetCard, frame: pl.DataFrame) -> list[Finding]:
