@@ -6,9 +6,10 @@ or JSONL gets the shipped card of its `dataset`, where there is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -106,6 +107,13 @@ def _mapping_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(_is_text(key) and check(item) for key, item in value.items())
 
 
+def _quotes(value: Any) -> str:
+    """The mend where YAML took an unquoted word of a list, such as 3 or no, for something else than text."""
+    items = value if isinstance(value, list) else [value]
+    is_word = any(isinstance(item, bool | int | float) for item in items)
+    return ": put quotes around numbers, yes and no that are texts" if is_word else ""
+
+
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dataset": (_is_text, "text"),
     "title": (_is_text, "text"),
@@ -132,7 +140,7 @@ def _problems(given: dict[Any, Any]) -> list[str]:
         if key not in _TYPES:
             problems.append(f"unknown key {key!r}: {nearest(str(key), _TYPES)}")
         elif not _TYPES[key][0](value):
-            problems.append(f"{key} must be {_TYPES[key][1]}, not {value!r}")
+            problems.append(f"{key} must be {_TYPES[key][1]}, not {value!r}{_quotes(value)}")
     if "dataset" not in given:
         problems.append("no 'dataset' key: give the corpus a name")
     if not problems:
@@ -176,6 +184,13 @@ def _polarity_problems(polarity: dict[str, Any] | None, labels: Any) -> list[str
     return problems + [f"polarity {label!r} is not one of the labels: {nearest(label, labels)}" for label in unknown]
 
 
+def neutral_of(labels: Sequence[str]) -> str | None:
+    """The label that is spelt `neutral`, in any case; None where there is none, or several. Nothing is guessed."""
+    found = [label for label in labels if label.strip().casefold() == "neutral"]
+    exact = [label for label in found if label == "neutral"]
+    return (exact or found)[0] if len(exact or found) == 1 else None
+
+
 def shipped_cards() -> list[str]:
     """Names of the cards in `data_manifests/`."""
     return sorted(
@@ -183,6 +198,21 @@ def shipped_cards() -> list[str]:
         for entry in resources.files("data_manifests").iterdir()
         if entry.name.endswith(".yaml")
     )
+
+
+def read_card(path: Path) -> DatasetCard:
+    """A card of one's own, from a YAML file. Raises ManifestError as for a shipped card, with the file's name."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+        raise ManifestError(
+            f"{path}: cannot be read: {reason}: give a dataset card (`erc ingest table`'s"
+            " --write-card FILE.yaml begins one)"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ManifestError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    return DatasetCard.from_dict(values, str(path))
 
 
 def load_card(dataset: str) -> DatasetCard:

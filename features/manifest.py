@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -9,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import polars as pl
 
-from features.cards import DatasetCard, load_card, shipped_cards
+from features.cards import DatasetCard, load_card, neutral_of, shipped_cards
 from features.digests import sha256_file
 from features.errors import ManifestError, bare_line, nearest
 from features.files import write_whole
@@ -21,6 +23,10 @@ from features.schema import SCHEMA, cast_columns, column_problems, row_problems
 from features.sources import dialogue_digests, media_digests, text_digests
 
 Depends = Literal["text", "dialogue", "media"]
+
+NOBODY = ("", "unknown")
+"""Speakers that name nobody: blank, and what ingest wrote before for a table without speakers. Such a turn is a
+stranger's each time: it is no known person's, and no two of them are one person's."""
 
 _SHOWN_PROBLEMS = 20
 _C1 = re.compile("[\u0080-\u009f]")
@@ -152,6 +158,12 @@ class Manifest:
         return Manifest(frame, self.card, self.media_root, self.path)
 
 
+def known_speaker() -> pl.Expr:
+    """The column `speaker` as it is written, but '' where it names nobody (NOBODY)."""
+    speaker = pl.col("speaker")
+    return pl.when(speaker.str.strip_chars().is_in(NOBODY)).then(pl.lit("")).otherwise(speaker).alias("speaker")
+
+
 def repair_cp1252(text: str) -> str:
     """Text whose cp1252 bytes were decoded as latin-1 (C1 characters U+0080 to U+009F), as cp1252 means them.
 
@@ -173,7 +185,7 @@ def build_manifest(
         frame, problems = cast_columns(frame)
         problems += row_problems(frame, card.labels)
     if problems:
-        raise _problems_error(str(path) if path else "manifest", problems)
+        raise problems_error(str(path) if path else "manifest", problems)
     order = frame.with_row_index("_row").select(
         pl.col("_row").min().over("dialogue_id").alias("_dialogue"), pl.col("turn"), pl.col("_row")
     )
@@ -183,11 +195,12 @@ def build_manifest(
     return Manifest(frame, card, media_root, path)
 
 
-def _problems_error(where: str, problems: Sequence[str]) -> ManifestError:
+def problems_error(where: str, problems: Sequence[str], mend: str = "") -> ManifestError:
+    """A ManifestError that holds all `problems`, shows the first of them, and ends with a mend where there is one."""
     shown = "; ".join(problems[:_SHOWN_PROBLEMS])
     more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return ManifestError(f"{where}: {count}: {shown}{more}", problems)
+    return ManifestError(f"{where}: {count}: {shown}{more}{f': {mend}' if mend else ''}", problems)
 
 
 def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[str] | None = None) -> Manifest:
@@ -227,12 +240,34 @@ def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[st
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """A CSV file with every column as text, or a JSONL file with its own types; empty CSV fields are null."""
+    """A CSV file with every column as text, or a JSONL file with its own types; empty CSV fields are null.
+
+    Raises ManifestError for CSV records with too few fields: the last of them, perhaps the label, would be null.
+    """
     with path.open("rb") as file:  # by handle: polars would take '[' or '*' in a path for a pattern
         if path.suffix.lower() == ".csv":
+            _refuse_short_records(path, file)
+            file.seek(0)
             return pl.read_csv(file, infer_schema=False, encoding="utf8")
         content = file.read()
     return pl.read_ndjson(content, infer_schema_length=None) if content.strip() else pl.DataFrame()
+
+
+def _refuse_short_records(path: Path, file: BinaryIO) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    problems = []
+    try:
+        reader = csv.reader(text)
+        width = len(next(reader, []))
+        for values in reader:
+            if 0 < len(values) < width:
+                problems.append(f"line {reader.line_num} has {len(values)} fields, not {width}")
+    except csv.Error:  # what polars makes of such a record is checked as any other
+        pass
+    finally:
+        text.detach()
+    if problems:
+        raise problems_error(str(path), problems, "give every row a field for each column")
 
 
 def _card_of(frame: pl.DataFrame) -> DatasetCard:
@@ -240,7 +275,7 @@ def _card_of(frame: pl.DataFrame) -> DatasetCard:
     if name in shipped_cards():
         return load_card(name)
     labels = _values(frame, "label")
-    return DatasetCard(dataset=name, labels=labels, neutral="neutral" if "neutral" in labels else None)
+    return DatasetCard(dataset=name, labels=labels, neutral=neutral_of(labels))
 
 
 def _values(frame: pl.DataFrame, name: str) -> tuple[str, ...]:

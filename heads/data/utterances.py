@@ -11,7 +11,7 @@ import polars as pl
 
 from features.digests import digest_of
 from features.errors import ManifestError, nearest
-from features.manifest import Manifest
+from features.manifest import Manifest, known_speaker
 from heads.criterion import Criterion
 
 UNLABELLED = -1
@@ -27,8 +27,9 @@ class Utterances:
     label_names: the dataset card's labels, in its order
     dialogue_ids: the manifest's `dialogue_id` [n]
     dialogues: int64 [n], equal for the utterances of one dialogue, ascending
-    slots:     int64 [n], the speaker's slot within the dialogue: 0 for who speaks first, then 1, ...
-    speakers:  names [n]
+    slots:     int64 [n], the speaker's slot within the dialogue: 0 for who speaks first, then 1, ...; a turn by nobody
+               known has a slot of its own
+    speakers:  names [n]; '' where nobody is named
     sentiments: int64 [n], places in `sentiment_names` (sorted); -1 where the manifest has none
     groups:    the manifest's `group` [n]: what must not be split between folds
     criterion: the score of the dataset card that epochs are chosen by
@@ -85,6 +86,7 @@ class Utterances:
 
     def digest(self) -> str:
         """Over all that a head is trained on and judged by, apart from the features."""
+        strangers = ["strangers-apart"] if "" in self.speakers else []
         return digest_of(
             "utterances",
             self.ids,
@@ -96,11 +98,12 @@ class Utterances:
             self.sentiments.tolist(),
             list(self.sentiment_names),
             *self.criterion.key(),
+            *strangers,
         )
 
     def frequent_speakers(self, min_rows: int) -> tuple[str, ...]:
-        """The speakers with at least so many train utterances, the most frequent first, then by name."""
-        counts = Counter(self.speakers[row] for row in self.rows("train"))
+        """The named speakers with at least so many train utterances, the most frequent first, then by name."""
+        counts = Counter(name for row in self.rows("train") if (name := self.speakers[row]))
         frequent = [name for name, count in counts.items() if count >= min_rows]
         return tuple(sorted(frequent, key=lambda name: (-counts[name], name)))
 
@@ -118,6 +121,7 @@ def read_utterances(manifest: Manifest, splits: Sequence[str]) -> Utterances:
                 f"{where}: label {label!r} is not on its dataset card ({card}): {nearest(label, names)}"
             )
     sentiments = tuple(sorted(frame["sentiment"].drop_nulls().unique()))
+    speakers = frame.select(known_speaker())["speaker"].to_list()
     dialogues = frame["dialogue_id"].rle_id().to_numpy().astype(np.int64)
     return Utterances(
         ids=frame["utterance_id"].to_list(),
@@ -126,8 +130,8 @@ def read_utterances(manifest: Manifest, splits: Sequence[str]) -> Utterances:
         label_names=names,
         dialogue_ids=frame["dialogue_id"].to_list(),
         dialogues=dialogues,
-        slots=_slots(dialogues, frame["speaker"].to_list()),
-        speakers=frame["speaker"].to_list(),
+        slots=_slots(dialogues, speakers),
+        speakers=speakers,
         sentiments=_places(frame["sentiment"], sentiments),
         sentiment_names=sentiments,
         groups=frame["group"].to_list(),
@@ -143,11 +147,11 @@ def _places(names: pl.Series, known: Sequence[str]) -> np.ndarray:
 
 
 def _slots(dialogues: np.ndarray, speakers: Sequence[str]) -> np.ndarray:
-    """int64 [n]"""
+    """int64 [n]; speakers: '' where nobody is named, who is a stranger each time"""
     slots: list[int] = []
-    seen: dict[str, int] = {}
-    for is_first, name in zip(np.diff(dialogues, prepend=-1).tolist(), speakers, strict=True):
+    seen: dict[str | int, int] = {}
+    for row, (is_first, name) in enumerate(zip(np.diff(dialogues, prepend=-1).tolist(), speakers, strict=True)):
         if is_first:
             seen = {}
-        slots.append(seen.setdefault(name, len(seen)))
+        slots.append(seen.setdefault(name or row, len(seen)))
     return np.array(slots, np.int64)

@@ -11,7 +11,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "meld": ("ingest_meld", "MELD, or a generated sample corpus."),
     "emorynlp": ("ingest_emorynlp", "EmoryNLP's emorynlp_SPLIT_final.csv files. Text only."),
     "iemocap": ("ingest_iemocap", "IEMOCAP as it is unpacked."),
-    "table": ("ingest_table", "Any .csv, .tsv or .jsonl file, by a mapping of its columns."),
+    "table": ("ingest_table", "Any .csv, .tsv, .jsonl, .json, .parquet or .xlsx files, by a mapping of their columns."),
+    "merge": ("ingest_merge", "Several manifests as one."),
 }
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from features.errors import UsageError
 from pipeline.terminal.options import DEFAULT_MANIFEST, Command, LocalPath
 from pipeline.terminal.output import print_json
 
@@ -38,6 +41,83 @@ def probe_option(command: Command) -> Command:
     )(command)
 
 
+def card_options(command: Command) -> Command:
+    """--labels, --neutral, --card and --write-card."""
+    for option in (
+        click.option(
+            "--write-card", type=LocalPath(dir_okay=False), help="Begin a card: what was found, with comments."
+        ),
+        click.option(
+            "--card",
+            type=LocalPath(dir_okay=False),
+            help="A dataset card of your own (YAML): labels in order, neutral, leads, known-bad clips, licence.",
+        ),
+        click.option(
+            "--neutral",
+            metavar="LABEL",
+            help="The label of the baseline.  [default: the one spelt neutral in any case]",
+        ),
+        click.option("--labels", callback=comma_separated, metavar="A,B,...", help="Emotions in the order of reports."),
+    ):
+        command = option(command)
+    return command
+
+
+def reading_options(command: Command) -> Command:
+    """How text files and workbooks are read where they do not say it themselves."""
+    for option in (
+        click.option("--sheet", metavar="NAME", help="Of an .xlsx with several."),
+        click.option("--no-quotes", "text_quotes", is_flag=True, help="Quote marks of a CSV are text."),
+        click.option(
+            "--encoding",
+            metavar="NAME",
+            help="Of text files, as gb18030.  [default: UTF-8, or what a byte order mark says]",
+        ),
+        click.option(
+            "--delimiter",
+            callback=delimiter_of,
+            metavar="CHAR|NAME",
+            help="Of a CSV: comma, semicolon, tab, bar.  [default: found out]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def dev_option(command: Command) -> Command:
+    return click.option(
+        "--dev",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        metavar="SHARE",
+        help="Make this share of train's dialogues dev, or of its groups where there are any.",
+    )(command)
+
+
+def seed_option(command: Command) -> Command:
+    return click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For --dev.")(command)
+
+
+def delimiter_of(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    names = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|"}
+    chosen = names.get(value, value) if value is not None else None
+    if chosen is not None and (len(chosen) != 1 or chosen in '"\r\n'):
+        raise click.BadParameter(f"{value!r} is not one character, nor one of comma, semicolon, tab and bar")
+    return chosen
+
+
+def pairs(option: str, items: Sequence[str], form: str, may_be_empty: bool = False) -> dict[str, str]:
+    """`A=B,C=D` and its repetitions as a dict. Raises UsageError for what has another form, or a key given twice."""
+    found: dict[str, str] = {}
+    for pair in (pair.strip() for item in items for pair in item.split(",")):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not (key and equals and (value or may_be_empty)):
+            raise UsageError(f"{option} {pair!r} is not {form}")
+        if key in found:
+            raise UsageError(f"{option} {key} is given twice, as {found[key]!r} and as {value!r}")
+        found[key] = value
+    return found
+
+
 def comma_separated(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     if value is None:
         return None
@@ -47,14 +127,34 @@ def comma_separated(context: click.Context, parameter: click.Parameter, value: s
     return items
 
 
-def finish(manifest: Manifest, summary: IngestSummary, out: Path, as_json: bool) -> None:
-    """Write the manifest and tell what was found, on stdout."""
+def finish(
+    manifest: Manifest, summary: IngestSummary, out: Path, as_json: bool, write_card: Path | None = None
+) -> None:
+    """Write the manifest, and a card to fill in where one is asked for; tell what was found, on stdout."""
     from features.manifest import write_manifest
 
     write_manifest(manifest, out)
+    summary = _with_lost_card(manifest, summary, out)
+    if write_card is not None:
+        from pipeline.ingest.card_template import write_card_template
+
+        write_card_template(manifest, write_card)
     if as_json:
-        print_json({"manifest": str(out)} | summary.to_dict(), indent=1)
+        card = {"card": str(write_card)} if write_card else {}
+        print_json({"manifest": str(out)} | card | summary.to_dict(), indent=1)
         return
     for line in summary.lines():
         click.echo(line)
+    if write_card is not None:
+        click.echo(f"wrote {write_card}: a card to fill in, for --card")
     click.echo(f"wrote {out}: {len(manifest):,} utterances")
+
+
+def _with_lost_card(manifest: Manifest, summary: IngestSummary, out: Path) -> IngestSummary:
+    """The summary, with a hint where the file cannot carry what the dataset card says."""
+    from features.manifest import read_manifest
+
+    if out.suffix.lower() == ".parquet" or read_manifest(out).card == manifest.card:
+        return summary
+    lost = f"{out} does not carry its dataset card (the order of labels, neutral, leads, ...): write .parquet"
+    return replace(summary, hints=(*summary.hints, lost))

@@ -1,62 +1,129 @@
-"""`erc ingest table`: a manifest of any table, by a mapping of its columns."""
+"""`erc ingest table`: a manifest of any tables, by a mapping of their columns."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from features.errors import UsageError
-from pipeline.commands.ingest_options import comma_separated, finish, out_option, probe_option
-from pipeline.terminal.options import LocalPath, json_option
+from pipeline.commands.ingest_options import (
+    card_options,
+    dev_option,
+    finish,
+    out_option,
+    pairs,
+    probe_option,
+    reading_options,
+    seed_option,
+)
+from pipeline.terminal.options import LocalPath, json_option, refuse_scheme
+
+if TYPE_CHECKING:
+    from pipeline.ingest.sources import Source
+
+
+class _File(LocalPath):
+    """FILE, or SPLIT=FILE."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        refuse_scheme("FILE", os.fspath(value).partition("=")[2])
+        return super().convert(value, param, ctx)
 
 
 @click.command(
     epilog="""\b
 Example:
   erc ingest table talk.csv --map text=utterance,speaker=who,dialogue=conversation --split train --out talk.parquet
+  erc ingest table train.csv valid.csv test.csv --dataset talk --map label=Emotion --out talk.parquet
+  erc ingest table train=a.xlsx test=b.xlsx --dev 0.1 --write-card talk.yaml --out talk.parquet
+
+\b
+Files: .csv, .tsv and .txt (delimiter and encoding are found out), .jsonl, .json, .parquet, .xlsx. Several
+files are one corpus; the split of each is told by a column, by SPLIT=FILE, or by the file's name.
 
 Columns of a manifest: utterance_id, dataset, split, dialogue_id, turn, speaker, text, label,
 sentiment, media, start, end, duration, group, note. `dialogue` stands for a key that is unique only
-within its split. Only the text must be there: ids are built from dataset, split, dialogue and turn,
-and turns from the order of the rows.
+within its split. Only the text (or, for sound and picture alone, media) must be there: ids are built
+from dataset, split, dialogue and turn, and turns from the order of the rows. `--map turn=` leaves out
+a column that has a manifest column's name. Splits called valid, val, validation or eval become dev,
+training train, testing test.
+
+Labels are one class a row. Scores (regression) and several labels a row (multi-label) are not
+supported. docs/own-corpus.md leads from a table to a report.
 """
 )
-@click.argument("file", type=LocalPath())
+@click.argument("files", nargs=-1, required=True, type=_File(), metavar="[SPLIT=]FILE...")
 @out_option
 @click.option(
     "--map", "maps", multiple=True, metavar="COLUMN=THEIRS,...", help="Manifest column = the file's; repeatable."
 )
-@click.option("--dataset", metavar="NAME", help="Name of the corpus.  [default: the file's name]")
+@click.option(
+    "--dataset", metavar="NAME", help="Name of the corpus, the ids' first part.  [default: the file's or folder's name]"
+)
 @click.option("--split", metavar="NAME", help="The split of all rows, where no column tells it.")
-@click.option("--labels", callback=comma_separated, metavar="A,B,...", help="Emotions in the order of reports.")
+@click.option(
+    "--split-map", multiple=True, metavar="THEIRS=OURS,...", help="What the file's splits are here; repeatable."
+)
+@dev_option
+@seed_option
+@card_options
 @click.option("--media-root", type=LocalPath(), help="What clip paths are relative to.  [default: FILE's folder]")
+@reading_options
 @probe_option
 @json_option
 def command(
-    file: Path,
+    files: tuple[Path, ...],
     out: Path,
     maps: tuple[str, ...],
     dataset: str | None,
     split: str | None,
+    split_map: tuple[str, ...],
+    dev: float | None,
+    seed: int,
     labels: tuple[str, ...] | None,
+    neutral: str | None,
+    card: Path | None,
+    write_card: Path | None,
     media_root: Path | None,
+    delimiter: str | None,
+    encoding: str | None,
+    text_quotes: bool,
+    sheet: str | None,
     probe: bool,
     as_json: bool,
 ) -> None:
-    """Any .csv, .tsv or .jsonl file, by a mapping of its columns."""
+    """Any .csv, .tsv, .jsonl, .json, .parquet or .xlsx files, by a mapping of their columns."""
+    from pipeline.ingest.card_template import check_is_new
+    from pipeline.ingest.reading import Reading
     from pipeline.ingest.table import ingest_table
 
-    finish(*ingest_table(file, _mapping(maps), dataset, split, labels, media_root, probe), out, as_json)
+    check_is_new(write_card)
+    made = ingest_table(
+        _sources(files),
+        pairs("--map", maps, "COLUMN=THEIRS, like text=utterance", may_be_empty=True),
+        dataset,
+        split,
+        labels,
+        media_root,
+        probe,
+        neutral=neutral,
+        card=card,
+        split_map=pairs("--split-map", split_map, "THEIRS=OURS, like held-out=test"),
+        dev=dev,
+        seed=seed,
+        reading=Reading(delimiter, encoding, not text_quotes, sheet),
+    )
+    finish(*made, out, as_json, write_card)
 
 
-def _mapping(maps: tuple[str, ...]) -> dict[str, str]:
-    mapping: dict[str, str] = {}
-    for pair in (pair.strip() for item in maps for pair in item.split(",")):
-        target, equals, column = (part.strip() for part in pair.partition("="))
-        if not (target and equals and column):
-            raise UsageError(f"--map {pair!r} is not COLUMN=THEIRS, like text=utterance")
-        if target in mapping:
-            raise UsageError(f"--map {target} is given twice, as {mapping[target]!r} and as {column!r}")
-        mapping[target] = column
-    return mapping
+def _sources(files: tuple[Path, ...]) -> list[Source]:
+    from pipeline.ingest.sources import parse_source
+
+    sources = [parse_source(str(file)) for file in files]
+    repeated = [str(source.path) for source in sources if sources.count(source) > 1]
+    if repeated:
+        raise UsageError(f"{repeated[0]} is given twice")
+    return sources

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.manifest import Manifest
+from features.manifest import Manifest, known_speaker
 from pipeline.runs.slices import SECONDS, attributes
 
 _ORDER = {"train": 0, "dev": 1, "test": 3}
@@ -108,7 +108,8 @@ def _facts(manifest: Manifest, split: str, labels: Sequence[str], has_train: boo
     frame = manifest.frame.filter(pl.col("split") == split)
     counted = dict(frame["label"].value_counts().iter_rows())
     durations = frame.select(SECONDS)["duration"]
-    speakers, texts = frame["speaker"].str.strip_chars(), frame["text"].str.strip_chars()
+    speakers = frame.select(known_speaker())["speaker"].str.strip_chars()
+    texts = frame["text"].str.strip_chars()
     is_compared = has_train and split != "train"
     sliced = attributes(manifest, split)
     return SplitFacts(
@@ -146,7 +147,7 @@ def speaker_counts(manifest: Manifest) -> tuple[list[SpeakerCount], int, int]:
     Utterances by nobody named stand after the most frequent speakers, where there are any.
     """
     counted: dict[str, dict[str, int]] = {}
-    by_speaker = manifest.frame.group_by(pl.col("speaker").str.strip_chars(), "split").len()
+    by_speaker = manifest.frame.group_by(known_speaker().str.strip_chars(), "split").len()
     for speaker, split, number in by_speaker.iter_rows():
         counted.setdefault(speaker, {})[split] = number
     nobody = counted.pop("", None)

@@ -1,173 +1,172 @@
-"""Any CSV or JSONL file as a manifest, by a mapping of its columns."""
+"""Any tables as a manifest, by a mapping of their columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from features.cards import DatasetCard, load_card, shipped_cards
-from features.errors import ManifestError, UsageError, nearest
-from features.manifest import Manifest, build_manifest, repair_cp1252
-from features.schema import SCHEMA
-from pipeline.ingest.annotations import TextRepairs, read_text
+from features.errors import ManifestError, UsageError
+from features.manifest import Manifest, problems_error, repair_cp1252
+from pipeline.ingest.build_ids import build_ids
 from pipeline.ingest.cuts import note_cuts_outside
+from pipeline.ingest.gather import Gathered, gather
+from pipeline.ingest.labels import clean_labels
+from pipeline.ingest.own_card import card_findings, card_of, given_card, with_neutral
+from pipeline.ingest.reading import Reading
+from pipeline.ingest.rows import build_from_rows
+from pipeline.ingest.sources import Source
+from pipeline.ingest.splits import SPLITS, name_splits, with_dev
 from pipeline.ingest.summary import Finding, IngestSummary, finding, summarise
-
-# The manifest's columns, and `dialogue`: a key that names a dialogue only within its split.
-TARGETS = (*SCHEMA, "dialogue")
-UNKNOWN_SPEAKER = "unknown"
-
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_JSON_LINES = (".jsonl", ".ndjson")
 
 
 def ingest_table(
-    path: str | Path,
+    sources: Path | str | Sequence[Source],
     mapping: Mapping[str, str] | None = None,
     dataset: str | None = None,
     split: str | None = None,
     labels: Sequence[str] | None = None,
     media_root: str | Path | None = None,
     probe: bool = True,
+    *,
+    neutral: str | None = None,
+    card: Path | None = None,
+    split_map: Mapping[str, str] | None = None,
+    dev: float | None = None,
+    seed: int = 0,
+    reading: Reading | None = None,
 ) -> tuple[Manifest, IngestSummary]:
-    """A manifest of a .csv, .tsv or .jsonl file.
+    """A manifest of one table, or of several that are one corpus: see `reading.ENDINGS` for the kinds.
 
-    mapping:    manifest column (or `dialogue`) -> the file's column; one of the same name needs no mapping
-    dataset:    by default the file's name without its ending
-    split:      for all rows, where no column tells it
-    labels:     the emotions in the order that reports use; by default those that occur, sorted
-    media_root: by default the file's folder
+    mapping:    manifest column (or `dialogue`) -> the files' column, '' to leave one out; own names need no mapping
+    dataset:    by default the card's, else the files' name, else that of their folder
+    split:      of all rows, where neither a column nor the files' names tell it; split_map: their names -> ours
+    labels:     the emotions in the order that reports use; by default the card's, else those that occur, sorted
+    neutral:    the label that the baseline says; by default the card's, else one spelt neutral in any case
+    card:       a dataset card of one's own, a YAML file
+    media_root: by default the files' folder
+    dev, seed:  the share of train's dialogues (of its groups, where there are) that become dev, and the draw's seed
     probe:      note utterances that end after the clip that they are cut out of, whose length its header tells
 
     What is absent is built: a dialogue_id of dataset, split and `dialogue` (without either, every row is a dialogue),
-    the turn from the order of rows, an utterance_id of dialogue_id and turn. Raises UsageError for a mapping that does
-    not fit, ManifestError for a file that cannot be read or rows that break the schema.
+    the turn from the order of rows, an utterance_id of dialogue_id and turn. Raises UsageError for options that do not
+    fit, ManifestError for a file that cannot be read or rows that break the schema, with row, column and mend.
     """
-    path = Path(path)
-    repairs = TextRepairs()
-    table = _read(path, repairs)
-    chosen = _choose_columns(path, table.columns, dict(mapping or {}), dataset, split)
-    name = dataset or path.stem
-    frame = table.select([pl.col(column).alias(target) for target, column in chosen.items()])
-    constants = {"dataset": name, "split": split}
-    frame = frame.with_columns([pl.lit(value).alias(key) for key, value in constants.items() if key not in chosen])
-    frame, repairs.repaired_rows = _repair_text(frame)
-    findings = [
-        *repairs.findings(),
-        finding("unused-columns", [column for column in table.columns if column not in chosen.values()], "Left out."),
-    ]
-    frame, built = _build_ids(frame)
-    findings += built
-    root = Path(media_root) if media_root is not None else path.resolve().parent  # not that of a link to it
-    has_media = "media" in frame.columns
-    card = _card(frame, name if "dataset" not in chosen else None, labels)
-    manifest = build_manifest(frame, card, root if has_media else None, path)
-    if has_media:
+    sources = [Source(Path(sources))] if isinstance(sources, str | Path) else list(sources)
+    own = given_card(card, dataset)
+    name = dataset or (own.dataset if own and card else None)
+    mapping = mapping or {}
+    rows = gather(sources, mapping, name, split, reading or Reading())
+    if own is None and len(names := set(rows.columns["dataset"])) == 1:
+        own = given_card(None, names.pop())
+    known = tuple(labels or (own.labels if own else ()))
+    frame, findings = _frame(rows, known, split_map or {}, keep_sentiment="sentiment" in mapping)
+    made = card_of(own, frame["dataset"].drop_nulls(), frame["label"].drop_nulls(), labels)
+    made = with_neutral(made, neutral)
+    root = _media_root(sources, media_root) if "media" in rows.columns else None
+    manifest = build_from_rows(rows.where, frame, rows.places, made, root, rows.problems)
+    if dev is not None:
+        manifest, told = with_dev(manifest, dev, seed)
+        findings.append(told)
+    if card is not None:
+        findings += card_findings(made, manifest.frame)
+    if root is not None:
         clips = manifest.frame["media"].drop_nulls().unique(maintain_order=True)
         absent = [clip for clip in clips if not (root / clip).is_file()]
         findings.append(finding("missing-clips", absent, f"Not on disk under {root}: extraction will record them."))
     if probe:
         manifest, outside = note_cuts_outside(manifest)
         findings += outside
-    return replace(manifest, path=None), summarise(manifest, findings)
+    return manifest, summarise(manifest, findings, _hints(manifest, rows))
 
 
-def _read(path: Path, repairs: TextRepairs) -> pl.DataFrame:
-    kind = path.suffix.lower()
-    if kind not in _SEPARATORS and kind not in _JSON_LINES:
-        known = ", ".join([*_SEPARATORS, *_JSON_LINES])
-        raise UsageError(f"{path}: a table ends in one of {known}, not {kind or 'nothing'!r}")
-    content = read_text(path, repairs).encode()
+def _frame(
+    rows: Gathered, known: Sequence[str], split_map: Mapping[str, str], keep_sentiment: bool
+) -> tuple[pl.DataFrame, list[Finding]]:
+    """The manifest's columns as texts, ids among them, labels and splits as the commands know them."""
+    columns = dict(rows.columns)
+    _refuse_empty(rows)
+    columns["split"], findings = name_splits(columns["split"], rows.places, split_map)
     try:
-        if kind in _SEPARATORS:
-            return pl.read_csv(content, infer_schema=False, separator=_SEPARATORS[kind])
-        return pl.read_ndjson(content, infer_schema_length=None)
-    except pl.exceptions.PolarsError as error:
-        raise ManifestError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+        columns["label"], of_labels = clean_labels(
+            columns.get("label", [None] * len(rows.places)), rows.places, known, rows.theirs.get("label", "label")
+        )
+        findings += of_labels
+        if "sentiment" in columns:
+            columns["sentiment"], of_sentiments = _sentiments(rows, keep_sentiment)
+            findings += of_sentiments
+    except ManifestError as error:
+        raise ManifestError(f"{rows.where}: {error}", error.problems) from error
+    frame = pl.DataFrame([pl.Series(name, values, dtype=pl.String()) for name, values in columns.items()])
+    frame, rows.repairs.repaired_rows = _repair_text(frame, rows.places)
+    frame, built = build_ids(frame, rows.several)
+    return frame, [*rows.repairs.findings(), *rows.findings, *findings, *built]
 
 
-def _choose_columns(
-    path: Path, columns: Sequence[str], mapping: dict[str, str], dataset: str | None, split: str | None
-) -> dict[str, str]:
-    """Manifest column -> the file's column. Every problem is told at once."""
+def _refuse_empty(rows: Gathered) -> None:
+    """Raise for rows without the split or the dialogue key that their ids are made of."""
     problems = [
-        f"no manifest column {target!r}: {nearest(target, TARGETS)}" for target in mapping if target not in TARGETS
+        f"{place}, {name}: empty"
+        for name in ("split", "dialogue")
+        for place, value in zip(rows.places, rows.columns.get(name, ()), strict=False)
+        if value is None
     ]
-    problems += [
-        f"{path.name} has no column {column!r}: {nearest(column, columns)}"
-        for column in mapping.values()
-        if column not in columns
-    ]
-    for option, value in (("dataset", dataset), ("split", split)):
-        if value is not None and option in mapping:
-            problems.append(f"{option} is given twice, as --{option} {value} and as --map {option}={mapping[option]}")
-    constants = {"dataset": dataset, "split": split}
-    own = {name: name for name in TARGETS if name in columns and constants.get(name) is None}
-    chosen = own | mapping
-    if "dialogue_id" in mapping and "dialogue" in mapping:
-        problems.append("map dialogue_id (unique over the corpus) or dialogue (a key within its split), not both")
-    if "text" not in chosen:
-        problems.append(f"no column for the text: give --map text=COLUMN; {path.name} has {', '.join(columns)}")
-    if "split" not in chosen and split is None:
-        problems.append("no column for the split: give --split NAME or --map split=COLUMN")
     if problems:
-        raise UsageError("; ".join(problems))
-    if "dialogue_id" in chosen and "dialogue" in chosen:
-        del chosen["dialogue" if "dialogue_id" in mapping else "dialogue_id"]
-    return chosen
+        raise problems_error(
+            rows.where, problems, "every row needs its split, and its dialogue where a column tells it"
+        )
 
 
-def _repair_text(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Text and speaker with C1 characters mapped and nulls as '', and the rows in which something was mapped."""
+def _sentiments(rows: Gathered, keep: bool) -> tuple[list[str | None], list[Finding]]:
+    """The sentiments, cleaned as labels are. Scores are refused; where nobody mapped the column, it is left out, told.
+
+    keep: --map names the column
+    """
+    values, column = rows.columns["sentiment"], rows.theirs["sentiment"]
+    try:
+        return clean_labels(values, rows.places, (), column)[0], []
+    except ManifestError as error:
+        if keep:
+            raise
+        return [None] * len(values), [Finding("sentiment-left-out", len(error.problems), f"No classes: {error}.")]
+
+
+def _repair_text(frame: pl.DataFrame, places: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
+    """Text (empty where no column has it) and speaker with C1 characters mapped, and the places where any was."""
+    if "text" not in frame.columns:
+        frame = frame.with_columns(pl.lit("").alias("text"))
     repaired: set[int] = set()
-    for name in ("text", "speaker"):
-        if name not in frame.columns or frame.schema[name] not in (pl.String(), pl.Null()):
-            continue
-        column = frame[name].cast(pl.String()).fill_null("")
-        rows = column.str.contains("[\u0080-\u009f]").arg_true().to_list()
+    for name in {"text", "speaker"} & set(frame.columns):
+        rows = frame[name].str.contains("[\u0080-\u009f]").arg_true().to_list()
         if rows:
-            column = column.scatter(rows, [repair_cp1252(column[row]) for row in rows])
+            frame = frame.with_columns(frame[name].scatter(rows, [repair_cp1252(frame[name][row]) for row in rows]))
             repaired.update(rows)
-        frame = frame.with_columns(column)
-    return frame, [f"row {row + 1}" for row in sorted(repaired)]
+    return frame, [places[row] for row in sorted(repaired)]
 
 
-def _build_ids(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
-    """Speaker, dialogue_id, turn and utterance_id where the file has none."""
-    findings = []
-    count = frame.height
-    if "speaker" not in frame.columns:
-        frame = frame.with_columns(pl.lit(UNKNOWN_SPEAKER).alias("speaker"))
-        findings.append(Finding("no-speakers", count, f"No column tells the speaker: all are {UNKNOWN_SPEAKER!r}."))
-    if "dialogue_id" not in frame.columns:
-        if "dialogue" in frame.columns:
-            key = pl.col("dialogue").cast(pl.String())
-        else:
-            key = pl.format("row{}", pl.int_range(1, count + 1))
-            findings.append(Finding("no-dialogues", count, "No column tells the dialogue: every row is its own."))
-        prefix = pl.format("{}/{}/", pl.col("dataset").cast(pl.String()), pl.col("split").cast(pl.String()))
-        frame = frame.with_columns((prefix + key).alias("dialogue_id"))
-    frame = frame.drop("dialogue", strict=False)
-    if "turn" not in frame.columns:
-        frame = frame.with_columns(pl.int_range(pl.len()).over("dialogue_id").alias("turn"))
-    if "utterance_id" not in frame.columns:
-        made = pl.format("{}_utt{}", pl.col("dialogue_id").cast(pl.String()), pl.col("turn").cast(pl.String()))
-        frame = frame.with_columns(made.alias("utterance_id"))
-    return frame, findings
+def _media_root(sources: Sequence[Source], given: str | Path | None) -> Path:
+    if given is not None:
+        return Path(given)
+    folders = list(dict.fromkeys(source.path.resolve().parent for source in sources))  # not those of links to them
+    if len(folders) > 1:
+        raise UsageError(
+            f"the files lie in several folders ({', '.join(map(str, folders[:3]))}): give --media-root, the folder that"
+            " clip paths are relative to"
+        )
+    return folders[0]
 
 
-def _card(frame: pl.DataFrame, name: str | None, labels: Sequence[str] | None) -> DatasetCard:
-    """The shipped card of the dataset, or a new one; `labels` replace the card's."""
-    if name is None:
-        names = sorted({str(value) for value in frame["dataset"].drop_nulls().unique()})
-        name = "+".join(names) or "unnamed"
-    if name in shipped_cards():
-        card = load_card(name)
-    else:
-        found = {str(value) for value in frame["label"].drop_nulls().unique()} if "label" in frame.columns else set()
-        card = DatasetCard(dataset=name, title=name, labels=tuple(sorted(found - {""})))
-    chosen = tuple(labels) if labels else card.labels
-    return replace(card, labels=chosen, neutral="neutral" if "neutral" in chosen else None)
+def _hints(manifest: Manifest, rows: Gathered) -> list[str]:
+    """What could be done next."""
+    hints = []
+    splits = set(manifest.frame["split"])
+    if "label" not in rows.theirs:
+        hints.append("no column tells the label, so nothing can be trained on it: --map label=COLUMN")
+    if "train" not in splits:
+        hints.append(
+            f"no split is called train, which heads are trained on: --split-map theirs=ours, of {', '.join(SPLITS)}"
+        )
+    elif "dev" not in splits:
+        hints.append("there is no dev split: --dev 0.1 cuts one out of train, or select by `erc ablate SUITE --cv 5`")
+    return hints

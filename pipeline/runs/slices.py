@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.manifest import Manifest
+from features.manifest import Manifest, known_speaker
 from features.spec import MODALITIES
 from heads.metrics import over_known, over_seeds, scores_of_confusions
 
@@ -35,7 +35,7 @@ def attributes(manifest: Manifest, split: str) -> pl.DataFrame:
     """One line an utterance of the split: utterance_id, and for each group the name of its slice, or null for none.
 
     emotion-shift:    whether the gold label is another than that of the same speaker's previous utterance in the
-                      dialogue; null where one of the two has no label or the speaker is blank
+                      dialogue; null where one of the two has no label or the speaker names nobody
     turn:             the place within the dialogue, from 0 on, gaps of the manifest's numbers closed
     duration:         seconds: the manifest's `duration`, else `end` - `start`
     speaker:          whether the dataset card names the speaker as one of its leads; null where the card names none
@@ -45,7 +45,7 @@ def attributes(manifest: Manifest, split: str) -> pl.DataFrame:
     frame = manifest.frame.filter(pl.col("split") == split)
     train = manifest.frame.filter(pl.col("split") == "train")
     has_train = bool(train.height) and split != "train"
-    speaker = pl.col("speaker").str.strip_chars()
+    speaker = known_speaker().str.strip_chars()
     text = pl.col("text").str.strip_chars()
     named, spoken = pl.when(speaker != ""), pl.when(text != "")
     earlier = pl.col("label").shift(1).over("dialogue_id", speaker)
@@ -61,7 +61,7 @@ def attributes(manifest: Manifest, split: str) -> pl.DataFrame:
         .then(pl.lit("no-shift"))
     )
     place = pl.int_range(pl.len()).over("dialogue_id")
-    known = set(train["speaker"].str.strip_chars())
+    known = set(train.select(speaker)["speaker"])
     said = set(train["text"].str.strip_chars())
     leads = manifest.card.leads
     nothing = pl.lit(None, pl.String)

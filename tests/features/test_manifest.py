@@ -147,6 +147,11 @@ def test_hand_written_files_are_read_kindly(tmp_path: Path) -> None:
         ("m.csv", b"", "m.csv: cannot be read: "),
         ("m.csv", b"utterance_id,text\nx,\xff\xfe\n", "m.csv: cannot be read: .*utf"),
         ("m.csv", b"utterance_id,dataset,split,dialogue_id,turn,speaker,text\n", "m.csv: has no utterances"),
+        (
+            "m.csv",
+            b"utterance_id,dataset,split,dialogue_id,turn,speaker,text,label\na,d,s,x,0,A,hi\nb,d,s,x,1,A,ho,joy\n",
+            "m.csv: 1 problem: line 2 has 7 fields, not 8: give every row a field for each column",
+        ),
         ("m.jsonl", b"\n", "m.jsonl: has no utterances"),
         ("m.jsonl", b"{]\n", "m.jsonl: cannot be read: "),
         ("m.jsonl", b'{"txt": 1}\n', "column 'txt' is not in the schema: did you mean 'text'"),

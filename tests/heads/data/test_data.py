@@ -175,6 +175,29 @@ def test_who_speaks_where(tmp_path: Path) -> None:
     assert utterances.frequent_speakers(max(counts.values()) + 1) == ()
 
 
+def test_nobody_known_is_a_stranger_each_time(tmp_path: Path) -> None:
+    """A blank speaker, or the placeholder of older manifests, is no person whom a head could know or follow."""
+    manifest = make_manifest(tmp_path / "M.parquet")
+    frame = manifest.frame
+    nobody = pl.Series("speaker", ["unknown", "", " unknown ", "A"] * len(frame))[: len(frame)]
+    masked = read_utterances(replace(manifest, frame=frame.with_columns(nobody)), ["train"])
+    assert set(masked.speakers) == {"", "A"}
+    assert masked.frequent_speakers(1) == ("A",)
+    for dialogue in set(masked.dialogues):
+        rows = np.flatnonzero(masked.dialogues == dialogue)
+        slots = [masked.slots[row] for row in rows if not masked.speakers[row]]
+        of_a = {masked.slots[row] for row in rows if masked.speakers[row] == "A"}
+        assert len(set(slots)) == len(slots)
+        assert len(of_a) <= 1
+        assert not of_a & set(slots)
+        assert set(slots) | of_a == set(range(len(slots) + len(of_a)))
+    blank = read_utterances(replace(manifest, frame=frame.with_columns(pl.lit("").alias("speaker"))), ["train"])
+    placeholder = read_utterances(
+        replace(manifest, frame=frame.with_columns(pl.lit("unknown").alias("speaker"))), ["train"]
+    )
+    assert blank.digest() == placeholder.digest()
+
+
 def test_choosing_names_what_is_wrong(tmp_path: Path, manifest: Manifest) -> None:
     store = Store(make_store(tmp_path / "store", manifest, (SENTENCE, HOG)))
     chosen = choose_features(store, {"text": [f"sentence@{SENTENCE.fingerprint[:6]}"], "visual": ["hog-colour"]})

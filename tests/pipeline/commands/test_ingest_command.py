@@ -77,6 +77,37 @@ def test_a_table_by_its_mapping(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "T.parquet").card.labels == ("joy", "anger")
 
 
+def test_three_files_a_card_and_a_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "friends"
+    folder.mkdir()
+    for name in ("train", "valid", "test"):
+        (folder / f"{name}.csv").write_text("utterance,mood,id\n" + "hi,NEU,1\nho,Joy,2\nha,joy,3\n")
+    files = [str(folder / f"{name}.csv") for name in ("train", "valid", "test")]
+    columns = ["--map", "text=utterance,label=mood,dialogue=id"]
+    card, out = tmp_path / "friends.yaml", tmp_path / "F.parquet"
+    assert erc_ingest("table", *files, *columns, "--neutral", "neu", "--write-card", str(card), "--out", str(out)) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "friends"
+    assert [line.split() for line in told if line.startswith("  NEU")] == [["NEU", "1", "1", "1"]]
+    assert told[-2:] == [f"wrote {card}: a card to fill in, for --card", f"wrote {out}: 9 utterances"]
+    parts = [tmp_path / "A.parquet", tmp_path / "B.parquet"]
+    assert erc_ingest("table", *files[:2], *columns, "--card", str(card), "--out", str(parts[0])) == 0
+    assert erc_ingest("table", f"test={files[2]}", *columns, "--card", str(card), "--out", str(parts[1])) == 0
+    assert erc_ingest("merge", *map(str, parts), "--out", str(tmp_path / "M.parquet"), "--json") == 0
+    assert json.loads(capsys.readouterr().out.split("utterances\n")[-1])["utterances"] == 9
+    whole, merged = read_manifest(out), read_manifest(tmp_path / "M.parquet")
+    assert (merged.ids, merged.card) == (whole.ids, whole.card)
+    assert (merged.card.neutral, merged.frame["label"].to_list()[:3]) == ("NEU", ["NEU", "Joy", "Joy"])
+
+
+def test_a_card_that_the_file_cannot_carry_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("text,label\nhi,NEU\nho,joy\n")
+    arguments = ["table", str(tmp_path / "t.csv"), "--split", "test", "--neutral", "NEU", "--out"]
+    for name, told in (("T.csv", True), ("T.jsonl", True), ("T.parquet", False)):
+        assert erc_ingest(*arguments, str(tmp_path / name)) == 0
+        assert (f"{name} does not carry its dataset card" in capsys.readouterr().out) == told
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -92,6 +123,18 @@ def test_a_table_by_its_mapping(tmp_path: Path) -> None:
         (["table", "{root}/train_sent_emo.csv", "--map", "text"], 2, "--map 'text' is not COLUMN=THEIRS"),
         (["table", "{root}/train_sent_emo.csv", "--map", "text=a,text=b"], 2, "--map text is given twice"),
         (["table", "{root}/train_sent_emo.csv", "--map", "text=Utterence"], 2, "did you mean 'Utterance'"),
+        (["table", "{root}/train_sent_emo.csv", "--split-map", "a="], 2, "--split-map 'a=' is not THEIRS=OURS"),
+        (["table", "{root}/train_sent_emo.csv", "{root}/train_sent_emo.csv"], 2, "train_sent_emo.csv is given twice"),
+        (["table", "train=s3://b/a.csv"], 2, "FILE 's3://b/a.csv': only local folders work"),
+        (["table", "{root}/train_sent_emo.csv", "--delimiter", "xy"], 2, "'xy' is not one character"),
+        (["table", "{root}/train_sent_emo.csv", "--dev", "1"], 2, "1.0 is not in the range"),
+        (["table", "{root}/train_sent_emo.csv", "--write-card", "{root}/train_sent_emo.csv"], 2, "is not overwritten"),
+        (
+            ["table", "{root}/train_sent_emo.csv", "--map", "text=Utterance", "--labels", "joy,joy"],
+            2,
+            "names 'joy' more than once",
+        ),
+        (["merge", "{root}/train_sent_emo.csv"], 2, "merging needs two manifests"),
     ],
 )
 def test_errors_are_one_line_and_write_nothing(
@@ -107,7 +150,7 @@ def test_errors_are_one_line_and_write_nothing(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("name", ["meld", "emorynlp", "iemocap", "table"])
+@pytest.mark.parametrize("name", ["meld", "emorynlp", "iemocap", "table", "merge"])
 def test_every_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert erc_ingest(name, "--help") == 0
     assert f"erc ingest {name} " in capsys.readouterr().out.split("Example")[1]

@@ -204,8 +204,9 @@ class TestPage:
         assert (alone, compared) == (len(used) == 1, len(used) > 1)
         assert ("times as many" in words) == compared
 
-    def test_nobody_is_named(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        save(make_corpus(speaker=" "), tmp_path)
+    @pytest.mark.parametrize("speaker", [" ", "unknown"])
+    def test_nobody_is_named(self, speaker: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        save(make_corpus(speaker=speaker), tmp_path)
         assert explore(capsys, "data", tmp_path)[0] == 0
         words = Page((tmp_path / "out" / "data.html").read_text()).words
         assert "Nobody is named." in words

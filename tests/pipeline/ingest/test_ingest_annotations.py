@@ -85,3 +85,16 @@ def test_utf8_is_read_as_it_is(text: str) -> None:
         repairs = TextRepairs()
         assert read_text(path, repairs) == text
         assert repairs == TextRepairs()
+
+
+@pytest.mark.parametrize(("first", "parted"), [("", ";"), ("sep=;\r\n", ";"), ("", "\t"), ("sep=,\n", ",")])
+def test_a_table_that_a_spreadsheet_saved_again(first: str, parted: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(f'\ufeff{first}text{parted}who\r\n"a{parted} b, c"{parted}Ann\r\n'.encode())
+    repairs = TextRepairs()
+    rows = read_rows(path, ["text", "who"], repairs)
+    assert [(row.cells, row.where) for row in rows] == [
+        ({"text": f"a{parted} b, c", "who": "Ann"}, f"a.csv:{3 if first else 2}")
+    ]
+    assert repairs.delimiters == ([] if parted == "," else [f"a.csv: {'tab' if parted == chr(9) else 'semicolon'}"])
+    assert len(repairs.findings()) == 2 + (parted != ",")

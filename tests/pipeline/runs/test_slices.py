@@ -92,6 +92,20 @@ def test_leads_are_the_cards_and_who_and_what_was_in_train_is_looked_up_there() 
     assert column(turns[2:6], "text-in-train") == [None] * 4
 
 
+def test_a_placeholder_is_nobody_known() -> None:
+    """Ingest once wrote `unknown` for a table without speakers: all of them were one person, seen in train."""
+    turns = [
+        {"split": "train", "speaker": "unknown"},
+        {"split": "train", "speaker": "Ann"},
+        {"speaker": "unknown", "label": "joy"},
+        {"speaker": " unknown ", "label": "anger"},
+        {"speaker": "Ann", "label": "joy"},
+    ]
+    assert column(turns, "speaker-in-train") == [None, None, "seen in train"]
+    assert column(turns, "emotion-shift") == [None, None, "first-turn-of-speaker"]
+    assert column(turns, "speaker", leads=("unknown", "Ann")) == [None, None, "lead"]
+
+
 def predictions(count: int, missing: list[list[str]] | None = None) -> pl.DataFrame:
     lists = missing or [[]] * count
     return pl.DataFrame(
