@@ -15,6 +15,10 @@ import yaml
 
 from features.errors import ManifestError, nearest
 
+HEADLINES = (
+    "weighted_f1", "macro_f1", "accuracy", "micro_f1_without_neutral", "unweighted_average_recall", "binary_accuracy",
+)  # fmt: skip
+
 _LISTS = ("labels", "leads", "notes")
 
 
@@ -31,6 +35,8 @@ class DatasetCard:
     leads:      the main speakers, whose scores are reported apart from all others'; () where there are none
     notes:      what a user of the corpus should know, a sentence or two each
     synthetic:  a generated corpus: whatever is made from it must say so
+    headline:   the score that the field judges this corpus by, one of HEADLINES
+    polarity:   `negative` and `positive` -> the labels that count as such, for the accuracy of two classes
     """
 
     dataset: str
@@ -47,6 +53,8 @@ class DatasetCard:
     leads: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     synthetic: bool = False
+    headline: str = "weighted_f1"
+    polarity: dict[str, list[str]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict; `DatasetCard.from_dict` reads it back."""
@@ -99,6 +107,8 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "leads": (_is_texts, "a list of texts"),
     "notes": (_is_texts, "a list of texts"),
     "synthetic": (lambda value: isinstance(value, bool), "true or false"),
+    "headline": (lambda value: value in HEADLINES, f"one of {', '.join(HEADLINES)}"),
+    "polarity": (_mapping_of(_is_texts), "a mapping of negative and positive to lists of labels"),
 }
 
 
