@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def find_clips(root: Path, split: str, names: list[str]) -> ClipFolder | None:
             if path.is_dir():
                 return _scan(path, f"{place}/{name}".lstrip("/"))
     return None
+
+
+def find_archives(root: Path, split: str) -> list[Path]:
+    """The archives that hold the split's clips, at any place: SPLIT.tar.gz, else the one that holds all three."""
+    found = [root / place / f"{split}.tar.gz" for place in places(split)]
+    found = [path for path in found if path.is_file()] or [root / place / "MELD.Raw.tar.gz" for place in places(split)]
+    return [path for path in found if path.is_file()][:1]
+
+
+def unpack_command(archive: Path) -> str:
+    """What unpacks an archive beside itself."""
+    return f"tar -xzf {shlex.quote(str(archive))} -C {shlex.quote(str(archive.parent))}"
 
 
 def _scan(folder: Path, relative: str) -> ClipFolder:

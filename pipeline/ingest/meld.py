@@ -12,7 +12,7 @@ from features.digests import sha256_file
 from features.errors import ManifestError, UsageError, nearest
 from features.manifest import Manifest, build_manifest, frame_of
 from pipeline.ingest.annotations import Row, TextRepairs, annotated_duration, episode, raise_problems, read_rows
-from pipeline.ingest.clips import ClipFolder, find_clips, find_table, places
+from pipeline.ingest.clips import ClipFolder, find_archives, find_clips, find_table, places, unpack_command
 from pipeline.ingest.probe import probe_clips
 from pipeline.ingest.summary import Finding, IngestSummary, finding, summarise
 
@@ -33,6 +33,7 @@ class _Noticed:
     repairs: TextRepairs = field(default_factory=TextRepairs)
     other_tables: list[str] = field(default_factory=list)  # file names
     no_clip_folder: list[str] = field(default_factory=list)  # splits
+    still_packed: list[str] = field(default_factory=list)  # commands
     missing_clips: list[str] = field(default_factory=list)
     clips_without_rows: list[str] = field(default_factory=list)  # paths, as the next three
     apple_double: list[str] = field(default_factory=list)
@@ -78,12 +79,13 @@ def ingest_meld(
         if checksum is not None and checksum != sha256_file(table):
             noticed.other_tables.append(table.name)
         folder = find_clips(clip_root, split, card.folders.get(split, []))
+        if folder is None:
+            noticed.still_packed += _unpacking(clip_root, [split])
         any_folder = any_folder or folder is not None
         rows += _split_rows(table, split, card, folder, noticed)
     if media_root is not None and not any_folder:
-        raise ManifestError(
-            f"no clip folder of {', '.join(tables)} under {clip_root}: looked for {_folder_names(card, tables)}"
-        )
+        looked = f"no clip folder of {', '.join(tables)} under {clip_root}: looked for {_folder_names(card, tables)}"
+        raise ManifestError(looked + _unpack_hint(noticed.still_packed))
     if probe:
         _compare_durations(rows, clip_root, noticed, follow_symlinks)
     for row in rows:
@@ -115,12 +117,26 @@ def _tables(root: Path, splits: Sequence[str] | None, card: DatasetCard) -> dict
                 raise ManifestError(
                     f"no {split}_sent_emo.csv in {root} or its folders {', '.join(places(split)[1:4])}, ...:"
                     f" get it from {card.url or 'the corpus'}, or leave {split!r} out of --splits"
+                    + _unpack_hint(_unpacking(root, [split]))
                 )
     tables = {split: path for split, path in found.items() if path is not None}
     if not tables:
         names = ", ".join(f"{split}_sent_emo.csv" for split in SPLITS)
-        raise ManifestError(f"{root} holds none of {names}: give the folder that MELD was unpacked into")
+        raise ManifestError(
+            f"{root} holds none of {names}: give the folder that MELD was unpacked into"
+            + _unpack_hint(_unpacking(root, SPLITS))
+        )
     return tables
+
+
+def _unpacking(root: Path, splits: Iterable[str]) -> list[str]:
+    """The commands that unpack what holds these splits, where it lies there still packed."""
+    archives = [archive for split in splits for archive in find_archives(root, split)]
+    return [unpack_command(archive) for archive in dict.fromkeys(archives)]
+
+
+def _unpack_hint(commands: Sequence[str]) -> str:
+    return f"; still packed there: {' && '.join(commands)}" if commands else ""
 
 
 def _split_rows(
@@ -232,6 +248,11 @@ def _findings(noticed: _Noticed, any_folder: bool, probed: bool) -> list[Finding
             "The card says why: extraction masks their sound and picture, not their text.",
         ),
         finding("no-clip-folder", noticed.no_clip_folder, "Splits without a clip folder: text only."),
+        finding(
+            "still-packed",
+            list(dict.fromkeys(noticed.still_packed)),
+            "Archives that hold the clips: unpack them, and ingest again.",
+        ),
     ]
     if not any_folder:
         return findings
