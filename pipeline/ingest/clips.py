@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,16 +53,19 @@ def find_clips(root: Path, split: str, names: list[str]) -> ClipFolder | None:
     return None
 
 
-def find_archives(root: Path, split: str) -> list[Path]:
-    """The archives that hold the split's clips, at any place: SPLIT.tar.gz, else the one that holds all three."""
-    found = [root / place / f"{split}.tar.gz" for place in places(split)]
-    found = [path for path in found if path.is_file()] or [root / place / "MELD.Raw.tar.gz" for place in places(split)]
-    return [path for path in found if path.is_file()][:1]
+def unpack_commands(root: Path, splits: Iterable[str]) -> list[str]:
+    """What unpacks the archives that hold these splits' clips, beside themselves, where they lie still packed."""
+    archives: dict[Path, None] = {}
+    for split in splits:
+        inner = [root / place / f"{split}.tar.gz" for place in places(split)]
+        outer = [root / place / "MELD.Raw.tar.gz" for place in places(split)]
+        archives |= dict.fromkeys([path for path in [*inner, *outer] if path.is_file()][:1])
+    return [f"tar -xzf {shlex.quote(str(path))} -C {shlex.quote(str(path.parent))}" for path in archives]
 
 
-def unpack_command(archive: Path) -> str:
-    """What unpacks an archive beside itself."""
-    return f"tar -xzf {shlex.quote(str(archive))} -C {shlex.quote(str(archive.parent))}"
+def unpack_hint(commands: Sequence[str]) -> str:
+    """The end of a message on what was not found; '' where nothing is packed."""
+    return f"; still packed there: {' && '.join(commands)}" if commands else ""
 
 
 def _scan(folder: Path, relative: str) -> ClipFolder:

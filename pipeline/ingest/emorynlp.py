@@ -47,16 +47,16 @@ def ingest_emorynlp(paths: Sequence[str | Path]) -> tuple[Manifest, IngestSummar
     other_tables: list[str] = []
     files = _files(paths)
     for split, path in sorted(files.items(), key=lambda item: list(_SPLITS).index(item[0])):
-        checksum = card.checksums.get(path.name)
-        if checksum is not None and checksum != sha256_file(path):
-            other_tables.append(path.name)
         if path.suffix == ".json":
             rows += emorynlp_json_rows(path, split, repairs, several)
-            continue
-        problems: list[str] = []
-        records = [_row(record, split, several, times, problems) for record in read_rows(path, _COLUMNS, repairs)]
-        rows += [row for row in records if row is not None]
-        raise_problems(path, problems)
+        else:
+            problems: list[str] = []
+            records = [_row(record, split, several, times, problems) for record in read_rows(path, _COLUMNS, repairs)]
+            rows += [row for row in records if row is not None]
+            raise_problems(path, problems)
+        checksum = card.checksums.get(path.name)
+        if checksum is not None and checksum != sha256_file(path):  # after it was read: what cannot be is told there
+            other_tables.append(path.name)
     if any(path.suffix == ".json" for path in files.values()):
         card = replace(card, title="EmoryNLP emotion detection, the original's JSON", counts=COUNTS)
     manifest = build_manifest(frame_of(rows), card)

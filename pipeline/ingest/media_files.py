@@ -56,7 +56,8 @@ def find_media(root: Path, takes: Callable[[str], bool]) -> MediaFiles:
                     found.outside.append(relative)
             elif path.suffix.lower() in MEDIA_ENDINGS:
                 found.other_files.append(relative)
-    found.files.sort()
+    for paths in (found.files, found.other_files, found.apple_double, found.outside):
+        paths.sort()
     return found
 
 

@@ -12,7 +12,7 @@ from features.digests import sha256_file
 from features.errors import ManifestError, UsageError, nearest
 from features.manifest import Manifest, build_manifest, frame_of
 from pipeline.ingest.annotations import Row, TextRepairs, annotated_duration, episode, raise_problems, read_rows
-from pipeline.ingest.clips import ClipFolder, find_archives, find_clips, find_table, places, unpack_command
+from pipeline.ingest.clips import ClipFolder, find_clips, find_table, places, unpack_commands, unpack_hint
 from pipeline.ingest.probe import probe_clips
 from pipeline.ingest.summary import Finding, IngestSummary, finding, summarise
 
@@ -75,17 +75,17 @@ def ingest_meld(
     rows: list[dict[str, Any]] = []
     any_folder = False
     for split, table in tables.items():
-        checksum = card.checksums.get(table.name)
-        if checksum is not None and checksum != sha256_file(table):
-            noticed.other_tables.append(table.name)
         folder = find_clips(clip_root, split, card.folders.get(split, []))
         if folder is None:
-            noticed.still_packed += _unpacking(clip_root, [split])
+            noticed.still_packed += unpack_commands(clip_root, [split])
         any_folder = any_folder or folder is not None
         rows += _split_rows(table, split, card, folder, noticed)
+        checksum = card.checksums.get(table.name)
+        if checksum is not None and checksum != sha256_file(table):  # after it was read: what cannot be is told there
+            noticed.other_tables.append(table.name)
     if media_root is not None and not any_folder:
         looked = f"no clip folder of {', '.join(tables)} under {clip_root}: looked for {_folder_names(card, tables)}"
-        raise ManifestError(looked + _unpack_hint(noticed.still_packed))
+        raise ManifestError(looked + unpack_hint(noticed.still_packed))
     if probe:
         _compare_durations(rows, clip_root, noticed, follow_symlinks)
     for row in rows:
@@ -117,26 +117,16 @@ def _tables(root: Path, splits: Sequence[str] | None, card: DatasetCard) -> dict
                 raise ManifestError(
                     f"no {split}_sent_emo.csv in {root} or its folders {', '.join(places(split)[1:4])}, ...:"
                     f" get it from {card.url or 'the corpus'}, or leave {split!r} out of --splits"
-                    + _unpack_hint(_unpacking(root, [split]))
+                    + unpack_hint(unpack_commands(root, [split]))
                 )
     tables = {split: path for split, path in found.items() if path is not None}
     if not tables:
         names = ", ".join(f"{split}_sent_emo.csv" for split in SPLITS)
         raise ManifestError(
             f"{root} holds none of {names}: give the folder that MELD was unpacked into"
-            + _unpack_hint(_unpacking(root, SPLITS))
+            + unpack_hint(unpack_commands(root, SPLITS))
         )
     return tables
-
-
-def _unpacking(root: Path, splits: Iterable[str]) -> list[str]:
-    """The commands that unpack what holds these splits, where it lies there still packed."""
-    archives = [archive for split in splits for archive in find_archives(root, split)]
-    return [unpack_command(archive) for archive in dict.fromkeys(archives)]
-
-
-def _unpack_hint(commands: Sequence[str]) -> str:
-    return f"; still packed there: {' && '.join(commands)}" if commands else ""
 
 
 def _split_rows(

@@ -122,10 +122,9 @@ def set_splits(rows: list[dict[str, Any]], choice: SplitChoice, are_told: bool) 
         chosen = choose_splits(units, [row["speaker"] for row in rows], choice)
         for row, unit in zip(rows, units, strict=True):
             row["split"] = chosen[unit]
-        roles = [f"{role}: {', '.join(u for u, split in chosen.items() if split == role)}" for role in ("test", "dev")]
-        how = (
-            f"Chosen here, since names tell no split; what is drawn is drawn with seed {choice.seed}. Others are train."
-        )
+        roles = [f"{role}: {_listed([u for u, split in chosen.items() if split == role])}" for role in ("test", "dev")]
+        what = "Files, groups or dialogues" if any(row["speaker"] == UNKNOWN_SPEAKER for row in rows) else "Speakers"
+        how = f"{what}, named or drawn with seed {choice.seed}, since names tell no split; the others are train."
         findings.append(finding("chosen-splits", roles, how))
     elif not are_told:
         for row in rows:

@@ -142,6 +142,7 @@ def test_everything_odd_in_a_clip_folder_is_counted_and_stops_nothing(tmp_path: 
         "missing-clips": (1, ("meld/test/dia0_utt2",)),
         "clips-without-rows": (1, ("test/dia9_utt9.mp4",)),
         "apple-double": (1, ("test/._dia0_utt0.mp4",)),
+        "other-tables": (1, ("test_sent_emo.csv",)),
         "final-videos": (2, ("test/final_videos_testdia0_utt0.mp4", "test/final_videos_testdia1_utt1.mp4")),
         "other-files": (1, ("test/notes.txt",)),
         "durations-differ": (1, ("meld/test/dia0_utt1",)),
