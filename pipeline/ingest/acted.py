@@ -13,7 +13,7 @@ from pipeline.ingest.file_names import FileNames, ingest_files
 from pipeline.ingest.media_files import find_media
 from pipeline.ingest.name_pattern import compile_pattern
 from pipeline.ingest.speaker_splits import SplitChoice
-from pipeline.ingest.summary import IngestSummary
+from pipeline.ingest.summary import IngestSummary, finding
 
 RAVDESS = FileNames(
     pattern="{modality}-{vocal}-{emotion}-{intensity}-{statement}-{repetition}-{actor}",
@@ -116,15 +116,26 @@ def ingest_esd(
     if language is not None:
         names = replace(names, keep={"speaker": [f"{number:04d}" for number in ESD_LANGUAGES[language]]})
         card = replace(card, counts={}, notes=(*card.notes, f"This manifest: speakers of {language}."))
-    return ingest_files(root, names, card, choice, _esd_texts(root))
+    texts, other_encoding = _esd_texts(root)
+    manifest, summary = ingest_files(root, names, card, choice, texts)
+    unread = finding("texts-not-utf8", other_encoding, "Not UTF-8: not read, since a guess would be another language.")
+    return manifest, replace(summary, findings=(*summary.findings, unread))
 
 
-def _esd_texts(root: Path) -> dict[str, str]:
-    """A file's name -> its text, of the lines `0011_000001<tab>text<tab>emotion` of every SPEAKER.txt."""
-    texts = {}
+def _esd_texts(root: Path) -> tuple[dict[str, str], list[str]]:
+    """A file's name -> its text, of the lines `0011_000001<tab>text<tab>emotion` of every SPEAKER.txt; and the files
+    that are in another encoding than UTF-8.
+    """
+    texts: dict[str, str] = {}
+    other_encoding = []
     for path in sorted(root.rglob("[0-9][0-9][0-9][0-9].txt")):
-        for line in read_text(path, TextRepairs()).splitlines():
+        repairs = TextRepairs()
+        lines = read_text(path, repairs).splitlines()
+        if repairs.cp1252_lines:
+            other_encoding.append(path.name)
+            continue
+        for line in lines:
             cells = [cell.strip() for cell in line.split("\t")]
             if len(cells) >= 2 and cells[0].startswith(f"{path.stem}_"):
                 texts[cells[0]] = cells[1]
-    return texts
+    return texts, other_encoding

@@ -90,6 +90,7 @@ def ingest_files(
         *left_out,
         finding("other-media", found.other_files, "Media files with another ending, or hidden: left out."),
         finding("apple-double", found.apple_double, "`._*` files, which macOS leaves in archives, are no clips."),
+        finding("names-not-utf8", found.not_utf8, "No manifest can hold such names: left out; rename them."),
         finding("repeated-files", repeated, "The same bytes in another folder: one is used."),
         finding("not-fetched", pointers, "Pointers of Git LFS in place of the files: run `git lfs pull` there."),
         finding(

@@ -42,15 +42,7 @@ def ingest_m3ed(root: str | Path, media_root: str | Path | None = None) -> tuple
             file.problems.append(f"{dialogues.where} is in no list of splitInfo/: {nearest(series, splits)}")
             continue
         for name, dialogue in dialogues.members():
-            dialogue_id = f"m3ed/{splits[series]}/{name}"
-            speakers = {key: speaker.text("Name").strip() for key, speaker in dialogue.members("SpeakerInfo")}
-            for key, utterance in dialogue.members("Dialog"):
-                row = _row(key, utterance, name, speakers, card.labels, several)
-                if row is not None:
-                    place = {"dataset": "m3ed", "split": splits[series], "dialogue_id": dialogue_id, "group": series}
-                    row["utterance_id"] = f"m3ed/{splits[series]}/{key}"
-                    row["speaker"] = f"{series}/{row['speaker']}"  # `mother` of one series is not that of another
-                    rows.append(row | place | clips.media(row["utterance_id"], f"{row.pop('slot')}_{key}.wav"))
+            rows += _dialogue_rows(name, dialogue, series, splits[series], clips, card.labels, several)
     raise_problems(annotation, file.problems)
     manifest = build_manifest(frame_of(rows), card, clips.root if clips.folder is not None else None)
     findings = [
@@ -101,28 +93,43 @@ def _series_splits(root: Path, repairs: TextRepairs) -> dict[str, str]:
     return splits
 
 
-def _row(
-    key: str, utterance: Entry, dialogue: str, speakers: dict[str, str], labels: Sequence[str], several: list[str]
-) -> dict[str, Any] | None:
-    """The utterance's own columns, and `slot`, the letter of its speaker; None with problems."""
-    number = key.removeprefix(f"{dialogue}_")
-    slot, text = utterance.text("Speaker"), utterance.text("Text", default="")
-    label = main = None
-    for name, emotions in utterance.members():
-        if name == "EmoAnnotation":
-            main = emotions.text("final_main_emo", default="").strip()
-            label = main.lower() or None
-            if "," in emotions.text("final_mul_emo", default=""):
-                several.append(key)
-    known = len(utterance.problems)
-    if main is None:
-        utterance.problems.append(f"{utterance.where} has no 'EmoAnnotation'")
-    if not (number.isdecimal() and key.startswith(dialogue)):
-        utterance.problems.append(f"{utterance.where}: its key is not {dialogue}_NUMBER")
-    if slot and slot not in speakers:
-        utterance.problems.append(f"{utterance.where}.Speaker: no {slot!r} in SpeakerInfo, which has {list(speakers)}")
-    if label is not None and label not in labels:
-        utterance.problems.append(f"{utterance.where}: final_main_emo {main!r} is unknown: {nearest(label, labels)}")
-    if len(utterance.problems) > known or not slot:
-        return None
-    return {"turn": int(number), "speaker": speakers[slot], "slot": slot, "text": text, "label": label}
+def _dialogue_rows(
+    name: str, dialogue: Entry, series: str, split: str, clips: _Clips, labels: Sequence[str], several: list[str]
+) -> list[dict[str, Any]]:
+    speakers = {slot: speaker.text("Name").strip() for slot, speaker in dialogue.child("SpeakerInfo").members()}
+    rows = []
+    for key, utterance in dialogue.child("Dialog").members():
+        slot, label = utterance.text("Speaker"), _label(key, utterance, labels, several)
+        number = key.removeprefix(f"{name}_")
+        if not (number.isdecimal() and key != number):
+            utterance.problems.append(f"{utterance.where}: its key is not {name}_NUMBER")
+            continue
+        if slot and slot not in speakers:
+            known = ", ".join(speakers)
+            utterance.problems.append(f"{utterance.where}.Speaker: no {slot!r} in SpeakerInfo, which has {known}")
+        utterance_id = f"m3ed/{split}/{key}"
+        row = {
+            "utterance_id": utterance_id,
+            "dataset": "m3ed",
+            "split": split,
+            "dialogue_id": f"m3ed/{split}/{name}",
+            "turn": int(number),
+            "speaker": f"{series}/{speakers.get(slot, '')}",  # `mother` of one series is not that of another
+            "text": utterance.text("Text", default=""),
+            "label": label,
+            "group": series,
+        }
+        rows.append(row | clips.media(utterance_id, f"{slot}_{key}.wav"))
+    return rows
+
+
+def _label(key: str, utterance: Entry, labels: Sequence[str], several: list[str]) -> str | None:
+    """The main emotion, None where it is empty; `several` takes the keys of those that have more."""
+    emotions = utterance.child("EmoAnnotation")
+    main = emotions.text("final_main_emo", default="").strip()
+    if "," in emotions.text("final_mul_emo", default=""):
+        several.append(key)
+    label = main.lower()
+    if label and label not in labels:
+        utterance.problems.append(f"{emotions.where}.final_main_emo {main!r} is unknown: {nearest(label, labels)}")
+    return label or None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from features.digests import sha256_file
+from features.errors import ManifestError
 from pipeline.ingest.name_pattern import MEDIA_ENDINGS
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -21,23 +22,27 @@ class MediaFiles:
     other_files:  media with other endings, and hidden ones; tables and texts are not counted
     apple_double: names beginning `._`, which macOS leaves in archives
     outside:      those that symbolic links lead to out of the root
+    not_utf8:     those whose names are not UTF-8, which no manifest can hold
     """
 
     files: list[str] = field(default_factory=list)
     other_files: list[str] = field(default_factory=list)
     apple_double: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
+    not_utf8: list[str] = field(default_factory=list)
 
 
 def find_media(root: Path, takes: Callable[[str], bool]) -> MediaFiles:
     """All media files below a root. Linked folders are walked, each once, so that a link to a folder above ends.
 
     takes: whether a path's ending is wanted
+
+    Raises ManifestError for a folder that cannot be read.
     """
     found = MediaFiles()
     real_root = os.path.realpath(root)
     seen = {real_root}
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
         folders.sort()
         for name in list(folders):
             real = os.path.realpath(Path(folder) / name)
@@ -48,7 +53,9 @@ def find_media(root: Path, takes: Callable[[str], bool]) -> MediaFiles:
         for name in names:
             path = Path(folder) / name
             relative = PurePosixPath(path.relative_to(root)).as_posix()
-            if name.startswith("._"):
+            if not _is_utf8(relative):
+                found.not_utf8.append(ascii(relative))
+            elif name.startswith("._"):
                 found.apple_double.append(relative)
             elif takes(relative) and not name.startswith("."):
                 found.files.append(relative)
@@ -59,6 +66,18 @@ def find_media(root: Path, takes: Callable[[str], bool]) -> MediaFiles:
     for paths in (found.files, found.other_files, found.apple_double, found.outside):
         paths.sort()
     return found
+
+
+def _refuse(error: OSError) -> None:
+    raise ManifestError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_inside(real: str, real_root: str) -> bool:

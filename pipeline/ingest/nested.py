@@ -31,10 +31,12 @@ class Entry:
         items = self._get(key, list, "a list") or []
         return [self._below(item, f"{self._path(key)}[{number}]") for number, item in enumerate(items)]
 
-    def members(self, key: str | None = None) -> Iterator[tuple[str, Entry]]:
-        """(name, value) of the object under `key`, or of this one; where there is none, a problem and nothing."""
-        if key is not None:
-            return self._below(self._get(key, dict, "an object") or {}, self._path(key)).members()
+    def child(self, key: str) -> Entry:
+        """The object under `key`; where there is none, a problem and an empty one."""
+        return self._below(self._get(key, dict, "an object") or {}, self._path(key))
+
+    def members(self) -> Iterator[tuple[str, Entry]]:
+        """(name, value) of everything in this object; where it is none, a problem and nothing."""
         return ((name, self._below(value, self._path(name))) for name, value in (self._object() or {}).items())
 
     def text(self, key: str, default: str | None = None) -> str:

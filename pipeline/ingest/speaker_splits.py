@@ -131,7 +131,8 @@ def set_splits(rows: list[dict[str, Any]], choice: SplitChoice, are_told: bool) 
             row["split"] = choice.all_in
     places: dict[str, set[str]] = {}
     for row in rows:
-        places.setdefault(row["speaker"], set()).add(row["split"])
+        if row["speaker"] != UNKNOWN_SPEAKER:
+            places.setdefault(row["speaker"], set()).add(row["split"])
     several = [f"{name}: {', '.join(sorted(splits))}" for name, splits in places.items() if len(splits) > 1]
     findings.append(finding("speakers-in-several-splits", several, "Tested on voices that were trained on."))
     return findings
