@@ -19,7 +19,7 @@ UNKNOWN_SPEAKER = "unknown"
 
 _COLUMNS = ("video_id", "clip_id", "text", "label", "mode")
 _SPLITS = {"train": "train", "valid": "dev", "val": "dev", "validation": "dev", "dev": "dev", "test": "test"}
-_RAW = ("Raw", "raw")
+_RAW = ("Raw", "raw", "wav")
 
 
 @dataclass
@@ -53,7 +53,7 @@ def ingest_mmsa(
     root:       holds label.csv, with the columns video_id, clip_id, text, label (a score) and mode; or is that file
     classes:    of sentiment, made of the score (`sentiment_scores`): 7, 3 or 2 for mosei, 5, 3 or 2 for ch-sims; by
                 default the most
-    media_root: holds Raw/VIDEO/CLIP.mp4; by default label.csv's folder
+    media_root: holds Raw/VIDEO/CLIP.mp4, or .wav, in a folder Raw, raw or wav; by default label.csv's folder
 
     `sentiment` is the score's sign, the score itself is in `note`. A video is a dialogue of mosei; clips of ch-sims are
     not told to follow each other, so each is its own. Raises ManifestError for what cannot be read, UsageError for
@@ -88,9 +88,9 @@ def ingest_mmsa(
             finding("outside-classes", noticed.outside_classes, "A score of 0 is in neither class: unlabelled."),
             finding("annotation-differs", noticed.annotation_differs, "`annotation` is not the sign of the score."),
             finding(
-                "missing-clips", noticed.missing_clips, "Rows without their mp4 in Raw: media is null, text stays."
+                "missing-clips", noticed.missing_clips, "Rows without their mp4 or wav: media is null, text stays."
             ),
-            finding("no-clip-folder", [] if raw else [str(clips)], "No folder Raw there: text only."),
+            finding("no-clip-folder", [] if raw else [str(clips)], "No folder Raw, raw or wav there: text only."),
         ],
     )
 
@@ -165,8 +165,12 @@ def _score(record: Row, text: str, limit: float, problems: list[str]) -> float |
 
 
 def _media(video: str, clip: str, layout: _Layout) -> str | None:
-    """The clip's path; `1` is looked for as 0001.mp4, too, since spreadsheets drop leading zeros."""
+    """The clip's path, film or else sound; `1` is looked for as 0001, too: spreadsheets drop leading zeros."""
     if layout.raw is None:
         return None
-    names = (f"{layout.raw}/{video}/{name}.mp4" for name in dict.fromkeys([clip, f"{int(clip):04d}"]))
+    names = [
+        f"{layout.raw}/{video}/{name}{ending}"
+        for ending in (".mp4", ".wav")
+        for name in dict.fromkeys([clip, f"{int(clip):04d}"])
+    ]
     return next((name for name in names if (layout.media_root / name).is_file()), None)
