@@ -48,7 +48,9 @@ def ingest_dailydialog(root: str | Path) -> tuple[Manifest, IngestSummary]:
             noticed.still_packed += _packed(root, names)
     if not rows:
         mend = f"unpack it: {'; '.join(noticed.still_packed)}" if noticed.still_packed else f"get it from {card.url}"
-        raise ManifestError(f"{root} holds no folder train, validation or test with dialogues_SPLIT.txt: {mend}")
+        whole = any((root / parent / "dialogues_text.txt").is_file() for parent in _PARENTS)
+        also = ", only the whole corpus without its splits" if whole else ""
+        raise ManifestError(f"{root} holds no folder train, validation or test with dialogues_SPLIT.txt{also}: {mend}")
     manifest = build_manifest(frame_of(rows), card)
     across, within = _repeated(rows)
     findings = [

@@ -154,7 +154,11 @@ def _why_none(found: MediaFiles, matched: dict[str, dict[str, str]], pattern: Na
     if found.files:
         return f"none of {len(found.files):,} files is named like {pattern.text}: the first is {found.files[0]}"
     what = f"files ending in {pattern.ending}" if pattern.ending else "media files"
-    other = f", though {len(found.other_files):,} others, like {found.other_files[0]}" if found.other_files else ""
+    other = (
+        f", though {len(found.other_files):,} others, like {found.other_files[0]}: ask for their ending"
+        if (found.other_files)
+        else ""
+    )
     return f"holds no {what}{other}"
 
 

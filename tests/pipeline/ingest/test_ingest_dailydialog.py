@@ -90,8 +90,12 @@ def test_dialogues_that_are_repeated_are_named(tmp_path: Path) -> None:
 def test_what_is_still_packed(tmp_path: Path) -> None:
     root = tmp_path / "my corpus"
     write(root, "whole", "a __eou__", "0", named=False)
-    with pytest.raises(ManifestError, match=r"no folder train, validation or test with .*: get it from http"):
+    with pytest.raises(
+        ManifestError, match=r"test with .*, only the whole corpus without its splits: get it from http"
+    ):
         ingest_dailydialog(root)
+    with pytest.raises(ManifestError, match=r"no folder train, validation or test with dialogues_SPLIT\.txt: get it"):
+        ingest_dailydialog(tmp_path)
     (root / "train.zip").touch()
     command = f"unzip '{root}/train.zip' -d '{root}'"
     with pytest.raises(ManifestError) as caught:

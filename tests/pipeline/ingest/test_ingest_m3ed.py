@@ -63,6 +63,14 @@ def test_its_sound(tmp_path: Path, place: str) -> None:
     assert (manifest.media_root, summary.count("missing-clips")) == (tmp_path / "audio", 1)
 
 
+def test_what_macos_leaves_is_no_sound(tmp_path: Path) -> None:
+    root = clone(tmp_path / "r", {"anjia": {"anjia_1": dialogue(anjia_1_1=spoken("a"))}})
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "._A_anjia_1_1.wav").touch()
+    manifest, summary = ingest_m3ed(root, tmp_path / "audio")
+    assert (manifest.frame["note"].to_list(), manifest.media_root, summary.count("no-clip-folder")) == ([None], None, 1)
+
+
 def test_all_problems_are_told_with_their_place(tmp_path: Path) -> None:
     odd = {"anjia_1": dialogue(anjia_1_1=spoken("a", "C"), anjia_2=spoken("b"), anjia_1_3=spoken("c", main="Hapy"))}
     odd["anjia_1"]["Dialog"]["anjia_1_4"] = {"Text": "d", "Speaker": "A"}
