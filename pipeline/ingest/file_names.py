@@ -76,6 +76,10 @@ def ingest_files(
         raise ManifestError(f"{root}: {_why_none(found, matched, pattern, names)}")
     files, repeated = _distinct(root, kept, pattern, names)
     rows = [_row(file, columns, card.dataset, texts or {}) for file in files]
+    if choice is not None and "split" in columns:
+        raise UsageError(
+            f"{pattern.text} tells the split of every file: choose no speakers, or name that field otherwise"
+        )
     choice = choice or SplitChoice()
     splits = set_splits(rows, choice, "split" in columns)
     _number(root, rows)

@@ -96,13 +96,14 @@ def _series_splits(root: Path, repairs: TextRepairs) -> dict[str, str]:
 def _dialogue_rows(
     name: str, dialogue: Entry, series: str, split: str, clips: _Clips, labels: Sequence[str], several: list[str]
 ) -> list[dict[str, Any]]:
-    speakers = {slot: speaker.text("Name").strip() for slot, speaker in dialogue.child("SpeakerInfo").members()}
+    people = dialogue.child("SpeakerInfo").members()
+    speakers = {slot: speaker.text("Name", default="").strip() or f"{name}/{slot}" for slot, speaker in people}
     rows = []
     for key, utterance in dialogue.child("Dialog").members():
         slot, label = utterance.text("Speaker"), _label(key, utterance, labels, several)
-        number = key.removeprefix(f"{name}_")
-        if not (number.isdecimal() and key != number):
-            utterance.problems.append(f"{utterance.where}: its key is not {name}_NUMBER")
+        number = key.rpartition("_")[2]
+        if not number.isdecimal():
+            utterance.problems.append(f"{utterance.where}: its key does not end in _NUMBER, which is its turn")
             continue
         if slot and slot not in speakers:
             known = ", ".join(speakers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,10 @@ def set_splits(rows: list[dict[str, Any]], choice: SplitChoice, are_told: bool) 
         else:
             within = f"{row['group']}/" if row["group"] not in (None, row["speaker"]) else ""
             row["dialogue_id"] = f"{prefix}/{within}{row['dialogue_id']}"
+    if choice.all_in is not None and replace(choice, all_in=None, seed=0) != SplitChoice():
+        raise UsageError(
+            f"--split {choice.all_in} puts all rows in one split: choose no speakers and no shares with it"
+        )
     if not are_told and choice.all_in is None:
         units = units_of([_keys(row) for row in rows])
         chosen = choose_splits(units, [row["speaker"] for row in rows], choice)

@@ -171,6 +171,16 @@ def test_what_does_not_fit(tmp_path: Path, names: FileNames, error: type[Excepti
         ingest_files(tmp_path, names, CARD, ALL_TRAIN)
 
 
+def test_splits_are_told_once(tmp_path: Path) -> None:
+    touch(tmp_path, "train/ann_1.wav")
+    with pytest.raises(
+        UsageError, match=r"\{split\}/\{speaker\}_\{b\} tells the split of every file: choose no speakers"
+    ):
+        ingest_files(tmp_path, FileNames("{split}/{speaker}_{b}"), CARD, SplitChoice(test_speakers=("ann",)))
+    with pytest.raises(UsageError, match="--split train puts all rows in one split: choose no speakers and no shares"):
+        ingest_files(tmp_path, FileNames("{speaker}_{b}"), CARD, SplitChoice(all_in="train", dev=0))
+
+
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no folder .*/none: give the folder"):
         ingest_files(tmp_path / "none", FileNames("{a}"), CARD)

@@ -49,6 +49,13 @@ def test_a_clone(tmp_path: Path) -> None:
     assert (summary.count("several-emotions"), summary.count("no-clip-folder")) == (1, 1)
 
 
+def test_who_has_no_name_is_one_person_of_a_dialogue(tmp_path: Path) -> None:
+    unnamed = dialogue(anjia_1_1=spoken("a"), anjia_1_2=spoken("b", "B"))
+    unnamed["SpeakerInfo"]["A"]["Name"] = None
+    manifest, _ = ingest_m3ed(clone(tmp_path, {"anjia": {"anjia_1": unnamed}}))
+    assert manifest.frame["speaker"].to_list() == ["anjia/anjia_1/A", "anjia/Bo"]
+
+
 @pytest.mark.parametrize("place", ["", "modality_speech"])
 def test_its_sound(tmp_path: Path, place: str) -> None:
     root = clone(tmp_path / "r", {"anjia": {"anjia_1": dialogue(anjia_1_1=spoken("a", "B"), anjia_1_2=spoken("b"))}})
@@ -72,14 +79,14 @@ def test_what_macos_leaves_is_no_sound(tmp_path: Path) -> None:
 
 
 def test_all_problems_are_told_with_their_place(tmp_path: Path) -> None:
-    odd = {"anjia_1": dialogue(anjia_1_1=spoken("a", "C"), anjia_2=spoken("b"), anjia_1_3=spoken("c", main="Hapy"))}
+    odd = {"anjia_1": dialogue(anjia_1_1=spoken("a", "C"), anjia_b=spoken("b"), anjia_1_3=spoken("c", main="Hapy"))}
     odd["anjia_1"]["Dialog"]["anjia_1_4"] = {"Text": "d", "Speaker": "A"}
     with pytest.raises(ManifestError) as caught:
         ingest_m3ed(clone(tmp_path, {"anjia": odd, "anija": {}}))
     place = "annotation.json: anjia.anjia_1.Dialog"
     assert [problem.replace(place, "...") for problem in caught.value.problems] == [
         "....anjia_1_1.Speaker: no 'C' in SpeakerInfo, which has A, B",
-        "....anjia_2: its key is not anjia_1_NUMBER",
+        "....anjia_b: its key does not end in _NUMBER, which is its turn",
         "....anjia_1_3.EmoAnnotation.final_main_emo 'Hapy' is unknown: did you mean 'happy'? known: anger, disgust,"
         " fear, happy, neutral, sad, surprise",
         "....anjia_1_4 has no 'EmoAnnotation'",
