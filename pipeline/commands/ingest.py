@@ -9,8 +9,16 @@ from pipeline.terminal.lazy_group import LazyGroup
 # name -> (module of pipeline.commands, one line of help)
 _COMMANDS: dict[str, tuple[str, str]] = {
     "meld": ("ingest_meld", "MELD, or a generated sample corpus."),
-    "emorynlp": ("ingest_emorynlp", "EmoryNLP's emorynlp_SPLIT_final.csv files. Text only."),
+    "emorynlp": ("ingest_emorynlp", "EmoryNLP: the MELD repository's CSV files, or the original's JSON. Text only."),
     "iemocap": ("ingest_iemocap", "IEMOCAP as it is unpacked."),
+    "dailydialog": ("ingest_dailydialog", "DailyDialog as it is unpacked. Text only."),
+    "m3ed": ("ingest_m3ed", "M3ED: a clone of its repository, and its wav files."),
+    "mosei": ("ingest_mosei", "CMU-MOSEI as MMSA prepares it: label.csv and Raw."),
+    "ch-sims": ("ingest_ch_sims", "CH-SIMS as MMSA prepares it: label.csv and Raw."),
+    "ravdess": ("ingest_ravdess", "RAVDESS: 24 actors, two sentences."),
+    "crema-d": ("ingest_crema_d", "CREMA-D: 91 actors, twelve sentences."),
+    "esd": ("ingest_esd", "ESD: 20 speakers of Mandarin and English."),
+    "files": ("ingest_files", "Media files whose names carry codes, by a pattern."),
     "table": ("ingest_table", "Any .csv, .tsv, .jsonl, .json, .parquet or .xlsx files, by a mapping of their columns."),
     "merge": ("ingest_merge", "Several manifests as one."),
 }

@@ -1,4 +1,4 @@
-"""`erc ingest emorynlp`: a manifest of EmoryNLP's CSV files."""
+"""`erc ingest emorynlp`: a manifest of EmoryNLP, of either edition."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from pipeline.terminal.options import LocalPath, json_option
     epilog="""\b
 Example:
   erc ingest emorynlp MELD --out emorynlp.parquet
+  erc ingest emorynlp emotion-detection --out emorynlp.parquet
   erc ingest emorynlp emorynlp_train_final.csv emorynlp_dev_final.csv --out emorynlp.parquet
+
+ROOT is a clone of declare-lab/MELD, with emorynlp_SPLIT_final.csv in data/emorynlp, or of
+emorynlp/emotion-detection, with emotion-detection-trn.json, -dev and -tst in json, or the folder of
+such files. The JSON holds more utterances; both give an utterance the same id.
 """
 )
-@click.argument("paths", nargs=-1, required=True, type=LocalPath(), metavar="ROOT_OR_CSV...")
+@click.argument("paths", nargs=-1, required=True, type=LocalPath(), metavar="ROOT_OR_FILE...")
 @out_option
 @json_option
 def command(paths: tuple[Path, ...], out: Path, as_json: bool) -> None:
-    """EmoryNLP's emorynlp_SPLIT_final.csv files. Text only."""
+    """EmoryNLP: the MELD repository's CSV files, or the original's JSON. Text only."""
     from pipeline.ingest.emorynlp import ingest_emorynlp
 
     finish(*ingest_emorynlp(paths), out, as_json)

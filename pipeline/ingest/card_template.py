@@ -54,7 +54,7 @@ def write_card_template(manifest: Manifest, path: Path) -> None:
 
 
 def _text(manifest: Manifest) -> str:
-    values = manifest.card.to_dict()
+    values = vars(manifest.card) | manifest.card.to_dict()  # a dict leaves out what is as usual
     found = _found(manifest)
     parts = [
         "# A dataset card: fill it in and give it as `erc ingest table ... --card FILE`. What is empty is not said.\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +51,21 @@ def find_clips(root: Path, split: str, names: list[str]) -> ClipFolder | None:
             if path.is_dir():
                 return _scan(path, f"{place}/{name}".lstrip("/"))
     return None
+
+
+def unpack_commands(root: Path, splits: Iterable[str]) -> list[str]:
+    """What unpacks the archives that hold these splits' clips, beside themselves, where they lie still packed."""
+    archives: dict[Path, None] = {}
+    for split in splits:
+        inner = [root / place / f"{split}.tar.gz" for place in places(split)]
+        outer = [root / place / "MELD.Raw.tar.gz" for place in places(split)]
+        archives |= dict.fromkeys([path for path in [*inner, *outer] if path.is_file()][:1])
+    return [f"tar -xzf {shlex.quote(str(path))} -C {shlex.quote(str(path.parent))}" for path in archives]
+
+
+def unpack_hint(commands: Sequence[str]) -> str:
+    """The end of a message on what was not found; '' where nothing is packed."""
+    return f"; still packed there: {' && '.join(commands)}" if commands else ""
 
 
 def _scan(folder: Path, relative: str) -> ClipFolder:

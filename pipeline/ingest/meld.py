@@ -12,7 +12,7 @@ from features.digests import sha256_file
 from features.errors import ManifestError, UsageError, nearest
 from features.manifest import Manifest, build_manifest, frame_of
 from pipeline.ingest.annotations import Row, TextRepairs, annotated_duration, episode, raise_problems, read_rows
-from pipeline.ingest.clips import ClipFolder, find_clips, find_table, places
+from pipeline.ingest.clips import ClipFolder, find_clips, find_table, places, unpack_commands, unpack_hint
 from pipeline.ingest.probe import probe_clips
 from pipeline.ingest.summary import Finding, IngestSummary, finding, summarise
 
@@ -33,6 +33,7 @@ class _Noticed:
     repairs: TextRepairs = field(default_factory=TextRepairs)
     other_tables: list[str] = field(default_factory=list)  # file names
     no_clip_folder: list[str] = field(default_factory=list)  # splits
+    still_packed: list[str] = field(default_factory=list)  # commands
     missing_clips: list[str] = field(default_factory=list)
     clips_without_rows: list[str] = field(default_factory=list)  # paths, as the next three
     apple_double: list[str] = field(default_factory=list)
@@ -74,16 +75,17 @@ def ingest_meld(
     rows: list[dict[str, Any]] = []
     any_folder = False
     for split, table in tables.items():
-        checksum = card.checksums.get(table.name)
-        if checksum is not None and checksum != sha256_file(table):
-            noticed.other_tables.append(table.name)
         folder = find_clips(clip_root, split, card.folders.get(split, []))
+        if folder is None:
+            noticed.still_packed += unpack_commands(clip_root, [split])
         any_folder = any_folder or folder is not None
         rows += _split_rows(table, split, card, folder, noticed)
+        checksum = card.checksums.get(table.name)
+        if checksum is not None and checksum != sha256_file(table):  # after it was read: what cannot be is told there
+            noticed.other_tables.append(table.name)
     if media_root is not None and not any_folder:
-        raise ManifestError(
-            f"no clip folder of {', '.join(tables)} under {clip_root}: looked for {_folder_names(card, tables)}"
-        )
+        looked = f"no clip folder of {', '.join(tables)} under {clip_root}: looked for {_folder_names(card, tables)}"
+        raise ManifestError(looked + unpack_hint(noticed.still_packed))
     if probe:
         _compare_durations(rows, clip_root, noticed, follow_symlinks)
     for row in rows:
@@ -115,11 +117,15 @@ def _tables(root: Path, splits: Sequence[str] | None, card: DatasetCard) -> dict
                 raise ManifestError(
                     f"no {split}_sent_emo.csv in {root} or its folders {', '.join(places(split)[1:4])}, ...:"
                     f" get it from {card.url or 'the corpus'}, or leave {split!r} out of --splits"
+                    + unpack_hint(unpack_commands(root, [split]))
                 )
     tables = {split: path for split, path in found.items() if path is not None}
     if not tables:
         names = ", ".join(f"{split}_sent_emo.csv" for split in SPLITS)
-        raise ManifestError(f"{root} holds none of {names}: give the folder that MELD was unpacked into")
+        raise ManifestError(
+            f"{root} holds none of {names}: give the folder that MELD was unpacked into"
+            + unpack_hint(unpack_commands(root, SPLITS))
+        )
     return tables
 
 
@@ -232,6 +238,11 @@ def _findings(noticed: _Noticed, any_folder: bool, probed: bool) -> list[Finding
             "The card says why: extraction masks their sound and picture, not their text.",
         ),
         finding("no-clip-folder", noticed.no_clip_folder, "Splits without a clip folder: text only."),
+        finding(
+            "still-packed",
+            list(dict.fromkeys(noticed.still_packed)),
+            "Archives that hold the clips: unpack them, and ingest again.",
+        ),
     ]
     if not any_folder:
         return findings

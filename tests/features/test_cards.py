@@ -18,7 +18,9 @@ SEVEN = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 
 
 def test_the_shipped_cards() -> None:
-    assert shipped_cards() == ["emorynlp", "iemocap", "meld", "sample"]
+    assert shipped_cards() == [
+        "ch-sims", "crema-d", "dailydialog", "emorynlp", "esd", "iemocap", "m3ed", "meld", "mosei", "ravdess", "sample",
+    ]  # fmt: skip
     for name in shipped_cards():
         card = load_card(name)
         assert card.dataset == name
@@ -36,6 +38,26 @@ def test_label_orders_are_those_of_the_papers() -> None:
     assert load_card("meld").labels == load_card("sample").labels == SEVEN
     assert load_card("emorynlp").labels == ("joyful", "mad", "neutral", "peaceful", "powerful", "sad", "scared")
     assert load_card("iemocap").labels == ("angry", "excited", "frustrated", "happy", "neutral", "sad")
+
+
+def test_headlines_are_what_the_field_prints() -> None:
+    assert {name: load_card(name).headline for name in shipped_cards()} == {
+        "ch-sims": "accuracy",
+        "crema-d": "unweighted_average_recall",
+        "dailydialog": "micro_f1_without_neutral",
+        "emorynlp": "weighted_f1",
+        "esd": "accuracy",
+        "iemocap": "unweighted_average_recall",
+        "m3ed": "weighted_f1",
+        "meld": "weighted_f1",
+        "mosei": "accuracy",
+        "ravdess": "accuracy",
+        "sample": "weighted_f1",
+    }
+    for name in shipped_cards():
+        card = load_card(name)
+        assert {label for labels in card.polarity.values() for label in labels} <= set(card.labels)
+        assert bool(card.polarity) == (name in {"ch-sims", "mosei"})
 
 
 def test_melds_known_bad_clips() -> None:

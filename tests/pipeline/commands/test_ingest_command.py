@@ -10,6 +10,7 @@ from meld_factory import line, write_table
 
 from features.manifest import read_manifest
 from pipeline.cli import erc, run
+from pipeline.commands.ingest import _COMMANDS
 
 
 def erc_ingest(*arguments: str) -> int:
@@ -108,6 +109,45 @@ def test_a_card_that_the_file_cannot_carry_is_told(tmp_path: Path, capsys: pytes
         assert (f"{name} does not carry its dataset card" in capsys.readouterr().out) == told
 
 
+def test_files_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "mine"
+    for name in ("ann_W_1", "bo_N_1", "cy_W_2", "di_F_1"):
+        (root / name[:2]).mkdir(parents=True, exist_ok=True)
+        (root / name[:2] / f"{name}.wav").write_text(name)
+    arguments = [
+        "--pattern={who}_{emotion}_{take}",
+        "--map=speaker=who,text=take",
+        "--values=emotion:W=anger,N=neutral,F=",
+        "--values=take:1=Well, well.",
+        "--values=take:2=No.",
+        "--keep=emotion=W,neutral",
+        "--test-speakers=cy",
+        "--dev=0",
+        "--labels=neutral,anger",
+    ]
+    assert erc_ingest("files", str(root), *arguments, "--out", str(tmp_path / "F.parquet")) == 0
+    manifest = read_manifest(tmp_path / "F.parquet")
+    assert manifest.ids == ["mine/ann_W_1", "mine/bo_N_1", "mine/cy_W_2"]
+    assert manifest.frame["text"].to_list() == ["Well, well.", "Well, well.", "No."]
+    assert manifest.frame["split"].to_list() == ["train", "train", "test"]
+    assert (manifest.card.labels, manifest.card.neutral) == (("neutral", "anger"), "neutral")
+    out = capsys.readouterr().out
+    assert "chosen-splits: 2. Speakers, named or drawn with seed 0" in out
+    assert "(test: cy, dev: none)" in out
+    assert "other-emotion: 1." in out
+
+
+def test_a_preset_and_its_splits(tmp_path: Path) -> None:
+    for actor in range(1, 6):
+        (tmp_path / f"03-01-05-01-01-01-{actor:02d}.wav").write_text(str(actor))
+    arguments = ["--test", "0.4", "--dev-speakers", "01", "--seed", "3"]
+    assert erc_ingest("ravdess", str(tmp_path), *arguments, "--out", str(tmp_path / "R.csv")) == 0
+    splits = read_manifest(tmp_path / "R.csv").frame["split"].to_list()
+    assert (splits[0], sorted(splits)) == ("dev", ["dev", "test", "test", "train", "train"])
+    assert erc_ingest("ravdess", str(tmp_path), "--split", "test", "--out", str(tmp_path / "R.csv")) == 0
+    assert set(read_manifest(tmp_path / "R.csv").frame["split"]) == {"test"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -135,6 +175,22 @@ def test_a_card_that_the_file_cannot_carry_is_told(tmp_path: Path, capsys: pytes
             "names 'joy' more than once",
         ),
         (["merge", "{root}/train_sent_emo.csv"], 2, "merging needs two manifests"),
+        (["files", "{root}", "--pattern", "{{a}}{{b}}"], 2, "{a} and {b} touch"),
+        (["files", "{root}", "--pattern", "{{a}}", "--values", "a"], 2, "--values 'a' is not FIELD:CODE=VALUE"),
+        (["files", "{root}", "--pattern", "{{a}}", "--values", "a:1"], 2, "--values a: '1' is not CODE=VALUE"),
+        (
+            ["files", "{root}", "--pattern", "{{a}}", "--values", "a:1=x,1=y"],
+            2,
+            "a:1 is given twice, as 'x' and as 'y'",
+        ),
+        (["files", "{root}", "--pattern", "{{a}}", "--keep", "a="], 2, "--keep 'a=' is not FIELD=VALUE"),
+        (["files", "{root}", "--pattern", "{{a}}", "--map", "text=a,text=b"], 2, "--map text is given twice"),
+        (["files", "{root}", "--pattern", "{{a}}"], 1, "holds no media files"),
+        (["ravdess", "{root}", "--test", "2"], 1, "holds no media files"),
+        (["dailydialog", "{root}"], 1, "get it from http"),
+        (["m3ed", "{root}"], 1, "holds no annotation.json"),
+        (["ch-sims", "{root}", "--classes", "7"], 2, "'7' is not one of"),
+        (["mosei", "{root}"], 1, "label.csv: give the folder that holds label.csv"),
     ],
 )
 def test_errors_are_one_line_and_write_nothing(
@@ -150,7 +206,9 @@ def test_errors_are_one_line_and_write_nothing(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("name", ["meld", "emorynlp", "iemocap", "table", "merge"])
+@pytest.mark.parametrize("name", list(_COMMANDS))
 def test_every_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert erc_ingest(name, "--help") == 0
-    assert f"erc ingest {name} " in capsys.readouterr().out.split("Example")[1]
+    out = capsys.readouterr().out
+    assert f"erc ingest {name} " in out.split("Example")[1]
+    assert _COMMANDS[name][1] in " ".join(out.split())  # the list of commands says what the command says of itself

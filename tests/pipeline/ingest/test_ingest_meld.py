@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +145,7 @@ def test_everything_odd_in_a_clip_folder_is_counted_and_stops_nothing(tmp_path: 
         "missing-clips": (1, ("meld/test/dia0_utt2",)),
         "clips-without-rows": (1, ("test/dia9_utt9.mp4",)),
         "apple-double": (1, ("test/._dia0_utt0.mp4",)),
+        "other-tables": (1, ("test_sent_emo.csv",)),
         "final-videos": (2, ("test/final_videos_testdia0_utt0.mp4", "test/final_videos_testdia1_utt1.mp4")),
         "other-files": (1, ("test/notes.txt",)),
         "durations-differ": (1, ("meld/test/dia0_utt1",)),
@@ -241,3 +245,38 @@ def test_what_cannot_be_read_is_one_line_with_the_mend(tmp_path: Path) -> None:
     table.write_bytes(b"".join(write_table(table, [line()]).read_bytes().splitlines(keepends=True)[:1]) + b"1,a,b\r\n")
     with pytest.raises(ManifestError, match="line 2 has 3 fields, not 11"):
         ingest_meld(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["", "train", "MELD.Raw", "MELD.Raw/train", "data/MELD", "MELD-RAW/MELD.Raw"])
+def test_clips_that_are_still_packed_are_told_with_what_unpacks_them(tmp_path: Path, place: str) -> None:
+    root = tmp_path / "my data"
+    write_table(root / place / "train_sent_emo.csv", [line()])
+    write_table(root / "dev_sent_emo.csv", [line()])
+    clips = root / "packing" / "train_splits"
+    write_clip(clips / "dia0_utt0.mp4")
+    archive = root / place / "train.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(clips, "train_splits")
+    _, summary = ingest_meld(root)
+    (told,) = [item for item in summary.findings if item.name == "still-packed"]
+    assert told.examples == (f"tar -xzf '{archive}' -C '{archive.parent}'",)
+    assert "unpack them, and ingest again" in told.meaning
+    subprocess.run(shlex.split(told.examples[0]), check=True)
+    manifest, summary = ingest_meld(root)
+    assert (summary.count("still-packed"), manifest.frame["media"].null_count()) == (0, 1)
+
+
+def test_what_is_not_found_may_be_packed(tmp_path: Path) -> None:
+    (tmp_path / "MELD.Raw.tar.gz").touch()
+    mend = f"; still packed there: tar -xzf {tmp_path}/MELD.Raw.tar.gz -C {tmp_path}"
+    with pytest.raises(ManifestError) as caught:
+        ingest_meld(tmp_path)
+    assert str(caught.value).endswith(f"give the folder that MELD was unpacked into{mend}")
+    with pytest.raises(ManifestError) as caught:
+        ingest_meld(tmp_path, ["test"])
+    assert str(caught.value).endswith(mend)
+    write_table(tmp_path / "tables" / "train_sent_emo.csv", [line()])
+    (tmp_path / "train.tar.gz").touch()
+    with pytest.raises(ManifestError) as caught:
+        ingest_meld(tmp_path / "tables", media_root=tmp_path)
+    assert str(caught.value).endswith(f"; still packed there: tar -xzf {tmp_path}/train.tar.gz -C {tmp_path}")

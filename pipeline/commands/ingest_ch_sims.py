@@ -1,0 +1,35 @@
+"""`erc ingest ch-sims`: a manifest of CH-SIMS as MMSA prepares it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands.ingest_options import finish, out_option
+from pipeline.terminal.options import LocalPath, json_option
+
+
+@click.command(
+    epilog="""\b
+Example:
+  erc ingest ch-sims SIMS --out ch-sims.parquet
+
+ROOT holds label.csv, with video_id, clip_id, text, label and mode, and perhaps the clips
+Raw/VIDEO/CLIP.mp4. The label is the score of sentiment, from -1 to 1, as a class. 5: with edges at
+-0.7, -0.1, 0.1 and 0.7. 3: at -0.1 and 0.1. 2: at 0. A score on an edge belongs to the class below.
+`sentiment` is the score's sign, and `note` holds the score.
+"""
+)
+@click.argument("root", type=LocalPath())
+@out_option
+@click.option(
+    "--classes", type=click.Choice(["5", "3", "2"]), default="5", show_default=True, help="Of sentiment; see below."
+)
+@click.option("--media-root", type=LocalPath(), help="The folder that holds Raw, if not ROOT.")
+@json_option
+def command(root: Path, out: Path, classes: str, media_root: Path | None, as_json: bool) -> None:
+    """CH-SIMS as MMSA prepares it: label.csv and Raw."""
+    from pipeline.ingest.mmsa import ingest_mmsa
+
+    finish(*ingest_mmsa(root, "ch-sims", int(classes), media_root), out, as_json)

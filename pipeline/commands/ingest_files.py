@@ -1,0 +1,106 @@
+"""`erc ingest files`: a manifest of files whose names carry codes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from features.errors import UsageError
+from pipeline.commands.ingest_options import card_options, finish, out_option
+from pipeline.commands.ingest_split_options import choice_of, split_options
+from pipeline.terminal.options import LocalPath, json_option
+
+
+@click.command(
+    epilog="""\b
+Example:
+  erc ingest files EmoDB/wav --pattern '{speaker:2}{sentence:3}{emotion:1}{version:1}' \\
+      --values emotion:W=anger,N=neutral,F=joy,T=sadness,A=fear,E=disgust,L=boredom --out emodb.parquet
+  erc ingest files corpus --pattern '{speaker}/{emotion}/{split}/{id}.wav' --out corpus.parquet
+
+A pattern speaks of a file's name, or with / of the folders above it, too; the ending may be left
+out. {name} is a field up to the separators beside it, {name:2} one of two characters; a field that
+occurs twice must be the same. The fields label (or emotion), speaker (or actor), group, split,
+dialogue, turn, text and sentiment fill columns; others tell utterances apart. Files that do not
+match are counted and named. Without {dialogue}, every file is a dialogue; without {split}, whole
+speakers are drawn for test and dev.
+"""
+)
+@click.argument("root", type=LocalPath())
+@out_option
+@click.option("--pattern", required=True, help="How files are named, as '{speaker}_{emotion}_{take}'.")
+@click.option(
+    "--values",
+    multiple=True,
+    metavar="FIELD:CODE=VALUE,...",
+    help="What a field's codes mean; repeatable. CODE= leaves the column empty.",
+)
+@click.option("--map", "maps", multiple=True, metavar="COLUMN=FIELD,...", help="Column = the field that fills it.")
+@click.option(
+    "--keep", multiple=True, metavar="FIELD=VALUE,...", help="Take only files with one of these values; repeatable."
+)
+@click.option("--dataset", metavar="NAME", help="Name of the corpus.  [default: ROOT's name]")
+@card_options
+@split_options
+@json_option
+def command(
+    root: Path,
+    out: Path,
+    pattern: str,
+    values: tuple[str, ...],
+    maps: tuple[str, ...],
+    keep: tuple[str, ...],
+    dataset: str | None,
+    labels: tuple[str, ...] | None,
+    neutral: str | None,
+    card: Path | None,
+    write_card: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Media files whose names carry codes, by a pattern."""
+    from features.cards import DatasetCard
+    from pipeline.ingest.card_template import check_is_new
+    from pipeline.ingest.file_names import FileNames, ingest_files
+    from pipeline.ingest.own_card import given_card
+
+    check_is_new(write_card)
+    kept = {field: items.split(",") for field, items in _pairs("--keep", keep, "FIELD=VALUE,...")}
+    columns = dict(_pairs("--map", tuple(item for text in maps for item in text.split(",")), "COLUMN=FIELD"))
+    names = FileNames(pattern, _meanings(values), columns, kept)
+    name = dataset or root.resolve().name
+    own = given_card(card, dataset) or DatasetCard(dataset=name, title=name)
+    own = replace(own, labels=labels or own.labels, neutral=None if labels else own.neutral)
+    finish(*ingest_files(root, names, own, choice_of(options), neutral=neutral), out, as_json, write_card)
+
+
+def _meanings(values: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Field -> code -> value. A comma parts codes only where CODE= follows, so that a value may hold one."""
+    meanings: dict[str, dict[str, str]] = {}
+    for text in values:
+        field, colon, codes = (part.strip() for part in text.partition(":"))
+        if not (field and colon):
+            raise UsageError(f"--values {text!r} is not FIELD:CODE=VALUE,..., like emotion:01=neutral,02=calm")
+        items = tuple(re.split(r",(?=[^,=]+=)", codes))
+        for code, value in _pairs(f"--values {field}:", items, "CODE=VALUE", may_be_empty=True):
+            if meanings.setdefault(field, {}).setdefault(code, value) != value:
+                raise UsageError(
+                    f"--values {field}:{code} is given twice, as {meanings[field][code]!r} and as {value!r}"
+                )
+    return meanings
+
+
+def _pairs(option: str, items: tuple[str, ...], form: str, may_be_empty: bool = False) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for item in items:
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not (name and equals and (value or may_be_empty)):
+            raise UsageError(f"{option} {item!r} is not {form}")
+        if name in dict(pairs) and not may_be_empty:
+            raise UsageError(f"{option} {name} is given twice, as {dict(pairs)[name]!r} and as {value!r}")
+        pairs.append((name, value))
+    return pairs
