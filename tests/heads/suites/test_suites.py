@@ -222,6 +222,7 @@ def test_the_suites_that_ship() -> None:
         "losses",
         "meld-text",
         "meld-text-best",
+        "meld-to-emorynlp",
         "modalities",
         "slips",
         "slips-features",
