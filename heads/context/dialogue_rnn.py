@@ -32,7 +32,7 @@ class DialogueRNN(nn.Module):
     two directions side by side, h_t = ReLU(W b_t), b_t = sum of w_i e_i over the dialogue, w = softmax of e_i .
     (W_b e_t + bias), the script's "general2".
 
-    Checked against declare-lab/conv-emotion, DialogueRNN/model.py and train_MELD.py: none of its revisions has a tanh in
+    Checked against declare-lab/conv-emotion, DialogueRNN/model.py and train_MELD.py: no revision has a tanh in
     "general2"; COSMIC and DialogueGCN, in the same repository, have one. Not in the script: `causal`.
 
     causal:          forwards alone, and b_t over i <= t

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -26,6 +26,7 @@ class AttentionPooling(nn.Module):
 
     kinds = frozenset({"sequence"})
     over_batch = False
+    decayed: ClassVar[tuple[str, ...]] = ("query",)  # see heads/training/weight_decay.py
 
     def __init__(self, shape: tuple[int, ...], *, heads: Annotated[int, Field(ge=1, le=1 << 10)] = 1) -> None:
         super().__init__()

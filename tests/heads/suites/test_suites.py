@@ -331,7 +331,7 @@ def test_as_published_has_the_printed_hyperparameters() -> None:
         steps = math.ceil(drawn / size) * epochs
         assert round(experiment.optim.warmup * steps) == warmup
         assert (experiment.optim.lr, experiment.batch.size) == (lr, size)
-        assert experiment.stop == Stop(epochs=epochs, patience=5)
+        assert experiment.stop == Stop(epochs=epochs, patience=10 if exp == 30 else 5)
         assert experiment.optim.weight_decay == (0.01 if exp in (26, 27) else 0.1)
         assert experiment.normalise == ("none" if exp == 30 else "l2")
         assert experiment.evaluation.dropout
