@@ -28,16 +28,20 @@ class Predictor:
     head: Head
     decision: Decision | None = None
 
-    def outputs(self, batch: Batch) -> Output:
-        """Of every utterance of `batch`, which holds whole dialogues in the manifest's order. Leaves eval mode on."""
+    def outputs(self, table: Batch, rows: Tensor | None = None) -> Output:
+        """Of every utterance of `table`, or of those at `rows`, int64 [m], which are read a block at a time: whole
+        dialogues in the manifest's order. Leaves eval mode on."""
+        if rows is None:
+            rows = torch.arange(len(table))
+        rows = rows.to(table.device)
         self.head.eval()
         with torch.inference_mode(), self._dropout_left_on():
-            outputs = [self.head(batch.select(block)) for block in self._blocks(batch)]
+            outputs = [self.head(table.select(block)) for block in self._blocks(table, rows)]
         return Output(torch.cat([item.logits for item in outputs]), torch.cat([item.hidden for item in outputs]))
 
-    def scores(self, batch: Batch) -> Tensor:
-        """float32 [b, c] whose largest is what is predicted and whose softmax are the probabilities."""
-        return self.decide(self.outputs(batch))
+    def scores(self, table: Batch, rows: Tensor | None = None) -> Tensor:
+        """float32 [m, c] whose largest is what is predicted and whose softmax are the probabilities. See `outputs`."""
+        return self.decide(self.outputs(table, rows))
 
     def decide(self, output: Output) -> Tensor:
         if self.decision is None:
@@ -45,27 +49,26 @@ class Predictor:
         with torch.inference_mode():
             return self.decision.scores(output.hidden)
 
-    def _blocks(self, batch: Batch) -> Iterator[Tensor]:
-        """Positions to be scored together, int64: whole dialogues where they see each other; where utterances see their
-        batch, what training's batch size would put together."""
-        positions = torch.arange(len(batch), device=batch.device)
-        ragged = any(isinstance(item, Sequences) for items in batch.values.values() for item in items)
-        rows = _ROWS_OF_SEQUENCES if ragged else _ROWS
+    def _blocks(self, table: Batch, rows: Tensor) -> Iterator[Tensor]:
+        """Those of the rows that are to be scored together, int64: whole dialogues where they see each other; where
+        utterances see their batch, what training's batch size would put together."""
+        ragged = any(isinstance(item, Sequences) for items in table.values.values() for item in items)
+        most = _ROWS_OF_SEQUENCES if ragged else _ROWS
         batching = self.experiment.batch
         as_trained = self.experiment.sees_batch
         if not self.experiment.sees_dialogues:
-            yield from positions.split(batching.size if as_trained else rows)
+            yield from rows.split(batching.size if as_trained else most)
             return
-        lengths = torch.unique_consecutive(batch.dialogues, return_counts=True)[1].tolist()
+        lengths = torch.unique_consecutive(table.dialogues[rows], return_counts=True)[1].tolist()
         start, stop, held = 0, 0, 0
         for length in lengths:
-            full = held == batching.size if as_trained else stop - start + length > rows
+            full = held == batching.size if as_trained else stop - start + length > most
             if held and full:
-                yield positions[start:stop]
+                yield rows[start:stop]
                 start, held = stop, 0
             stop, held = stop + length, held + 1
         if held:
-            yield positions[start:stop]
+            yield rows[start:stop]
 
     @contextmanager
     def _dropout_left_on(self) -> Iterator[None]:

@@ -47,7 +47,8 @@ class Batch(Section):
 
 
 class Optim(Section):
-    """AdamW.
+    """AdamW. weight_decay is for what multiplies an input, and spares biases, norms and embeddings
+    (heads/training/weight_decay.py).
 
     warmup: share of all steps during which the learning rate rises from 0
     clip:   largest norm of the gradient, or null
@@ -66,7 +67,10 @@ class Optim(Section):
 
 
 class Stop(Section):
-    """epochs: at most; patience: epochs without a better dev weighted F1, counted after warm-up."""
+    """epochs: at most, and what schedules and curricula go over
+    patience: epochs without a better score on dev, counted after the warm-up; the sampler spcl-curriculum goes on to
+              the last epoch, which is where it ends
+    """
 
     epochs: Size = 60
     patience: Size = 10

@@ -17,9 +17,9 @@ from heads.precision import in_float32
 
 
 class BiLSTM(nn.Module):
-    """bcLSTM (Poria et al. 2017, "Context-Dependent Sentiment Analysis in User-Generated Videos"; as MELD's baseline
-    has
-    it: two layers of 300 units a direction over a dialogue's utterances).
+    """bcLSTM (Poria et al. 2017, "Context-Dependent Sentiment Analysis in User-Generated Videos"), as MELD's baseline
+    has it: two layers of 300 units a direction over a dialogue's utterances (checked against declare-lab/MELD,
+    baseline.py).
 
     Each layer: dropout of its input, then an LSTM in both directions, side by side. Padding is never stepped through.
 

@@ -29,8 +29,11 @@ class DialogueRNN(nn.Module):
       e_t = GRU_E(q_s, e_{t-1})                                             emotion state
 
     in each direction (q_s in the first line is the one from before t); all states and c_1 start at zero. With e_t the
-    two directions side by side, h_t = ReLU(W b_t), b_t = sum of w_i e_i over the dialogue, w = softmax of tanh(e_i .
-    (W_b e_t + bias)), the script's "general2".
+    two directions side by side, h_t = ReLU(W b_t), b_t = sum of w_i e_i over the dialogue, w = softmax of e_i .
+    (W_b e_t + bias), the script's "general2".
+
+    Checked against declare-lab/conv-emotion, DialogueRNN/model.py and train_MELD.py: no revision has a tanh in
+    "general2"; COSMIC and DialogueGCN, in the same repository, have one. Not in the script: `causal`.
 
     causal:          forwards alone, and b_t over i <= t
     state:           values of g and q (150 in the script)
@@ -129,7 +132,7 @@ class DialogueRNN(nn.Module):
     def _attend(self, emotions: Tensor, layout: Layout) -> Tensor:
         """[b, k * emotion] -> the same: each turn's sum over the turns that it sees."""
         padded = layout.pad(emotions)
-        scores = (layout.pad(self.match(emotions)) @ padded.transpose(1, 2)).tanh()  # [d, t, t]
+        scores = layout.pad(self.match(emotions)) @ padded.transpose(1, 2)  # [d, t, t]
         return layout.unpad(masked_softmax(scores, turns_seen(layout, causal=self.causal)) @ padded)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ class GRUCells(nn.Module):
     The input may come in two parts: what is known of all utterances beforehand goes through `project` in one product,
     and what only the step knows (the last `late` values) through `forward`.
     """
+
+    decayed: ClassVar[tuple[str, ...]] = ("early", "late", "recurrent")  # see heads/training/weight_decay.py
 
     def __init__(self, directions: int, width: int, states: int, *, late: int = 0) -> None:
         super().__init__()

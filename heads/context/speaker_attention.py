@@ -20,7 +20,8 @@ class SpeakerAttention(nn.Module):
 
     MHA_same sees the turns of the same speaker, itself among them, and MHA_other those of all other speakers: the
     Intra- Speaker and Inter-Speaker masks of Li et al. 2020 ("A Hierarchical Transformer with Speaker Modeling for
-    Emotion Recognition in Conversation", TRMSM). Where a speaker is alone, MHA_other sees nobody and gives zeros.
+    Emotion Recognition in Conversation", TRMSM; not checked against code: none was found). Where a speaker is alone,
+    MHA_other sees nobody and gives zeros.
 
     Deviations: TRMSM has a third, unmasked block and weighs three whole Transformers by a learned attention; here one
     layer adds its two attentions, and has no feed-forward network. TRMSM's binary view of speakers is kept.

@@ -28,7 +28,7 @@ class TransformerContext(nn.Module):
     positions: `sinusoidal` (Vaswani et al. 2017, section 3.5) are added after the projection; without them a turn of a
                full dialogue cannot tell before from after. Whether M2FNet adds any could not be verified
 
-    M2FNet's sizes could not be verified either; those here are ours.
+    M2FNet's sizes could not be verified either, since no code of its authors is public; those here are ours.
     """
 
     needs_dialogues = True

@@ -81,12 +81,16 @@ def class_balanced_as_published(draw: Draw) -> Iterator[Tensor]:
 
 
 def spcl_curriculum(draw: Draw) -> Iterator[Tensor]:
-    """Easy examples first: in epoch e of E, one of rank r (0 the easiest) is included with a chance that goes evenly
-    from 1 - e/E at rank 0 to e/E at rank n - 1.
+    """Easy examples first: in epoch e of E, from 1 on, one of rank r (0 the easiest) is included with a chance that
+    goes evenly from 1 - e/E at rank 0 to e/E at rank n - 1.
+
+    Song et al. 2022, "Supervised Prototypical Contrastive Learning", checked against caskcsg/SPCL. Deviations: their e
+    is 0 in the first epoch, so that the last one still prefers the hardest by no more than (E - 1)/E; and they make one
+    pass an epoch.
 
     Examples are ranked by `draw.difficulty()` once an epoch. A pass includes about half of them, in random order, and
-    passes follow until n examples are drawn, so that an epoch is as long as any other sampler's (ours: Song et al.
-    2022, "Supervised Prototypical Contrastive Learning", make one). Raises ConfigError where nothing ranks examples.
+    passes follow until n examples are drawn, so that an epoch is as long as any other sampler's. Training does not stop
+    before the last epoch (`LASTS_ALL_EPOCHS`). Raises ConfigError where nothing ranks examples.
     """
     if draw.difficulty is None:
         raise ConfigError(
@@ -112,6 +116,8 @@ SAMPLERS: dict[str, Sampler] = {
 }
 # Those that rank examples, and so need a loss that decides.
 NEEDS_DIFFICULTY = frozenset({"spcl-curriculum"})
+# Those that change from epoch to epoch until the last: early stopping does not cut them off.
+LASTS_ALL_EPOCHS = frozenset({"spcl-curriculum"})
 
 
 def inclusion_chances(count: int, epoch: int, epochs: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ class AttentionFusion(nn.Module):
 
     over_batch = False
     over_dialogue = False
+    decayed: ClassVar[tuple[str, ...]] = ()  # see heads/training/weight_decay.py
 
     def __init__(self, widths: Mapping[str, int], *, dim: Dim = 512, heads: Heads = 4, dropout: Rate = 0.0) -> None:
         super().__init__()

@@ -23,7 +23,11 @@ class Gated(nn.Module):
            the paper's z * h_1 + (1 - z) * h_2 with the difference of two linear maps for its one. `sigmoid` leaves
            each gate on its own, as the paper does for more than two.
 
-    Ours beside the paper: biases, and masks. What is missing counts as zeros in the gates' input and has gate 0; where
+    Checked against johnarevalo/gmu-mmimdb, which has two modalities: its gate sees W_m x_m, the projected ones before
+    their tanh, and a batch norm stands before W_m. Here the gate sees the x_m, and there is no norm (the paper's
+    equations for more than two are not in the code, and were not checked).
+
+    Ours beside both: biases, and masks. What is missing counts as zeros in the gates' input and has gate 0; where
     nothing is there, the result is zeros.
     """
 

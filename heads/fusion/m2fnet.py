@@ -22,7 +22,8 @@ class M2FNetFusion(nn.Module):
 
     where A is another modality and the attention runs over the turns of the dialogue; the result is [F; A].
 
-    No official code exists; the equation is that of a re-implementation with text and audio. For several other
+    Not checked against code of its authors, of whom none is public; the equation is that of a re-implementation with
+    text and audio. For several other
     modalities each layer has an attention for each of them, side by side in the brackets, and all of them stand in the
     result: ours.
 

@@ -34,9 +34,9 @@ class AdaptiveTriplet(nn.Module):
     projection: d
 
     Chudasama et al. 2022, "M2FNet", who train feature extractors with it, where this one shapes a projection of cached
-    features. As printed, the gradient through m pulls negatives closer once d_an > 0.31, and the sum is at least 2.24
-    for unit vectors, so that the hinge never binds and m without its gradient would be a constant; `bounded` is our
-    mend, and `fixed` what to compare it with.
+    features (not checked against code: none is public). As printed, the gradient through m pulls negatives closer once
+    d_an > 0.31, and the sum is at least 2.24 for unit vectors, so that the hinge never binds and m without its gradient
+    would be a constant; `bounded` is our mend, and `fixed` what to compare it with.
 
     Every triple counts: p another example of a's class, n an example of another class. So the loss is the expectation
     of triples drawn at random, depends on nothing but the batch, and not on its order; it takes p * p * q numbers a
@@ -104,14 +104,15 @@ class AdaptiveTriplet(nn.Module):
 def covariance(embeddings: Tensor) -> Tensor:
     """Squared covariances between different values, summed, over d. float32 [b, d], b > 1.
 
-    Bardes et al. 2022, "VICReg", eq. 4."""
+    Bardes et al. 2022, "VICReg", eq. 4, as in facebookresearch/vicreg."""
     centred = embeddings - embeddings.mean(dim=0)
     matrix = centred.T @ centred / (len(embeddings) - 1)  # [d, d]
     return (matrix.square().sum() - matrix.diagonal().square().sum()) / embeddings.shape[1]
 
 
 def variance(embeddings: Tensor) -> Tensor:
-    """Mean over values of max(0, 1 - sqrt(variance + 1e-4)). float32 [b, d], b > 1. "VICReg", eq. 1 and 2."""
+    """Mean over values of max(0, 1 - sqrt(variance + 1e-4)). float32 [b, d], b > 1. "VICReg", eq. 1 and 2, as in
+    its code for each of its two views."""
     return (1 - (embeddings.var(dim=0) + _VARIANCE_EPSILON).sqrt()).clamp(min=0).mean()
 
 

@@ -20,6 +20,7 @@ class Dice(nn.Module):
                  the share of classes that are there (3.9 of 7 on average in its batches of 8)
     denominator: S. sums: sum_i x_i, the report's 2 TP / (2 TP + FP + FN), a soft F1; squares: sum_i x_i^2, as in
                  Milletari et al. 2016, "V-Net", section 3, who have one foreground class and no mean over classes
+                 (their code, faustomilletari/VNet, has these squares in its gradient, over sums of hard predictions)
 
     The sums run over the batch, so an example's gradient depends on its batch-mates.
     """

@@ -21,7 +21,8 @@ class Focal(nn.Module):
     alpha: a_y. none: 1; inverse: n / n_y, the report's, up to 37 on MELD; balanced: n / (c * n_y)
 
     Lin et al. 2017, "Focal Loss for Dense Object Detection", eq. 5, for c classes by softmax where they have two by
-    sigmoid, and with the plain batch mean where they divide by the number of anchors given to an object.
+    sigmoid, and with the plain batch mean where they divide by the number of anchors given to an object (not checked
+    against their code).
     """
 
     decides: ClassVar[bool] = False

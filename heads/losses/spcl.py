@@ -38,11 +38,14 @@ class Spcl(nn.Module):
     items:       of these, how many make a prototype
     threshold:   terms up to it count as learned; where all are, the loss is 0
 
-    Song et al. 2022, "Supervised Prototypical Contrastive Learning for Emotion Recognition in Conversation", as in
-    their code. Deviations: z is a trained projection of cached features, where theirs is a fine-tuned language
-    model's; a full queue forgets its oldest, theirs a random one; it starts empty, theirs with the centre. Their
-    cross-entropy of a classifier on z without z's gradient is left out: it trains only that classifier, with which
-    nothing is predicted. A `cross-entropy` term beside this one is another thing, since its gradient reaches hidden.
+    Song et al. 2022, "Supervised Prototypical Contrastive Learning for Emotion Recognition in Conversation", checked
+    against caskcsg/SPCL, whose defaults t, queue, items and threshold are. Deviations: z is a trained projection of
+    cached features, where theirs is a fine-tuned language model's, with a linear layer of its own width on request. A
+    queue starts empty and is kept over epochs; theirs starts each epoch anew, with the centre in it. A full one forgets
+    its oldest, theirs a random one. Their cosine schedule starts anew each epoch (warm-up in the first alone), here a
+    schedule goes over all epochs. Their cross-entropy of a classifier on z without z's gradient is left out: it trains
+    only that classifier, with which nothing is predicted. A `cross-entropy` term beside this one is another thing,
+    since its gradient reaches hidden.
 
     While the module trains, `forward` draws from torch's default generator and appends to the queues; in evaluation
     mode prototypes are the centres and nothing is changed. Queues are not part of the state: `centres` is, which with

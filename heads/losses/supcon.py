@@ -21,8 +21,9 @@ class SupCon(nn.Module):
     projection:  width of a linear layer before z, or null for none
 
     Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2 (L_out), temperature 0.1 as in their section 4.
-    Deviations: the mean over anchors where eq. 2 has the sum, as their code does; one view an example, since cached
-    features are not augmented; a linear projection where theirs has a hidden layer.
+    Deviations: the mean over anchors where eq. 2 has the sum; one view an example, since cached features are not
+    augmented; a linear projection where theirs has a hidden layer. Checked against HobbitLong/SupContrast, which takes
+    the mean, too, but counts an anchor without a positive as 0 in it, and multiplies the loss by t / 0.07.
     """
 
     decides: ClassVar[bool] = False

@@ -22,8 +22,8 @@ class Triplet(nn.Module):
     reduce:     P and N are mean (as in the report's code) or sum (as printed in the report) of the similarities
     projection: width of a linear layer between hidden and the comparison; null compares hidden itself, as the report
 
-    From the report "HLM12ERC" and its code. Here a batch of one class gives 0, which its code cannot take. Which
-    example is the anchor depends on the order of the batch, as there; everything else does not.
+    From the report "HLM12ERC", checked against its code (hudsonmendes/uolondon-cm3070-fp). A batch of one class gives
+    0, and which example is the anchor depends on the order of the batch, as there; everything else does not.
     """
 
     decides: ClassVar[bool] = False

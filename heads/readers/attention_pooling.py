@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -20,12 +20,14 @@ class AttentionPooling(nn.Module):
     elements of u . h / sqrt(values of a part), and its own weighted mean. With one head it is pooling by one learned
     query.
 
-    Queries start at zero, so that the reader starts as the mean. Padding has no weight; without elements there are
+    Checked against miquelindia90/DoubleAttentionSpeakerVerification, whose queries are drawn at first (Xavier). Ours
+    start at zero, so that the reader starts as the mean. Padding has no weight; without elements there are
     zeros.
     """
 
     kinds = frozenset({"sequence"})
     over_batch = False
+    decayed: ClassVar[tuple[str, ...]] = ("query",)  # see heads/training/weight_decay.py
 
     def __init__(self, shape: tuple[int, ...], *, heads: Annotated[int, Field(ge=1, le=1 << 10)] = 1) -> None:
         super().__init__()

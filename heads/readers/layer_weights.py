@@ -16,7 +16,8 @@ class LayerWeights(nn.Module):
     At first every layer counts alike and the scale is 1.
 
     normalise: layer norm without parameters on each layer first, so that layers with large values do not rule the mean
-               (Peters et al. recommend it in some cases)
+               (Peters et al. recommend it in some cases). Over the values of each vector, as SUPERB's code does
+               (s3prl's Featurizer); that of Peters et al. (AllenNLP's ScalarMix) is over a whole batch of them
     """
 
     kinds = frozenset({"stack"})

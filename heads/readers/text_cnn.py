@@ -20,7 +20,8 @@ Windows = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_le
 
 class TextCNN(nn.Module):
     """The convolutional network for sentences (Kim 2014, section 2), in the sizes of MELD's baseline: filters over 3,
-    4 and 5 tokens, 512 of each, ReLU, the maximum over the text, then a tanh layer of 100 values and dropout.
+    4 and 5 tokens, 512 of each, ReLU, the maximum over the text, then a tanh layer of 100 values and dropout (checked
+    against declare-lab/MELD, baseline.py; Kim's own code, yoonkim/CNN_sentence, has 100 filters and no tanh layer).
 
     length: tokens that are read; longer texts are cut
 

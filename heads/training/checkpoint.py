@@ -61,7 +61,7 @@ class TrainedHead:
 
     def probabilities(self, data: HeadData, rows: np.ndarray) -> np.ndarray:
         """float32 [m, c] of the utterances at `rows`, int64 [m], ascending: whole dialogues."""
-        scores = self.predictor.scores(self.batch(data).select(torch.from_numpy(rows)))
+        scores = self.predictor.scores(self.batch(data), torch.from_numpy(rows))
         array: np.ndarray = scores.softmax(dim=1).numpy()
         return array
 

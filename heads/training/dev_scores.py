@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from torch import Tensor
 from torch.nn import functional
 
 from features.cards import WEIGHTED_F1
 from features.errors import ManifestError
-from heads.data.batch import Batch
 from heads.data.utterances import UNLABELLED, Utterances
 from heads.metrics import headline, weighted_f1
 from heads.predict import Predictor
+from heads.training.examples import Examples
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,18 @@ class DevScores:
     headline: float
 
 
-def score_dev(predictor: Predictor, dev: Batch, labels: Tensor, utterances: Utterances) -> DevScores:
-    """labels: int64 [d], of every utterance of `dev`, UNLABELLED where it has none; utterances: say what labels are
-    called and which score counts.
+def score_dev(predictor: Predictor, examples: Examples, utterances: Utterances) -> DevScores:
+    """utterances: say what labels are called and which score counts.
 
-    Raises ManifestError where that score is of two classes and no utterance has a label of either.
+    Raises ManifestError where that score is of two classes and no utterance has a label of either. Scores that are no
+    numbers give a loss that is none.
     """
+    labels = examples.targets.labels[examples.dev]
     known = labels != UNLABELLED
-    scores, labels = predictor.scores(dev)[known], labels[known]
-    loss = float(functional.cross_entropy(scores, labels))
+    scores = predictor.scores(examples.table, examples.dev)
+    labels, finite = labels[known], bool(scores.isfinite().all())
+    scores = scores[known]
+    loss = float(functional.cross_entropy(scores, labels)) if finite else math.nan
     gold, predicted = labels.cpu().numpy(), scores.argmax(dim=1).cpu().numpy()
     f1 = weighted_f1(gold, predicted, scores.shape[1])
     criterion = utterances.criterion

@@ -15,6 +15,7 @@ from heads.data.batch import Batch, batch_of
 from heads.data.data import HeadData
 from heads.data.samplers import SAMPLERS
 from heads.data.utterances import UNLABELLED
+from heads.predict import Predictor
 from heads.signals import Draw, Targets
 
 # Features above this are read in blocks of neighbouring examples, so that memory need not hold them. Fixed, not this
@@ -93,6 +94,14 @@ class Examples:
         if units is not None:
             return [units[positions] for positions in sampled]
         return [torch.cat([spans[position] for position in positions.tolist()]) for positions in sampled]
+
+    def hidden(self, predictor: Predictor) -> Tensor:
+        """float32 [n, h]: the last hidden layer of the training examples, each computed in its whole dialogue where the
+        head sees dialogues: turns without a label or an input are context, as in training."""
+        if not predictor.experiment.sees_dialogues:
+            return predictor.outputs(self.table, self.train).hidden
+        learnt = self.trainable()[self.train_all]
+        return predictor.outputs(self.table, self.train_all).hidden[learnt.to(self.table.device)]
 
     def trainable(self) -> Tensor:
         """bool over the table: utterances that the loss sees."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from features.errors import TrainingError
 from heads.config.experiment import Experiment
 from heads.data.data import HeadData
+from heads.data.samplers import LASTS_ALL_EPOCHS
 from heads.data.utterances import Utterances
 from heads.losses import WeightedSum
 from heads.losses.decision import Decision
@@ -32,6 +33,7 @@ from heads.signals import LossTask, Output
 from heads.training.dev_scores import score_dev
 from heads.training.examples import Examples
 from heads.training.objective import build_objective
+from heads.training.weight_decay import parameter_groups
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def train_head(
 
     Rows without a label or without any input are left out of the loss; dev rows without input are scored.
     stopped: asked once an epoch; when it says True, KeyboardInterrupt is raised.
-    Raises ManifestError where a split has no row to learn from, and TrainingError where the loss is no longer finite.
+    Raises ManifestError where a split has no row to learn from, and TrainingError where the loss, the scores on dev or
+    the weights are no longer finite.
     """
     started = time.perf_counter()
     precision = resolve_precision(experiment.optim.precision, device)
@@ -115,17 +118,29 @@ def train_head(
             history.append(epoch)
             if not best_epoch or epoch.dev_headline > history[best_epoch - 1].dev_headline:
                 best_epoch, best_state = epoch.epoch, copy.deepcopy(scored.model.state_dict())
-            if epoch.epoch - max(best_epoch, warmup_epochs(experiment)) >= experiment.stop.patience:
+            if epoch.epoch - max(best_epoch, patience_starts(experiment)) >= experiment.stop.patience:
                 break
+        _check_finite(best_state, best_epoch, experiment)
         model.load_state_dict(best_state)
     model.to("cpu").eval()
     predictor = Predictor(experiment, model.head, model.objective.decision)
     return Trained(predictor, best_epoch, tuple(history), time.perf_counter() - started, speakers, precision)
 
 
-def warmup_epochs(experiment: Experiment) -> int:
-    """Epochs that the warm-up touches."""
+def patience_starts(experiment: Experiment) -> int:
+    """The epoch after which patience is counted: the last that the warm-up touches, or the curriculum's last."""
+    if experiment.batch.sampler in LASTS_ALL_EPOCHS:
+        return experiment.stop.epochs
     return math.ceil(experiment.optim.warmup * experiment.stop.epochs)
+
+
+def _check_finite(state: Mapping[str, Tensor], epoch: int, experiment: Experiment) -> None:
+    """Also what dev did not look at: a speaker whom it lacks, what stands in for an input that it has."""
+    for name, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise TrainingError(
+                f"{name} holds no numbers after epoch {epoch} with optim.lr={experiment.optim.lr:g}: try a lower one"
+            )
 
 
 def learning_rate_factor(step: int, warmup_steps: int, total_steps: int, schedule: str) -> float:
@@ -171,13 +186,13 @@ class _Scored:
         for model in {id(item): item for item in (self.trained, self.model)}.values():
             decision = model.objective.decision
             if decision is not None:
-                hidden = Predictor(self.predictor.experiment, model.head).outputs(examples.table.select(examples.train))
-                decision.refresh(hidden.hidden, examples.targets.labels[examples.train])
+                hidden = examples.hidden(Predictor(self.predictor.experiment, model.head))
+                decision.refresh(hidden, examples.targets.labels[examples.train])
 
     def difficulty(self, examples: Examples) -> Tensor:
         """float32 [n] of the training examples, on the CPU. Expects a loss that decides."""
         decision = cast(Decision, self.model.objective.decision)
-        hidden = self.predictor.outputs(examples.table.select(examples.train)).hidden
+        hidden = examples.hidden(self.predictor)
         return decision.difficulty(hidden, examples.targets.labels[examples.train]).cpu()
 
 
@@ -193,9 +208,8 @@ def _epochs(
     """Train one epoch after another and score dev after each. precision: of `_loss`; utterances: of `score_dev`."""
     optim = experiment.optim
     parameters = list(model.parameters())  # walking through the modules each step costs a tenth of a small head's step
-    optimizer = _adamw(parameters, optim.lr, optim.weight_decay)
+    optimizer = torch.optim.AdamW(parameter_groups(model, optim.weight_decay), lr=optim.lr, fused=True)
     trainable = examples.trainable() if experiment.batch.unit == "dialogues" else None
-    dev = examples.table.select(examples.dev)
     schedule: LambdaLR | None = None
     scored.refresh(examples)
     for number in range(1, experiment.stop.epochs + 1):
@@ -227,7 +241,11 @@ def _epochs(
                 f"the loss is {train_loss} in epoch {number} with optim.lr={optim.lr:g}: try a lower one"
             )
         scored.refresh(examples)
-        on_dev = score_dev(scored.predictor, dev, examples.targets.labels[examples.dev], utterances)
+        on_dev = score_dev(scored.predictor, examples, utterances)
+        if not math.isfinite(on_dev.loss):
+            raise TrainingError(
+                f"the scores on dev are no numbers after epoch {number} with optim.lr={optim.lr:g}: try a lower one"
+            )
         seconds = time.perf_counter() - started
         yield Epoch(number, train_loss, on_dev.loss, on_dev.weighted_f1, rate, seconds, on_dev.headline)
 
@@ -252,11 +270,3 @@ def _schedule(optimizer: torch.optim.Optimizer, experiment: Experiment, steps_pe
     total_steps = steps_per_epoch * experiment.stop.epochs
     warmup_steps = round(optim.warmup * total_steps)
     return LambdaLR(optimizer, lambda step: learning_rate_factor(step, warmup_steps, total_steps, optim.schedule))
-
-
-def _adamw(parameters: Sequence[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """Weight decay on matrices alone: biases and the learned vectors of missing inputs are free."""
-    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, fused=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from features.cards import WEIGHTED_F1
-from features.errors import UsageError
+from features.errors import TrainingError, UsageError
 from features.files import write_whole
 from heads.config.experiment import Experiment
 from heads.data.data import HeadData
@@ -44,6 +44,7 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
 
     Training never has the labels of what is held out, so that nothing can be chosen by them.
     """
+    import numpy as np
     import polars as pl
 
     from heads.model import num_parameters
@@ -73,7 +74,10 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
     for split in (SELECTION_SPLIT, HELD_OUT):
         rows = data.utterances.rows(split)
         if len(rows):
-            frame = prediction_frame(data, rows, head.probabilities(data, rows))
+            probabilities = head.probabilities(data, rows)
+            if not np.isfinite(probabilities).all():
+                raise TrainingError(f"the probabilities on {split} are no numbers: try a lower optim.lr")
+            frame = prediction_frame(data, rows, probabilities)
             write_whole(folder / f"predictions-{split}.parquet", frame.write_parquet)
     result = SeedResult(
         seed=task.seed,

@@ -20,8 +20,9 @@ def pitch(
     """Fundamental frequency in Hz [f] and aperiodicity [f] (0 = a periodic frame, about 1 = noise), by YIN.
 
     Source: de Cheveigne and Kawahara, 2002, steps 1 to 5: the first dip of the normalised difference below `threshold`,
-    else its lowest point, refined by a parabola. Deviation: no step 6 (search of neighbouring frames). Frames are
-    `window` samples plus the longest period; the end is padded with zeros to one frame if need be.
+    else its lowest point, refined by a parabola (not checked against their code). Deviation: no step 6 (search of
+    neighbouring frames). Frames are `window` samples plus the longest period; the end is padded with zeros to one frame
+    if need be.
     """
     longest, shortest = int(np.ceil(rate_hz / low_hz)), int(rate_hz // high_hz)
     length = window + longest + 1
@@ -62,7 +63,8 @@ def _yin(frames: Array, window: int, shortest: int, longest: int, threshold: flo
 def count_syllables(level_db: Array, smoothing: int, dip_db: float) -> int:
     """Peaks of the smoothed level [f] above its median, each separated from the one before by a dip of `dip_db`.
 
-    Source: the syllable nuclei of de Jong and Wempe, 2009. Deviation: peaks need not be voiced.
+    Source: the syllable nuclei of de Jong and Wempe, 2009 (not checked against their script). Deviation: peaks need not
+    be voiced.
     """
     smooth = (
         np.convolve(level_db, np.ones(smoothing) / smoothing, mode="same") if len(level_db) > smoothing else level_db

@@ -1,6 +1,10 @@
 """From a turn to a template that asks a masked language model about it, such as SPCL's
 `For utterance: {text} {speaker} feels {mask}` (Song et al. 2022, section 3): the embedding is the state at the mask.
 
+Checked against caskcsg/SPCL, data_process.py. There the text is `speaker:text` and a separator follows each turn and
+the text; the dialogue before the template holds the turn itself, too, and at most 8 turns before it; training adds
+questions about earlier turns. Here past turns are written as all prompts write them.
+
 With scope `context` the past turns stand before the template as `prompts` writes them, and are dropped from the left by
 whole turns where they do not fit. The template's own words and its mask are never cut: of a text that is too long the
 end is left out, and of a speaker's name only where one token of the text is left.

@@ -125,9 +125,9 @@ def middle_square(picture: np.ndarray) -> np.ndarray:
 def oriented_gradients(grey: np.ndarray) -> np.ndarray:
     """Histogram of oriented gradients, float32 [n * n * o], of grey levels [SIDE, SIDE].
 
-    Source: Dalal and Triggs, 2005. Deviations: cells overlap by a box filter of their size, in place of bilinear
-    weights, and each is normalised once, by the 3 x 3 cells around it, in place of once in each block: n * n * o
-    values, and not four times as many.
+    Source: Dalal and Triggs, 2005 (not checked against their code). Deviations: cells overlap by a box filter of their
+    size, in place of bilinear weights, and each is normalised once, by the 3 x 3 cells around it, in place of once in
+    each block: n * n * o values, and not four times as many.
     """
     cell = SIDE // CELLS
     across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1)

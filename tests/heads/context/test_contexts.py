@@ -219,7 +219,7 @@ def dialogue_rnn_plainly(context: Any, utterances: Tensor, slots: list[int]) -> 
     rows = []
     for turn in range(len(slots)):
         seen = both[: turn + 1] if context.causal else both
-        weights = torch.tanh(seen @ context.match(both[turn])).softmax(dim=0)
+        weights = (seen @ context.match(both[turn])).softmax(dim=0)
         rows.append(context.hidden(weights @ seen).relu())
     return torch.stack(rows)
 
@@ -237,6 +237,26 @@ def test_dialogue_rnn_is_its_equations_turn_by_turn(causal: bool) -> None:
         assert torch.allclose(
             out[rows_of(place)], dialogue_rnn_plainly(context, values[rows_of(place)], slots), atol=1e-5
         )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_dialogue_rnns_last_attention_is_a_masked_softmax_renormalised(causal: bool) -> None:
+    """The script's "general2": the softmax over all turns, padding with a score of 0, then masked, then its sum made 1.
+    Scores are far above 1, where anything between product and softmax shows."""
+    context = make(CONTEXTS, ("dialogue-rnn", {"state": 5, "emotion": 4, "hidden": 12, "causal": causal}), WIDTH)
+    layout = layout_of()
+    emotions = 3 * torch.randn(COUNT, context.match.in_features, generator=torch.Generator().manual_seed(3))
+    out = context._attend(emotions, layout)
+    for place, length in enumerate(LENGTHS):
+        memory = torch.zeros(max(LENGTHS), emotions.shape[1])
+        memory[:length] = emotions[rows_of(place)]
+        for turn in range(length):
+            seen = torch.arange(max(LENGTHS)) < (turn + 1 if causal else length)
+            products = (memory @ (context.match.weight @ memory[turn] + context.match.bias)) * seen
+            weights = products.softmax(dim=0) * seen
+            expected = (weights / weights.sum()) @ memory
+            assert torch.allclose(out[rows_of(place)][turn], expected, atol=1e-5)
+    assert products.abs().max() > 2
 
 
 def test_dialogue_rnn_keeps_speakers_apart() -> None:

@@ -22,7 +22,7 @@ from heads.data.utterances import Utterances
 from heads.fusion import FUSIONS
 from heads.losses import LOSSES
 from heads.model import HeadShape, build_head, num_parameters
-from heads.training.trainer import train_head
+from heads.training.trainer import patience_starts, train_head
 
 SUITES = {name: read_suite(name) for name in shipped_suites()}
 EXPERIMENTS = [experiment for suite in SUITES.values() for experiment in suite.experiments]
@@ -332,7 +332,7 @@ def test_as_published_has_the_printed_hyperparameters() -> None:
         steps = math.ceil(drawn / size) * epochs
         assert round(experiment.optim.warmup * steps) == warmup
         assert (experiment.optim.lr, experiment.batch.size) == (lr, size)
-        assert experiment.stop == Stop(epochs=epochs, patience=5)
+        assert experiment.stop == Stop(epochs=epochs, patience=10 if exp == 30 else 5)
         assert experiment.optim.weight_decay == (0.01 if exp in (26, 27) else 0.1)
         assert experiment.normalise == ("none" if exp == 30 else "l2")
         assert experiment.evaluation.dropout
@@ -354,6 +354,17 @@ def test_as_published_has_the_printed_hyperparameters() -> None:
     samples = {round(row.readers["audio"].settings["seconds"] * 88200) for row in readers.values() if row.readers}
     assert samples == {150_000, 200_000}
     assert readers[23].readers["audio"].settings["attention"] == "over-batch"
+
+
+def test_curricula_and_the_systems_schedules_reach_their_end() -> None:
+    """Early stopping would have them ask another question than they say. Rows that are compared last as long."""
+    named = {experiment.name: experiment for experiment in SUITES["systems"].experiments}
+    with_curriculum = [item for item in EXPERIMENTS if item.batch.sampler == "spcl-curriculum"]
+    assert len(with_curriculum) == 4
+    assert all(patience_starts(item) == item.stop.epochs for item in with_curriculum)
+    for name in ("spcl-cl-text", "spcl-cl-text-audio", "spcl-cl-text-audio-visual", "spcl-text", "linear-text"):
+        assert (named[name].optim.schedule, named[name].batch.size) == ("cosine", 32)
+        assert named[name].stop == Stop(epochs=8, patience=8)
 
 
 def test_every_part_is_in_some_suite() -> None:

@@ -14,7 +14,9 @@ from head_factory import LABELS, experiment, head_data
 from features import hardware
 from features.errors import ManifestError, TrainingError
 from heads.config.experiment import Experiment
+from heads.data.batch import Batch, batch_of
 from heads.data.data import HeadData
+from heads.losses.spcl import Spcl
 from heads.metrics import weighted_f1
 from heads.precision import resolve_precision
 from heads.training.checkpoint import InputFeature, TrainedHead, read_checkpoint, write_checkpoint
@@ -254,6 +256,63 @@ def test_training_stops_when_patience_is_spent_after_warm_up() -> None:
     assert len(trained.history) == 10 + 3
 
 
+@pytest.mark.parametrize(("sampler", "epochs"), [("spcl-curriculum", 9), ("shuffle", 4)])
+def test_a_curriculum_goes_on_to_its_end(sampler: str, epochs: int) -> None:
+    """Nothing can be learnt at this rate, so that patience would be spent after the first epochs."""
+    settings = QUICK | {
+        "loss": [{"name": "spcl", "dim": 4}],
+        "batch": {"size": 8, "sampler": sampler},
+        "stop": {"epochs": 9, "patience": 3},
+        "optim": {"lr": 1e-12, "warmup": 0.0},
+    }
+    trained = train_head(experiment(**settings), head_data(), seed=0)
+    assert trained.best_epoch == 1
+    assert len(trained.history) == epochs
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_class_centres_come_from_whole_dialogues(monkeypatch: pytest.MonkeyPatch, ema: float | None) -> None:
+    """Turns without a label or an input are context: the centres are means of what the head gives with them there."""
+    data = head_data(train=40, missing=0.5)
+    data.utterances.labels[[1, 6, 7, 20]] = -1
+    unlearnt = np.flatnonzero(~(data.has_input() & (data.utterances.labels >= 0)))
+    assert len(set(unlearnt) & set(range(40))) > 5
+    refreshed: list[tuple[torch.Tensor, torch.Tensor]] = []
+    original, difficulties = Spcl.refresh, Spcl.difficulty
+    monkeypatch.setattr(Spcl, "refresh", lambda self, *given: (refreshed.append(given), original(self, *given))[1])
+    monkeypatch.setattr(
+        Spcl, "difficulty", lambda self, *given: (refreshed.append(given), difficulties(self, *given))[1]
+    )
+    settings = QUICK | {
+        "context": {"name": "bclstm", "units": 4},
+        "loss": [{"name": "spcl", "dim": 4}],
+        "batch": {"unit": "dialogues", "size": 4, "sampler": "shuffle"},
+        "stop": {"epochs": 1, "patience": 1},
+        "optim": {"ema": ema},
+    }
+    trained = train_head(experiment(**settings), data, seed=0)
+    hidden = trained.predictor.outputs(batch_of(data)).hidden[:40]
+    learnt = np.setdiff1d(np.arange(40), unlearnt)
+    assert torch.allclose(refreshed[-1][0], hidden[learnt], atol=1e-6)
+    assert torch.equal(refreshed[-1][1], torch.from_numpy(data.utterances.labels[learnt]))
+    examples = Examples.of(data, (), "cpu")
+    assert torch.allclose(examples.hidden(trained.predictor), hidden[learnt], atol=1e-6)
+
+
+@pytest.mark.parametrize("parts", ["nearest centre", "previous-turns"])
+def test_nothing_larger_than_a_block_is_read_at_once(monkeypatch: pytest.MonkeyPatch, parts: str) -> None:
+    """Neither train for the class centres nor dev for its scores: the table may be larger than memory."""
+    monkeypatch.setattr("heads.predict._ROWS", 8)
+    sizes: list[int] = []
+    original = Batch.select
+    monkeypatch.setattr(Batch, "select", lambda self, rows: (sizes.append(len(rows)), original(self, rows))[1])
+    size = {"size": 2} if parts == "previous-turns" else {"size": 8, "sampler": "spcl-curriculum"}
+    body = LEARNERS[parts] | {"batch": LEARNERS[parts]["batch"] | size, "stop": {"epochs": 2}}
+    losses = [{"name": term} if isinstance(term, str) else term for term in body.get("loss", ["cross-entropy"])]
+    train_head(experiment(**QUICK | body | {"loss": losses}), head_data(), seed=0)
+    assert max(sizes) == 8
+
+
 def test_the_best_epochs_weights_are_kept_not_the_last() -> None:
     optim = {"lr": 0.3, "schedule": "constant", "warmup": 0.0}
     data = head_data(train=40, dev=30)
@@ -269,6 +328,29 @@ def test_a_loss_that_is_no_longer_finite_says_so() -> None:
     broken = changed(data, np.array([0]), float("nan"))
     with pytest.raises(TrainingError, match=r"the loss is nan in epoch 1 with optim.lr=0.001: try a lower one"):
         train_head(experiment(**QUICK), broken, seed=0)
+
+
+def test_scores_on_dev_that_are_no_numbers_are_a_failure() -> None:
+    """The one step of the one epoch is too large: its own loss was finite."""
+    settings = QUICK | {
+        "optim": {"lr": 1e38, "warmup": 0.0},
+        "batch": {"size": 64},
+        "stop": {"epochs": 1, "patience": 1},
+    }
+    expected = r"the scores on dev are no numbers after epoch 1 with optim.lr=1e\+38: try a lower one"
+    with pytest.raises(TrainingError, match=expected):
+        train_head(experiment(**settings), head_data(), seed=0)
+
+
+def test_weights_that_are_no_numbers_are_a_failure_where_dev_does_not_use_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def poison(self: _Scored) -> None:
+        with torch.no_grad():
+            self.trained.head.fusion.missing["text"][2] = torch.nan
+
+    monkeypatch.setattr(_Scored, "after_step", poison)
+    expected = r"head.fusion.missing.text holds no numbers after epoch \d with optim.lr=0.001: try a lower one"
+    with pytest.raises(TrainingError, match=expected):
+        train_head(experiment(fusion={"name": "concat"}, stop={"epochs": 2}), head_data(missing=0.0), seed=0)
 
 
 def test_a_split_without_rows_is_refused() -> None:

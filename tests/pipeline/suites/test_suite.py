@@ -197,6 +197,20 @@ def test_one_failing_experiment_does_not_stop_the_others(corner: Corner, monkeyp
     assert outcome.metrics["both"].seeds == (0, 1)
 
 
+def test_a_seed_whose_scores_are_no_numbers_is_not_finished(corner: Corner) -> None:
+    """One step of a huge learning rate: its loss is finite and what it leaves is not. Training again tries again."""
+    quick = "  batch: {size: 16}\n  stop: {epochs: 3}\n"
+    assert quick in TEXT
+    huge = "  optim: {lr: 1.0e+38, warmup: 0.0}\n  batch: {size: 512}\n  stop: {epochs: 1}\n"
+    (corner.folder / "diverging.yaml").write_text(TEXT.replace(quick, huge))
+    corner.suite = read_suite(str(corner.folder / "diverging.yaml"))
+    for _ in range(2):
+        plan, outcome = corner.run(seeds=2)
+        assert not outcome.metrics
+        assert "scores on dev are no numbers after epoch 1" in outcome.failures["text"]
+        assert [Run(folder).finished_seeds() for folder in corner.folders(plan).values()] == [[], []]
+
+
 def test_an_error_in_a_worker_comes_back_and_the_others_go_on(corner: Corner) -> None:
     plan = corner.plan()
     blocked = corner.folders(plan)["text"]
