@@ -60,16 +60,19 @@ def _digests(roots: tuple[str, ...], parts: frozenset[tuple[str, frozenset[str]]
             tables = {table: chosen[table] for table in _tables(name) if table in chosen}
             part = "+".join(sorted(frozenset().union(*tables.values())))
             digest, imported = _module(name, frozenset(tables.items()))
-            found[f"{name}:{part}" if part else name] = digest
+            if digest:
+                found[f"{name}:{part}" if part else name] = digest
             waiting += imported
     return {name: found[name] for name in sorted(found)}
 
 
 @cache
 def _module(name: str, chosen: frozenset[tuple[str, frozenset[str]]]) -> tuple[str, tuple[str, ...]]:
-    """A module's digest and what it imports. chosen: of its own tables, the parts that count."""
+    """A module's digest, empty where it holds no code, and what it imports. chosen: of its own tables, the parts that
+    count."""
     body = _without_unused(_tree(name), dict(chosen))
-    return digest_of("source", [_plain(node) for node in body])[:_LENGTH], tuple(_imported(name, body))
+    plain = _plain(body)
+    return digest_of("source", plain)[:_LENGTH] if plain else "", tuple(_imported(name, body))
 
 
 @cache

@@ -24,7 +24,8 @@ from pipeline.runs.identity import ManifestIdentity, is_own
 from pipeline.runs.json_files import write_model
 from pipeline.runs.metrics_file import Coverage, Metrics, ScoredOn
 from pipeline.runs.other_corpora import other_folder
-from pipeline.runs.predictions import prediction_frame, split_metrics
+from pipeline.runs.prediction_frame import prediction_frame
+from pipeline.runs.predictions import split_metrics
 from pipeline.runs.reads_of_test import record_test_read
 from pipeline.runs.slices import attributes
 from pipeline.runs.splits import EVALUATION_SPLIT

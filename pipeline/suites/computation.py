@@ -11,7 +11,7 @@ from pipeline.suites.plan import Planned
 
 _LIBRARIES = ("torch", "numpy", "erc-feature-store")
 # What turns stored features and settings into numbers; what of `heads` they import is followed from there.
-_ROOTS = ("pipeline.suites.training", "pipeline.suites.shared_features")
+_ROOTS = ("pipeline.suites.training", "pipeline.suites.shared_features", "pipeline.runs.prediction_frame")
 
 
 def computation_of(planned: Planned, device: str) -> Computation:

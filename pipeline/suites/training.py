@@ -52,7 +52,7 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
     from heads.model import num_parameters
     from heads.training.checkpoint import InputFeature, TrainedHead, write_checkpoint
     from heads.training.trainer import train_head
-    from pipeline.runs.predictions import prediction_frame
+    from pipeline.runs.prediction_frame import prediction_frame
 
     inputs = {modality: tuple(item.open() for item in items) for modality, items in task.inputs.items()}
     data = HeadData(task.utterances, inputs)
