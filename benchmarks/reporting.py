@@ -87,7 +87,7 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
     from pipeline.runs import slices
     from pipeline.runs.folder import Run
     from pipeline.runs.json_files import write_model
-    from pipeline.runs.predictions import prediction_frame
+    from pipeline.runs.prediction_frame import prediction_frame
     from pipeline.runs.seed_files import SeedResult
     from pipeline.suites.plan import Source, make_plan
     from pipeline.suites.record import write_suite_record

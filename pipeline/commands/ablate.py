@@ -16,6 +16,7 @@ from pipeline.terminal.options import (
     folding_of,
     json_option,
     manifest_option,
+    mix_option,
     store_option,
     use_option,
 )
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @cv_options
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
+@mix_option
 @allow_options("Train on")
 @click.option(
     "--list",
@@ -61,6 +63,7 @@ def command(
     all_splits: bool,
     jobs: int | None,
     device: str,
+    mix_seeds: bool,
     allow_stale: bool,
     allow_absent: bool,
     only_list: bool,
@@ -71,8 +74,9 @@ def command(
 
     That score is the dataset card's `headline`, weighted F1 where it names none.
 
-    SUITE is a YAML file or the name of a suite that ships. Finished seeds are kept; equal experiments run once;
-    one that fails does not stop the others, and the exit status is then 1.
+    SUITE is a YAML file or the name of a suite that ships. Finished seeds are kept where the code that
+    they use, torch, numpy and the kind of device are still the same; others are set aside and trained again. Equal
+    experiments run once; one that fails does not stop the others, and the exit status is then 1.
 
     A corpus without splits is reported by cross-validation: `--cv 5 --nested`, or `--cv groups --nested`, which leaves
     one group out at a time; `erc report` shows what comes of it.
@@ -123,17 +127,18 @@ def command(
     jobs = jobs or default_jobs()
     if folding:
         source = open_rows(store, read_manifest(manifest), folding, allow_stale, allow_absent)
-        result = cross_validate(chosen, source, folding, range(seeds), out, jobs, device, given_command())
+        result = cross_validate(chosen, source, folding, range(seeds), out, jobs, device, given_command(), mix_seeds)
         printing.print_cross_validated(result, out / folding.name, as_json)
         return 1 if result.failures else 0
     source = Source.open(store, read_manifest(manifest), allow_stale, allow_absent=allow_absent)
     plan = make_plan(chosen, source, device)
     printing.print_warnings(plan)
     folders = {planned.experiment.name: out / planned.folder_name for planned in plan.planned}
-    outcome = run_plan(plan, source, range(seeds), folders, jobs, device, given_command())
+    outcome = run_plan(plan, source, range(seeds), folders, jobs, device, given_command(), mix_seeds)
     if plan.planned:  # the record is of the whole suite: what --only leaves out may have been trained before
         whole = make_plan(play_roles(suite, roles, say=False).experiments, source, device) if only else plan
         write_suite_record(suite, whole, out, roles)
+    printing.print_notes(outcome.notes)
     if as_json:
         document = printing.outcome_document(chosen, plan, outcome, folders)
         print_json({"suite": suite.name} | document)

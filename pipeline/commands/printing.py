@@ -30,6 +30,11 @@ def print_warnings(plan: Plan) -> None:
         print_warning(warning)
 
 
+def print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print_warning(note)
+
+
 def print_failures(failures: Mapping[str, str]) -> None:
     for name, reason in failures.items():
         print_warning(f"{name}: {reason}")
@@ -69,6 +74,7 @@ def outcome_document(
         "duplicates": plan.duplicates,
         "trained": outcome.trained,
         "kept": _heads(outcome) - outcome.trained,
+        "notes": outcome.notes,
         "failures": outcome.failures,
     }
 
@@ -77,6 +83,7 @@ def print_cross_validated(result: CrossValidated, where: Path, as_json: bool) ->
     """A line an experiment: mean and deviation over the folds, each fold's mean over its seeds, and every fold; and on
     stderr what is missing. as_json: summary.json instead, with the experiments of this command alone."""
     print_warnings(result.plan)
+    print_notes(result.notes)
     if as_json:
         print_json(_cross_validated_document(result, where))
     else:
@@ -117,6 +124,7 @@ def _cross_validated_document(result: CrossValidated, where: Path) -> dict[str, 
         "duplicates": result.plan.duplicates,
         "trained": result.trained,
         "kept": result.heads - result.trained,
+        "notes": result.notes,
         "failures": result.failures,
     }
 

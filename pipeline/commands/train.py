@@ -16,6 +16,7 @@ from pipeline.terminal.options import (
     folding_of,
     json_option,
     manifest_option,
+    mix_option,
     store_option,
     use_option,
 )
@@ -55,6 +56,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--search-seed", type=click.IntRange(min=0), help="With --search: other seeds draw others.  [default: 0]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
+@mix_option
 @allow_options("Train on")
 @json_option
 def command(
@@ -75,6 +77,7 @@ def command(
     search_seed: int | None,
     jobs: int | None,
     device: str,
+    mix_seeds: bool,
     allow_stale: bool,
     allow_absent: bool,
     as_json: bool,
@@ -111,6 +114,8 @@ def command(
     folding = folding_of(cv, group, nested, all_splits)
     if space is None and (trials is not None or search_seed is not None):
         raise UsageError("--trials and --search-seed are of a search: give --search SPACE.yaml, too")
+    if space is not None and mix_seeds:
+        raise UsageError("--mix-seeds is of heads that are averaged by hand: a search trains its own, leave it out")
     experiment = read_experiment(config, overrides, only, use)
     if space is not None:
         from pipeline.search.run import Search, check_optuna, run_search
@@ -135,14 +140,15 @@ def command(
         return 0 if record.ranked() else 1
     if folding:
         source = open_rows(store, read_manifest(manifest), folding, allow_stale, allow_absent)
-        result = cross_validate([experiment], source, folding, seeds, out, jobs, device, given_command())
+        result = cross_validate([experiment], source, folding, seeds, out, jobs, device, given_command(), mix_seeds)
         printing.print_cross_validated(result, out / folding.name, as_json)
         return 1 if result.failures else 0
     source = Source.open(store, read_manifest(manifest), allow_stale, allow_absent=allow_absent)
     plan = make_plan([experiment], source, device)
     printing.print_warnings(plan)
     folders = {experiment.name: out}
-    outcome = run_plan(plan, source, seeds, folders, jobs, device, given_command())
+    outcome = run_plan(plan, source, seeds, folders, jobs, device, given_command(), mix_seeds)
+    printing.print_notes(outcome.notes)
     if as_json:
         print_json(printing.outcome_document([experiment], plan, outcome, folders))
     elif experiment.name in outcome.metrics:

@@ -10,6 +10,7 @@ import polars as pl
 
 from features.errors import ErcError, RunError
 from pipeline.comparison.counts import Frames
+from pipeline.runs.computation import check_alike
 from pipeline.runs.folder import Run
 from pipeline.runs.suite_record import read_suite_record
 
@@ -35,10 +36,12 @@ class Declared:
 
 
 def read_predictions(run: Run, split: str) -> Frames:
-    """The predictions of all finished seeds. Raises RunError where there are none, or they are of an older form."""
+    """The predictions of all finished seeds. Raises RunError where there are none, they are of an older form,
+    or seeds were not made alike."""
     seeds = run.finished_seeds()
     if not seeds:
         raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
+    check_alike(run, seeds)
     return {seed: run.predictions(seed, split, dialogues=True) for seed in seeds}
 
 

@@ -147,6 +147,12 @@ def notes_on(result: FoldedResult) -> list[str]:
             "The best was chosen by the very folds that score it, so its figure is likely a little too high; the epochs"
             " were not."
         )
+    for one in result.experiments:
+        if one.mixed:
+            name = result.names[one.configuration]
+            notes.append(
+                f"{name} averages heads that were not made alike, as --mix-seeds asked: {'; '.join(one.mixed)}."
+            )
     if result.left_out:
         notes.append(
             f"{plural(result.left_out, 'earlier result')} in {result.folder} "

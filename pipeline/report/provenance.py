@@ -9,6 +9,7 @@ from typing import Any
 
 from features.digests import canonical_json
 from pipeline.pages.words import count, listed, plural
+from pipeline.report.computations import libraries_of, notes_on_computations, versions_in
 from pipeline.report.configuration import MODALITY_ORDER
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
@@ -87,11 +88,8 @@ def settings_of(corpus: Corpus) -> list[Setting]:
 
 def versions_of(corpus: Corpus) -> list[tuple[str, str]]:
     """Library -> its version, or its versions where runs differ."""
-    names = sorted({name for run in corpus.runs for name in run.record.versions})
-    return [
-        (name, ", ".join(sorted({str(run.record.versions.get(name) or "not recorded") for run in corpus.runs})))
-        for name in names
-    ]
+    names = sorted({name for run in corpus.runs for name in libraries_of(run)})
+    return [(name, ", ".join(sorted(set().union(*(versions_in(run, name) for run in corpus.runs))))) for name in names]
 
 
 def manifests_of(corpus: Corpus) -> list[tuple[str, str]]:
@@ -113,6 +111,7 @@ def notes_on(corpus: Corpus) -> list[str]:
         *_comparability(corpus),
         *_duplicates(corpus),
         *(note for run in corpus.runs for note in _seed_notes(run, corpus.names[run.folder])),
+        *notes_on_computations(corpus),
         *_test_notes(corpus),
         *_input_notes(corpus),
         *corpus.findings.notes,

@@ -91,6 +91,7 @@ class FeaturesFile(BaseModel, frozen=True, extra="ignore"):
 
     run:  sha256 over resolved config and features
     fold: of a run of a cross-validation, whose `dev` is a part of train
+    mixed: whether seeds that were not made alike are averaged, by request (`pipeline.runs.computation`)
     """
 
     run: str | None = None
@@ -101,3 +102,4 @@ class FeaturesFile(BaseModel, frozen=True, extra="ignore"):
     versions: dict[str, str | None] = {}
     command: str | list[str] | None = None
     fold: Annotated[Fold | None, Field(exclude_if=lambda fold: fold is None)] = None
+    mixed: Annotated[bool, Field(exclude_if=lambda mixed: not mixed)] = False

@@ -91,6 +91,7 @@ class FoldedExperiment(BaseModel, frozen=True, extra="ignore"):
     headline: name of the score that the corpus is judged by
     pooled:   of all folds' held-out predictions together, over seeds
     rows:     digest of the rows that were folded
+    mixed:    where heads that were not made alike are averaged by request, what made which seeds, a line each
     """
 
     experiment: str
@@ -101,6 +102,7 @@ class FoldedExperiment(BaseModel, frozen=True, extra="ignore"):
     pooled: Metrics
     rows: str
     random_weights: tuple[str, ...] = ()
+    mixed: tuple[str, ...] = ()
 
     @property
     def headline_score(self) -> Score:

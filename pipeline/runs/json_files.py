@@ -78,5 +78,10 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def update_json(path: Path, values: dict[str, Any]) -> None:
+    """Set these keys of a JSON file, and leave the others as they are, whatever a newer version wrote there."""
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | values)
+
+
 def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

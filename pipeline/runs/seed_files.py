@@ -18,7 +18,12 @@ _OPTIONAL = ("dev_headline", "train_loss", "dev_loss")  # columns that some hist
 
 
 class SeedResult(BaseModel, frozen=True, extra="ignore"):
-    """seed-N/result.json, written when a seed is done. train_seconds: of this seed; parameters: trained weights."""
+    """seed-N/result.json, written when a seed is done.
+
+    train_seconds: of this seed; parameters: trained weights
+    device, precision, versions, code, sources: what made the numbers (`pipeline.runs.computation`); older files lack
+    the last three. code: one digest of all `sources`
+    """
 
     seed: int
     best_epoch: int | None = None
@@ -29,6 +34,9 @@ class SeedResult(BaseModel, frozen=True, extra="ignore"):
     dev_headline: Fraction | None = None
     device: str | None = None
     precision: str | None = None
+    versions: dict[str, str] = {}
+    code: str | None = None
+    sources: dict[str, str] = {}
 
 
 def mean_seconds(results: Iterable[SeedResult]) -> float | None:

@@ -18,12 +18,14 @@ from features.store import Feature, Store
 from heads.data.data import HeadData, check_rows
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.checkpoint import read_checkpoint
+from pipeline.runs.computation import check_alike
 from pipeline.runs.folder import Run
 from pipeline.runs.identity import ManifestIdentity, is_own
 from pipeline.runs.json_files import write_model
 from pipeline.runs.metrics_file import Coverage, Metrics, ScoredOn
 from pipeline.runs.other_corpora import other_folder
-from pipeline.runs.predictions import prediction_frame, split_metrics
+from pipeline.runs.prediction_frame import prediction_frame
+from pipeline.runs.predictions import split_metrics
 from pipeline.runs.reads_of_test import record_test_read
 from pipeline.runs.slices import attributes
 from pipeline.runs.splits import EVALUATION_SPLIT
@@ -140,13 +142,14 @@ class Evaluator:
         corpus's within it.
 
         scored: called after each seed
-        Raises RunError where no seed is finished, or store or manifest have other features or labels than the run;
-        StaleFeaturesError for stale rows; AbsentFeaturesError for absent ones; ManifestError for a split that is not
-        there; UsageError for a map of labels that does not fit.
+        Raises RunError where no seed is finished, seeds were not made alike, or store or manifest have other
+        features or labels than the run; StaleFeaturesError for stale rows; AbsentFeaturesError for absent ones;
+        ManifestError for a split that is not there; UsageError for a map of labels that does not fit.
         """
         seeds = run.finished_seeds()
         if not seeds:
             raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
+        check_alike(run, seeds)
         _refuse_fold(run)
         _refuse_headless(run, seeds)
         corpus = self._corpus(run)

@@ -13,6 +13,7 @@ import yaml
 
 from features.errors import RunError
 from heads.config.experiment import Experiment, Tuned
+from pipeline.runs.computation import Computation
 from pipeline.runs.json_files import write_json, write_text
 from pipeline.runs.tried import count_tried
 
@@ -46,11 +47,13 @@ class SearchRecord:
 
     identity: digest of all that decides what a trial's value means and which trials come next
     settings: what the search is, for people
+    computation: what makes its numbers; of older records, which do not say, unknown
     """
 
     folder: Path
     identity: str
     settings: dict[str, Any]
+    computation: Computation
     trials: list[Trial] = field(default_factory=list)
 
     @property
@@ -70,6 +73,7 @@ class SearchRecord:
         return {
             "search": self.identity,
             **self.settings,
+            "computation": self.computation.model_dump(mode="json"),
             "configurations_tried": self.configurations_tried,
             "failed": len(self.trials) - len(self.ranked()),
             "best": asdict(best) if best else None,
@@ -77,20 +81,24 @@ class SearchRecord:
         }
 
 
-def open_record(folder: Path, identity: str, settings: dict[str, Any]) -> SearchRecord:
+def open_record(
+    folder: Path, identity: str, settings: dict[str, Any], computation: Computation, trials: int
+) -> SearchRecord:
     """The record of a new search, or that of this very one with its trials.
 
-    Raises RunError where the folder holds another search, or a run.
+    trials: wanted in all; where so many are there, nothing is added to them, and what made them does not matter
+    Raises RunError where the folder holds another search, one whose trials were not made as new ones would be, or a
+    run.
     """
     path = folder / "search.json"
     if not path.is_file():
         if (folder / "features.json").is_file():
             raise RunError(f"{folder}: holds a run, not a search: choose another --out")
-        return SearchRecord(folder, identity, settings)
+        return SearchRecord(folder, identity, settings, computation)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        trials = [Trial(**item | {"values": tuple(item["values"])}) for item in content["trials"]]
-        found = content["search"]
+        made = [Trial(**item | {"values": tuple(item["values"])}) for item in content["trials"]]
+        found, earlier = content["search"], Computation.model_validate(content.get("computation") or {})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: cannot be read ({error}): remove {folder} and search again") from error
     if found != identity:
@@ -98,7 +106,12 @@ def open_record(folder: Path, identity: str, settings: dict[str, Any]) -> Search
             f"{folder}: holds a search of another space, experiment, corpus, seeds, folds or Optuna: choose another"
             " --out, or remove it"
         )
-    return SearchRecord(folder, identity, settings, trials)
+    if made and len(made) < trials and earlier.identity != computation.identity:
+        raise RunError(
+            f"{folder}: its {len(made)} trials were not made as new ones would be ({earlier.differs(computation)}), and"
+            " a search ranks trials of one kind: choose another --out, or remove it"
+        )
+    return SearchRecord(folder, identity, settings, earlier if made else computation, made)
 
 
 def write_record(record: SearchRecord, best: Experiment | None) -> None:

@@ -24,6 +24,7 @@ from heads.training.folds import Folding
 from pipeline.runs.metrics_file import Score
 from pipeline.search.record import SearchRecord, Trial, open_record, write_record
 from pipeline.search.space import Dimension, override_of
+from pipeline.suites.computation import any_computation
 from pipeline.suites.cross_validation import fold_part, fold_sources, over_folds
 from pipeline.suites.plan import Plan, Source, make_plan
 from pipeline.suites.run import Outcome, Part, failure_line, run_parts
@@ -76,9 +77,9 @@ def run_search(
     warn:   told, in one line, what a user should know
     Raises StoreError where even the experiment as it stands cannot run, and RunError where the folder holds another.
     """
-    record = _open(search, folder, device, warn)
+    record = _open(search, trials, folder, device, warn)
     with tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
-        scorer = _Scorer(search, folder / "trials", Path(workspace), jobs, device, command)
+        scorer = _Scorer(search, folder / "trials", Path(workspace), jobs, device, command, warn)
         left = range(len(record.trials), trials)
         study = _study(search, record) if left else None
         with progress_bar(len(left), "trial", "searching") as progress:
@@ -92,7 +93,7 @@ def run_search(
     return record
 
 
-def _open(search: Search, folder: Path, device: str, warn: Callable[[str], object]) -> SearchRecord:
+def _open(search: Search, trials: int, folder: Path, device: str, warn: Callable[[str], object]) -> SearchRecord:
     base = search.resolve([])
     plan = make_plan([base], search.source, device)
     for warning in plan.warnings:
@@ -110,7 +111,8 @@ def _open(search: Search, folder: Path, device: str, warn: Callable[[str], objec
         "sampler_seed": search.sampler_seed,
         "optuna": version("optuna"),
     }
-    return open_record(folder, digest_of("search", plan.planned[0].key, settings), settings)
+    computation = any_computation(device)
+    return open_record(folder, digest_of("search", plan.planned[0].key, settings), settings, computation, trials)
 
 
 def _best(search: Search, record: SearchRecord) -> Experiment | None:
@@ -156,10 +158,19 @@ def _next_trial(study: Any, search: Search, number: int, scorer: _Scorer) -> Tri
 class _Scorer:
     """Trains a configuration and gives its value. Features are normalised once for all trials that share them."""
 
-    def __init__(self, search: Search, runs: Path, workspace: Path, jobs: int, device: str, command: str) -> None:
+    def __init__(
+        self,
+        search: Search,
+        runs: Path,
+        workspace: Path,
+        jobs: int,
+        device: str,
+        command: str,
+        warn: Callable[[str], object],
+    ) -> None:
         self.search = search
         self.runs = runs
-        self.jobs, self.device, self.command = jobs, device, command
+        self.jobs, self.device, self.command, self.warn = jobs, device, command, warn
         sources = fold_sources(search.source, search.folding) if search.folding else [search.source]
         self.shared = [SharedFeatures(source, workspace / str(place)) for place, source in enumerate(sources)]
 
@@ -188,6 +199,8 @@ class _Scorer:
 
     def _train(self, parts: list[Part], name: str) -> list[Outcome]:
         outcomes = run_parts(parts, self.search.seeds, self.jobs, self.device, self.command, show=False)
+        for note in outcomes[0].notes:
+            self.warn(note)
         for part in parts:
             for head in part.folders[name].glob("seed-*/head.safetensors"):
                 head.unlink()  # a search may train thousands; what a trial says is its value

@@ -25,6 +25,7 @@ from features.manifest import Manifest, file_digest
 from heads.config.experiment import Experiment
 from heads.data.utterances import UNLABELLED
 from heads.training.folds import HELD_OUT, Folding, fold_utterances, inner_unit
+from pipeline.runs.computation import mixed_lines
 from pipeline.runs.features_file import Fold
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json
@@ -32,9 +33,10 @@ from pipeline.runs.metrics_file import Score, ScoredOn
 from pipeline.runs.reads_of_test import record_test_read
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
 from pipeline.runs.tried import count_tried
+from pipeline.suites.agreement import make_alike
 from pipeline.suites.fold_scores import means_of, pooled_metrics, scores_over_folds
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
-from pipeline.suites.run import Outcome, Part, run_parts
+from pipeline.suites.run import Outcome, Part, members_of, run_parts
 from pipeline.suites.shared_features import SharedFeatures
 
 
@@ -45,6 +47,7 @@ class CrossValidated:
     plan:     on all train rows
     entries:  experiment -> its entry in summary.json, of those whose folds are all there
     trained:  heads that were trained now, of `heads` in all
+    notes:    what a user should know of the seeds that were kept, mixed or set aside
     failures: experiment -> why not, in one line
     document: summary.json
     """
@@ -53,6 +56,7 @@ class CrossValidated:
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     trained: int = 0
     heads: int = 0
+    notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
 
@@ -98,11 +102,14 @@ def cross_validate(
     jobs: int,
     device: str,
     command: str,
+    mix: bool = False,
 ) -> CrossValidated:
-    """Train what is not finished of every fold and write summary.json in RUNS/cv-K-GROUP, or RUNS/nested-K-GROUP.
+    """Train what is not finished of every fold, or was not made as it would be today, and write summary.json in
+    RUNS/cv-K-GROUP, or RUNS/nested-K-GROUP.
 
     source: of `open_rows`. Where test rows are among them, that they are scored is recorded first. Normalised features
     are written once a fold; of so many folds at a time as it takes to keep all processes busy.
+    mix: average finished seeds and folds although they were not made as today
     """
     folder = runs / folding.name
     sources = fold_sources(source, folding)
@@ -111,12 +118,14 @@ def cross_validate(
     if not plan.planned:
         return result
     parts = [fold_part(plan, fold, folder) for fold in sources]
+    # Here, since folds that are trained later are averaged with the first ones, too.
+    result.notes = make_alike(members_of(parts), seeds, device, mix).lines()
     if folding.nested and EVALUATION_SPLIT in source.utterances.splits:
         _record_reads(parts, runs, folding, seeds, source.manifest)
     at_once = math.ceil(jobs / (len(plan.planned) * len(seeds)))
     outcomes: list[Outcome] = []
     for start in range(0, len(parts), at_once):
-        outcomes += run_parts(parts[start : start + at_once], seeds, jobs, device, command)
+        outcomes += run_parts(parts[start : start + at_once], seeds, jobs, device, command, mix=mix)
     for number, outcome in enumerate(outcomes, start=1):
         result.trained += outcome.trained
         result.heads += sum(len(metrics.seeds) for metrics in outcome.metrics.values())
@@ -167,9 +176,11 @@ def _entry(
         folds.append(fold | {"scores": means_of(metrics, found), "best_epochs": epochs})
     entry: dict[str, Any] = {"experiment": name, "configuration": planned.key, "headline": found[0].headline}
     entry |= {"weighted_f1": scores["weighted_f1"], "scores": scores, "folds": folds}
+    runs = [Run(part.folders[name]) for part in parts]
+    mixed = mixed_lines([run.result(seed) for run in runs for seed in found[0].seeds])
+    entry |= {"mixed": mixed} if mixed else {}
     if not nested:
         return entry
-    runs = [Run(part.folders[name]) for part in parts]
     used = [feature for items in planned.features.values() for feature in items]
     return entry | {
         "rows": rows,

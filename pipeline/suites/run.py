@@ -22,6 +22,8 @@ from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import scored_on, split_metrics
 from pipeline.runs.seed_files import mean_seconds
 from pipeline.runs.splits import SELECTION_SPLIT
+from pipeline.suites.agreement import make_alike
+from pipeline.suites.computation import computation_of
 from pipeline.suites.plan import Plan, Planned, Source, describe_features
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.suites.training import SeedTask
@@ -37,6 +39,7 @@ class Outcome:
     held_out: experiment -> its metrics-held-out.json, in a fold of a nested cross-validation
     seconds:  experiment -> training seconds a seed, mean; of those whose seeds recorded them
     trained:  heads that were trained now
+    notes:    what a user should know of the seeds that were kept, mixed or set aside, a line each
     failures: experiment -> why, in one line
     """
 
@@ -44,6 +47,7 @@ class Outcome:
     held_out: dict[str, Metrics] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     trained: int = 0
+    notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -65,42 +69,49 @@ def run_plan(
     jobs: int,
     device: str,
     command: str,
+    mix: bool = False,
 ) -> Outcome:
-    """Train what is not finished and write every run's metrics-dev.json.
+    """Train what is not finished, or was not made as it would be today, and write every run's metrics-dev.json.
 
     folders: experiment -> run folder. A failing experiment does not stop the others. Numbers do not depend on `jobs`.
+    mix: average finished seeds although they were not made as today
     """
-    return run_parts([Part(plan, source, folders)], seeds, jobs, device, command)[0]
+    return run_parts([Part(plan, source, folders)], seeds, jobs, device, command, mix=mix)[0]
 
 
 def run_parts(
-    parts: Sequence[Part], seeds: Sequence[int], jobs: int, device: str, command: str, show: bool = True
+    parts: Sequence[Part],
+    seeds: Sequence[int],
+    jobs: int,
+    device: str,
+    command: str,
+    show: bool = True,
+    mix: bool = False,
 ) -> list[Outcome]:
-    """`run_plan` of several plans at once, with the outcome of each. show: a progress bar."""
+    """`run_plan` of several plans at once, with the outcome of each. Those of one name are averaged, as folds are.
+
+    show: a progress bar; mix: of `run_plan`
+    """
     outcomes = [Outcome(failures=dict(part.plan.failures)) for part in parts]
-    opened: list[dict[str, Run]] = [{} for _ in parts]
-    owners: dict[Path, int] = {}
+    opened = [_open_runs(part, outcome, command) for part, outcome in zip(parts, outcomes, strict=True)]
+    agreement = make_alike(members_of(parts), seeds, device, mix)
+    outcomes[0].notes.extend(agreement.lines())
+    for outcome, runs in zip(outcomes, opened, strict=True):
+        for name in agreement.failures.keys() & runs.keys():
+            outcome.failures[name] = agreement.failures[name]
+            del runs[name]
+    owners = {run.path: place for place, runs in enumerate(opened) for run in runs.values()}
     with tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
-        tasks = []
+        tasks: list[SeedTask] = []
         for place, part in enumerate(parts):
             shared = part.shared or SharedFeatures(part.source, Path(workspace) / str(place))
             for planned in part.plan.planned:
-                name = planned.experiment.name
-                run = Run(part.folders[name])
-                try:
-                    open_run(run, planned, part.source, command)
-                    run = Run(run.path)  # with the manifest of today
-                    opened[place][name] = run
-                    owners[run.path] = place
-                    todo = [seed for seed in seeds if seed not in run.finished_seeds()]
-                    if todo:
-                        inputs = shared.of(planned)
-                        tasks += [
-                            SeedTask(planned.experiment, seed, run.path, device, part.source.utterances, inputs)
-                            for seed in todo
-                        ]
-                except (ErcError, OSError) as error:
-                    outcomes[place].failures[name] = failure_line(error)
+                run = opened[place].get(planned.experiment.name)
+                if run is not None:
+                    try:
+                        tasks += _seed_tasks(planned, run, part.source, shared, seeds, device)
+                    except (ErcError, OSError) as error:
+                        outcomes[place].failures[planned.experiment.name] = failure_line(error)
         with progress_bar(len(tasks), "head", "training", show=show) as progress:
             for task, problem in train_all(tasks, jobs):
                 progress.update()
@@ -112,6 +123,43 @@ def run_parts(
     for outcome, runs, part in zip(outcomes, opened, parts, strict=True):
         _read_results(outcome, runs, part.source)
     return outcomes
+
+
+def members_of(parts: Sequence[Part]) -> dict[str, list[tuple[Planned, Path]]]:
+    """Experiment -> it as each part plans it, and its run folder there."""
+    found: dict[str, list[tuple[Planned, Path]]] = {}
+    for part in parts:
+        for planned in part.plan.planned:
+            name = planned.experiment.name
+            found.setdefault(name, []).append((planned, part.folders[name]))
+    return found
+
+
+def _open_runs(part: Part, outcome: Outcome, command: str) -> dict[str, Run]:
+    """Experiment -> its run folder; those that cannot be opened become failures of the outcome."""
+    opened = {}
+    for planned in part.plan.planned:
+        name = planned.experiment.name
+        try:
+            run = Run(part.folders[name])
+            open_run(run, planned, part.source, command)
+            opened[name] = Run(run.path)  # with the manifest of today
+        except (ErcError, OSError) as error:
+            outcome.failures[name] = failure_line(error)
+    return opened
+
+
+def _seed_tasks(
+    planned: Planned, run: Run, source: Source, shared: SharedFeatures, seeds: Sequence[int], device: str
+) -> list[SeedTask]:
+    """Of the seeds that are not finished."""
+    todo = [seed for seed in seeds if seed not in run.finished_seeds()]
+    if not todo:
+        return []
+    inputs, computation = shared.of(planned), computation_of(planned, device)
+    return [
+        SeedTask(planned.experiment, seed, run.path, device, source.utterances, inputs, computation) for seed in todo
+    ]
 
 
 def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source) -> None:

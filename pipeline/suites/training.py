@@ -19,6 +19,7 @@ from heads.config.experiment import Experiment
 from heads.data.data import HeadData
 from heads.data.utterances import Utterances
 from heads.training.folds import HELD_OUT
+from pipeline.runs.computation import Computation
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_model
 from pipeline.runs.seed_files import SeedResult
@@ -28,7 +29,8 @@ from pipeline.suites.shared_features import SharedFeature
 
 @dataclass(frozen=True)
 class SeedTask:
-    """One head to train. inputs: modality -> features, in the experiment's order."""
+    """One head to train. inputs: modality -> features, in the experiment's order; computation: what result.json is to
+    say of how it was made."""
 
     experiment: Experiment
     seed: int
@@ -36,6 +38,7 @@ class SeedTask:
     device: str
     utterances: Utterances
     inputs: dict[str, tuple[SharedFeature, ...]]
+    computation: Computation
 
 
 def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> SeedResult:
@@ -50,7 +53,7 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
     from heads.model import num_parameters
     from heads.training.checkpoint import InputFeature, TrainedHead, write_checkpoint
     from heads.training.trainer import train_head
-    from pipeline.runs.predictions import prediction_frame
+    from pipeline.runs.prediction_frame import prediction_frame
 
     inputs = {modality: tuple(item.open() for item in items) for modality, items in task.inputs.items()}
     data = HeadData(task.utterances, inputs)
@@ -89,6 +92,9 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
         dev_headline=trained.dev_headline,
         device=task.device,
         precision=trained.precision,
+        versions=task.computation.versions,
+        code=task.computation.code,
+        sources=task.computation.sources,
     )
     write_model(folder / "result.json", result)
     return result

@@ -21,7 +21,7 @@ _PRELOADED = [
     "sklearn.metrics",
     "heads.training.trainer",
     "heads.training.checkpoint",
-    "pipeline.runs.predictions",
+    "pipeline.runs.prediction_frame",
     "pipeline.suites.training",
 ]
 

@@ -116,6 +116,12 @@ def allow_options(verb: str) -> Callable[[Command], Command]:
     return add
 
 
+def mix_option(command: Command) -> Command:
+    """--mix-seeds"""
+    told = "Average finished seeds although they were made by other code or versions, or on another kind of device."
+    return click.option("--mix-seeds", is_flag=True, help=told)(command)
+
+
 def store_argument(command: Command) -> Command:
     """[STORE], or $ERC_STORE, or store."""
     return click.argument(

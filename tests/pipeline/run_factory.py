@@ -300,6 +300,10 @@ def _write_seed(path: Path, name: str, seed: int, score: float, parameters: int,
         "train_seconds": round(0.4 * epochs, 3),
         "parameters": parameters,
         "dev_weighted_f1": score,
+        "device": "cpu",
+        "precision": "fp32",
+        "versions": {"python": "3.11.9", "torch": "2.14.1", "numpy": "2.5.0", "erc-feature-store": "0.1.0"},
+        "sources": {"heads.model": "0" * 16},
     }
     write_json(path / "result.json", result)
 

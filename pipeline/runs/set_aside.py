@@ -1,0 +1,31 @@
+"""Seeds that are not to be averaged with new ones, moved out of the way: RUN/earlier-N/ is a run folder of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.runs.folder import Run
+from pipeline.runs.other_corpora import OTHER_CORPORA
+
+_KEPT = ("config.yaml", "features.json")
+
+
+def set_aside(run: Run, seeds: Sequence[int]) -> Path:
+    """Move the folders of these seeds, and all scores of the run, which are means over them, to RUN/earlier-N.
+
+    It holds what a run holds, so that `erc report`, `erc compare` and `erc evaluate` read it when it is named; nothing
+    is removed. Gives its path, whose N is the next that is free.
+    """
+    number = 1
+    while (target := run.path / f"earlier-{number}").exists():
+        number += 1
+    target.mkdir()
+    for name in _KEPT:
+        shutil.copyfile(run.path / name, target / name)
+    moved = [*sorted(run.path.glob("metrics-*.json")), run.path / OTHER_CORPORA, *map(run.seed_folder, seeds)]
+    for path in moved:
+        if path.exists():
+            path.rename(target / path.name)
+    return target

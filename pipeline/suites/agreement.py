@@ -1,0 +1,140 @@
+"""Finished seeds are kept only where they were made as they would be made now; others are set aside and trained again.
+
+What is averaged is of one computation: all seeds of an experiment, over all folds of a cross-validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from features.errors import RunFileError
+from pipeline.runs.computation import Computation, result_of
+from pipeline.runs.folder import Run
+from pipeline.runs.json_files import update_json
+from pipeline.runs.set_aside import set_aside
+from pipeline.suites.computation import computation_of
+from pipeline.suites.plan import Planned
+
+Folders = Mapping[str, Sequence[tuple[Planned, Path]]]
+"""Experiment -> it as planned, and its run folder; in a cross-validation one of each fold."""
+
+
+@dataclass
+class Agreement:
+    """set_aside: experiment -> (seeds that were moved, why, where); mixed: experiment -> seeds that differ and are
+    averaged by request; unknown: experiment -> seeds that are kept although nothing tells what made them; failures:
+    experiment -> why its folders could not be changed."""
+
+    set_aside: dict[str, tuple[int, str, Path]] = field(default_factory=dict)
+    mixed: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """What a user should know, a line for each reason."""
+        lines = []
+        for reason in dict.fromkeys(reason for _, reason, _ in self.set_aside.values()):
+            found = {name: item for name, item in self.set_aside.items() if item[1] == reason}
+            number, where = sum(item[0] for item in found.values()), next(iter(found.values()))[2]
+            lines.append(
+                f"{_seeds(number)} of {_named(found)} {_were(number)} not made as today ({reason}), and so not averaged"
+                f" with new ones: set aside, as in {where}, and trained again as far as asked for"
+            )
+        if self.unknown:
+            number = sum(self.unknown.values())
+            lines.append(
+                f"{_seeds(number)} of {_named(self.unknown)} {_were(number)} made by an unknown version, which recorded"
+                " neither its code nor its libraries: kept, since none is new; remove the run folder to train again"
+            )
+        if self.mixed:
+            number = sum(self.mixed.values())
+            lines.append(
+                f"{_seeds(number)} of {_named(self.mixed)} {_were(number)} not made as today and averaged all the same,"
+                " as --mix-seeds asks: reports say so"
+            )
+        return lines
+
+
+def make_alike(folders: Folders, seeds: Sequence[int], device: str, mix: bool = False) -> Agreement:
+    """Set aside what is not to be averaged with the seeds that are wanted. Folders that are no such run are left alone.
+
+    mix: keep everything, and note in features.json that this was asked for
+    """
+    agreement = Agreement()
+    for name, members in folders.items():
+        try:
+            _make_alike(agreement, name, members, seeds, device, mix)
+        except OSError as error:
+            agreement.failures[name] = f"{type(error).__name__}: {error}"
+    return agreement
+
+
+def _make_alike(
+    agreement: Agreement,
+    name: str,
+    members: Sequence[tuple[Planned, Path]],
+    seeds: Sequence[int],
+    device: str,
+    mix: bool,
+) -> None:
+    """Unknown seeds are kept where all are such, and none is to be trained beside them."""
+    today = computation_of(members[0][0], device)
+    runs = [run for planned, path in members if (run := _run_of(planned, path))]
+    found = {run.path: {seed: Computation.of(result_of(run, seed)) for seed in run.finished_seeds()} for run in runs}
+    other = {path: [seed for seed, one in known.items() if one.contradicts(today)] for path, known in found.items()}
+    unknown = {path: [seed for seed, one in known.items() if not one.known] for path, known in found.items()}
+    complete = len(runs) == len(members) and all(set(seeds) <= set(unknown[run.path]) for run in runs)
+    if complete and not any(other.values()) and all(len(unknown[path]) == len(found[path]) for path in found):
+        agreement.unknown[name] = sum(map(len, unknown.values()))
+    else:
+        other = {path: sorted({*other[path], *unknown[path]}) for path in found}
+    differing = sum(map(len, other.values()))
+    for run in runs:
+        mixed = mix and (bool(differing) or run.features.mixed)
+        if run.features.mixed != mixed:
+            update_json(run.path / "features.json", {"mixed": mixed})
+    if differing and mix:
+        agreement.mixed[name] = differing
+    elif differing:
+        agreement.set_aside[name] = _set_aside(runs, other, found, today)
+
+
+def _run_of(planned: Planned, path: Path) -> Run | None:
+    """The run folder, where it is one of just this configuration."""
+    try:
+        run = Run(path)
+        return run if (path / "features.json").is_file() and run.features.run == planned.key else None
+    except RunFileError:
+        return None
+
+
+def _set_aside(
+    runs: Sequence[Run],
+    other: Mapping[Path, Sequence[int]],
+    found: Mapping[Path, Mapping[int, Computation]],
+    today: Computation,
+) -> tuple[int, str, Path]:
+    """Seeds that were moved, why, and where the first of them lie."""
+    reasons: dict[str, None] = {}
+    places = []
+    for run in runs:
+        if other[run.path]:
+            reasons |= dict.fromkeys(found[run.path][seed].differs(today) for seed in other[run.path])
+            places.append(set_aside(run, other[run.path]))
+            update_json(run.path / "features.json", {"versions": dict(today.versions)})
+    return sum(map(len, other.values())), " or ".join(reasons), places[0]
+
+
+def _seeds(number: int) -> str:
+    return f"{number} finished seed{'s' if number > 1 else ''}"
+
+
+def _were(number: int) -> str:
+    return "were" if number > 1 else "was"
+
+
+def _named(names: Mapping[str, object]) -> str:
+    first = list(names)
+    return ", ".join(first[:3]) + (f" and {len(first) - 3} more" if len(first) > 3 else "")

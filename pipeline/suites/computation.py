@@ -1,0 +1,34 @@
+"""What would make the numbers of an experiment if it were trained now."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+from heads.source_code import parts_of, source_digests
+from pipeline.runs.computation import Computation
+from pipeline.suites.plan import Planned
+
+_LIBRARIES = ("torch", "numpy", "erc-feature-store")
+# What turns stored features and settings into numbers; what of `heads` they import is followed from there.
+_ROOTS = ("pipeline.suites.training", "pipeline.suites.shared_features", "pipeline.runs.prediction_frame")
+
+
+def computation_of(planned: Planned, device: str) -> Computation:
+    """device: cpu, cuda or cuda:N. Of the code, only what the experiment's parts use."""
+    kinds = {feature.spec.kind for items in planned.features.values() for feature in items}
+    return Computation(
+        versions=library_versions(),
+        device=device.partition(":")[0],
+        precision=planned.experiment.optim.precision,
+        sources=source_digests(_ROOTS, parts_of(planned.experiment, kinds)),
+    )
+
+
+def any_computation(device: str) -> Computation:
+    """The same of experiments that may use any part."""
+    return Computation(versions=library_versions(), device=device.partition(":")[0], sources=source_digests(_ROOTS, {}))
+
+
+def library_versions() -> dict[str, str]:
+    return {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()}

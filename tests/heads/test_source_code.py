@@ -1,0 +1,178 @@
+"""Digests of the code behind a head: of what it uses, of nothing else, and not of how it is written down."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.errors import UsageError
+from heads import source_code
+from heads.config.experiment import Experiment
+from heads.config.resolve import experiment_from_dict
+from heads.context import CONTEXTS
+from heads.data.samplers import NEEDS_DIFFICULTY, SAMPLERS
+from heads.fusion import FUSIONS
+from heads.losses import LOSSES
+from heads.readers import DEFAULT_READERS, READERS
+from heads.source_code import parts_of, source_digests
+
+ROOTS = ("heads.training.trainer",)
+HOUSE = Path(source_code.__file__).parent
+_FILES = source_code.files
+
+
+def experiment(unit: str = "utterances", **parts: Any) -> Experiment:
+    batch = {"unit": unit} | parts.pop("batch", {})
+    return experiment_from_dict({"name": "x", "inputs": {"text": ["sentence"]}, "batch": batch, **parts}, "test")
+
+
+def digests(chosen: Experiment, kinds: tuple[str, ...] = ("vector",)) -> dict[str, str]:
+    if source_code.files is not _FILES:  # of a copy that is edited
+        forget_all()
+    return source_digests(ROOTS, parts_of(chosen, kinds))
+
+
+def forget_all() -> None:
+    for name in ("_digests", "_module", "_tables", "_file_of", "_tree"):
+        getattr(source_code, name).cache_clear()
+
+
+def modules_of(found: dict[str, str]) -> set[str]:
+    return {name.partition(":")[0] for name in found}
+
+
+NAMED: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
+    *((f"fusion {name}", part, {"fusion": {"name": name}}) for name, part in FUSIONS.items()),
+    *((f"context {name}", part, {"context": {"name": name}}) for name, part in CONTEXTS.items()),
+    *((f"modality {name}", part, {"modality_context": {"name": name}}) for name, part in CONTEXTS.items()),
+    *((f"loss {name}", part, {"loss": [{"name": name}]}) for name, part in LOSSES.items()),
+    *((f"reader {name}", part, {"readers": {"text": {"name": name}}}) for name, part in READERS.items()),
+]
+
+
+def test_every_registered_part_is_looked_at() -> None:
+    assert len(NAMED) == len(FUSIONS) + 2 * len(CONTEXTS) + len(LOSSES) + len(READERS) >= 30
+
+
+@pytest.mark.parametrize(("part", "parts"), [item[1:] for item in NAMED], ids=[item[0] for item in NAMED])
+def test_a_part_counts_where_it_is_named_and_nowhere_else(part: Callable[..., Any], parts: dict[str, Any]) -> None:
+    module = inspect.getmodule(part)
+    assert module
+    assert module.__name__ in modules_of(digests(experiment("dialogues", **parts)))
+    plain = experiment()
+    own = {FUSIONS[plain.fusion.name], CONTEXTS["none"], LOSSES["cross-entropy"]}
+    if module not in {inspect.getmodule(item) for item in own}:
+        assert module.__name__ not in modules_of(digests(plain))
+
+
+def test_what_every_training_runs_through_counts() -> None:
+    everywhere = {"model", "predict", "metrics", "signals", "training.trainer", "training.examples", "data.normalise"}
+    assert {f"heads.{name}" for name in everywhere} <= modules_of(digests(experiment()))
+    assert not {name for name in digests(experiment()) if not name.startswith("heads")}
+
+
+@pytest.mark.parametrize("kind", DEFAULT_READERS)
+def test_the_reader_that_a_kind_of_feature_gets_by_default_counts(kind: str) -> None:
+    module = READERS[DEFAULT_READERS[kind]].__module__
+    assert module in modules_of(digests(experiment(), (kind,)))
+    assert module not in modules_of(digests(experiment()))
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of heads/, which digests are taken of."""
+    shutil.copytree(HOUSE, tmp_path / "heads", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(source_code, "files", lambda package: tmp_path / package)
+    yield tmp_path / "heads"
+    forget_all()
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_an_edit_counts_for_what_uses_the_file(copy: Path) -> None:
+    dice, plain = experiment(loss=[{"name": "dice"}]), experiment()
+    before = digests(dice), digests(plain)
+    edit(copy / "losses" / "dice.py", "return 1 - dice.sum() / (support > 0).sum()", "return 0.0 * dice.sum()")
+    after = digests(dice), digests(plain)
+    assert {name for name in after[0] if after[0][name] != before[0][name]} == {"heads.losses.dice"}
+    assert after[1] == before[1]
+
+
+def test_an_edit_of_one_sampler_counts_for_it_alone(copy: Path) -> None:
+    """They stand in one file."""
+    assert set(SAMPLERS) - NEEDS_DIFFICULTY >= {"shuffle", "class-balanced"}
+    balanced, plain = experiment(batch={"sampler": "class-balanced"}), experiment()
+    before = digests(balanced), digests(plain)
+    edit(copy / "data" / "samplers.py", "batches = math.ceil(len(draw.labels) / draw.size)", "batches = 1")
+    assert digests(plain) == before[1]
+    assert digests(balanced) != before[0]
+    edit(copy / "data" / "samplers.py", "HELD_BLOCKS = 64", "HELD_BLOCKS = 63")
+    assert digests(plain) != before[1]
+
+
+def test_a_new_part_in_a_table_changes_nothing_for_the_others(copy: Path) -> None:
+    before = digests(experiment())
+    (copy / "losses" / "hinge.py").write_text("class Hinge:\n    pass\n")
+    table = copy / "losses" / "__init__.py"
+    edit(table, "from heads.losses.sentiment", "from heads.losses.hinge import Hinge\nfrom heads.losses.sentiment")
+    edit(table, '    "dice": Dice,\n', '    "dice": Dice,\n    "hinge": Hinge,\n')
+    assert digests(experiment()) == before
+    edit(table, "total + weight *", "total - weight *")
+    assert digests(experiment()) != before
+
+
+def test_remarks_and_layout_do_not_count(copy: Path) -> None:
+    before = digests(experiment())
+    for file in copy.rglob("*.py"):
+        text = file.read_text().replace("\n\n\n", "\n\n# A remark.\n\n\n").replace('"""\n', ' More words."""\n')
+        file.write_bytes(text.replace("\n", "\r\n").encode())
+    assert digests(experiment()) == before
+    assert "More words." in (copy / "model.py").read_text()
+
+
+def test_a_packed_copy_has_the_digests_of_a_clone(copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = digests(experiment())
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", copy.parent, "heads"))
+    monkeypatch.setattr(source_code, "files", lambda package: zipfile.Path(packed, f"{package}/"))
+    assert digests(experiment()) == before
+
+
+def test_imports_of_every_form_are_followed(copy: Path) -> None:
+    (copy / "extra.py").write_text("x = 1\n")
+    (copy / "data" / "inner.py").write_text("x = 1\n")
+    for form, module in (
+        ("def f():\n    import heads.extra", "heads.extra"),
+        ("from heads import extra as other", "heads.extra"),
+        ("from heads.extra import x", "heads.extra"),
+        ("from .. import extra", "heads.extra"),
+        ("from . import inner", "heads.data.inner"),
+        ("from .inner import x", "heads.data.inner"),
+    ):
+        file = copy / "data" / "batch.py"
+        text = file.read_text()
+        file.write_text(f"{text}\n{form}\n")
+        assert module in digests(experiment()), form
+        file.write_text(text)
+
+
+def test_code_that_is_not_installed_is_named(copy: Path) -> None:
+    with pytest.raises(UsageError, match=r"heads\.nowhere: its source code is not installed"):
+        source_digests(("heads.nowhere",), {})
+
+
+def test_no_module_is_loaded_by_a_computed_name() -> None:
+    """Such an import could not be followed."""
+    found = [
+        file for file in HOUSE.rglob("*.py") if "import_module" in file.read_text() or "__import__" in file.read_text()
+    ]
+    assert found == []
