@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from heads.metrics import SCORES
 from pipeline.runs.json_files import read_checked
-from pipeline.runs.metrics_file import Count, Fraction, Metrics, Score, Spread
+from pipeline.runs.metrics_file import Count, Fraction, Metrics, Score, SingleScores, Spread
 
 NESTED = "nested-*"
 """Of the folders, in a folder of runs, that hold such a file."""
@@ -40,21 +40,10 @@ class HeldOut(FoldPart, frozen=True):
     dev: InnerDev
 
 
-class FoldMeans(BaseModel, frozen=True, extra="ignore"):
-    """One experiment's scores on one fold, each the mean over its seeds; None where it could not be computed."""
+class FoldMeans(SingleScores, frozen=True, extra="ignore"):
+    """One experiment's scores on one fold, each the mean over its seeds."""
 
-    weighted_f1: Fraction
-    macro_f1: Fraction
-    accuracy: Fraction
-    micro_f1_without_neutral: Fraction | None = None
-    unweighted_average_recall: Fraction | None = None
-    binary_accuracy: Fraction | None = None
-    per_class_f1: dict[str, Fraction] = {}
-
-    def score(self, name: str) -> float | None:
-        """One of `heads.metrics.SCORES`."""
-        value: float | None = getattr(self, name)
-        return value
+    per_class_f1: dict[str, Fraction] = Field(default_factory=dict)
 
 
 class FoldScores(BaseModel, frozen=True, extra="ignore"):

@@ -124,8 +124,8 @@ class Coverage(BaseModel, frozen=True, extra="ignore"):
         return self.ok / self.total if self.total else 1.0
 
 
-class SeedAverage(BaseModel, frozen=True, extra="ignore"):
-    """Scores of the probabilities averaged over the seeds: one prediction of several heads."""
+class SingleScores(BaseModel, frozen=True, extra="ignore"):
+    """One number of each score; None for one that could not be computed."""
 
     weighted_f1: Fraction
     macro_f1: Fraction
@@ -133,6 +133,15 @@ class SeedAverage(BaseModel, frozen=True, extra="ignore"):
     micro_f1_without_neutral: Fraction | None = None
     unweighted_average_recall: Fraction | None = None
     binary_accuracy: Fraction | None = None
+
+    def score(self, name: str) -> float | None:
+        """One of `heads.metrics.SCORES`."""
+        value: float | None = getattr(self, name)
+        return value
+
+
+class SeedAverage(SingleScores, frozen=True, extra="ignore"):
+    """Scores of the probabilities averaged over the seeds: one prediction of several heads."""
 
 
 class ScoredOn(BaseModel, frozen=True, extra="ignore"):
