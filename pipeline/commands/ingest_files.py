@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from features.errors import UsageError
-from pipeline.commands.ingest_options import card_options, finish, out_option
+from pipeline.commands.ingest_options import card_options, finish, out_option, pair, pairs
 from pipeline.commands.ingest_split_options import choice_of, split_options
 from pipeline.terminal.options import LocalPath, json_option
 
@@ -69,8 +69,10 @@ def command(
     from pipeline.ingest.own_card import given_card
 
     check_is_new(write_card)
-    kept = {field: items.split(",") for field, items in _pairs("--keep", keep, "FIELD=VALUE,...")}
-    columns = dict(_pairs("--map", tuple(item for text in maps for item in text.split(",")), "COLUMN=FIELD"))
+    kept = {
+        field: items.split(",") for field, items in pairs("--keep", keep, "FIELD=VALUE,...", separator=None).items()
+    }
+    columns = pairs("--map", maps, "COLUMN=FIELD")
     names = FileNames(pattern, _meanings(values), columns, kept)
     name = dataset or root.resolve().name
     own = given_card(card, dataset) or DatasetCard(dataset=name, title=name)
@@ -85,22 +87,10 @@ def _meanings(values: tuple[str, ...]) -> dict[str, dict[str, str]]:
         field, colon, codes = (part.strip() for part in text.partition(":"))
         if not (field and colon):
             raise UsageError(f"--values {text!r} is not FIELD:CODE=VALUE,..., like emotion:01=neutral,02=calm")
-        items = tuple(re.split(r",(?=[^,=]+=)", codes))
-        for code, value in _pairs(f"--values {field}:", items, "CODE=VALUE", may_be_empty=True):
+        for item in re.split(r",(?=[^,=]+=)", codes):
+            code, value = pair(f"--values {field}:", item, "CODE=VALUE", may_be_empty=True)
             if meanings.setdefault(field, {}).setdefault(code, value) != value:
                 raise UsageError(
                     f"--values {field}:{code} is given twice, as {meanings[field][code]!r} and as {value!r}"
                 )
     return meanings
-
-
-def _pairs(option: str, items: tuple[str, ...], form: str, may_be_empty: bool = False) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for item in items:
-        name, equals, value = (part.strip() for part in item.partition("="))
-        if not (name and equals and (value or may_be_empty)):
-            raise UsageError(f"{option} {item!r} is not {form}")
-        if name in dict(pairs) and not may_be_empty:
-            raise UsageError(f"{option} {name} is given twice, as {dict(pairs)[name]!r} and as {value!r}")
-        pairs.append((name, value))
-    return pairs

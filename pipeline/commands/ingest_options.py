@@ -105,13 +105,24 @@ def delimiter_of(context: click.Context, parameter: click.Parameter, value: str 
     return chosen
 
 
-def pairs(option: str, items: Sequence[str], form: str, may_be_empty: bool = False) -> dict[str, str]:
-    """`A=B,C=D` and its repetitions as a dict. Raises UsageError for what has another form, or a key given twice."""
+def pair(option: str, text: str, form: str, may_be_empty: bool = False) -> tuple[str, str]:
+    """`A=B` as (A, B); with may_be_empty also `A=`. Raises UsageError for what has another form."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not (key and equals and (value or may_be_empty)):
+        raise UsageError(f"{option} {text!r} is not {form}")
+    return key, value
+
+
+def pairs(
+    option: str, items: Sequence[str], form: str, may_be_empty: bool = False, separator: str | None = ","
+) -> dict[str, str]:
+    """`A=B,C=D` and its repetitions as a dict. separator: between the pairs of an item; None where an item is one.
+
+    Raises UsageError for what has another form, or a key given twice.
+    """
     found: dict[str, str] = {}
-    for pair in (pair.strip() for item in items for pair in item.split(",")):
-        key, equals, value = (part.strip() for part in pair.partition("="))
-        if not (key and equals and (value or may_be_empty)):
-            raise UsageError(f"{option} {pair!r} is not {form}")
+    for text in (part.strip() for item in items for part in (item.split(separator) if separator else (item,))):
+        key, value = pair(option, text, form, may_be_empty)
         if key in found:
             raise UsageError(f"{option} {key} is given twice, as {found[key]!r} and as {value!r}")
         found[key] = value
