@@ -78,9 +78,13 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def update_json(path: Path, values: dict[str, Any]) -> None:
-    """Set these keys of a JSON file, and leave the others as they are, whatever a newer version wrote there."""
-    write_json(path, json.loads(path.read_text(encoding="utf-8")) | values)
+def update_json(path: Path, values: dict[str, Any], within: str | None = None) -> None:
+    """Set these keys of a JSON file, and leave the others as they are, whatever a newer version wrote there.
+
+    within: set them in the mapping that stands under this key
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, content | (values if within is None else {within: content[within] | values}))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pipeline.runs import slices
 from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.folder import Run
 from pipeline.runs.identity import recorded_size
-from pipeline.runs.json_files import write_json, write_model, write_text
+from pipeline.runs.json_files import update_json, write_model, write_text
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import scored_on, split_metrics
 from pipeline.runs.seed_files import mean_seconds
@@ -204,9 +203,7 @@ def _renew_manifest(run: Run, today: ManifestFacts) -> None:
         return
     splits = {**known.splits, **today.splits}
     renewed = known.model_copy(update={"path": today.path, "sha256": today.sha256, "splits": splits})
-    file = run.path / "features.json"
-    content = json.loads(file.read_text(encoding="utf-8"))  # with whatever a newer version wrote beside it
-    write_json(file, content | {"manifest": content["manifest"] | renewed.model_dump(mode="json")})
+    update_json(run.path / "features.json", renewed.model_dump(mode="json"), within="manifest")
 
 
 def write_metrics(run: Run, seeds: Sequence[int], split: str, attributes: pl.DataFrame | None = None) -> Metrics:
