@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "store": ("store", "List, verify, repair, clear up or export stored embeddings."),
     "train": ("train", "Train one head on stored embeddings."),
     "ablate": ("ablate", "Train every experiment of a suite, over several seeds."),
+    "heads": ("heads", "What a head can be made of: readers, fusions, contexts, losses, samplers."),
+    "schema": ("schema", "The JSON schema of suite files, for editors."),
     "evaluate": ("evaluate", "Score trained heads on a split."),
     "compare": ("compare", "Tell whether two runs differ: interval, p-value, what flipped; or a suite's contrasts."),
     "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),

@@ -31,7 +31,12 @@ class Tuned(Section):
 
 
 class FeedForward(Section):
-    """Hidden layers between context and classifier, with dropout after each; `sizes: []` is a linear head."""
+    """Hidden layers between context and classifier.
+
+    sizes:      values of each layer; `[]` is a linear head
+    dropout:    after each layer
+    activation: of each layer
+    """
 
     sizes: tuple[Size, ...] = (512,)
     dropout: Share = 0.2
@@ -39,7 +44,12 @@ class FeedForward(Section):
 
 
 class Batch(Section):
-    """unit: what a batch is made of; size: how many of them; sampler: in which order they come."""
+    """What is learned from in one step.
+
+    unit:    what a batch is made of: utterances, or whole dialogues
+    size:    how many of them
+    sampler: in which order they come
+    """
 
     unit: Literal["utterances", "dialogues"] = "utterances"
     size: Size = 64
@@ -50,7 +60,9 @@ class Optim(Section):
     """AdamW. weight_decay is for what multiplies an input, and spares biases, norms and embeddings
     (heads/training/weight_decay.py).
 
-    warmup: share of all steps during which the learning rate rises from 0
+    lr:       the highest learning rate
+    warmup:   share of all steps during which the learning rate rises from 0
+    schedule: how it goes on from there: down to 0, or constant
     clip:   largest norm of the gradient, or null
     ema:    decay of an exponential moving average of the weights, which is then what is scored and kept; or null
     precision: of the head's matrix products in training: fp32, bf16 (mixed precision: weights, losses, AdamW and all
@@ -67,7 +79,9 @@ class Optim(Section):
 
 
 class Stop(Section):
-    """epochs: at most, and what schedules and curricula go over
+    """When training ends.
+
+    epochs:   at most, and what schedules and curricula go over
     patience: epochs without a better score on dev, counted after the warm-up; the sampler spcl-curriculum goes on to
               the last epoch, which is where it ends
     """
@@ -90,7 +104,10 @@ class Speakers(Section):
 
 
 class Evaluation(Section):
-    """dropout: leave it on while scoring, a slip of the HLM12ERC code that is only wanted to measure what it costs."""
+    """How the head is scored.
+
+    dropout: leave it on while scoring, a slip of the HLM12ERC code that is only wanted to measure what it costs
+    """
 
     dropout: bool = False
 

@@ -1,0 +1,124 @@
+"""`erc heads`: what a head can be made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.terminal.options import json_option
+from pipeline.terminal.output import print_json
+
+if TYPE_CHECKING:
+    from heads.config.parts import Part, Setting
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--list", "everything", is_flag=True, help="Every part with its settings and sources.")
+@json_option
+def command(name: str | None, everything: bool, as_json: bool) -> None:
+    """What a head can be made of: readers, fusions, contexts, losses, samplers, normalisations, sections of YAML.
+
+    Without anything, a line each. With NAME, all that is known of that part: its equations, where they come from, and
+    what differs from there.
+
+    \b
+    Example:
+      erc heads
+      erc heads focal
+      erc heads --list
+    """
+    from features.errors import UsageError, nearest
+    from heads.config.parts import all_parts, all_sections
+
+    parts = [*all_parts(), *all_sections()]
+    if name is not None:
+        chosen = [part for part in parts if part.name == name]
+        if not chosen:
+            raise UsageError(f"no part {name!r}: {nearest(name, [part.name for part in parts])}")
+        parts = chosen
+    if as_json:
+        print_json([_document(part) for part in parts], indent=1)
+    elif name is not None:
+        click.echo("\n\n".join(_whole(part) for part in parts))
+    else:
+        _print_list(parts, settings=everything)
+
+
+def _print_list(parts: list[Part], settings: bool) -> None:
+    for kind in dict.fromkeys(part.kind for part in parts):
+        click.echo(click.style(f"{_PLURALS[kind]}", bold=True))
+        for part in parts:
+            if part.kind != kind:
+                continue
+            click.echo(_wrapped(f"{part.name:<{_COLUMN}}{part.summary}", _COLUMN))
+            if settings:
+                for setting in part.settings:
+                    click.echo(_wrapped(f"{'':<{_COLUMN}}{_told(setting)}", _COLUMN + 2))
+                if part.sources:
+                    click.echo(_wrapped(f"{'':<{_COLUMN}}source: {', '.join(part.sources)}", _COLUMN + 2))
+        click.echo()
+
+
+_COLUMN = 30
+_PLURALS = {
+    "reader": "readers: a sequence or a stack of layers becomes a vector",
+    "fusion": "fusion: the modalities become one vector",
+    "context": "context, modality_context: an utterance sees its dialogue",
+    "loss": "loss: a list, summed by weight",
+    "sampler": "batch.sampler: in which order examples are shown",
+    "normalise": "normalise: by the train rows",
+    "section": "sections",
+}
+
+
+def _wrapped(text: str, indent: int) -> str:
+    return click.wrap_text(text, width=100, initial_indent="  ", subsequent_indent=" " * (indent + 2))
+
+
+def _told(setting: Setting) -> str:
+    said = f"{setting.name}: {limits(setting.schema)}"
+    if not setting.required:
+        default = list(setting.default) if isinstance(setting.default, tuple) else setting.default
+        said += f" [{'null' if default is None else str(default).lower() if isinstance(default, bool) else default}]"
+    return f"{said}  {setting.text}" if setting.text else said
+
+
+def limits(schema: Any) -> str:
+    """A setting's type and limits in words."""
+    if "anyOf" in schema:
+        return " or ".join(limits(item) for item in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if schema["type"] == "array":
+        return f"list of {limits(schema['items'])}"
+    words = {"integer": "whole number", "number": "number", "boolean": "true | false", "string": "text", "null": "null"}
+    bounds = [
+        f"{word} {schema[key]:g}"
+        for key, word in (("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "to"))
+        if key in schema
+    ]
+    bounds += [f"below {schema['exclusiveMaximum']:g}"] if "exclusiveMaximum" in schema else []
+    return " ".join([words[schema["type"]], *bounds])
+
+
+def _whole(part: Part) -> str:
+    settings = "\n".join(f"  {_told(setting)}" for setting in part.settings)
+    head = f"{part.kind} {part.name}"
+    return f"{click.style(head, bold=True)}\n\n{part.text}" + (f"\n\nSettings:\n{settings}" if settings else "")
+
+
+def _document(part: Part) -> dict[str, Any]:
+    return {
+        "kind": part.kind,
+        "name": part.name,
+        "summary": part.summary,
+        "sources": part.sources,
+        "text": part.text,
+        "settings": [
+            {"name": setting.name, "schema": dict(setting.schema), "text": setting.text}
+            | ({} if setting.required else {"default": setting.default})
+            for setting in part.settings
+        ],
+    }
