@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Score trained heads on a split."),
     "compare": ("compare", "Tell whether two runs differ: interval, p-value, what flipped; or a suite's contrasts."),
     "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),
+    "doctor": ("doctor", "What is installed, which weights are here, what would run where."),
     "explore": ("explore", "Look inside: stored embeddings, the corpus, one clip."),
 }
 

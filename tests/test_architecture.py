@@ -31,10 +31,11 @@ LAYERS = {
         {"terminal"},
         {"runs"},
         {"pages", "suites", "scoring", "ingest", "sample"},
-        {"comparison", "search", "explore"},
+        {"comparison", "search", "explore", "doctor"},
         {"report"},
         {"commands"},
         {"cli"},
+        {"__main__"},
     ],
 }
 

@@ -153,19 +153,35 @@ def _missing_shard(folder: Path, index: str) -> str | None:
     return f"no {absent[0]} in {folder}, which {index} names: download the model again" if absent else None
 
 
+def _patterns(weights: Weights) -> list[str]:
+    """Which files of a hub model are needed."""
+    return [*_SMALL_FILES, *(_WEIGHT_FILES if weights == "pretrained" else ())]
+
+
+def cached_hub_model(repo_id: str, weights: Weights = "pretrained") -> Path | None:
+    """The folder of a hub model in the hub's cache, where it is whole; the network is not asked."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    patterns = [*_patterns(weights), *_TORCH_WEIGHT_FILES]
+    try:
+        cached = Path(snapshot_download(repo_id, local_files_only=True, allow_patterns=patterns))
+    except LocalEntryNotFoundError:
+        return None
+    whole = not _missing(cached, weights) and any((cached / name).is_file() for name in _INPUT_FILES)
+    return cached if whole else None
+
+
 def _hub_folder(repo_id: str, weights: Weights) -> Path:
     """The folder of a hub model: the cache's where it is whole, else downloaded (the needed files only)."""
     from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    patterns = [*_SMALL_FILES, *(_WEIGHT_FILES if weights == "pretrained" else ())]
-    older = [*patterns, *_TORCH_WEIGHT_FILES]
-    try:
-        cached = Path(snapshot_download(repo_id, local_files_only=True, allow_patterns=older))
-    except LocalEntryNotFoundError:
-        cached = None
-    if cached and not _missing(cached, weights) and any((cached / name).is_file() for name in _INPUT_FILES):
+    cached = cached_hub_model(repo_id, weights)
+    if cached is not None:
         return cached
+    patterns = _patterns(weights)
+    older = [*patterns, *_TORCH_WEIGHT_FILES]
     elsewhere = "run once with a network, or copy the model here and give --model FOLDER"
     if constants.HF_HUB_OFFLINE:
         raise WeightsError(f"model {repo_id!r} is not in the hub's cache, and HF_HUB_OFFLINE is set: {elsewhere}")

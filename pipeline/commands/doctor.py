@@ -1,0 +1,85 @@
+"""`erc doctor`: what is installed, which weights are here, what would run where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.terminal.options import json_option, store_option
+from pipeline.terminal.output import print_json
+
+if TYPE_CHECKING:
+    from pipeline.doctor.finding import Finding
+
+_COLOURS = {"ok": "green", "note": "yellow", "absent": "blue", "failed": "red"}
+
+
+@click.command()
+@store_option
+@json_option
+def command(store: Path, as_json: bool) -> int:
+    """What is installed, which weights are here, and what would run where.
+
+    Looks at Python and packages, extras with the command that installs them, cores, memory and disk, devices with
+    their speed in each dtype, FFmpeg's codecs, fonts, and the weights of every encoder. Nothing is downloaded.
+
+    Exit status: 0; 1 where extraction and training cannot run (lines that begin with `failed`).
+
+    \b
+    Example:
+      erc doctor
+      erc doctor --json
+    """
+    from pipeline.doctor.libraries import python_and_packages
+    from pipeline.doctor.media import fonts, media
+
+    findings = list(python_and_packages())
+    broken = any(finding.state == "failed" for finding in findings)
+    if not broken:  # what follows imports the packages
+        from pipeline.doctor.machine import machine
+        from pipeline.doctor.weights import weights
+
+        findings += [*machine(store), *media(), fonts(), *weights()]
+    failed = [finding for finding in findings if finding.state == "failed"]
+    if as_json:
+        print_json({"ok": not failed, "findings": [_document(finding) for finding in findings]}, indent=1)
+    else:
+        for finding in _shown(findings):
+            _print(finding)
+        if broken:
+            click.echo("The rest was not looked at: it needs these packages.")
+        click.echo(f"{len(failed)} failed" if failed else "Extraction and training can run on this machine.")
+    return 1 if failed else 0
+
+
+def _shown(findings: list[Finding]) -> list[Finding]:
+    """The findings, with the packages that are as they should be in one."""
+    from dataclasses import replace
+
+    fit = [finding for finding in findings if finding.group == "packages" and finding.state == "ok"]
+    if not fit:
+        return findings
+    told = ", ".join(f"{finding.name} {finding.text}" for finding in fit)
+    together = replace(fit[0], name=f"{len(fit)} as required", text=told)
+    return [together if finding is fit[0] else finding for finding in findings if finding not in fit[1:]]
+
+
+def _print(finding: Finding) -> None:
+    state = click.style(f"{finding.state:<7}", fg=_COLOURS[finding.state])
+    head = f"{finding.group:<9} {finding.name:<25} "
+    indent = " " * (8 + len(head))
+    click.echo(f"{state} {click.wrap_text(head + finding.text, 112, subsequent_indent=indent)}")
+    if finding.mend:
+        click.echo(click.wrap_text(f"-> {finding.mend}", 120, indent, indent + "   "))
+
+
+def _document(finding: Finding) -> dict[str, Any]:
+    return {
+        "group": finding.group,
+        "name": finding.name,
+        "state": finding.state,
+        "text": finding.text,
+        "mend": finding.mend,
+    }
