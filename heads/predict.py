@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from heads.model import Head
 from heads.signals import Output
 
 _ROWS = 1024
+_LEAST_ROWS = 16
 _ROWS_OF_SEQUENCES = 128  # padded to the longest of them
 
 
@@ -36,8 +37,22 @@ class Predictor:
         rows = rows.to(table.device)
         self.head.eval()
         with torch.inference_mode(), self._dropout_left_on():
-            outputs = [self.head(table.select(block)) for block in self._blocks(table, rows)]
+            outputs = [self._output(table.select(block)) for block in self._blocks(table, rows)]
         return Output(torch.cat([item.logits for item in outputs]), torch.cat([item.hidden for item in outputs]))
+
+    def _output(self, block: Batch) -> Output:
+        """Of one block. A few utterances come with copies of themselves: products of fewer than 16 rows are summed in
+        another order, and what is said of an utterance would differ in its last bits from what is said among many."""
+        if self.experiment.sees_batch or len(block) >= _LEAST_ROWS:
+            output: Output = self.head(block)
+            return output
+        copies = -(-_LEAST_ROWS // len(block))
+        places = torch.arange(len(block), device=block.device).repeat(copies)
+        apart = int(block.dialogues.max()) + 1
+        copied = block.select(places)
+        dialogues = copied.dialogues + apart * torch.arange(copies, device=block.device).repeat_interleave(len(block))
+        output = self.head(replace(copied, dialogues=dialogues))
+        return Output(output.logits[: len(block)], output.hidden[: len(block)])
 
     def scores(self, table: Batch, rows: Tensor | None = None) -> Tensor:
         """float32 [m, c] whose largest is what is predicted and whose softmax are the probabilities. See `outputs`."""

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "heads": ("heads", "What a head can be made of: readers, fusions, contexts, losses, samplers."),
     "schema": ("schema", "The JSON schema of suite files, for editors."),
     "evaluate": ("evaluate", "Score trained heads on a split."),
+    "predict": ("predict", "Predict the emotions of raw turns: texts, clips, a recording, a manifest."),
     "compare": ("compare", "Tell whether two runs differ: interval, p-value, what flipped; or a suite's contrasts."),
     "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),
     "doctor": ("doctor", "What is installed, which weights are here, what would run where."),

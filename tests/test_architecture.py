@@ -31,7 +31,7 @@ LAYERS = {
         {"terminal"},
         {"runs"},
         {"pages", "suites", "scoring", "ingest", "sample"},
-        {"comparison", "search", "explore", "doctor"},
+        {"comparison", "search", "explore", "doctor", "predict"},
         {"report"},
         {"commands"},
         {"cli"},

@@ -150,8 +150,8 @@ class Evaluator:
         if not seeds:
             raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
         check_alike(run, seeds)
-        _refuse_fold(run)
-        _refuse_headless(run, seeds)
+        refuse_fold(run)
+        refuse_headless(run, seeds)
         corpus = self._corpus(run)
         features = self._features(run, corpus)
         for feature in features.values():
@@ -162,7 +162,7 @@ class Evaluator:
             record_test_read(run.path.resolve().parent, run.experiment.name, run.path.name, seeds, told, corpus.own)
         folder = run.path if corpus.own else other_folder(run.path, corpus.identity, corpus.fitted.used)
         frames = {}
-        with _one_thread():
+        with one_thread():
             for seed in seeds:
                 frames[seed] = self._predict(run, seed, features, corpus, folder)
                 scored()
@@ -273,7 +273,7 @@ def _earlier(run: Run, split: str) -> Metrics | None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """As in training, so that dev scores are the same bits. Heads are small: two threads mostly wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -283,7 +283,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _refuse_fold(run: Run) -> None:
+def refuse_fold(run: Run) -> None:
     fold = run.features.fold
     if fold:
         raise RunError(
@@ -292,7 +292,7 @@ def _refuse_fold(run: Run) -> None:
         )
 
 
-def _refuse_headless(run: Run, seeds: list[int]) -> None:
+def refuse_headless(run: Run, seeds: list[int]) -> None:
     without = [seed for seed in seeds if not (run.seed_folder(seed) / "head.safetensors").is_file()]
     if without:
         raise RunError(

