@@ -41,8 +41,8 @@ def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
     try:
         temporary.mkdir()
         write(temporary)
-        for file in temporary.iterdir():
-            sync_file(file)
+        for entry in temporary.rglob("*"):
+            (sync_folder if entry.is_dir() else sync_file)(entry)
         sync_folder(temporary)
         try:
             if path.exists():

@@ -32,7 +32,7 @@ LAYERS = {
         {"runs"},
         {"pages", "suites", "scoring", "ingest", "sample"},
         {"comparison", "search", "explore", "doctor", "predict"},
-        {"report"},
+        {"report", "share"},
         {"commands"},
         {"cli"},
         {"__main__"},

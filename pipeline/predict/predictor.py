@@ -99,6 +99,17 @@ class Predictor:
         self._closing = ExitStack()
         self._pool: DecodePool | None = None
 
+    @classmethod
+    def from_pretrained(cls, model: str | Path, device: str = "auto") -> Self:
+        """What `erc export` wrote: a folder here, or the name of a repository on the Hugging Face hub.
+
+        Raises WeightsError where it is neither; and as the constructor.
+        """
+        from pipeline.predict.hub import pull_folder
+
+        folder = Path(model)
+        return cls(folder if folder.is_dir() else pull_folder(str(model)), device)
+
     def __enter__(self) -> Self:
         return self
 

@@ -33,7 +33,7 @@ def build_run_encoders(
     built: dict[str, Encoder] = {}
     asked = set()
     for use in run.features.features:
-        places = [folder for folder in (store, recorded) if folder is not None]
+        places = [folder for folder in (store, recorded, run.path / "encoders") if folder is not None]
         encoder = _built(run, use, device, batch_size, places, built)
         asked.add(encoder.spec.folder)
         built[encoder.spec.folder] = encoder

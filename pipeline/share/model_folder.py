@@ -1,0 +1,139 @@
+"""The folder that `erc export` writes: a run without what ties it to a machine, with what others need.
+
+README.md      the model card
+config.json    labels, features with their encoders and settings, the experiment, seeds, scores, temperature
+config.yaml, features.json, seed-N/head.safetensors, seed-N/result.json, metrics-SPLIT.json
+               the run's own, without paths, commands and predictions
+temperature.json   of the calibrated probabilities
+encoders/      the spec of every encoder, also of those that another one derives from
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from features.errors import RunError, UsageError
+from features.files import write_folder_whole
+from features.spec import EncoderSpec
+from features.store import Store
+from pipeline.predict.run_encoders import build_run_encoders
+from pipeline.predict.temperature import TEMPERATURE_FILE, fit_temperature
+from pipeline.runs.computation import check_alike
+from pipeline.runs.folder import Run
+from pipeline.runs.json_files import write_json, write_text
+from pipeline.scoring.evaluation import refuse_fold, refuse_headless
+from pipeline.share.model_card import model_card
+
+CONFIG = "config.json"
+ENCODERS = "encoders"
+FORMAT = 1
+_OWN = ("head.safetensors", "result.json")
+
+
+def export_run(run: Run, folder: Path, replace: bool = False) -> None:
+    """Write the folder; it appears whole or not at all.
+
+    replace: an earlier export there
+    Raises RunError where no seed is finished, seeds were not made alike or have no head, UsageError for a folder that
+    holds something else.
+    """
+    seeds = run.finished_seeds()
+    if not seeds:
+        raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
+    check_alike(run, seeds)
+    refuse_fold(run)
+    refuse_headless(run, seeds)
+    check_free(folder, replace)
+    specs = _specs(run)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(target: Path) -> None:
+        shutil.copyfile(run.path / "config.yaml", target / "config.yaml")
+        write_json(target / "features.json", _features(run))
+        for seed in seeds:
+            own = target / f"seed-{seed}"
+            own.mkdir()
+            for name in _OWN:
+                shutil.copyfile(run.seed_folder(seed) / name, own / name)
+        for split in run.scored_splits():
+            write_json(target / f"metrics-{split}.json", _metrics(run, split))
+        for spec in specs:
+            place = target / ENCODERS / spec.folder
+            place.mkdir(parents=True)
+            write_text(place / "spec.json", spec.to_json())
+        temperature = fit_temperature(run, seeds)
+        if temperature is not None:
+            write_json(target / TEMPERATURE_FILE, asdict(temperature))
+        write_json(target / CONFIG, _config(run, seeds, specs))
+        write_text(target / "README.md", model_card(run, seeds, specs, temperature))
+
+    write_folder_whole(folder, write)
+
+
+def check_free(folder: Path, replace: bool) -> None:
+    """Raises UsageError where something is in the way that is no earlier export, or that is not to be replaced."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not is_exported(folder):
+        raise UsageError(f"--to {folder}: holds something else than an export: give a new folder")
+    if not replace:
+        raise UsageError(f"--to {folder}: holds an export: give another folder, or --replace")
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder is one that `export_run` wrote."""
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("model_type") == "erc-head"
+
+
+def _specs(run: Run) -> list[EncoderSpec]:
+    """Of every encoder, those that others derive from first. From the run's store where it is there, else of encoders
+    that are built."""
+    fingerprints = [use.fingerprint for use in run.features.features]
+    recorded = Path(run.features.store or "")
+    places = [place for place in (recorded, run.path / ENCODERS) if place.is_dir()]
+    known = {feature.fingerprint: feature.spec for place in places for feature in Store(place).features()}
+    found: list[EncoderSpec] = []
+    for fingerprint in fingerprints:
+        if fingerprint not in known:
+            encoders, _ = build_run_encoders(run, "cpu")
+            return [encoder.spec for encoder in encoders]
+        spec = known[fingerprint]
+        source = known.get(spec.derives_from or "")
+        found += [item for item in (source, spec) if item is not None and item not in found]
+    return found
+
+
+def _features(run: Run) -> dict[str, Any]:
+    """features.json without paths of the maker's machine and what was typed there."""
+    content: dict[str, Any] = json.loads((run.path / "features.json").read_text(encoding="utf-8"))
+    content["manifest"] = content["manifest"] | {"path": None}
+    return content | {"store": None, "command": None}
+
+
+def _metrics(run: Run, split: str) -> dict[str, Any]:
+    content = run.metrics(split).model_dump(mode="json")
+    if content.get("scored"):
+        content["scored"] = content["scored"] | {"path": None}
+    return content
+
+
+def _config(run: Run, seeds: list[int], specs: list[EncoderSpec]) -> dict[str, Any]:
+    """config.json: what a hub and a reader of the folder look for."""
+    return {
+        "model_type": "erc-head",
+        "library_name": "erc-feature-store",
+        "format": FORMAT,
+        "id2label": {str(place): label for place, label in enumerate(run.labels)},
+        "label2id": {label: place for place, label in enumerate(run.labels)},
+        "seeds": seeds,
+        "experiment": run.experiment.to_dict(),
+        "encoders": [json.loads(spec.to_json()) for spec in specs],
+    }

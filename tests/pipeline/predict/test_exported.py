@@ -1,0 +1,167 @@
+"""A run as a folder for others: it predicts the same without the run, tells what was measured, and nothing of here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from predict_world import rows_of, run_of, talks_of
+
+from features.errors import RunFileError, UsageError, WeightsError
+from pipeline.cli import erc, run
+from pipeline.predict import Predictor, hub
+from pipeline.predict.turns import Talk, Turn
+from pipeline.share.model_card import plain
+from pipeline.share.model_folder import export_run
+
+TALK = Talk("a", (Turn("Ross", "Hi."), Turn("Rachel", "Go away!")))
+
+
+@pytest.fixture(scope="module")
+def exported(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    assert run(erc, ["export", str(run_of(world, "causal").path), "--to", str(folder)], "erc") == 0
+    return folder
+
+
+def test_a_new_process_without_the_run_gives_the_same(world: Path, exported: Path, tmp_path: Path) -> None:
+    talk = talks_of(rows_of(world, "test"))[0]
+    turns = [
+        {"speaker": turn.speaker, "text": turn.text, "clip": str(turn.clip) if turn.clip else None}
+        for turn in talk.turns
+    ]
+    (tmp_path / "talk.json").write_text(json.dumps(turns))
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom pipeline.predict import Predictor\n"
+        "from pipeline.predict.turns import read_talks\n"
+        "with Predictor.from_pretrained(sys.argv[1], 'cpu') as predictor:\n"
+        "    predictor.predict(read_talks(Path(sys.argv[2]))).frame.write_parquet(sys.argv[3])\n"
+    )
+    arguments = [str(moved), str(tmp_path / "talk.json"), str(tmp_path / "theirs.parquet")]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=tmp_path, env=_environment())
+    import polars as pl
+
+    theirs = pl.read_parquet(tmp_path / "theirs.parquet")
+    with Predictor(run_of(world, "causal"), "cpu") as predictor:
+        ours = predictor.predict([talk]).frame
+    numbers = [name for name in ours.columns if name.startswith(("p_", "calibrated_"))]
+    assert len(numbers) == 2 * len(run_of(world, "causal").labels)
+    assert np.array_equal(ours.select(numbers).to_numpy(), theirs.select(numbers).to_numpy())
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    root = str(Path(__file__).resolve().parents[3])
+    return os.environ | {"PYTHONPATH": root, "HF_HUB_OFFLINE": "1"}
+
+
+def test_nothing_of_this_machine_is_in_it(world: Path, exported: Path) -> None:
+    for path in exported.rglob("*"):
+        if path.is_file():
+            assert str(world).encode() not in path.read_bytes(), path
+    names = {path.name for path in exported.rglob("*") if path.is_file()}
+    assert not any(name.startswith("predictions-") for name in names)
+    assert {"README.md", "config.json", "temperature.json", "head.safetensors", "spec.json"} <= names
+
+
+def test_the_card_and_config_say_what_was_measured(world: Path, exported: Path) -> None:
+    found = run_of(world, "causal")
+    card = (exported / "README.md").read_text()
+    metrics = found.metrics("test")
+    assert f"| weighted F1 | {100 * metrics.weighted_f1.mean:.1f} ± {100 * metrics.weighted_f1.std:.1f} |" in card
+    assert "synthetic corpus" in card
+    assert "an ensemble of 2 seeds" in card
+    assert "the turns before it" in card
+    config = json.loads((exported / "config.json").read_text())
+    assert list(config["id2label"].values()) == list(found.labels)
+    assert [spec["encoder"] for spec in config["encoders"]] == ["sentence", "logmel", "hog-colour"]
+    head = card.split("---")[1]
+    assert "model-index" in head
+
+
+def test_only_an_earlier_export_is_replaced(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = run_of(world, "alone")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep me")
+    with pytest.raises(UsageError, match="something else"):
+        export_run(source, tmp_path / "mine", replace=True)
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep me"
+    export_run(source, tmp_path / "model")
+    with pytest.raises(UsageError, match="--replace"):
+        export_run(source, tmp_path / "model")
+    (tmp_path / "model" / "seed-9").mkdir()
+    export_run(source, tmp_path / "model", replace=True)
+    assert not (tmp_path / "model" / "seed-9").exists()
+    assert run(erc, ["export", str(world / "runs"), "--to", str(tmp_path / "x")], "erc") == 2
+    assert "holds 3 runs" in capsys.readouterr().err
+
+
+def test_an_exported_run_can_be_exported_again(exported: Path, tmp_path: Path) -> None:
+    from pipeline.runs.folder import Run
+
+    export_run(Run(exported), tmp_path / "again")
+    with Predictor(tmp_path / "again", "cpu") as one, Predictor(exported, "cpu") as other:
+        assert one.temperature == other.temperature
+        assert np.array_equal(one.predict([TALK]).probabilities, other.predict([TALK]).probabilities)
+
+
+def test_a_damaged_temperature_is_told(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported, tmp_path / "model")
+    (tmp_path / "model" / "temperature.json").write_text("{}")
+    with pytest.raises(RunFileError, match=r"temperature\.json is damaged"):
+        Predictor(tmp_path / "model", "cpu")
+
+
+def test_the_hub_gets_the_folder_and_gives_it_back(
+    world: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: dict[str, Any] = {}
+
+    class Api:
+        def create_repo(self, repo_id: str, private: bool, exist_ok: bool) -> str:
+            sent["repo"] = (repo_id, private)
+            return f"https://hub/{repo_id}"
+
+        def upload_folder(self, repo_id: str, folder_path: Path, commit_message: str) -> None:
+            shutil.copytree(folder_path, tmp_path / "hub")
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(tmp_path / "hub"))
+    given = ["export", str(run_of(world, "causal").path), "--to", str(tmp_path / "model")]
+    assert run(erc, [*given, "--push-to-hub", "me/erc", "--private"], "erc") == 0
+    assert sent["repo"] == ("me/erc", True)
+    assert "https://hub/me/erc" in capsys.readouterr().out
+    with Predictor.from_pretrained("me/erc", "cpu") as theirs, Predictor(exported, "cpu") as ours:
+        assert np.array_equal(theirs.predict([TALK]).probabilities, ours.predict([TALK]).probabilities)
+
+
+def test_a_hub_that_refuses_leaves_the_folder_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Api:
+        def create_repo(self, *_: object, **__: object) -> None:
+            raise OSError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    with pytest.raises(UsageError, match=r"no route to host.*hf auth login"):
+        hub.push_folder(tmp_path, "me/erc", private=False)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("offline")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(WeightsError, match=r"neither a folder here nor on the hub.*offline"):
+        Predictor.from_pretrained("me/none", "cpu")
+
+
+def test_texts_of_the_card_are_no_markup() -> None:
+    assert plain("a|b\n# <c> `d`") == "a\\|b \\# \\<c\\> \\`d\\`"
