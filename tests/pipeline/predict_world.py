@@ -14,7 +14,7 @@ from pipeline.runs.folder import Run
 
 SUITE = """
 defaults:
-  inputs: {text: [sentence], audio: [logmel], visual: [hog-colour]}
+  inputs: {text: [surface], audio: [logmel], visual: [hog-colour]}
   feedforward: {sizes: [8]}
   batch: {unit: dialogues, size: 4}
   stop: {epochs: 2, patience: 2}
@@ -30,7 +30,7 @@ def make_world(folder: Path) -> None:
     (folder / "suite.yaml").write_text(SUITE)
     manifest, store = str(folder / "manifest.parquet"), str(folder / "store")
     given = ["--manifest", manifest, "--store", store]
-    encoders = [word for name in ("sentence", "logmel", "hog-colour") for word in ("--encoder", name)]
+    encoders = [word for name in ("surface", "logmel", "hog-colour") for word in ("--encoder", name)]
     for arguments in (
         ["sample", str(folder / "sample"), "--dialogues", "6"],
         ["ingest", "meld", str(folder / "sample"), "--out", manifest],

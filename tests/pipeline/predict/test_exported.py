@@ -83,7 +83,7 @@ def test_the_card_and_config_say_what_was_measured(world: Path, exported: Path) 
     assert "the turns before it" in card
     config = json.loads((exported / "config.json").read_text())
     assert list(config["id2label"].values()) == list(found.labels)
-    assert [spec["encoder"] for spec in config["encoders"]] == ["sentence", "logmel", "hog-colour"]
+    assert [spec["encoder"] for spec in config["encoders"]] == ["surface", "logmel", "hog-colour"]
     head = card.split("---")[1]
     assert "model-index" in head
 

@@ -53,7 +53,7 @@ def test_raw_clips_in_context_are_predicted_as_the_pipeline_does(world: Path, na
 
 @pytest.mark.parametrize("name", ["alone", "causal"])
 def test_a_talk_turn_by_turn_is_the_whole_talk_bit_for_bit(world: Path, name: str) -> None:
-    talk = max(talks_of(rows_of(world, "train")), key=lambda talk: len(talk.turns))
+    talk = max(talks_of(rows_of(world, "test")), key=lambda talk: len(talk.turns))
     with Predictor(run_of(world, name), "cpu") as predictor:
         whole = predictor.predict([talk]).frame
         conversation = predictor.conversation("as it goes on")
@@ -65,7 +65,7 @@ def test_a_talk_turn_by_turn_is_the_whole_talk_bit_for_bit(world: Path, name: st
 
 
 def test_what_is_said_of_a_talk_does_not_depend_on_other_talks(world: Path) -> None:
-    talks = talks_of(rows_of(world, "train"))
+    talks = [*talks_of(rows_of(world, "dev")), *talks_of(rows_of(world, "test"))]
     with Predictor(run_of(world, "alone"), "cpu") as predictor:
         together = predictor.predict(talks)
         for talk in (talks[0], talks[-1]):
@@ -75,7 +75,7 @@ def test_what_is_said_of_a_talk_does_not_depend_on_other_talks(world: Path) -> N
 
 
 def test_later_turns_count_only_where_the_run_is_not_causal(world: Path) -> None:
-    talk = max(talks_of(rows_of(world, "train")), key=lambda talk: len(talk.turns))
+    talk = max(talks_of(rows_of(world, "test")), key=lambda talk: len(talk.turns))
     shorter = replace(talk, turns=talk.turns[:-1])
     for name, changes in (("causal", False), ("full", True)):
         with Predictor(run_of(world, name), "cpu") as predictor:
@@ -111,7 +111,7 @@ def test_a_clip_that_cannot_be_read_is_told_and_the_rest_is_predicted(world: Pat
 
 def test_a_part_of_a_recording_is_what_that_clip_is(world: Path) -> None:
     """Turns with start and end are cuts of one file."""
-    turn = next(turn for talk in talks_of(rows_of(world, "train")) for turn in talk.turns if turn.clip)
+    turn = next(turn for talk in talks_of(rows_of(world, "test")) for turn in talk.turns if turn.clip)
     with Predictor(run_of(world, "alone"), "cpu") as predictor:
         cut = predictor.predict([Talk("a", (replace(turn, start=0.0, end=0.5), replace(turn, start=0.5, end=1.0)))])
     assert cut.frame["start"].to_list() == [0.0, 0.5]
@@ -127,17 +127,16 @@ def test_another_encoder_than_the_run_s_is_refused_with_what_differs(world: Path
     shutil.copytree(run_of(world, "alone").path, copy)
     file = copy / "features.json"
     values = json.loads(file.read_text())
-    text = next(item for item in values["features"] if item["modality"] == "text")
-    text["settings"]["max_tokens"] = 7
+    sound = next(item for item in values["features"] if item["modality"] == "audio")
+    sound["settings"]["max_seconds"] = 7.0
     file.write_text(json.dumps(values))
-    with Predictor(copy, "cpu") as predictor, pytest.raises(RunError, match="was trained on text/sentence"):
+    with Predictor(copy, "cpu") as predictor, pytest.raises(RunError, match="was trained on audio/logmel"):
         predictor.predict([Talk("t", (Turn("A", "Hello."),))])
-    text["settings"]["max_tokens"] = 256
-    text["model"] = "nobody/has-this"
+    sound |= {"encoder": "wav2vec2", "model": "nobody/has-this", "weights": "pretrained", "settings": {}}
     file.write_text(json.dumps(values))
     with Predictor(copy, "cpu") as predictor, pytest.MonkeyPatch.context() as patch:
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        with pytest.raises(RunError, match=r"cannot be computed here.*nobody/has-this"):
+        with pytest.raises(RunError, match=r"audio/logmel.* cannot be computed here.*nobody/has-this"):
             predictor.predict([Talk("t", (Turn("A", "Hello."),))])
 
 
