@@ -87,6 +87,11 @@ def test_heads_are_dealt_evenly_and_each_to_one(costs: list[int], count: int) ->
     assert max(loads) - min(loads) <= max(costs, default=0)
 
 
+def test_a_dear_head_stands_against_many_cheap_ones() -> None:
+    """Not so many heads for each, but as much work."""
+    assert deal([1, 1, 10, *[1] * 8], 2) == [2, 2, 1, *[2] * 8]
+
+
 def test_what_a_head_costs_grows_with_its_weights_its_steps_and_its_epochs(shell: Shell) -> None:
     place = Source.open(shell.folder / "store", shell.manifest)
 
@@ -167,7 +172,7 @@ def test_shards_of_a_cross_validation_leave_its_summary(shell: Shell, nested: bo
 
 
 def test_folds_that_others_finish_meanwhile_are_in_the_summary(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process trains one fold after the other, and the first one's scores are older than the last one's."""
+    """A shard that scored its first fold before another one was done with it, and ends last."""
     place = ["--cv", 3, "--only", "text"]
     expected = whole(shell, *place)
     import pipeline.suites.cross_validation as module
@@ -177,12 +182,13 @@ def test_folds_that_others_finish_meanwhile_are_in_the_summary(shell: Shell, mon
     def with_another(*arguments: Any, **options: Any) -> Any:
         outcomes = original(*arguments, **options)
         done.append(len(done))
-        if len(done) == 3:  # after the last fold of 1/2
+        if len(done) == 1:  # 1/2 has read the first of three folds
             assert Started(shell, "2/2", *place).end()[0] == 0
         return outcomes
 
     monkeypatch.setattr(module, "run_parts", with_another)
     in_turn(shell, "1/2", *place)
+    assert len(done) == 3
     found = contents(shell.folder / "runs")
     assert found["cv-3-dialogue/summary.json"] == expected["cv-3-dialogue/summary.json"]
 
