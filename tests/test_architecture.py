@@ -16,14 +16,14 @@ HEAVY = ("torch", "transformers", "torchvision", "cv2", "librosa", "av", "sklear
 
 # What each top-level package may import of the others; heads may use only these parts of features.
 ALLOWED = {"features": {"features"}, "heads": {"features", "heads"}, "pipeline": {"features", "heads", "pipeline"}}
-HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", "spec", "store"}
+HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", "spec", "store", "top"}
 # Within features lower rooms do not know higher ones; within pipeline a room knows only lower ones, none of its own
 # height, such as another kind of page.
 LAYERS = {
     "features": [
         {"errors", "digests", "files", "hardware", "remembered"},
         {"cards", "schema", "sources", "manifest", "spec"},
-        {"store", "media", "pooling", "prompts"},
+        {"store", "media", "pooling", "prompts", "top"},
         {"encoders", "torch"},
         {"extract", "engines"},
     ],

@@ -22,12 +22,13 @@ import numpy as np
 
 from features.encoders.audio.frame_rate import SEQUENCE
 from features.encoders.audio.speech_frames import FrameGeometry
+from features.encoders.audio.speech_top import cut_transformer
 from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
 from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches, like_lengths
-from features.encoders.promises import check_promises
+from features.encoders.promises import TOLERANCES, check_promises, relative_difference
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.weights import PREPROCESSOR_FILES, find_model, first_line
@@ -36,6 +37,8 @@ from features.pooling import pool
 
 if TYPE_CHECKING:
     import torch
+
+    from features.top.top import Top
 
 MASKED = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 """Model types whose transformer, on a padded batch with its mask, gives each clip what it gives that clip alone."""
@@ -113,6 +116,34 @@ class SpeechModel:
             batches = like_lengths(fronts, len, *for_device(_TOGETHER, self._device))
             return [row for batch in batches for row in self._embed_masked(batch, chosen, pooling)]
 
+    def cut_top(self, from_top: int, dtype: str) -> Top:
+        """The last `from_top` layers of the transformer, cut on two sounds of noise, or one where none are padded.
+
+        Raises UsageError where the model cannot be cut so, or gives other states than its transformer alone.
+        """
+        import torch
+
+        refused = f"from_top={from_top}: model {self.name!r} cannot be cut"
+        if self.adapted:
+            raise UsageError(f"{refused}: it has an adapter behind its layers")
+        if not (hasattr(self._network, "feature_projection") and hasattr(self._network, "encoder")):
+            raise UsageError(f"{refused}: its layers do not stand apart from what makes its frames")
+        noise = self._noise()
+        sounds = [noise[: len(noise) // 4], noise] if self.masked else [noise]
+        with torch.no_grad():
+            fronts = [self._front(sound) for sound in sounds]
+        tolerance = TOLERANCES[dtype]
+        top, *ends = cut_transformer(self._network, fronts, self.masked, from_top, self.name, tolerance)
+        for index, end in zip((-(from_top + 1), -1), ends, strict=True):
+            ours = torch.cat(self.embed(sounds, Layers((index,)), SEQUENCE), dim=1)[0]
+            if relative_difference(ours, end.float()) > tolerance:
+                raise UsageError(f"{refused}: its hidden states are not those of its transformer alone")
+        return top
+
+    def _noise(self) -> np.ndarray:
+        """float32 [n], of a few frames."""
+        return np.random.default_rng(0).normal(size=self.geometry.min_samples * 8).astype(np.float32)
+
     def _tensor(self, window: np.ndarray) -> torch.Tensor:
         """[1, n] in the compute dtype."""
         return to_device(np.ascontiguousarray(window), self._device).to(self._dtype).unsqueeze(0)
@@ -163,8 +194,7 @@ class SpeechModel:
     def _check_promises(self, dtype: str) -> None:
         """Two sounds of noise, to the last hidden state (see `promises`); where batches are padded, as one batch, even
         on a CPU, where sounds of such lengths run apart."""
-        noise = np.random.default_rng(0).normal(size=self.geometry.min_samples * 8).astype(np.float32)
-        last = Layers((-1,))
+        noise, last = self._noise(), Layers((-1,))
 
         def run(windows: Sequence[np.ndarray]) -> list[torch.Tensor]:
             if not self.masked:
