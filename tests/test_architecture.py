@@ -275,3 +275,25 @@ def test_every_command_has_help_with_an_example() -> None:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
         assert f"erc {name}" in done.stdout.split("Usage:")[1].partition("\n")[2], f"erc {name} --help has no example"
     assert run(erc, ["no-such-command"], "erc") == 2
+
+
+def test_every_package_and_its_files_are_installed() -> None:
+    import tomllib
+
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    there = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("__init__.py")
+    }
+    assert there | {"data_manifests"} == set(told["packages"])
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*"):
+            if path.suffix in {".jinja", ".js", ".yaml", ".json"}:
+                matches = [
+                    path.relative_to(ROOT / name.replace(".", "/")).match(pattern)
+                    for name, patterns in told["package-data"].items()
+                    if path.is_relative_to(ROOT / name.replace(".", "/"))
+                    for pattern in patterns
+                ]
+                assert any(matches), f"{path} is in no package-data of pyproject.toml"
