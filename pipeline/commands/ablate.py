@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.terminal.command_line import given_command
+from pipeline.terminal.machines import check_engine, engine_options, parse_shard, shard_option
 from pipeline.terminal.options import (
     SUITE_OR_PATH,
     LocalPath,
@@ -24,6 +27,7 @@ from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
     from heads.config.experiment import Experiment
+    from pipeline.suites.trainers import Trainers
 
 
 @click.command()
@@ -37,6 +41,10 @@ if TYPE_CHECKING:
 @cv_options
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
+@shard_option("the heads (experiments x seeds), for several machines on one --out")
+@engine_options(
+    "the actors of a Ray cluster", "Actors that train, one head at a time each.  [default: one a GPU, or one a CPU]"
+)
 @mix_option
 @allow_options("Train on")
 @click.option(
@@ -63,6 +71,10 @@ def command(
     all_splits: bool,
     jobs: int | None,
     device: str,
+    shard: str | None,
+    engine_name: str,
+    ray_address: str | None,
+    ray_actors: int | None,
     mix_seeds: bool,
     allow_stale: bool,
     allow_absent: bool,
@@ -81,12 +93,18 @@ def command(
     A corpus without splits is reported by cross-validation: `--cv 5 --nested`, or `--cv groups --nested`, which leaves
     one group out at a time; `erc report` shows what comes of it.
 
+    Slices (--shard) run at once, one after the other, or again. Each trains its own heads, dealt by what they cost, and
+    writes the scores of all that are there when it ends: the last one leaves what one machine would. Give all of them
+    the same options. The command without --shard trains what is left, and nothing where nothing is.
+
     \b
     Example:
       erc ablate meld-text --list
       erc ablate meld-text --out runs --seeds 5
       erc ablate meld-text --out runs --seeds 3 --cv 5
       erc ablate meld-text --out runs --seeds 3 --cv groups --nested
+      erc ablate systems --manifest /shared/meld.parquet --store /shared/store --out /shared/runs --shard 1/3
+      erc ablate systems --engine ray --ray-address auto
       erc ablate modalities --use gpt2=sentence --use wav2vec2=logmel --use resnet50=mobilenet
     """
     from features.errors import UsageError
@@ -100,18 +118,24 @@ def command(
         _print_suites(as_json)
         return 0
     folding = folding_of(cv, group, nested, all_splits)
+    part = parse_shard(shard)
+    check_engine(engine_name, ray_address, ray_actors)
+    if engine_name == "ray" and jobs:
+        raise UsageError("--jobs is of processes on this machine: with --engine ray, give --ray-actors")
     suite = read_suite(suite_source)
     roles = parse_roles(use)
-    chosen = choose_experiments(play_roles(suite, roles), only)
+    played = play_roles(suite, roles)
+    chosen = choose_experiments(played, only)
     if only_list:
         from pipeline.suites.training import check_device
         from pipeline.suites.workers import default_jobs
 
+        if part or engine_name == "ray":
+            raise UsageError("--list shows the whole suite, trained on this machine: leave --shard and --engine out")
         check_device(device)
         folds = folding and (folding.count or _groups_of(manifest, folding.all_splits))
         heads_each = seeds * (max(folds - 1, 1) if folds else 1)  # K folds, each of (K - 1) / K of the rows
-        jobs = jobs or default_jobs()
-        _print_list(suite.name, chosen, store, manifest, heads_each, jobs, device, estimate, as_json)
+        _print_list(suite.name, chosen, store, manifest, heads_each, jobs or default_jobs(), device, estimate, as_json)
         return 0
 
     from features.manifest import read_manifest
@@ -119,33 +143,59 @@ def command(
     from pipeline.suites.cross_validation import cross_validate, open_rows
     from pipeline.suites.plan import Source, make_plan
     from pipeline.suites.record import write_suite_record
-    from pipeline.suites.run import run_plan
+    from pipeline.suites.run import Part, run_plan, shard_members
+    from pipeline.suites.shard import ShardRequest, at_work
+
+    request = ShardRequest(*part, suite.name) if part else None
+    whole = read_manifest(manifest)
+    with _trainers(engine_name, jobs, device, ray_address, ray_actors) as (trainers, at_once, device):
+        chosen = trainers.precise(chosen)
+        how = (range(seeds), out, at_once, device, given_command(), mix_seeds, trainers, request)
+        if folding:
+            source = open_rows(store, whole, folding, allow_stale, allow_absent)
+            result = cross_validate(chosen, source, folding, *how)
+            printing.print_cross_validated(result, out / folding.name, as_json)
+            return 1 if result.failures else 0
+        source = Source.open(store, whole, allow_stale, allow_absent=allow_absent)
+        plan = make_plan(chosen, source, device)
+        printing.print_warnings(plan)
+        folders = {planned.experiment.name: out / planned.folder_name for planned in plan.planned}
+        members = shard_members([Part(plan, source, folders)])
+        with at_work(request, out, members, range(seeds), device) as mine:
+            outcome = run_plan(
+                plan, source, range(seeds), folders, at_once, device, given_command(), mix_seeds, trainers, mine
+            )
+            if plan.planned:  # the record is of the whole suite: what --only leaves out may have been trained before
+                all_of_it = make_plan(trainers.precise(played.experiments), source, device) if only else plan
+                write_suite_record(suite, all_of_it, out, roles)
+    printing.print_notes(outcome.notes)
+    if as_json:
+        document = printing.outcome_document(chosen, plan, outcome, folders, mine)
+        print_json({"suite": suite.name} | document)
+    else:
+        printing.print_outcome(chosen, plan, outcome, mine)
+    printing.print_failures(outcome.failures)
+    return 1 if outcome.failures else 0
+
+
+@contextmanager
+def _trainers(
+    engine: str, jobs: int | None, device: str, ray_address: str | None, ray_actors: int | None
+) -> Iterator[tuple[Trainers, int, str]]:
+    """Who trains, how many heads at once, and on which device."""
+    if engine == "ray":
+        from pipeline.suites.ray_trainers import open_trainers
+
+        with open_trainers(ray_address, device, ray_actors, print_warning) as actors:
+            yield actors, actors.placement.actors, actors.device
+        return
+    from pipeline.suites.trainers import LocalTrainers
     from pipeline.suites.training import check_device
     from pipeline.suites.workers import default_jobs
 
     check_device(device)
     jobs = jobs or default_jobs()
-    if folding:
-        source = open_rows(store, read_manifest(manifest), folding, allow_stale, allow_absent)
-        result = cross_validate(chosen, source, folding, range(seeds), out, jobs, device, given_command(), mix_seeds)
-        printing.print_cross_validated(result, out / folding.name, as_json)
-        return 1 if result.failures else 0
-    source = Source.open(store, read_manifest(manifest), allow_stale, allow_absent=allow_absent)
-    plan = make_plan(chosen, source, device)
-    printing.print_warnings(plan)
-    folders = {planned.experiment.name: out / planned.folder_name for planned in plan.planned}
-    outcome = run_plan(plan, source, range(seeds), folders, jobs, device, given_command(), mix_seeds)
-    if plan.planned:  # the record is of the whole suite: what --only leaves out may have been trained before
-        whole = make_plan(play_roles(suite, roles, say=False).experiments, source, device) if only else plan
-        write_suite_record(suite, whole, out, roles)
-    printing.print_notes(outcome.notes)
-    if as_json:
-        document = printing.outcome_document(chosen, plan, outcome, folders)
-        print_json({"suite": suite.name} | document)
-    else:
-        printing.print_outcome(chosen, plan, outcome)
-    printing.print_failures(outcome.failures)
-    return 1 if outcome.failures else 0
+    yield LocalTrainers(jobs), jobs, device
 
 
 def _groups_of(manifest: Path, all_splits: bool) -> int:

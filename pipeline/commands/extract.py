@@ -15,6 +15,7 @@ from features.encoders.protocol import EncoderRequest
 from features.encoders.table import DEFAULT_PRESET, ENCODERS, PRESETS, entry
 from features.errors import UsageError
 from features.spec import MODALITIES
+from pipeline.terminal.machines import check_engine, engine_options, parse_shard, shard_option
 from pipeline.terminal.options import (
     encoder_options,
     json_option,
@@ -87,27 +88,10 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
     "--follow-symlinks", is_flag=True, help="Read clips, too, that symbolic links lead to out of the media root."
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N utterances that are left.")
-@click.option(
-    "--shard", metavar="I/N", help="Only the I-th of N slices of the work, for several machines on one store."
-)
-@click.option(
-    "--engine",
-    "engine_name",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Who does the work: this machine, or the actors of a Ray cluster.",
-)
-@click.option(
-    "--ray-address",
-    metavar="ADDRESS",
-    help="The cluster for --engine ray.  [default: $RAY_ADDRESS, else one that is started on this machine]",
-)
-@click.option(
-    "--ray-actors",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Actors that encode.  [default: one a GPU, or as many as have all of an encoder's threads]",
+@shard_option("the work, for several machines on one store")
+@engine_options(
+    "the actors of a Ray cluster",
+    "Actors that encode.  [default: one a GPU, or as many as have all of an encoder's threads]",
 )
 @click.option("--retry-failed", is_flag=True, help="Try utterances again that failed before.")
 @click.option(
@@ -180,12 +164,11 @@ def command(
     request_settings = parse_settings(settings)
     for name in names:
         resolve_settings(name, request_settings, as_published)
-    slice_of_work = _parse_shard(shard)
+    slice_of_work = parse_shard(shard)
     num_workers = _parse_workers(workers)
     if num_workers == 0 and clip_timeout_s is not None:
         raise UsageError("--workers 0 decodes in this process, which cannot limit time: drop it, or --clip-timeout")
-    if engine_name == "local" and (ray_address or ray_actors):
-        raise UsageError("--ray-address and --ray-actors are for --engine ray")
+    check_engine(engine_name, ray_address, ray_actors)
 
     from features.engines.decode_pool import DecodeOptions
     from features.manifest import read_manifest
@@ -262,15 +245,6 @@ def choose_encoders(modality: str | None, encoders: tuple[str, ...], preset: str
     if not chosen:
         raise UsageError(f"preset {preset!r} has no {modality} encoder: give --encoder NAME")
     return chosen
-
-
-def _parse_shard(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit()) or not 1 <= int(index) <= int(count):
-        raise UsageError(f"--shard {text!r} is not I/N with I from 1 to N: for three machines, 1/3, 2/3 and 3/3")
-    return int(index), int(count)
 
 
 def _parse_workers(text: str) -> int | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.suites.cross_validation import CrossValidated
     from pipeline.suites.plan import Plan
     from pipeline.suites.run import Outcome
+    from pipeline.suites.shard import Shard
 
 _SCORES = {"seeds", "headline", *SCORES}
 _SHOWN_TRIALS = 10
@@ -40,8 +41,9 @@ def print_failures(failures: Mapping[str, str]) -> None:
         print_warning(f"{name}: {reason}")
 
 
-def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcome) -> None:
-    """A line an experiment, in their order; then what was equal, and how many heads were trained."""
+def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcome, shard: Shard | None = None) -> None:
+    """A line an experiment, in their order; then what was equal, and how many heads were trained. shard: its heads
+    alone were to be trained"""
     rows = [
         [
             experiment.name,
@@ -56,11 +58,27 @@ def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcom
         score = HEADLINES[next(iter(outcome.metrics.values())).headline]
         click.echo(text_table(["experiment", f"dev {score}", "seeds", "seconds a seed"], rows))
     _print_duplicates(plan)
-    click.echo(f"{outcome.trained} heads trained, {_heads(outcome) - outcome.trained} kept from before")
+    click.echo(_heads_line(outcome.trained, _heads(outcome), shard))
+
+
+def _heads_line(trained: int, scored: int, shard: Shard | None) -> str:
+    """trained: now; scored: heads of the outcome."""
+    if shard is None:
+        return f"{trained} heads trained, {scored - trained} kept from before"
+    own, everyones = shard.finished()
+    left = len(shard.suite) - everyones
+    return (
+        f"{trained} heads trained, {own - trained} kept from before, of this shard's {len(shard.heads)};"
+        f" {f'{left} of all {len(shard.suite)} are left' if left else f'all {len(shard.suite)} heads are done'}"
+    )
 
 
 def outcome_document(
-    experiments: Sequence[Experiment], plan: Plan, outcome: Outcome, folders: Mapping[str, Path]
+    experiments: Sequence[Experiment],
+    plan: Plan,
+    outcome: Outcome,
+    folders: Mapping[str, Path],
+    shard: Shard | None = None,
 ) -> dict[str, Any]:
     """JSON-ready: dev scores of each experiment that has any, and why the others have none."""
     return {
@@ -72,8 +90,7 @@ def outcome_document(
             if item.name in outcome.metrics and item.name in outcome.seconds
         ],
         "duplicates": plan.duplicates,
-        "trained": outcome.trained,
-        "kept": _heads(outcome) - outcome.trained,
+        **_heads_counts(outcome.trained, _heads(outcome), shard),
         "notes": outcome.notes,
         "failures": outcome.failures,
     }
@@ -111,7 +128,7 @@ def _print_folds(result: CrossValidated, where: Path) -> None:
         together = ["all folds together"] if nested else []
         click.echo(text_table(["experiment", f"{words} over folds", *together, *folds, "seeds"], rows))
     _print_duplicates(result.plan)
-    click.echo(f"{result.trained} heads trained, {result.heads - result.trained} kept from before")
+    click.echo(_heads_line(result.trained, result.heads, result.shard))
     if result.document:
         tried = result.document["configurations_tried"]
         click.echo(f"{tried} configurations tried on these folds: {where / 'summary.json'}")
@@ -122,11 +139,18 @@ def _cross_validated_document(result: CrossValidated, where: Path) -> dict[str, 
         "summary": str(where / "summary.json"),
         "experiments": list(result.entries.values()),
         "duplicates": result.plan.duplicates,
-        "trained": result.trained,
-        "kept": result.heads - result.trained,
+        **_heads_counts(result.trained, result.heads, result.shard),
         "notes": result.notes,
         "failures": result.failures,
     }
+
+
+def _heads_counts(trained: int, scored: int, shard: Shard | None) -> dict[str, int]:
+    if shard is None:
+        return {"trained": trained, "kept": scored - trained}
+    own, everyones = shard.finished()
+    left = len(shard.suite) - everyones
+    return {"trained": trained, "kept": own - trained, "shard_heads": len(shard.heads), "heads_left": left}
 
 
 def print_search(record: SearchRecord, as_json: bool) -> None:

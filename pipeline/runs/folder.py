@@ -100,7 +100,10 @@ class Run:
 
     def finished_seeds(self) -> list[int]:
         """Seeds that have a result.json, ascending."""
-        return [seed for seed in self.started_seeds() if (self.seed_folder(seed) / "result.json").is_file()]
+        return [seed for seed in self.started_seeds() if self.is_finished(seed)]
+
+    def is_finished(self, seed: int) -> bool:
+        return (self.seed_folder(seed) / "result.json").is_file()
 
     def result(self, seed: int) -> SeedResult:
         """One seed's result.json."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runs.json_files import clean
+from pipeline.runs.locks import folder_lock
 from pipeline.runs.metrics_file import ScoredOn
 from pipeline.runs.splits import EVALUATION_SPLIT
 
@@ -48,7 +49,7 @@ def record_test_read(runs: Path, experiment: str, run: str, seeds: Sequence[int]
         "digest": scored.sha256,
         "own": own,
     }
-    with (runs / TEST_READS).open("a", encoding="utf-8") as file:
+    with folder_lock(runs), (runs / TEST_READS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 

@@ -27,7 +27,8 @@ from pipeline.search.space import Dimension, override_of
 from pipeline.suites.computation import any_computation
 from pipeline.suites.cross_validation import fold_part, fold_sources, over_folds
 from pipeline.suites.plan import Plan, Source, make_plan
-from pipeline.suites.run import Outcome, Part, failure_line, run_parts
+from pipeline.suites.run import Outcome, Part, run_parts
+from pipeline.suites.run_errors import failure_line
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.terminal.progress import progress_bar
 

@@ -13,9 +13,11 @@ from features.errors import RunFileError
 from pipeline.runs.computation import Computation, result_of
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import update_json
+from pipeline.runs.locks import folder_lock
 from pipeline.runs.set_aside import set_aside
 from pipeline.suites.computation import computation_of
 from pipeline.suites.plan import Planned
+from pipeline.suites.shard import Shard
 
 Folders = Mapping[str, Sequence[tuple[Planned, Path]]]
 """Experiment -> it as planned, and its run folder; in a cross-validation one of each fold."""
@@ -57,15 +59,18 @@ class Agreement:
         return lines
 
 
-def make_alike(folders: Folders, seeds: Sequence[int], device: str, mix: bool = False) -> Agreement:
+def make_alike(
+    folders: Folders, seeds: Sequence[int], device: str, mix: bool = False, shard: Shard | None = None
+) -> Agreement:
     """Set aside what is not to be averaged with the seeds that are wanted. Folders that are no such run are left alone.
 
-    mix: keep everything, and note in features.json that this was asked for
+    mix: keep everything, and note in features.json that this was asked for; shard: whose heads alone are set aside
     """
     agreement = Agreement()
     for name, members in folders.items():
         try:
-            _make_alike(agreement, name, members, seeds, device, mix)
+            with folder_lock(*(path for _, path in members if path.is_dir())):
+                _make_alike(agreement, name, members, seeds, device, mix, shard)
         except OSError as error:
             agreement.failures[name] = f"{type(error).__name__}: {error}"
     return agreement
@@ -78,6 +83,7 @@ def _make_alike(
     seeds: Sequence[int],
     device: str,
     mix: bool,
+    shard: Shard | None,
 ) -> None:
     """Unknown seeds are kept where all are such, and none is to be trained beside them."""
     today = computation_of(members[0][0], device)
@@ -90,6 +96,8 @@ def _make_alike(
         agreement.unknown[name] = sum(map(len, unknown.values()))
     else:
         other = {path: sorted({*other[path], *unknown[path]}) for path in found}
+    if shard and not mix:
+        other = {path: [seed for seed in seeds if shard.has(path, seed)] for path, seeds in other.items()}
     differing = sum(map(len, other.values()))
     for run in runs:
         mixed = mix and (bool(differing) or run.features.mixed)

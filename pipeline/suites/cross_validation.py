@@ -12,7 +12,6 @@ part of the other rows. `erc report RUNS` shows its summary.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from pipeline.runs.computation import mixed_lines
 from pipeline.runs.features_file import Fold
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json
+from pipeline.runs.locks import folder_lock
 from pipeline.runs.metrics_file import Score, ScoredOn
 from pipeline.runs.reads_of_test import record_test_read
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
@@ -36,8 +36,10 @@ from pipeline.runs.tried import count_tried
 from pipeline.suites.agreement import make_alike
 from pipeline.suites.fold_scores import means_of, pooled_metrics, scores_over_folds
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
-from pipeline.suites.run import Outcome, Part, members_of, run_parts
+from pipeline.suites.run import Outcome, Part, members_of, read_again, run_parts, shard_members
+from pipeline.suites.shard import Shard, ShardRequest, at_work
 from pipeline.suites.shared_features import SharedFeatures
+from pipeline.suites.trainers import LocalTrainers, Trainers
 
 
 @dataclass
@@ -50,6 +52,7 @@ class CrossValidated:
     notes:    what a user should know of the seeds that were kept, mixed or set aside
     failures: experiment -> why not, in one line
     document: summary.json
+    shard:    the heads that this process had to train, where not all
     """
 
     plan: Plan
@@ -59,6 +62,7 @@ class CrossValidated:
     notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
+    shard: Shard | None = None
 
 
 def open_rows(
@@ -103,6 +107,8 @@ def cross_validate(
     device: str,
     command: str,
     mix: bool = False,
+    trainers: Trainers | None = None,
+    request: ShardRequest | None = None,
 ) -> CrossValidated:
     """Train what is not finished of every fold, or was not made as it would be today, and write summary.json in
     RUNS/cv-K-GROUP, or RUNS/nested-K-GROUP.
@@ -110,6 +116,8 @@ def cross_validate(
     source: of `open_rows`. Where test rows are among them, that they are scored is recorded first. Normalised features
     are written once a fold; of so many folds at a time as it takes to keep all processes busy.
     mix: average finished seeds and folds although they were not made as today
+    trainers: instead of `jobs` processes here
+    request: the shard that this process is; summary.json then gets the experiments whose folds all shards have done
     """
     folder = runs / folding.name
     sources = fold_sources(source, folding)
@@ -118,40 +126,60 @@ def cross_validate(
     if not plan.planned:
         return result
     parts = [fold_part(plan, fold, folder) for fold in sources]
-    # Here, since folds that are trained later are averaged with the first ones, too.
-    result.notes = make_alike(members_of(parts), seeds, device, mix).lines()
-    if folding.nested and EVALUATION_SPLIT in source.utterances.splits:
-        _record_reads(parts, runs, folding, seeds, source.manifest)
-    at_once = math.ceil(jobs / (len(plan.planned) * len(seeds)))
-    outcomes: list[Outcome] = []
-    for start in range(0, len(parts), at_once):
-        outcomes += run_parts(parts[start : start + at_once], seeds, jobs, device, command, mix=mix)
+    with at_work(request, folder, shard_members(parts), seeds, device) as shard:
+        # Here, since folds that are trained later are averaged with the first ones, too.
+        result.notes = make_alike(members_of(parts), seeds, device, mix, shard).lines()
+        if folding.nested and EVALUATION_SPLIT in source.utterances.splits:
+            _record_reads(parts, runs, folding, seeds, source.manifest, shard)
+        heads = len(shard.heads) if shard else len(parts) * len(plan.planned) * len(seeds)
+        at_once = (trainers or LocalTrainers(jobs)).folds_at_once(len(parts), heads)
+        outcomes: list[Outcome] = []
+        for start in range(0, len(parts), at_once):
+            some = parts[start : start + at_once]
+            outcomes += run_parts(some, seeds, jobs, device, command, mix=mix, trainers=trainers, shard=shard)
+        if shard:  # others have gone on meanwhile
+            for part, outcome in zip(parts, outcomes, strict=True):
+                read_again(part, outcome)
+        _add_up(result, outcomes)
+        with folder_lock(folder):
+            for planned in plan.planned:
+                name = planned.experiment.name
+                if folding.nested and name in result.failures:
+                    continue  # a result is of all folds and the same seeds of each
+                scored = [outcome.metrics[name].seeds for outcome in outcomes if name in outcome.metrics]
+                if len(scored) == len(parts) and (shard is None or all(set(seeds) <= set(there) for there in scored)):
+                    result.entries[name] = _entry(planned, parts, outcomes, folder, source.utterances.digest())
+            result.document = _write_summary(folder, folding, source, sources, list(result.entries.values()))
+        result.shard = shard
+    return result
+
+
+def _add_up(result: CrossValidated, outcomes: Sequence[Outcome]) -> None:
     for number, outcome in enumerate(outcomes, start=1):
         result.trained += outcome.trained
         result.heads += sum(len(metrics.seeds) for metrics in outcome.metrics.values())
         for name, reason in outcome.failures.items():
             result.failures.setdefault(name, f"fold {number}: {reason}")
-    for planned in plan.planned:
-        name = planned.experiment.name
-        if folding.nested and name in result.failures:
-            continue  # a result is of all folds and the same seeds of each
-        if all(name in outcome.metrics for outcome in outcomes):
-            result.entries[name] = _entry(planned, parts, outcomes, folder, source.utterances.digest())
-    result.document = _write_summary(folder, folding, source, sources, list(result.entries.values()))
-    return result
 
 
 def _record_reads(
-    parts: Sequence[Part], runs: Path, folding: Folding, seeds: Sequence[int], manifest: Manifest
+    parts: Sequence[Part],
+    runs: Path,
+    folding: Folding,
+    seeds: Sequence[int],
+    manifest: Manifest,
+    shard: Shard | None,
 ) -> None:
-    """A line in test_reads.jsonl for each experiment with a head that is still to be trained and scored."""
+    """A line in test_reads.jsonl for each experiment with a head that is still to be trained and scored; of a shard,
+    with the seeds that it trains."""
     path = str(manifest.path.resolve()) if manifest.path else None
     scored = ScoredOn(dataset=manifest.card.dataset, title=manifest.card.title, path=path, sha256=file_digest(manifest))
     for name in parts[0].folders:
-        done = [set(Run(part.folders[name]).finished_seeds()) for part in parts]
-        if any(set(seeds) - finished for finished in done):
-            runs.mkdir(parents=True, exist_ok=True)
-            record_test_read(runs, name, folding.name, seeds, scored, own=True)
+        heads = [(part.folders[name], seed) for part in parts for seed in seeds]
+        mine = [(path, seed) for path, seed in heads if shard is None or shard.has(path, seed)]
+        if not all(Run(path).is_finished(seed) for path, seed in mine):
+            read = sorted({seed for _, seed in mine})
+            record_test_read(runs, name, folding.name, read if shard else seeds, scored, own=True)
 
 
 def over_folds(name: str, outcomes: Sequence[Outcome]) -> Score:

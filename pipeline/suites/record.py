@@ -7,6 +7,7 @@ from pathlib import Path
 
 from heads.config.suite import Suite
 from pipeline.runs.json_files import write_json
+from pipeline.runs.locks import folder_lock
 from pipeline.suites.plan import Plan
 
 
@@ -17,6 +18,11 @@ def write_suite_record(suite: Suite, plan: Plan, runs: Path, roles: Mapping[str,
            any answers for all
     roles: feature of the suite -> the one that played its role
     """
+    with folder_lock(runs):
+        _write(suite, plan, runs, roles or {})
+
+
+def _write(suite: Suite, plan: Plan, runs: Path, roles: Mapping[str, str]) -> None:
     names: dict[str, str] = {}
     for planned in plan.planned:
         first = planned.experiment.name
@@ -28,7 +34,7 @@ def write_suite_record(suite: Suite, plan: Plan, runs: Path, roles: Mapping[str,
         "suite": suite.name,
         "title": suite.title,
         "description": suite.description,
-        "roles": dict(roles or {}),
+        "roles": dict(roles),
         "runs": names,
         "duplicates": duplicates,
         "baseline": suite.baseline,

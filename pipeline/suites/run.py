@@ -13,10 +13,12 @@ import yaml
 from features.errors import ErcError, RunError
 from heads.training.folds import HELD_OUT
 from pipeline.runs import slices
+from pipeline.runs.computation import mixed_lines, result_of
 from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.folder import Run
 from pipeline.runs.identity import recorded_size
 from pipeline.runs.json_files import update_json, write_model, write_text
+from pipeline.runs.locks import folder_lock
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import scored_on, split_metrics
 from pipeline.runs.seed_files import mean_seconds
@@ -24,9 +26,11 @@ from pipeline.runs.splits import SELECTION_SPLIT
 from pipeline.suites.agreement import make_alike
 from pipeline.suites.computation import computation_of
 from pipeline.suites.plan import Plan, Planned, Source, describe_features
+from pipeline.suites.run_errors import failure_line
+from pipeline.suites.shard import Members, Shard
 from pipeline.suites.shared_features import SharedFeatures
+from pipeline.suites.trainers import Inputs, LocalTrainers, Trainers
 from pipeline.suites.training import SeedTask
-from pipeline.suites.workers import train_all
 from pipeline.terminal.progress import progress_bar
 
 
@@ -69,13 +73,16 @@ def run_plan(
     device: str,
     command: str,
     mix: bool = False,
+    trainers: Trainers | None = None,
+    shard: Shard | None = None,
 ) -> Outcome:
     """Train what is not finished, or was not made as it would be today, and write every run's metrics-dev.json.
 
     folders: experiment -> run folder. A failing experiment does not stop the others. Numbers do not depend on `jobs`.
-    mix: average finished seeds although they were not made as today
+    mix: average finished seeds although they were not made as today; trainers, shard: of `run_parts`
     """
-    return run_parts([Part(plan, source, folders)], seeds, jobs, device, command, mix=mix)[0]
+    part = Part(plan, source, folders)
+    return run_parts([part], seeds, jobs, device, command, mix=mix, trainers=trainers, shard=shard)[0]
 
 
 def run_parts(
@@ -86,14 +93,18 @@ def run_parts(
     command: str,
     show: bool = True,
     mix: bool = False,
+    trainers: Trainers | None = None,
+    shard: Shard | None = None,
 ) -> list[Outcome]:
     """`run_plan` of several plans at once, with the outcome of each. Those of one name are averaged, as folds are.
 
-    show: a progress bar; mix: of `run_plan`
+    show: a progress bar; mix: of `run_plan`; trainers: instead of `jobs` processes here
+    shard: trains its heads alone, and writes the scores of all that are there by then, whoever trained them
     """
+    trainers = trainers or LocalTrainers(jobs)
     outcomes = [Outcome(failures=dict(part.plan.failures)) for part in parts]
-    opened = [_open_runs(part, outcome, command) for part, outcome in zip(parts, outcomes, strict=True)]
-    agreement = make_alike(members_of(parts), seeds, device, mix)
+    opened = [_open_runs(part, outcome, command, shard) for part, outcome in zip(parts, outcomes, strict=True)]
+    agreement = make_alike(members_of(parts), seeds, device, mix, shard)
     outcomes[0].notes.extend(agreement.lines())
     for outcome, runs in zip(outcomes, opened, strict=True):
         for name in agreement.failures.keys() & runs.keys():
@@ -103,16 +114,17 @@ def run_parts(
     with tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
         tasks: list[SeedTask] = []
         for place, part in enumerate(parts):
-            shared = part.shared or SharedFeatures(part.source, Path(workspace) / str(place))
+            shared = part.shared or trainers.share(part.source, Path(workspace) / str(place))
             for planned in part.plan.planned:
                 run = opened[place].get(planned.experiment.name)
                 if run is not None:
+                    mine = [seed for seed in seeds if shard is None or shard.has(run.path, seed)]
                     try:
-                        tasks += _seed_tasks(planned, run, part.source, shared, seeds, device)
+                        tasks += _seed_tasks(planned, run, part.source, shared, mine, device)
                     except (ErcError, OSError) as error:
                         outcomes[place].failures[planned.experiment.name] = failure_line(error)
         with progress_bar(len(tasks), "head", "training", show=show) as progress:
-            for task, problem in train_all(tasks, jobs):
+            for task, problem in trainers.train(tasks):
                 progress.update()
                 outcome = outcomes[owners[task.run]]
                 if problem is None:
@@ -120,7 +132,7 @@ def run_parts(
                 else:
                     outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {failure_line(problem)}")
     for outcome, runs, part in zip(outcomes, opened, parts, strict=True):
-        _read_results(outcome, runs, part.source)
+        _read_results(outcome, runs, part.source, shard is not None)
     return outcomes
 
 
@@ -134,47 +146,88 @@ def members_of(parts: Sequence[Part]) -> dict[str, list[tuple[Planned, Path]]]:
     return found
 
 
-def _open_runs(part: Part, outcome: Outcome, command: str) -> dict[str, Run]:
-    """Experiment -> its run folder; those that cannot be opened become failures of the outcome."""
+def shard_members(parts: Sequence[Part]) -> Members:
+    return [
+        (planned, part.folders[planned.experiment.name], part.source.utterances)
+        for part in parts
+        for planned in part.plan.planned
+    ]
+
+
+def _open_runs(part: Part, outcome: Outcome, command: str, shard: Shard | None) -> dict[str, Run]:
+    """Experiment -> its run folder; those that cannot be opened become failures of the outcome. A shard makes those
+    folders alone in which it trains."""
     opened = {}
     for planned in part.plan.planned:
-        name = planned.experiment.name
+        name, path = planned.experiment.name, part.folders[planned.experiment.name]
         try:
-            run = Run(part.folders[name])
-            open_run(run, planned, part.source, command)
-            opened[name] = Run(run.path)  # with the manifest of today
+            if shard is None or any(run == path for run, _ in shard.heads):
+                with folder_lock(path):
+                    open_run(Run(path), planned, part.source, command)
+                opened[name] = Run(path)  # with the manifest of today
+            elif _is_there(planned, path):
+                opened[name] = Run(path)
         except (ErcError, OSError) as error:
             outcome.failures[name] = failure_line(error)
     return opened
 
 
+def _is_there(planned: Planned, path: Path) -> bool:
+    return (path / "features.json").is_file() and Run(path).features.run == planned.key
+
+
+def read_again(part: Part, outcome: Outcome) -> None:
+    """The scores of what is there by now, whoever trained it."""
+    runs = {}
+    for planned in part.plan.planned:
+        name, path = planned.experiment.name, part.folders[planned.experiment.name]
+        try:
+            if name not in outcome.failures and _is_there(planned, path):
+                runs[name] = Run(path)
+        except ErcError as error:
+            outcome.failures[name] = failure_line(error)
+    _read_results(outcome, runs, part.source, sharded=True)
+
+
 def _seed_tasks(
-    planned: Planned, run: Run, source: Source, shared: SharedFeatures, seeds: Sequence[int], device: str
+    planned: Planned, run: Run, source: Source, shared: Inputs, seeds: Sequence[int], device: str
 ) -> list[SeedTask]:
     """Of the seeds that are not finished."""
     todo = [seed for seed in seeds if seed not in run.finished_seeds()]
     if not todo:
         return []
-    inputs, computation = shared.of(planned), computation_of(planned, device)
+    inputs, computation = dict(shared.of(planned)), computation_of(planned, device)
     return [
         SeedTask(planned.experiment, seed, run.path, device, source.utterances, inputs, computation) for seed in todo
     ]
 
 
-def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source) -> None:
+def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source, sharded: bool) -> None:
+    """Write and keep the scores of all finished seeds, alone with the run's folder: of shards that end together, the
+    last one finds the seeds of all."""
     attributes = None if source.fold else slices.attributes(source.manifest, SELECTION_SPLIT)
+    unlike = []
     for name, run in runs.items():
         try:
-            finished = run.finished_seeds()
-            if finished:
-                outcome.metrics[name] = write_metrics(run, finished, SELECTION_SPLIT, attributes)
-                if source.fold and source.fold.nested:
-                    outcome.held_out[name] = write_metrics(run, finished, HELD_OUT)
-                seconds = mean_seconds(run.result(seed) for seed in finished)
-                if seconds is not None:
-                    outcome.seconds[name] = seconds
+            with folder_lock(run.path):
+                finished = run.finished_seeds()
+                results = [result_of(run, seed) for seed in finished]
+                if sharded and not run.features.mixed and mixed_lines(results):
+                    unlike.append(name)
+                elif finished:
+                    outcome.metrics[name] = write_metrics(run, finished, SELECTION_SPLIT, attributes)
+                    if source.fold and source.fold.nested:
+                        outcome.held_out[name] = write_metrics(run, finished, HELD_OUT)
+                    seconds = mean_seconds(results)
+                    if seconds is not None:
+                        outcome.seconds[name] = seconds
         except (ErcError, OSError) as error:
             outcome.failures.setdefault(name, failure_line(error))
+    if unlike:
+        outcome.notes.append(
+            f"{', '.join(unlike)}: not scored yet, since other shards' seeds there were not made as today: those shards"
+            " train them again"
+        )
 
 
 def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
@@ -227,9 +280,3 @@ def write_metrics(run: Run, seeds: Sequence[int], split: str, attributes: pl.Dat
     metrics = split_metrics(run.experiment.name, split, frames, facts, coverage, attributes, scored)
     write_model(run.path / f"metrics-{split}.json", metrics)
     return metrics
-
-
-def failure_line(error: BaseException) -> str:
-    """The message of an error of ours; of any other, which may say little by itself, its type before it."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ErcError) else f"{type(error).__name__}: {text}"

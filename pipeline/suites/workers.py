@@ -6,13 +6,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver
 
-from features.errors import TrainingError
+from features.errors import RunError, TrainingError
+from pipeline.runs.folder import Run
+from pipeline.runs.locks import seed_lock
 from pipeline.runs.seed_files import SeedResult
 from pipeline.suites.training import SeedTask, start_worker, train_in_worker, train_seed
 
@@ -39,7 +41,7 @@ def train_all(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, 
     for task in tasks:
         error = None
         try:
-            train_seed(task)
+            train_alone(train_seed, task)
         except Exception as raised:
             error = raised
         yield task, error
@@ -56,8 +58,8 @@ def _in_processes(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTa
             if with_server:
                 context.set_forkserver_preload(_PRELOADED)
                 _start_server()
-            futures: dict[Future[SeedResult], SeedTask] = {
-                executor.submit(train_in_worker, task): task for task in tasks
+            futures: dict[Future[None], SeedTask] = {
+                executor.submit(train_alone, train_in_worker, task): task for task in tasks
             }
         for future in as_completed(futures):
             error = future.exception()
@@ -69,6 +71,19 @@ def _in_processes(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTa
     finally:
         stop.set()
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def train_alone(train: Callable[[SeedTask], SeedResult], task: SeedTask) -> None:
+    """Train a seed that no other process trains meanwhile; not again if one has finished it since it was planned.
+
+    Raises RunError where another process is training it.
+    """
+    run = Run(task.run)
+    with seed_lock(run.path, task.seed) as held:
+        if not held:
+            raise RunError("another process is training it: wait for it, then run the same command again")
+        if not run.is_finished(task.seed):
+            train(task)
 
 
 def _start_server() -> None:

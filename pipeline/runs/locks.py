@@ -1,0 +1,74 @@
+"""Locks of run folders, for processes and machines that share them. A lock's file is there only while it is held.
+
+The kernel releases a flock when its process dies, so that a file which a killed process left behind locks nobody out.
+On file systems without locks everyone gets them: what is written is then still written whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+_HELD = {errno.EWOULDBLOCK, errno.EACCES}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+@contextmanager
+def folder_lock(*folders: Path) -> Iterator[None]:
+    """Alone with files that several processes write: waits until others have let go. Folders that are not there are
+    made. Who takes several, takes them in one order everywhere."""
+    with ExitStack() as stack:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_lock(folder / ".lock", wait=True))
+        yield
+
+
+@contextmanager
+def seed_lock(run: Path, seed: int) -> Iterator[bool]:
+    """Hold the right to train a seed; gives False where another process has it. The run folder is made."""
+    run.mkdir(parents=True, exist_ok=True)
+    with _lock(run / f".seed-{seed}.lock", wait=False) as held:
+        yield held
+
+
+@contextmanager
+def _lock(path: Path, wait: bool) -> Iterator[bool]:
+    descriptor = _take(path, wait)
+    if descriptor is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: whoever waits for this file then sees that it is gone
+        os.close(descriptor)
+
+
+def _take(path: Path, wait: bool) -> int | None:
+    """A descriptor of the file that now stands at `path`, locked; None where that is not to be waited for."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return descriptor
+            os.close(descriptor)
+            if error.errno in _HELD:
+                return None
+            raise
+        if _stands_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)
+
+
+def _stands_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
