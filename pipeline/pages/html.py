@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -81,8 +82,9 @@ def script_json(document: Any) -> Markup:
     return Markup(text)  # noqa: S704 (holds no markup)
 
 
+@cache
 def _environment(package: str) -> jinja2.Environment:
-    """The templates of a package, and those that all pages share."""
+    """The templates of a package, and those that all pages share; each is compiled once a process."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, ""), jinja2.PackageLoader("pipeline.pages", "")]),
         autoescape=True,

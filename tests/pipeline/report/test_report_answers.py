@@ -29,6 +29,8 @@ from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
 from pipeline.runs.suite_record import Contrast
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 ATTACK = "<script>alert(1)</script>"
 
 
@@ -465,6 +467,7 @@ def test_the_markdown_states_what_the_page_states(out: Path) -> None:
     assert provenance
 
 
+@pytest.mark.with_plots
 def test_names_and_slices_from_data_are_shown_as_text(tmp_path: Path) -> None:
     evil = dataclasses.replace(LOGMEL, name=ATTACK)
     for name, skill in ((f"best {ATTACK}", 0.7), (f"base {ATTACK}", 0.4)):

@@ -22,6 +22,8 @@ from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
 from pipeline.terminal.tables import bytes_text
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 def make_store(
     root: Path, decode: float | None = 2.0, encode: float = 0.5, counts: dict[str, int] | None = None

@@ -18,6 +18,8 @@ from pipeline.report.hardest import Hardest, hardest_of
 from pipeline.report.read import read_runs
 from pipeline.report.write import write_report
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 ATTACKS = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a | b\n*c*", "x" * 1000)
 
 
@@ -137,6 +139,7 @@ def test_predictions_that_cannot_be_ranked_say_why(run: Path, tmp_path: Path) ->
         assert "Not shown: " in (tmp_path / "out" / name).read_text()
 
 
+@pytest.mark.with_plots
 def test_the_page_shows_texts_as_text_and_is_readable_without_script(run: Path, tmp_path: Path) -> None:
     write_report(run.parent, tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()

@@ -30,6 +30,8 @@ from pipeline.runs.features_file import FeaturesFile
 from pipeline.runs.folder import Run
 from pipeline.scoring.selection import select_runs
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 NESTED = "nested-leave-one-group-out"
 
 

@@ -19,6 +19,8 @@ from pipeline.report.read import read_runs
 from pipeline.runs.tried import Tried, count_tried
 from pipeline.suites.training import SeedTask
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 SUITE = """
 defaults: {feedforward: {sizes: [4]}, stop: {epochs: 2}, inputs: {text: [sentence]}}
 experiments:

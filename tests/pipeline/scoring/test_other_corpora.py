@@ -18,6 +18,8 @@ from pipeline.report.write import write_report
 from pipeline.runs.folder import Run
 from pipeline.runs.identity import split_digests
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
@@ -301,6 +303,7 @@ def test_the_report_shows_other_corpora_apart(shell: Shell) -> None:
     assert elsewhere["text"]["utterances"] == 24
 
 
+@pytest.mark.with_plots
 def test_markup_in_names_of_another_corpus_is_text(shell: Shell) -> None:
     wild = shell.folder / "wild.parquet"
     extract(shell.store, far_manifest(wild, ("<b>x", "y|z"), dataset="<i>wild/../x"))

@@ -11,6 +11,8 @@ from far_corpus import Shell, extract, far_manifest
 
 from features.manifest import build_manifest, write_manifest
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
@@ -49,6 +51,7 @@ def test_a_split_without_any_label_is_predicted_and_the_line_says_so(shell: Shel
     assert [read["experiment"] for read in shell.reads()] == ["small", "text"]
 
 
+@pytest.mark.with_plots
 def test_report_and_compare_live_with_such_a_split(shell: Shell) -> None:
     without_labels(shell, "test")
     shell.erc("evaluate", shell.runs, "--split", "test")

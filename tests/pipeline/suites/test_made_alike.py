@@ -17,6 +17,8 @@ from suite_shell import Shell
 import pipeline.suites.computation
 from pipeline.runs.folder import Run
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 HOUSE = Path(__file__).resolve().parents[3]
 LOSSES = """
 defaults:

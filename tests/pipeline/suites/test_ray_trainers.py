@@ -32,6 +32,7 @@ SEEDS = 2
 def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # actors import the tests' own workers
+        patch.setenv("RAY_worker_niceness", "0")  # Ray's own 15 lets the other tests starve the actors
         with connected("local") as found:
             yield found
 
@@ -99,6 +100,7 @@ def test_the_command_trains_folds_on_a_cluster_of_its_own(shell: Shell, monkeypa
     place = ["--cv", 2, "--nested"]
     expected = local(shell, *place)
     monkeypatch.setenv("RAY_ADDRESS", "local")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     for part in ("1/2", "2/2"):
         arguments = ["--engine", "ray", "--ray-actors", 1, "--shard", part, "--seeds", SEEDS, *place]
         fixed = ["ablate", shell.folder / "tiny.yaml", *shell.place, "--out", shell.folder / "runs"]

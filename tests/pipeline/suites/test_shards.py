@@ -28,6 +28,8 @@ from pipeline.suites.run import Part, shard_members
 from pipeline.suites.shard import ShardRequest, at_work, cost, deal, deal_heads
 from pipeline.suites.training import SeedTask
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 SEEDS = 3
 HEADS = 2 * SEEDS  # `same-as-text` is `text`
 
