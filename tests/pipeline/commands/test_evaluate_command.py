@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from copied import copied
 from small_corpus import LOGMEL, make_manifest, make_store
 
 import pipeline.scoring.evaluation
 from features.errors import ConfigError, RunError, UsageError
+from features.manifest import read_manifest
 from features.store import Feature
 from heads.config.suite import read_suite, shipped_suites
 from pipeline.cli import erc, run
@@ -36,11 +38,15 @@ contrasts:
 
 class Shell:
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self.capsys = folder, capsys
-        self.runs = folder / "runs"
-        self.manifest = make_manifest(folder / "M.parquet")
+        self.capsys = capsys
+        copied("runs to evaluate", folder, self._make)
+        self.folder, self.runs = folder, folder / "runs"
+        self.manifest = read_manifest(folder / "M.parquet")
+
+    def _make(self, folder: Path) -> None:
+        self.folder, self.runs = folder, folder / "runs"
         # of the test rows, which begin at 84, two have no sound
-        make_store(folder / "store", self.manifest, missing=(0, 85, 90))
+        make_store(folder / "store", make_manifest(folder / "M.parquet"), missing=(0, 85, 90))
         self.suite("tiny")
 
     def suite(self, name: str, text: str = SUITE) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from copied import copied
 from small_corpus import LABELS, SENTENCE, make_manifest, make_store
 
 from features.cards import DatasetCard
-from features.manifest import Manifest, build_manifest, frame_of, write_manifest
+from features.manifest import Manifest, build_manifest, frame_of, read_manifest, write_manifest
 from features.store import write_feature
 from pipeline.cli import erc, run
 
@@ -69,11 +70,17 @@ class Shell:
     """Runs of two experiments on the corpus `tiny`, and the corpus `far` in the same store."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self.capsys = folder, capsys
-        self.runs, self.store = folder / "runs", folder / "store"
-        self.manifest = make_manifest(folder / "M.parquet")
-        make_store(self.store, self.manifest, (SENTENCE,))
-        self.far = folder / "far.parquet"
+        self.capsys = capsys
+        copied("far corpus", folder, self._make)
+        self._stand(folder)
+        self.manifest = read_manifest(folder / "M.parquet")
+
+    def _stand(self, folder: Path) -> None:
+        self.folder, self.runs, self.store, self.far = folder, folder / "runs", folder / "store", folder / "far.parquet"
+
+    def _make(self, folder: Path) -> None:
+        self._stand(folder)
+        make_store(self.store, make_manifest(folder / "M.parquet"), (SENTENCE,))
         extract(self.store, far_manifest(self.far))
         (folder / "tiny.yaml").write_text(SUITE)
         self.train()
