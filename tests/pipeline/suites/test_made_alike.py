@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,7 @@ def test_a_result_says_what_made_it(shell: Shell) -> None:
     ("other", "told"),
     [
         ({"versions": {"torch": "1.0", "numpy": "2.0"}}, "torch 1.0, now "),
+        ({"versions": {"torch": version("torch"), "numpy": "1.0"}}, "not made as today (numpy 1.0, now "),
         ({"sources": {"heads.model": "0"}}, "the code of heads.config.experiment, heads.config.registry, "),
         ({"device": "cuda:1"}, "device cuda, now cpu"),
         ({"precision": "bf16"}, "precision bf16, now fp32"),
