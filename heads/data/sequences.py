@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -35,6 +37,15 @@ class Sequences:
         parts = [self.values[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
         values = torch.cat(parts) if parts else self.values[:0]
         return Sequences(values, torch.cat([starts.new_zeros(1), (stops - starts).cumsum(0)]), self.scale)
+
+    def split(self, sizes: Sequence[int]) -> tuple[Sequences, ...]:
+        """The first `sizes[0]` utterances, the next `sizes[1]`, ...; views. Named as a tensor's."""
+        bounds = [0, *accumulate(sizes)]
+        edges: list[int] = self.offsets[bounds].tolist()
+        return tuple(
+            Sequences(self.values[start:stop], self.offsets[first : last + 1] - start, self.scale)
+            for first, last, start, stop in zip(bounds, bounds[1:], edges, edges[1:], strict=False)
+        )
 
     def padded(self, length: int | None = None) -> tuple[Tensor, Tensor]:
         """(values float32 [n, t, *e], zeros in the padding; mask bool [n, t], True where a value is real).
