@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from heads.data.batch import Batch, batch_of
 from heads.data.data import FeatureRows, FeatureShape, HeadData
 from heads.data.normalise import Normaliser
+from heads.data.sequences import Sequences
 from heads.fusion import FUSIONS
 from heads.model import HeadShape, build_head
 from heads.signals import LossTask
@@ -74,6 +75,26 @@ def test_steps_hold_what_is_gathered_one_batch_at_a_time(
         assert torch.equal(places if step.learnt is None else places[step.learnt], learnt)
         assert step.batch.whole == {name for name, mask in plain.present.items() if mask.any(dim=1).all()}
     assert {step.batch.whole for step in found} != {frozenset()}
+
+
+@pytest.mark.parametrize("length", [None, 2, 3, 9])
+@pytest.mark.parametrize("shape", [(), (3,)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_sequences_are_filled_row_by_row(length: int | None, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """Against a plain loop, also where the values before the first and after the last row belong to nobody."""
+    offsets = torch.tensor([2, 2, 5, 6, 11])
+    values = torch.randn((13, *shape), generator=torch.Generator().manual_seed(0)).to(dtype)
+    width = 5 if length is None else length
+    plain = torch.zeros((4, width, *shape))
+    for row in range(4):
+        kept = values[offsets[row] : offsets[row + 1]][:width].float() * 0.3
+        plain[row, : len(kept)] = kept
+    filled, mask = Sequences(values, offsets, 0.3).padded(length)
+    assert torch.equal(filled, plain)
+    assert mask.sum(dim=1).tolist() == [0, min(3, width), 1, min(5, width)]
+    parts = Sequences(values, offsets, 0.3).split([1, 3])
+    assert torch.equal(torch.cat([part.filled(width) for part in parts]), plain)
+    assert Sequences(values, offsets[:1]).filled(4).shape == (0, 4, *shape)
 
 
 @pytest.mark.parametrize("name", FUSIONS)
