@@ -24,6 +24,11 @@ class Comparison:
         ratios = [reference / ours for reference, ours in zip(self.reference, self.ours, strict=True)]
         return min(ratios), max(ratios)
 
+    @property
+    def in_short(self) -> str:
+        least, greatest = self.rounds
+        return f"{self.ratio:.2f} ({least:.2f} to {greatest:.2f})"
+
     def __str__(self) -> str:
         least, greatest = self.rounds
         medians = f"{statistics.median(self.reference):.2f} s against {statistics.median(self.ours):.2f} s"

@@ -34,11 +34,11 @@ class Attention(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, layout: Layout | None = None
+        self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None, layout: Layout | None = None
     ) -> Tensor:
         """float32 [n, q, w], [n, k, w] and [n, k, w] -> [n, q, w].
 
-        allowed: bool, broadcast to [n, q, k], True where the query may see the key
+        allowed: bool, broadcast to [n, q, k], True where the query may see the key; None: everywhere
         layout:  where given, queries, keys and values are rows of a batch, float32 [b, w], and so is the result; n are
                  its dialogues, q and k its turns. Padding is then neither projected nor seen, as long as `allowed`
                  hides it
@@ -49,18 +49,20 @@ class Attention(nn.Module):
         mixed = self._mix(layout.pad(query), layout.pad(key), layout.pad(value), allowed)
         return self.out(layout.unpad(mixed))
 
-    def _mix(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
+    def _mix(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None) -> Tensor:
         query, key, value = (item.unflatten(-1, (self.heads, -1)).transpose(1, 2) for item in (query, key, value))
         scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])  # [n, heads, q, k]
-        weights = self.dropout(masked_softmax(scores, allowed.unsqueeze(-3)))
+        weights = self.dropout(masked_softmax(scores, None if allowed is None else allowed.unsqueeze(-3)))
         return (weights @ value).transpose(1, 2).flatten(2)
 
 
-def masked_softmax(scores: Tensor, allowed: Tensor) -> Tensor:
+def masked_softmax(scores: Tensor, allowed: Tensor | None) -> Tensor:
     """The softmax over the last dimension of float32 `scores`, over what is allowed alone; zeros where nothing is.
 
-    allowed: bool, broadcast to the scores' shape
+    allowed: bool, broadcast to the scores' shape; None: everywhere
     """
+    if allowed is None:
+        return scores.softmax(dim=-1)
     weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(dim=-1)
     return weights.masked_fill(~allowed, 0.0)
 

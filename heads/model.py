@@ -22,6 +22,7 @@ from heads.data.sequences import Sequences
 from heads.dropout import Dropout
 from heads.feedforward import feedforward
 from heads.fusion import FUSIONS
+from heads.fusion.inputs import Present, mask_of
 from heads.readers import DEFAULT_READERS, READERS
 from heads.signals import Output
 
@@ -70,11 +71,13 @@ class ModalityContexts(nn.Module):
         self.missing = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name, width in widths.items()})
         self.widths: dict[str, int] = {name: context.width for name, context in contexts.items()}  # type: ignore[misc]
 
-    def forward(self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def forward(self, values: Mapping[str, Tensor], present: Mapping[str, Present], batch: Batch) -> dict[str, Tensor]:
         """modality -> float32 [b, widths[modality]]"""
         layout = batch.layout()
         return {
-            name: context(torch.where(present[name].unsqueeze(1), values[name], self.missing[name]), layout)
+            name: context(
+                torch.where(mask_of(present[name], values[name]).unsqueeze(1), values[name], self.missing[name]), layout
+            )
             for name, context in self.contexts.items()
         }
 
@@ -132,9 +135,13 @@ class Head(nn.Module):
             modality: self.input_dropout(join(batch.values[modality], batch.present[modality]))
             for modality, join in self.inputs.items()
         }
-        present = {modality: batch.present[modality].any(dim=1) for modality in self.inputs}
-        if self.training and self.modality_dropout:
-            present = hide_modalities(present, self.modality_dropout)
+        hides = self.training and bool(self.modality_dropout)
+        present: dict[str, Present] = {
+            modality: None if modality in batch.whole and not hides else _there(batch.present[modality])
+            for modality in self.inputs
+        }
+        if hides:
+            present = dict(hide_modalities(cast(dict[str, Tensor], present), self.modality_dropout))
         if self.modality_contexts is not None:
             values = self.modality_contexts(values, present, batch)
         fused = self.fusion(values, present, batch.layout() if self.fusion.over_dialogue else None)
@@ -144,6 +151,11 @@ class Head(nn.Module):
             fused = self.context(fused, batch.layout())
         hidden = self.hidden(fused)
         return Output(self.classifier(hidden), hidden)
+
+
+def _there(present: Tensor) -> Tensor:
+    """bool [b, k] -> [b]: True where one of the features is there."""
+    return present.squeeze(1) if present.shape[1] == 1 else present.any(dim=1)
 
 
 def hide_modalities(present: Mapping[str, Tensor], chance: float) -> dict[str, Tensor]:

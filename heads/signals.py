@@ -5,7 +5,7 @@ Legend: b utterances, h values of the last hidden layer, c classes, n training e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +30,10 @@ class Targets:
 
     labels: Tensor
     sentiments: Tensor
+
+    def split(self, sizes: Sequence[int]) -> list[Targets]:
+        """Of the first `sizes[0]` utterances, of the next `sizes[1]`, ...; views."""
+        return [Targets(*each) for each in zip(self.labels.split(sizes), self.sentiments.split(sizes), strict=True)]
 
     def select(self, rows: Tensor) -> Targets:
         """rows: int64 positions, or bool [b]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ class Batch:
     dialogues: int64 [b], equal for utterances of one dialogue
     slots:     int64 [b], the speaker's slot within the dialogue, by first appearance
     speakers:  int64 [b], the speaker's place in the head's vocabulary; 0 is every other one
+    whole:     modalities known to be there for every utterance, by one feature or more. What is not named may be, too:
+               to look would have the host wait for a GPU
     """
 
     values: dict[str, tuple[Tensor | Sequences, ...]]
@@ -30,6 +32,7 @@ class Batch:
     dialogues: Tensor
     slots: Tensor
     speakers: Tensor
+    whole: frozenset[str] = field(default=frozenset(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.dialogues)
@@ -60,13 +63,33 @@ class Batch:
             },
             {modality: mask.index_select(0, positions) for modality, mask in self.present.items()},
             *(item.index_select(0, positions) for item in (self.dialogues, self.slots, self.speakers)),
+            whole=self.whole,
         )
+
+    def split(self, sizes: Sequence[int]) -> list[Batch]:
+        """The first `sizes[0]` utterances, the next `sizes[1]`, ...; views. `sizes` add up to all of them."""
+        values = {
+            modality: list(zip(*(item.split(sizes) for item in items), strict=True))
+            for modality, items in self.values.items()
+        }
+        present = {modality: mask.split(sizes) for modality, mask in self.present.items()}
+        numbers = zip(*(item.split(sizes) for item in (self.dialogues, self.slots, self.speakers)), strict=True)
+        return [
+            Batch(
+                {modality: items[place] for modality, items in values.items()},
+                {modality: masks[place] for modality, masks in present.items()},
+                *each,
+                whole=self.whole,
+            )
+            for place, each in enumerate(numbers)
+        ]
 
     def to(self, device: torch.device | str) -> Batch:
         return Batch(
             {modality: tuple(item.to(device) for item in items) for modality, items in self.values.items()},
             {modality: mask.to(device) for modality, mask in self.present.items()},
             *(item.to(device) for item in (self.dialogues, self.slots, self.speakers)),
+            whole=self.whole,
         )
 
 
@@ -86,6 +109,7 @@ def batch_of(data: HeadData, vocabulary: Sequence[str] = ()) -> Batch:
         torch.from_numpy(utterances.dialogues),
         torch.from_numpy(utterances.slots),
         torch.tensor([places.get(name, 0) for name in utterances.speakers], dtype=torch.int64),
+        whole=frozenset(modality for modality, there in data.modalities_there().items() if there.all()),
     )
 
 

@@ -66,7 +66,11 @@ class HeadData:
 
     def has_input(self) -> np.ndarray:
         """bool [n]: True where at least one modality is there."""
-        return np.any([item.present for items in self.inputs.values() for item in items], axis=0)
+        return np.any(list(self.modalities_there().values()), axis=0)
+
+    def modalities_there(self) -> dict[str, np.ndarray]:
+        """modality -> bool [n]: True where at least one feature of it is there."""
+        return {modality: np.any([item.present for item in items], axis=0) for modality, items in self.inputs.items()}
 
 
 def choose_features(store: Store, inputs: Mapping[str, Sequence[Selector]]) -> dict[str, tuple[Feature, ...]]:

@@ -4,7 +4,7 @@ A fusion takes `widths` (modality -> values) and keyword-only settings, and is c
 
   values:  modality -> float32 [b, width]
   present: modality -> bool [b], True where the modality is there; what `values` holds elsewhere is never looked at, be
-           it NaN
+           it NaN. None stands for a mask that is known to be True everywhere: the same numbers with less work
   layout:  how the utterances stand in their dialogues. None is enough unless `over_dialogue`
 
 It gives float32 [b, fusion.width], finite also for an utterance of which no modality is there. An utterance's vector
@@ -25,6 +25,7 @@ from heads.data.layout import Layout
 from heads.fusion.attention import AttentionFusion
 from heads.fusion.concat import Concat, NormedConcat
 from heads.fusion.gated import Gated
+from heads.fusion.inputs import Present
 from heads.fusion.m2fnet import M2FNetFusion
 from heads.fusion.mean import Mean
 from heads.fusion.over_batch import AttentionOverBatch
@@ -38,7 +39,7 @@ class Fusion(Protocol):
     width: int
 
     def __call__(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+        self, values: Mapping[str, Tensor], present: Mapping[str, Present], layout: Layout | None = None
     ) -> Tensor: ...
 
 

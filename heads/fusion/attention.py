@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from heads.attention import Attention
 from heads.data.layout import Layout
 from heads.dropout import Dropout
-from heads.fusion.inputs import Dim, Heads, Rate, projections, visible
+from heads.fusion.inputs import Dim, Heads, Present, Rate, masks_of, projections, visible
 from heads.fusion.mean import masked_mean
 
 
@@ -40,10 +40,10 @@ class AttentionFusion(nn.Module):
         self.width = dim
 
     def forward(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+        self, values: Mapping[str, Tensor], present: Mapping[str, Present], layout: Layout | None = None
     ) -> Tensor:
         each = [project(visible(values[modality], present[modality])) for modality, project in self.project.items()]
         tokens = torch.stack(each, dim=1) + self.embedding  # [b, m, dim]
-        there = torch.stack([present[modality] for modality in self.project], dim=1)  # [b, m]
-        attended = self.attention(tokens, tokens, tokens, there.unsqueeze(1))
+        there = masks_of(present, values, self.project)  # [b, m]
+        attended = self.attention(tokens, tokens, tokens, None if there is None else there.unsqueeze(1))
         return masked_mean(self.norm(tokens + self.dropout(attended)), there)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from heads.data.layout import Layout
-from heads.fusion.inputs import Dim, learned_vectors, projections, visible
+from heads.fusion.inputs import Dim, Present, learned_vectors, projections, visible
 from heads.unit_length import unit_length
 
 
@@ -27,16 +27,18 @@ class Concat(nn.Module):
         self.width = sum(dim or width for width in widths.values()) + len(widths)
 
     def forward(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+        self, values: Mapping[str, Tensor], present: Mapping[str, Present], layout: Layout | None = None
     ) -> Tensor:
         parts, bits = [], []
         for modality, project in self.project.items():
             there = present[modality]
             part = project(visible(values[modality], there))
-            if not there.all():  # else no gradient need go back to the features: a fifth of a step's time
+            if there is None:  # no gradient need go back to the features then: a fifth of a step's time
+                bits.append(part.new_zeros((len(part), 1)))
+            else:
                 part = torch.where(there.unsqueeze(1), part, self.missing[modality])
+                bits.append((~there).to(part.dtype).unsqueeze(1))
             parts.append(part)
-            bits.append((~there).to(part.dtype).unsqueeze(1))
         return torch.cat([*parts, *bits], dim=1)
 
 
@@ -65,7 +67,7 @@ class NormedConcat(nn.Module):
         self.norm = nn.LayerNorm(self.split[0]) if norm == "layer" else None
 
     def forward(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+        self, values: Mapping[str, Tensor], present: Mapping[str, Present], layout: Layout | None = None
     ) -> Tensor:
         joined, bits = self.concat(values, present).split(self.split, dim=1)
         joined = unit_length(joined) if self.norm is None else self.norm(joined)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from heads.attention import masked_softmax
 from heads.data.layout import Layout
-from heads.fusion.inputs import Dim, projections, visible
+from heads.fusion.inputs import Dim, Present, masks_of, projections, visible
 
 
 class Gated(nn.Module):
@@ -44,14 +44,16 @@ class Gated(nn.Module):
         self.width = dim
 
     def forward(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+        self, values: Mapping[str, Tensor], present: Mapping[str, Present], layout: Layout | None = None
     ) -> Tensor:
         shown = {modality: visible(values[modality], present[modality]) for modality in self.project}
         states = torch.stack([project(shown[modality]) for modality, project in self.project.items()], dim=2).tanh()
-        there = torch.stack([present[modality] for modality in self.project], dim=1).unsqueeze(1)  # [b, 1, m]
+        there = masks_of(present, values, self.project)  # [b, m]
+        there = None if there is None else there.unsqueeze(1)
         scores = self.gate(torch.cat(list(shown.values()), dim=1)).unflatten(1, (self.width, -1))  # [b, dim, m]
         if self.gates == "softmax":
             weights = masked_softmax(scores, there)
         else:
-            weights = scores.sigmoid().masked_fill(~there, 0.0)
+            weights = scores.sigmoid()
+            weights = weights if there is None else weights.masked_fill(~there, 0.0)
         return (weights * states).sum(dim=2)

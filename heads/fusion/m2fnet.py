@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from features.errors import ConfigError, UsageError
 from heads.attention import Attention, turns_seen
 from heads.data.layout import Layout
-from heads.fusion.inputs import Dim, Heads, Rate, learned_vectors, projections, visible
+from heads.fusion.inputs import Dim, Heads, Present, Rate, learned_vectors, mask_of, projections, visible
 
 
 class M2FNetFusion(nn.Module):
@@ -63,21 +63,22 @@ class M2FNetFusion(nn.Module):
         self.width = dim * len(widths)
 
     def forward(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+        self, values: Mapping[str, Tensor], present: Mapping[str, Present], layout: Layout | None = None
     ) -> Tensor:
         """Raises UsageError without a layout."""
         if layout is None:
             raise UsageError("fusion m2fnet attends over dialogues: batches must hold whole dialogues and their layout")
+        there = {modality: mask_of(present[modality], values[modality]) for modality in self.project}
         states = {
             modality: torch.where(
-                present[modality].unsqueeze(1),
+                there[modality].unsqueeze(1),
                 project(visible(values[modality], present[modality])),
                 self.missing[modality],
             )
             for modality, project in self.project.items()
         }
         seen = turns_seen(layout, causal=self.causal)
-        allowed = {modality: seen & layout.pad(present[modality]).unsqueeze(1) for modality in self.others}
+        allowed = {modality: seen & layout.pad(there[modality]).unsqueeze(1) for modality in self.others}
         fused = states["text"]
         for layer in self.layers:
             fused = layer(fused, states, allowed, layout)

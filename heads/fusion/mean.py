@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from heads.data.layout import Layout
-from heads.fusion.inputs import Dim, projections, visible
+from heads.fusion.inputs import Dim, Present, masks_of, projections, visible
 
 
 class Mean(nn.Module):
@@ -23,13 +23,15 @@ class Mean(nn.Module):
         self.width = dim
 
     def forward(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+        self, values: Mapping[str, Tensor], present: Mapping[str, Present], layout: Layout | None = None
     ) -> Tensor:
         each = [project(visible(values[modality], present[modality])) for modality, project in self.project.items()]
-        return masked_mean(torch.stack(each, dim=1), torch.stack([present[key] for key in self.project], dim=1))
+        return masked_mean(torch.stack(each, dim=1), masks_of(present, values, self.project))
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+def masked_mean(values: Tensor, mask: Present) -> Tensor:
     """float32 [n, k, w] -> [n, w]: the mean over the k where bool [n, k] is True; zeros where none is."""
+    if mask is None:
+        return values.sum(dim=1) / values.shape[1]
     total = values.masked_fill(~mask.unsqueeze(2), 0.0).sum(dim=1)
     return total / mask.sum(dim=1, keepdim=True).clamp(min=1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from features.errors import ConfigError
 from heads.attention import check_heads
 from heads.data.layout import Layout
-from heads.fusion.inputs import Dim, Heads, visible
+from heads.fusion.inputs import Dim, Heads, Present, visible
 
 
 class AttentionOverBatch(nn.Module):
@@ -39,7 +39,7 @@ class AttentionOverBatch(nn.Module):
         self.width = dim
 
     def forward(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor], layout: Layout | None = None
+        self, values: Mapping[str, Tensor], present: Mapping[str, Present], layout: Layout | None = None
     ) -> Tensor:
         parts = [project(visible(values[modality], present[modality])) for modality, project in self.project.items()]
         joined = torch.cat(parts, dim=1)  # [b, dim]

@@ -8,9 +8,11 @@ with a backward pass. Parameters of its own, as of a projection, are trained bes
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import ClassVar, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from heads.losses.adaptive_triplet import AdaptiveTriplet
@@ -61,7 +63,8 @@ class WeightedSum(nn.Module):
         return next((cast(Decision, term) for term in self.terms if term.decides), None)
 
     def forward(self, output: Output, targets: Targets) -> Tensor:
-        total = output.logits.new_zeros(())
-        for weight, term in zip(self.weights, self.terms, strict=True):
-            total = total + weight * term(output, targets)
-        return total
+        parts = [
+            term(output, targets) if weight == 1 else weight * term(output, targets)
+            for weight, term in zip(self.weights, self.terms, strict=True)
+        ]
+        return functools.reduce(torch.add, parts)

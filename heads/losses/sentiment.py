@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from features.errors import ConfigError
-from heads.losses.embeddings import nothing
 from heads.signals import LossTask, Output, Targets
+
+_UNKNOWN = -1  # see heads.signals.Targets
 
 
 class Sentiment(nn.Module):
@@ -31,6 +32,5 @@ class Sentiment(nn.Module):
     def forward(self, output: Output, targets: Targets) -> Tensor:
         logits = self.classifier(output.hidden)
         known = targets.sentiments >= 0
-        if not known.any():
-            return nothing(logits)
-        return functional.cross_entropy(logits[known], targets.sentiments[known])
+        total = functional.cross_entropy(logits, targets.sentiments, ignore_index=_UNKNOWN, reduction="sum")
+        return total / known.sum().clamp(min=1)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from heads.losses.embeddings import Temperature, Width, nothing, projection_of, unit
+from heads.losses.embeddings import Temperature, Width, projection_of, unit
 from heads.signals import LossTask, Output, Targets
 
 
@@ -39,9 +39,8 @@ class SupCon(nn.Module):
         itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
         positive = (labels.unsqueeze(1) == labels) & ~itself  # [b, b]
         anchors = positive.any(dim=1)
-        if not anchors.any():
-            return nothing(vectors)
-        scores = (vectors[anchors] @ vectors.T / self.temperature).masked_fill(itself[anchors], -torch.inf)
-        logs = scores.log_softmax(dim=1)
-        chosen = positive[anchors]
-        return -(logs.masked_fill(~chosen, 0.0).sum(dim=1) / chosen.sum(dim=1)).mean()
+        # Rows without a positive count for nothing; of a batch of one, nothing would be left to be compared with.
+        hidden = itself & anchors.unsqueeze(1)
+        logs = (vectors @ vectors.T / self.temperature).masked_fill(hidden, -torch.inf).log_softmax(dim=1)
+        each = logs.masked_fill(~positive, 0.0).sum(dim=1) / positive.sum(dim=1).clamp(min=1)
+        return -each.sum() / anchors.sum().clamp(min=1)

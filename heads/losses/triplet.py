@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from heads.losses.embeddings import Width, nothing, projection_of, similarities
+from heads.losses.embeddings import Width, projection_of, similarities
 from heads.signals import LossTask, Output, Targets
 
 
@@ -42,14 +42,12 @@ class Triplet(nn.Module):
         positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
         first = ~same.tril(-1).any(dim=1)
         anchors = first & positive.any(dim=1) & ~same.all(dim=1)
-        if not anchors.any():
-            return nothing(embeddings)
-        similarity = similarities(embeddings[anchors], embeddings)  # [anchors, b]
-        near = self._reduced(similarity, positive[anchors])
-        far = self._reduced(similarity, ~same[anchors])
-        return -(near / (near + far)).log().mean()
+        similarity = similarities(embeddings, embeddings)  # [b, b]
+        near = torch.where(anchors, self._reduced(similarity, positive), 1.0)
+        far = torch.where(anchors, self._reduced(similarity, ~same), 0.0)
+        return -(near / (near + far)).log().sum() / anchors.sum().clamp(min=1)  # log 1 for those that are no anchor
 
     def _reduced(self, similarity: Tensor, chosen: Tensor) -> Tensor:
-        """Over the chosen (bool [anchors, b]) of each row: float32 [anchors]."""
+        """Over the chosen (bool [b, b]) of each row: float32 [b], 0 where none is."""
         total = (similarity * chosen).sum(dim=1)
-        return total / chosen.sum(dim=1) if self.reduce == "mean" else total
+        return total / chosen.sum(dim=1).clamp(min=1) if self.reduce == "mean" else total

@@ -60,8 +60,7 @@ class WaveformMLP(nn.Module):
         self.width = hidden
 
     def forward(self, values: Sequences) -> Tensor:
-        padded, _ = values.padded(self.samples)
-        states: Tensor = self.layers(padded)
+        states: Tensor = self.layers(values.filled(self.samples))
         if self.attention is not None and self.norm is not None:
             seen = states if self.over_batch else states.unsqueeze(0)  # one sequence of b, or b sequences of one
             attended, _ = self.attention(seen, seen, seen, need_weights=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,6 +34,7 @@ class Examples:
     train:     int64, places of the train utterances that have a label and an input, ascending
     train_all: int64, places of all train utterances: what dialogues are made of
     dev:       int64, places of all dev utterances; scored are those of them with a label
+    there:     modality -> bool over the table, on the CPU, True where at least one feature of it is there
     """
 
     table: Batch
@@ -40,6 +42,7 @@ class Examples:
     train: Tensor
     train_all: Tensor
     dev: Tensor
+    there: Mapping[str, np.ndarray] = field(kw_only=True)
 
     @classmethod
     def of(cls, data: HeadData, vocabulary: tuple[str, ...], device: str) -> Examples:
@@ -60,7 +63,7 @@ class Examples:
         if device != "cpu":
             table = table.to(device)
         places = (torch.from_numpy(rows) for rows in (learnt, train, dev))
-        return cls(table, targets, *places)
+        return cls(table, targets, *places, there=data.modalities_there())
 
     @property
     def labels(self) -> Tensor:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -30,9 +31,12 @@ from heads.model import Head, HeadShape, build_head
 from heads.precision import products_in, resolve_precision
 from heads.predict import Predictor
 from heads.signals import LossTask, Output
+from heads.training.clipping import clip_gradients
 from heads.training.dev_scores import score_dev
 from heads.training.examples import Examples
+from heads.training.memory import keep_freed_memory
 from heads.training.objective import build_objective
+from heads.training.steps import Step, steps_of
 from heads.training.weight_decay import parameter_groups
 
 
@@ -99,6 +103,7 @@ def train_head(
     the weights are no longer finite.
     """
     started = time.perf_counter()
+    keep_freed_memory()
     precision = resolve_precision(experiment.optim.precision, device)
     utterances = data.utterances
     speakers = utterances.frequent_speakers(experiment.speakers.min_rows) if experiment.speakers else ()
@@ -207,7 +212,6 @@ def _epochs(
 ) -> Iterator[Epoch]:
     """Train one epoch after another and score dev after each. precision: of `_loss`; utterances: of `score_dev`."""
     optim = experiment.optim
-    parameters = list(model.parameters())  # walking through the modules each step costs a tenth of a small head's step
     optimizer = torch.optim.AdamW(parameter_groups(model, optim.weight_decay), lr=optim.lr, fused=True)
     trainable = examples.trainable() if experiment.batch.unit == "dialogues" else None
     schedule: LambdaLR | None = None
@@ -218,24 +222,7 @@ def _epochs(
         if schedule is None:
             schedule = _schedule(optimizer, experiment, len(batches))
         model.train()
-        total, seen = torch.zeros((), device=examples.table.device), 0
-        for places in batches:
-            learnt = None if trainable is None else trainable[places]
-            count = len(places) if learnt is None else int(learnt.sum())
-            if not count:  # dialogues without any label or input
-                continue
-            value = _loss(model, examples, places, learnt, precision)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            if optim.clip is not None:
-                nn.utils.clip_grad_norm_(parameters, optim.clip)
-            rate = float(schedule.get_last_lr()[0])
-            optimizer.step()
-            schedule.step()
-            scored.after_step()
-            total += value.detach() * count
-            seen += count
-        train_loss = float(total) / seen
+        train_loss, rate = _train_epoch(scored, steps_of(examples, batches, trainable), optimizer, schedule, precision)
         if not math.isfinite(train_loss):
             raise TrainingError(
                 f"the loss is {train_loss} in epoch {number} with optim.lr={optim.lr:g}: try a lower one"
@@ -250,18 +237,46 @@ def _epochs(
         yield Epoch(number, train_loss, on_dev.loss, on_dev.weighted_f1, rate, seconds, on_dev.headline)
 
 
-def _loss(model: Model, examples: Examples, places: Tensor, learnt: Tensor | None, precision: str) -> Tensor:
-    """The loss of one batch over its trainable utterances: those where `learnt`, bool [b], is True; None: all.
+def _train_epoch(
+    scored: _Scored, steps: Iterator[Step], optimizer: torch.optim.Optimizer, schedule: LambdaLR, precision: str
+) -> tuple[float, float]:
+    """Gives the mean loss over the epoch's examples, and the learning rate of its last step. Until the end no number is
+    read from the device."""
+    model, clip = scored.trained, scored.predictor.experiment.optim.clip
+    parameters = list(model.parameters())  # walking through the modules each step costs a tenth of a small head's step
+    losses, counts, rate = [], [], 0.0
+    for step in steps:
+        value = _loss(model, step, precision)
+        for parameter in parameters:
+            parameter.grad = None
+        value.backward()
+        if clip is not None:
+            clip_gradients(parameters, clip)
+        rate = float(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+        scored.after_step()
+        losses.append(value.detach())
+        counts.append(step.count)
+    return _mean_loss(losses, counts), rate
+
+
+def _mean_loss(losses: list[Tensor], counts: list[int]) -> float:
+    """Of an epoch's batches, weighed by their examples. Waits for the device."""
+    return float(np.average(torch.stack(losses).cpu().double().numpy(), weights=counts))
+
+
+def _loss(model: Model, step: Step, precision: str) -> Tensor:
+    """The loss of one batch over the utterances that teach.
 
     precision: of the head's matrix products, fp32 or bf16; the loss itself is always float32
     """
-    batch, targets = examples.table.select(places), examples.targets.select(places)
-    with products_in(precision, examples.table.device):
-        output = model.head(batch)
+    with products_in(precision, step.batch.device):
+        output = model.head(step.batch)
     output = Output(output.logits.float(), output.hidden.float())
-    if learnt is not None:
-        output, targets = output.select(learnt), targets.select(learnt)
-    value: Tensor = model.objective(output, targets)
+    if step.learnt is not None:
+        output = output.select(step.learnt)
+    value: Tensor = model.objective(output, step.targets)
     return value
 
 
