@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from features.encoders.for_store import build_encoders
-from features.encoders.protocol import Encoder, EncoderRequest
+from features.encoders.protocol import Encoder, EncoderRequest, top_of
 from features.engines.activity import Activity
 from features.engines.decode_pool import DecodeOptions
 from features.engines.job import Job
@@ -64,7 +64,8 @@ def begin_extraction(
         jobs = []
         hashes = MediaDigests(store, show_hashing)
         for encoder, bounds, own in _with_bounds(manifest, encoders, options, implied):
-            writer, plan = stack.enter_context(open_planned(store, encoder.spec, manifest, bounds, own, hashes))
+            opened = open_planned(store, encoder.spec, manifest, bounds, own, hashes, top_of(encoder))
+            writer, plan = stack.enter_context(opened)
             jobs.append(Job(encoder, plan, writer))
         yield _no_more_than_needed(jobs, implied)
 

@@ -22,6 +22,7 @@ DTYPES = ("fp32", "bf16", "fp16")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*(-[A-Za-z0-9._]+)*")
 
 FORMAT = 1
+_WITH_TOP_FORMAT = 2  # of a feature with `from_top`: versions that know no flags refuse it
 
 # Recorded for people, but not hashed: a hub model and its local copy are the same feature under any alias.
 _RECORDED = ("alias", "model")
@@ -81,9 +82,18 @@ class EncoderSpec:
         """The feature's folder within its store: modality/name-XXXXXXXX."""
         return f"{self.modality}/{self.name}-{self.fingerprint[:8]}"
 
+    @property
+    def from_top(self) -> int:
+        """How many layers of the encoder stand above the states that are stored, with two flags each; 0: none do.
+
+        See `features.top.elements`, and `Feature.read_top` for those layers.
+        """
+        return int(self.settings.get("from_top", 0))
+
     def to_json(self) -> str:
         """spec.json: the fields, the fingerprint, and a digest over all of them. Deterministic."""
-        values = asdict(self) | {"shape": list(self.shape), "fingerprint": self.fingerprint, "format": FORMAT}
+        number = _WITH_TOP_FORMAT if self.from_top else FORMAT
+        values = asdict(self) | {"shape": list(self.shape), "fingerprint": self.fingerprint, "format": number}
         values["digest"] = digest_of("spec", values)
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -97,10 +107,10 @@ class EncoderSpec:
         try:
             values = json.loads(text)
             digest, fingerprint = values.pop("digest"), values["fingerprint"]
-            if is_later_format("spec", values, digest, FORMAT):
+            if all(is_later_format("spec", values, digest, number) for number in (FORMAT, _WITH_TOP_FORMAT)):
                 raise FormatError(
-                    f"{where}: is of format {values['format']}, this version reads {FORMAT}: a later version wrote it:"
-                    " upgrade"
+                    f"{where}: is of format {values['format']}, this version reads {_WITH_TOP_FORMAT}: a later version"
+                    " wrote it: upgrade"
                 )
             if digest != digest_of("spec", values):
                 raise StoreError(f"{where}: its digest does not fit its content: the file was changed or damaged")

@@ -56,8 +56,9 @@ def _cast(name: str, key: str, value: Any, default: Any) -> Any:
     except (ValueError, KeyError):
         expected = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
         raise UsageError(f"{name}: {key}={value!r} is not {expected}") from None
-    if kind in (int, float) and not 0 < cast < float("inf"):
-        raise UsageError(f"{name}: {key}={value} must be a finite number above 0")
+    if kind in (int, float) and not 0 < cast < float("inf") and cast != default:
+        least = "above 0" if default else "of at least 0"
+        raise UsageError(f"{name}: {key}={value} must be a finite number {least}")
     return cast
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from features.media.needs import ClipNeeds
+    from features.top.top import Top
 
 Reads = Literal["turn", "dialogue", "clip"]
 
@@ -71,6 +72,7 @@ class Encoder(Protocol):
             (a decoded Clip, whose `utterance` says which)
     needs:  for `clip`: what must be decoded; else None
     batch_size: how many inputs `encode` is given at once, at most
+    An encoder whose spec has `from_top` also has the attribute `top`: see `top_of`.
     """
 
     spec: EncoderSpec
@@ -84,6 +86,12 @@ class Encoder(Protocol):
         """One array per input: spec.shape, [length, *spec.shape] for a sequence; for `dialogue` one more leading axis,
         the turns. An array does not depend on the inputs beside it beyond the rounding of the dtype."""
         ...
+
+
+def top_of(encoder: Encoder) -> Top | None:
+    """The layers above the states that an encoder gives, which are written beside its shards, or None."""
+    top: Top | None = getattr(encoder, "top", None)
+    return top
 
 
 class DerivedEncoder(Encoder, Protocol):

@@ -39,6 +39,9 @@ _CONTEXT_OPTIONS: Options = {
     "over": ("target", "with scope=context, pool over target (this utterance's tokens) or all"),
 }
 
+_FROM_TOP: Options = {
+    "from_top": (0, "store the states below the last so many layers, and these layers beside them: a head trains them"),
+}
 _FRAME_RATE: Options = {"frame_rate": (10.0, "with pooling=sequence: vectors a second, each a mean over its time")}
 _MAX_SECONDS: Options = {"max_seconds": (30.0, "longer sound is cut (counted)")}
 _FRAMES: Options = {
@@ -97,6 +100,8 @@ ENCODERS: dict[str, Entry] = {
         "the sequence of token vectors of any Hugging Face text encoder",
         {
             "layer": ("-1", "hidden layer: -1 is the last"),
+            **_FROM_TOP,
+            **_CONTEXT_OPTIONS,
             "max_tokens": (256, "window, special tokens included; a longer text is cut (counted)"),
         },
         model=True,

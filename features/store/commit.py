@@ -25,6 +25,7 @@ from features.files import sync_folder
 from features.spec import EncoderSpec
 from features.store.placing import give_name
 from features.store.reading import REPAIR, folder_entries, is_there, read_bytes
+from features.top import FILE as TOP_FILE
 
 _RECORD = re.compile(r"(?P<chunk>\d{5,})(\.(?P<generation>\d+))?\.json")
 _MEMBER = re.compile(r"(\d{5,})(\.\d+)?\.(h5|parquet)")
@@ -32,14 +33,15 @@ _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.*")
 _LOCK = re.compile(r"\.lock(-\d+-of-\d+)?|\.slices")
 # Where repair puts what is damaged, within the feature's folder.
 DAMAGED = ".damaged"
+# The record of TOP_FILE, the layers of an encoder beside the shards (see `top_file`).
+TOP_RECORD = "top.json"
 # The digest of a record is taken alike in every format, so that a later format and a damaged number can be told apart.
 _FORMAT = 1
 # Where a commit can be interrupted with something new on the disk.
-POINTS = tuple(
-    f"{member} {step}"
-    for member in ("spec", "tensors", "ledger", "record")
-    for step in ("written", "synced", "named", "durable")
-)
+_STEPS = ("written", "synced", "named", "durable")
+POINTS = tuple(f"{member} {step}" for member in ("spec", "tensors", "ledger", "record") for step in _STEPS)
+# Between the spec's and the tensors', of a feature that has a TOP_FILE.
+TOP_POINTS = tuple(f"{member} {step}" for member in ("top", "top-record") for step in _STEPS)
 _MENDS = {
     errno.ENOSPC: "make space",
     errno.EDQUOT: "make space within your quota",
@@ -48,6 +50,9 @@ _MENDS = {
     errno.EACCES: "choose another --store, or mend its rights",
     errno.EPERM: "choose another --store, or mend its rights",
 }
+
+
+Role = Literal["spec", "top", "record", "member", "temporary", "lock", "damaged", "unknown"]
 
 
 @dataclass(frozen=True, order=True)
@@ -138,10 +143,12 @@ def committed_names(folder: Path) -> list[ShardName]:
     return sorted(names)
 
 
-def file_role(name: str) -> Literal["spec", "record", "member", "temporary", "lock", "damaged", "unknown"]:
+def file_role(name: str) -> Role:
     """What a file of a feature's folder is, by its name alone."""
     if name == "spec.json":
         return "spec"
+    if name in (TOP_FILE, TOP_RECORD):
+        return "top"
     if _RECORD.fullmatch(name):
         return "record"
     if _MEMBER.fullmatch(name):
@@ -183,11 +190,11 @@ def commit_shard(
     placed: list[Path] = []
     with clear_write_errors(folder):
         try:
-            temporary = _write_temporary(folder, "tensors", tensors)
+            temporary = write_temporary(folder, "tensors", tensors)
             while not _place(temporary, folder / f"{name.stem}.h5", "tensors", placed):
                 name = ShardName(name.generation + 1, chunk)
             ledger = make_ledger(name)
-            _place_ours(_write_temporary(folder, "ledger", ledger), folder / f"{name.stem}.parquet", "ledger", placed)
+            _place_ours(write_temporary(folder, "ledger", ledger), folder / f"{name.stem}.parquet", "ledger", placed)
             members = {"h5": tensors, "parquet": ledger}
             record = CommitRecord(
                 name,
@@ -199,13 +206,14 @@ def commit_shard(
             )
             text = record.to_json().encode()
             record_path = folder / f"{name.stem}.json"
-            _place_ours(_write_temporary(folder, "record", text), record_path, "record", placed)
+            _place_ours(write_temporary(folder, "record", text), record_path, "record", placed)
             _check_still_there(record_path, placed)
         except BaseException:
             stands = _may_stand(folder / f"{name.stem}.json")
-            for path in [*([] if stands else placed), *folder.glob(f"{_prefix()}*")]:
+            for path in [] if stands else placed:
                 with suppress(OSError):
                     path.unlink()
+            remove_temporaries(folder)
             raise
     return record
 
@@ -225,8 +233,8 @@ def write_once(folder: Path, name: str, text: str) -> None:
     """
     final = folder / name
     if not final.exists():
-        temporary = _write_temporary(folder, "spec", text.encode())
-        _place(temporary, final, "spec", [])
+        temporary = write_temporary(folder, "spec", text.encode())
+        place_file(temporary, final, "spec")
         temporary.unlink(missing_ok=True)
     found = final.read_text(encoding="utf-8")
     if found != text and _fingerprint(found, final) != _fingerprint(text, final):
@@ -260,7 +268,15 @@ def _prefix() -> str:
     return f".tmp-{_process_id(os.getpid())}-"
 
 
-def _write_temporary(folder: Path, member: str, content: bytes) -> Path:
+def remove_temporaries(folder: Path) -> None:
+    """Remove what this process has not given a name to."""
+    for path in folder.glob(f"{_prefix()}*"):
+        with suppress(OSError):
+            path.unlink()
+
+
+def write_temporary(folder: Path, member: str, content: bytes) -> Path:
+    """Write a file whole and durably, under a name of its own; `place_file` gives it its final one."""
     path = folder / f"{_prefix()}{uuid.uuid4().hex[:8]}"
     with path.open("xb") as file:
         file.write(content)
@@ -281,6 +297,11 @@ def _place(temporary: Path, final: Path, member: str, placed: list[Path]) -> boo
     sync_folder(final.parent)
     at_point(f"{member} durable")
     return True
+
+
+def place_file(temporary: Path, final: Path, member: str) -> bool:
+    """Give a temporary file its final name if that is free (False if not), and make it durable."""
+    return _place(temporary, final, member, [])
 
 
 def _place_ours(temporary: Path, final: Path, member: str, placed: list[Path]) -> None:

@@ -22,6 +22,7 @@ class FaultKind(StrEnum):
     SIZE = "size"  # a file has another size than its commit record says
     CHECKSUM = "checksum"  # a file's sha256 is not its commit record's
     TENSORS = "tensors"  # the HDF5 file is not of the form that the spec says
+    TOP = "top"  # the file of the encoder's top layers is not of its form, or not the spec's
     CRC32 = "crc32"  # a row's bytes are not those that the ledger describes
     NON_FINITE = "non-finite"  # a row holds NaN or infinity
     LEDGER = "ledger"  # the ledger contradicts itself, its tensors, or its commit record
@@ -48,6 +49,7 @@ class Fault:
     shard:   the stem of the shard's files, for a fault that moving that shard away mends; else None. Never given for
              `unreadable` and `format`, nor for any fault of a shard that has one of these
     ledger:  for a spec.json that can be written again, the stem of the shard whose ledger holds it
+    top:     whether moving the file of the encoder's top layers away mends it, with its record
     """
 
     feature: str
@@ -56,11 +58,12 @@ class Fault:
     detail: str
     shard: str | None = None
     ledger: str | None = None
+    top: bool = False
 
     @property
     def is_repairable(self) -> bool:
         """Whether `erc store verify --repair` mends it."""
-        return self.shard is not None or self.ledger is not None or self.kind is FaultKind.ORPHAN
+        return self.shard is not None or self.ledger is not None or self.top or self.kind is FaultKind.ORPHAN
 
     @property
     def is_damage(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,10 @@ from features.store.ledger import COLUMNS, read_ledger, read_ledgers
 from features.store.maps import ShardGoneError, ShardMaps
 from features.store.reading import read_bytes
 from features.store.shard import Shard
+from features.store.top_file import read_top
+
+if TYPE_CHECKING:
+    from features.top.top import Top
 
 ABSENT = "absent"
 
@@ -104,6 +108,11 @@ class Feature:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    def read_top(self) -> Top:
+        """The encoder's layers above the states that are stored, for a spec with `from_top`: see `top_file.read_top`
+        for what it raises."""
+        return read_top(self.path, self.spec)
 
     @cached_property
     def names(self) -> list[ShardName]:

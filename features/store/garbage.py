@@ -198,7 +198,7 @@ def _remove_feature(path: Path) -> None:
     for stem in sorted(entry.stem for entry in own if file_role(entry.name) == "record"):
         drop_shard(path, stem)
     remove_damaged(path)
-    for role in ("member", "temporary", "spec", "lock"):
+    for role in ("member", "temporary", "top", "spec", "lock"):
         for entry in own:
             if file_role(entry.name) == role:
                 entry.unlink(missing_ok=True)

@@ -105,7 +105,7 @@ def total_bytes(root: Path, folders: list[str]) -> int:
     for folder in folders:
         try:
             for entry in folder_entries(root / folder):
-                if file_role(entry.name) in ("record", "member"):
+                if file_role(entry.name) in ("record", "member", "top"):
                     total += entry.stat().st_size
         except (StoreError, OSError):
             continue

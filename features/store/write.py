@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +32,10 @@ from features.store.lock import writer_lock
 from features.store.media_digests import MediaDigests
 from features.store.plan import Plan, PlanOptions, make_plan, manifest_chunks
 from features.store.shard import row_crc32, shard_bytes, stored_array
+from features.store.top_file import write_top
+
+if TYPE_CHECKING:
+    from features.top.top import Top
 
 _RECORDED_PACKAGES = (
     "erc-feature-store",
@@ -91,10 +96,15 @@ class FeatureWriter:
 
 @contextmanager
 def open_writer(
-    root: Path, spec: EncoderSpec, shard: tuple[int, int] | None = None, agreement: str = ""
+    root: Path,
+    spec: EncoderSpec,
+    shard: tuple[int, int] | None = None,
+    agreement: str = "",
+    top: Top | None = None,
 ) -> Iterator[FeatureWriter]:
     """Make the feature's folder if it is new, lock it, and (in a plain run) clear what an interrupted commit left.
 
+    top:       of a spec with `from_top`: written beside the shards, unless it is there
     agreement: with `shard`, what all slices that are at work must have in common: see `writer_lock`
     Raises StoreBusyError where another run holds it, StoreError where the folder cannot be written.
     """
@@ -112,6 +122,8 @@ def open_writer(
             if alone:
                 for path in list(orphans(folder)):
                     path.unlink(missing_ok=True)
+            if stored.from_top:
+                write_top(folder, stored, top, alone=alone)
         yield FeatureWriter(root, stored)
 
 
@@ -123,14 +135,15 @@ def open_planned(
     chunk_bounds: Sequence[tuple[int, int]],
     options: PlanOptions | None = None,
     hashes: MediaDigests | None = None,
+    top: Top | None = None,
 ) -> Iterator[tuple[FeatureWriter, Plan]]:
     """A writer, and what is left for it, planned under its lock: what another run has committed until then is done.
 
-    Older rows that hold again are written again first. Raises as `open_writer` and `make_plan`.
+    top: see `open_writer`. Older rows that hold again are written again first. Raises as `open_writer` and `make_plan`.
     """
     options = options or PlanOptions()
     agreement = slice_agreement(manifest, spec, chunk_bounds, options.shard) if options.shard else ""
-    with open_writer(root, spec, options.shard, agreement) as writer:
+    with open_writer(root, spec, options.shard, agreement, top) as writer:
         plan = make_plan(manifest, spec, root, chunk_bounds, options, hashes)
         write_found(writer, root, manifest, plan)
         yield writer, plan
@@ -191,14 +204,16 @@ def write_feature(
     manifest: Manifest,
     embeddings: Mapping[str, np.ndarray],
     unavailable: Mapping[str, UnavailableError] | None = None,
+    top: Top | None = None,
 ) -> Feature:
     """Store embeddings that were computed elsewhere, for the utterances of a manifest that have none yet.
 
+    top: see `open_writer`
     Every utterance left must be in `embeddings` or in `unavailable`. Raises StoreError for one that is not.
     """
     unavailable = unavailable or {}
     bounds = manifest_chunks(manifest, whole_dialogues=False, waveform=spec.encoder == "waveform")
-    with open_planned(root, spec, manifest, bounds) as (writer, plan):
+    with open_planned(root, spec, manifest, bounds, top=top) as (writer, plan):
         for chunk in plan.chunks:
             rows = []
             for position in chunk.positions:

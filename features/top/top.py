@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from features.digests import canonical_json, weights_digest
-from features.errors import StoreError
+from features.errors import FormatError, StoreError
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ class TopDescription:
 
     @classmethod
     def from_json(cls, text: str, where: str) -> TopDescription:
-        """Raises StoreError where the text is none, or a later version wrote it."""
+        """Raises StoreError where the text is none, FormatError where a later version wrote it."""
         try:
             values = json.loads(text)
             found = values.pop("format")
@@ -67,7 +67,7 @@ class TopDescription:
                 return cls(**{item.name: values[item.name] for item in fields(cls)})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(f"{where}: describes no top of an encoder ({type(error).__name__}: {error})") from error
-        raise StoreError(
+        raise FormatError(
             f"{where}: is of format {found}, this version reads {FORMAT}: a later version wrote it: upgrade"
         )
 

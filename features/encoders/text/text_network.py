@@ -10,7 +10,7 @@ import numpy as np
 
 from features.encoders.devices import pin_fp32, to_device
 from features.encoders.loading import architecture, load_model, quiet_transformers
-from features.encoders.promises import check_promises
+from features.encoders.promises import TOLERANCES, check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.text.token_windows import bare_tokenizer, special_tokens, tokenizer_digest
@@ -19,6 +19,8 @@ from features.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     import torch
+
+    from features.top.top import Top
 
 _NO_LIMIT = 1 << 30
 _PROBE = "a b c d e f g h i j k l m n o p q r s t u v w x y z"
@@ -97,17 +99,22 @@ class TextNetwork:
         """
         import torch
 
-        size = (len(windows), max(map(len, windows)))
-        ids = np.full(size, self._pad_id, dtype=np.int64)
-        lengths = np.array([len(window) for window in windows])
-        for row, window in enumerate(windows):
-            ids[row, : len(window)] = window
-        attended = None if lengths.min() == size[1] else np.arange(size[1]) < lengths[:, None]
+        ids, real = self._padded(windows)
+        attended = None if real.all() else real
         only_last = self._last_is_output and tuple(layers) == (-1,)
         with torch.inference_mode():
             mask = None if attended is None else to_device(attended.astype(np.int64), self.device)
             output = self._run(to_device(ids, self.device), mask, not only_last)
         return [output.last_hidden_state] if only_last else [output.hidden_states[layer] for layer in layers]
+
+    def _padded(self, windows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids, int64 [b, t], and which of them are real, bool [b, t]: padding follows a window."""
+        size = (len(windows), max(map(len, windows)))
+        ids = np.full(size, self._pad_id, dtype=np.int64)
+        lengths = np.array([len(window) for window in windows])
+        for row, window in enumerate(windows):
+            ids[row, : len(window)] = window
+        return ids, np.arange(size[1]) < lengths[:, None]
 
     def _run(self, ids: torch.Tensor, attended: torch.Tensor | None, output_hidden_states: bool) -> Any:
         """ids, attended: int64 [b, t], attended 1 where real, None for all -> transformers' output object."""
@@ -131,17 +138,49 @@ class TextNetwork:
             ) from error
 
     def _check_promises(self, dtype: str) -> None:
-        """Two windows of the alphabet's letters, to the last hidden state (see `promises`)."""
-        prefix, suffix = special_tokens(self.tokenizer)
-        letters = self.tokenizer.encode(_PROBE, add_special_tokens=False).ids
-        room = self.token_limit - len(prefix) - len(suffix)
-        short, long = (np.array([*prefix, *letters[: min(size, room)], *suffix], np.int32) for size in _PROBE_SIZES)
+        """Two windows, to the last hidden state (see `promises`)."""
+        short, long = self._probe_windows()
 
         def run(windows: Sequence[np.ndarray]) -> list[torch.Tensor]:
             (states,) = self.hidden_states(windows, [-1])
             return [state[: len(window)] for state, window in zip(states, windows, strict=True)]
 
         check_promises(run, short, long, self.model, dtype)
+
+    def _probe_windows(self) -> tuple[np.ndarray, np.ndarray]:
+        """A short and a long window of the alphabet's letters, int32 [t]."""
+        prefix, suffix = special_tokens(self.tokenizer)
+        letters = self.tokenizer.encode(_PROBE, add_special_tokens=False).ids
+        room = self.token_limit - len(prefix) - len(suffix)
+        short, long = (np.array([*prefix, *letters[: min(size, room)], *suffix], np.int32) for size in _PROBE_SIZES)
+        return short, long
+
+    def cut_top(self, from_top: int, dtype: str) -> Top:
+        """The last `from_top` layers (see `features.top`), cut on the windows of `_probe_windows`.
+
+        Raises UsageError where the model cannot be cut so, or its hidden states are not what its layers are given.
+        """
+        from features.top.cut import cut_top
+        from features.top.network import hidden_of
+
+        windows = self._probe_windows()
+        ids, real = (to_device(array, self.device) for array in self._padded(windows))
+        top = cut_top(self._network, "tokens", from_top, ids, real, model=self.model, tolerance=TOLERANCES[dtype])
+        given: list[torch.Tensor] = []
+        first = self._network.get_submodule(f"{top.description.layers}.{top.description.first}")
+        handle = first.register_forward_pre_hook(
+            lambda module, args, kwargs: given.append(hidden_of(args, kwargs)), with_kwargs=True
+        )
+        try:
+            (states,) = self.hidden_states(windows, [-(from_top + 1)])
+        finally:
+            handle.remove()
+        if len(given) != 1 or not bool((states == given[0])[real].all()):
+            raise UsageError(
+                f"from_top={from_top}: model {self.model!r} cannot be cut: its hidden states are not what its layers"
+                " are given"
+            )
+        return top
 
     def _check_vocabulary(self, network: Any) -> None:
         import torch
