@@ -1,9 +1,10 @@
 """The source code that makes a head's numbers, a digest a file: of what every training runs through, and of the parts
 that an experiment names.
 
-Imports are followed within `heads`, and `features.top`, whose layers a head trains, as the syntax trees have them, wherever in a file they stand, so that no file has to
-be listed. A table of parts, which is a dict of names to classes or functions such as LOSSES, leads on to the parts that
-are named and to no others: a loss that an experiment does not use is no part of its digests, nor is the table's line.
+Imports are followed within `heads`, and within `features.top`, whose layers a head trains, as the syntax trees have
+them, wherever in a file they stand, so that no file has to be listed. A table of parts, which is a dict of names to
+classes or functions such as LOSSES, leads on to the parts that are named and to no others: a loss that an experiment
+does not use is no part of its digests, nor is the table's line.
 Comments, docstrings and formatting do not count, and a wheel's files have the digests of a clone's.
 """
 
@@ -41,8 +42,8 @@ def parts_of(experiment: Experiment, kinds: Iterable[str]) -> dict[str, frozense
 
 
 def source_digests(roots: Iterable[str], parts: Mapping[str, frozenset[str]]) -> dict[str, str]:
-    """Module -> digest (16 hex digits) of each root and of all that it leads to within `heads`, by name. One that holds a
-    table is named with the parts that count, as in `heads.losses:dice`.
+    """Module -> digest (16 hex digits) of each root and of all that it leads to and that is followed, by name. One that
+    holds a table is named with the parts that count, as in `heads.losses:dice`.
 
     roots: dotted names; parts: of `parts_of`. A table that it does not name counts whole. Raises UsageError for a
     module whose source is not there.

@@ -99,8 +99,13 @@ class EncoderTop(nn.Module):
 class Windows:
     """The elements of a batch as windows. Legend: e elements, n utterances, v windows, w width of the states.
 
-    states: [e, w], as stored, but for `scale`; pooled: bool [e]; owners: int64 [e], the utterance of each; firsts: int64 [n], where each
-    utterance's elements begin; starts: int64 [v]; sizes: int64 [v], on the CPU
+    states: [e, w], as stored, to be multiplied by `scale`
+    pooled: bool [e], whether an element is its utterance's own
+    owners: int64 [e], the utterance of each
+    firsts: int64 [m], where each utterance's elements begin, of those that have any
+    starts: int64 [v], where each window begins
+    sizes:  int64 [v], on the CPU
+    count:  n
     """
 
     states: Tensor

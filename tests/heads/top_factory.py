@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -44,6 +44,16 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], Entrance, bool]] = {
 
 
 @dataclass(frozen=True)
+class Held(StoredTop):
+    """A top whose weights are in memory and in no store."""
+
+    held: dict[str, Tensor] = field(default_factory=dict, compare=False)
+
+    def tensors(self) -> dict[str, Tensor] | None:
+        return self.held
+
+
+@dataclass(frozen=True)
 class Small:
     """network: the whole one, in evaluation mode; called as `features.top.network.call` does."""
 
@@ -74,7 +84,7 @@ class Small:
         return given[0][0].clone(), last[0]
 
     def stored(self, windows: Windows = "utterance") -> StoredTop:
-        return StoredTop(self.top.description.to_json(), windows)
+        return Held(self.top.description.to_json(), windows, held=self.top.tensors)
 
 
 @cache
@@ -112,9 +122,7 @@ def elements(lengths: tuple[int, ...], pooled_from: int = 1, seed: int = 0) -> S
 
 def reader_of(model: Small, windows: Windows = "utterance", **settings: Any) -> EncoderTop:
     """With the encoder's own weights, in evaluation mode."""
-    reader = EncoderTop(model.stored(windows), **settings)
-    reader.layers.load(model.top.tensors)
-    return reader.eval()
+    return EncoderTop(model.stored(windows), **settings).eval()
 
 
 def with_top(data: HeadData, model: Small, windows: Windows = "utterance") -> HeadData:

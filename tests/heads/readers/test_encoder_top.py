@@ -1,4 +1,4 @@
-"""The reader encoder-top: that it is the encoder's own upper part, forwards and backwards, whatever shares its batch."""
+"""The reader encoder-top: it is the encoder's own upper part, forwards and backwards, whatever shares its batch."""
 
 from __future__ import annotations
 
