@@ -196,7 +196,7 @@ def test_training_moves_the_top_at_its_own_rate() -> None:
 
     still, moved, whole = trained(lr_top=1e-12), trained(lr_top=1e-2), trained()
     prefix = "inputs.text.readers.0.layers.network."
-    own = small().top.tensors
+    own = {key: value for key, value in small().top.tensors.items() if value.is_floating_point()}
     assert {key.removeprefix(prefix) for key in still if key.startswith(prefix)} == set(own)
     assert len(own) == 32
     assert all(torch.allclose(still[prefix + key], value, atol=1e-6) for key, value in own.items())
