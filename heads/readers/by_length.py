@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_A_RUN_COSTS = {"cpu": 16, "cuda": 2048}
-"""Elements that take as long as one more run of the layers: what its calls cost, and on a GPU starting its kernels."""
+_A_RUN_COSTS = {"cpu": 64, "cuda": 2048}
+"""Elements that take as long as one more run of the layers: what its calls and its own
+gradient of every weight cost, and on a GPU starting its kernels."""
 
 
 def groups_of(sizes: Tensor, together: bool, device: str) -> list[Tensor]:
