@@ -90,10 +90,14 @@ class EncoderSpec:
         """
         return int(self.settings.get("from_top", 0))
 
+    @property
+    def format(self) -> int:
+        """Of spec.json."""
+        return _WITH_TOP_FORMAT if self.from_top else FORMAT
+
     def to_json(self) -> str:
         """spec.json: the fields, the fingerprint, and a digest over all of them. Deterministic."""
-        number = _WITH_TOP_FORMAT if self.from_top else FORMAT
-        values = asdict(self) | {"shape": list(self.shape), "fingerprint": self.fingerprint, "format": number}
+        values = asdict(self) | {"shape": list(self.shape), "fingerprint": self.fingerprint, "format": self.format}
         values["digest"] = digest_of("spec", values)
         return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -119,6 +123,8 @@ class EncoderSpec:
             spec = cls(**{key: value for key, value in values.items() if key in known} | shape)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
             raise StoreError(f"{where}: is not a spec of this package ({type(error).__name__}: {error})") from error
+        if values.get("format") != spec.format:
+            raise StoreError(f"{where}: its format is {values.get('format')}, that of its fields is {spec.format}")
         if fingerprint != spec.fingerprint:
             raise StoreError(f"{where}: fingerprint {fingerprint[:8]} is not its fields', {spec.fingerprint[:8]}")
         return spec

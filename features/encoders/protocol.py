@@ -82,9 +82,10 @@ class Encoder(Protocol):
 
     prepare: Preparer
 
-    def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
-        """One array per input: spec.shape, [length, *spec.shape] for a sequence; for `dialogue` one more leading axis,
-        the turns. An array does not depend on the inputs beside it beyond the rounding of the dtype."""
+    def encode(self, inputs: Sequence[Input]) -> list[Any]:
+        """One array per input: spec.shape, [length, *spec.shape] for a sequence. For `dialogue` one more leading axis,
+        the turns, or for a sequence a list of arrays, one a turn. An array does not depend on the inputs beside it
+        beyond the rounding of the dtype."""
         ...
 
 

@@ -34,14 +34,14 @@ class Entry:
     derives: str | None = None
 
 
+_FROM_TOP: Options = {
+    "from_top": (0, "store the states below the last so many layers, and these layers beside them: a head trains them"),
+}
 _CONTEXT_OPTIONS: Options = {
     "scope": ("utterance", "utterance, or context: the past turns with speaker names before it"),
     "over": ("target", "with scope=context, pool over target (this utterance's tokens) or all"),
 }
 
-_FROM_TOP: Options = {
-    "from_top": (0, "store the states below the last so many layers, and these layers beside them: a head trains them"),
-}
 _FRAME_RATE: Options = {"frame_rate": (10.0, "with pooling=sequence: vectors a second, each a mean over its time")}
 _MAX_SECONDS: Options = {"max_seconds": (30.0, "longer sound is cut (counted)")}
 _FRAMES: Options = {
@@ -63,6 +63,7 @@ ENCODERS: dict[str, Entry] = {
         "the dialogue so far as a prompt, last token's hidden state of any causal Hugging Face model",
         {
             "layer": ("-1", "hidden layer: -1 is the last, after the final norm"),
+            **_FROM_TOP,
             "max_tokens": (1024, "window of the past in tokens; at most the model's own"),
         },
         model=True,
@@ -142,6 +143,7 @@ ENCODERS: dict[str, Entry] = {
                 "-1",
                 "hidden layers: one (-1), several joined (-2,-1), kept apart (stack:-2,-1 or last:2), or all",
             ),
+            **_FROM_TOP,
             **_FRAME_RATE,
             **_MAX_SECONDS,
         },

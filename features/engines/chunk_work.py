@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -148,8 +148,9 @@ class ChunkWork:
                 self._refuse(position, as_unavailable(error), entry.clip, entry.item.counts[0])
         return found
 
-    def _encode(self, batch: Sequence[_Waiting]) -> list[tuple[np.ndarray, float]]:
-        """Per entry of one batch its array, and the seconds that each of its rows took.
+    def _encode(self, batch: Sequence[_Waiting]) -> list[tuple[Any, float]]:
+        """Per entry of one batch its array (of a dialogue's sequences, one a turn), and the seconds that each of its
+        rows took.
 
         Raises what the encoder raised where memory ran out, and EncoderError for any other fault of it.
         """
@@ -180,7 +181,7 @@ class ChunkWork:
         for position in entry.positions:
             self._refuse(position, UnavailableError(Reason.OUT_OF_MEMORY, detail), entry.clip)
 
-    def _keep(self, entry: _Waiting, array: np.ndarray, seconds: float) -> None:
+    def _keep(self, entry: _Waiting, array: Any, seconds: float) -> None:
         """Record the embeddings of an input's rows, but for those that were not asked for or have their row."""
         clip = entry.clip
         for index, position in enumerate(entry.positions):

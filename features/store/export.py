@@ -3,7 +3,7 @@
 Parquet keeps a row for every utterance, with a null embedding and its reason where there is none. Arrays have no null,
 and zeros would look like embeddings: HDF5 and .npy hold the ok rows alone, and beside them a table of all utterances.
 Each row has the crc32 of its bytes, and each file a sha256 (see `features.store.export_verify`). What is written
-appears whole or not at all.
+appears whole or not at all. With a feature that has `from_top` go the layers of its encoder (see `export_top`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from features.files import beside, sync_file, sync_folder, write_folder_whole
 from features.manifest import Manifest
 from features.store.checksums import FOLDER_SUMS, sums_bytes, sums_path
 from features.store.commit import clear_write_errors
+from features.store.export_top import exported_top, top_path
 from features.store.feature import Feature
 from features.store.stream import RowStream
+from features.top import FILE as TOP_FILE
 
 FORMATS = ("parquet", "hdf5", "npy")
 NPY_FILES = (
     *("embedding.npy", "values.npy", "offsets.npy", "crc32.npy", "ids.json", "utterances.parquet", "spec.json"),
     FOLDER_SUMS,
+    TOP_FILE,
     "ids.txt",  # of older exports
 )
 
@@ -56,8 +59,8 @@ def export_feature(
     manifest: its utterances, in its order, with split, dialogue_id, turn, speaker and label; else all of the feature's
     advance:  is called with the number of utterances written
     Raises UsageError where `out` exists and `overwrite` is not set, StaleFeaturesError where rows were made from other
-    input than the manifest's, ShardError where a row's bytes are not its ledger's, and StoreError where nothing can be
-    written.
+    input than the manifest's, ShardError where a row's bytes are not its ledger's or the top is damaged, and StoreError
+    where nothing can be written.
     """
     check_target(out, file_format, overwrite)
     if manifest is not None and not allow_stale and (stale := feature.stale(manifest)):
@@ -65,22 +68,22 @@ def export_feature(
             f"{feature.path}: {len(stale)} rows were made from other input than the manifest's, first {stale[0]}: run"
             " `erc extract` again, or give --allow-stale"
         )
-    stream = RowStream(feature, manifest)
+    stream, top = RowStream(feature, manifest), exported_top(feature)
     with clear_write_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if file_format == "parquet":
             from features.store.export_parquet import write_parquet
 
-            _write_file_whole(out, lambda temporary: write_parquet(stream, temporary, advance))
+            _write_file_whole(out, lambda temporary: write_parquet(stream, temporary, advance), top)
         elif file_format == "hdf5":
             from features.store.export_arrays import write_hdf5
 
-            _write_file_whole(out, lambda temporary: write_hdf5(stream, temporary, advance))
+            _write_file_whole(out, lambda temporary: write_hdf5(stream, temporary, advance), top)
         else:
             from features.store.export_arrays import write_npy
 
-            write_folder_whole(out, lambda temporary: write_npy(stream, temporary, advance))
-        files = list(out.iterdir()) if file_format == "npy" else [out]
+            write_folder_whole(out, lambda temporary: write_npy(stream, temporary, advance, top))
+        files = list(out.iterdir()) if file_format == "npy" else [out, *([top_path(out)] if top else [])]
         num_bytes = sum(path.stat().st_size for path in files)
     return Exported(out, len(stream), int(stream.present.sum()), num_bytes)
 
@@ -95,7 +98,9 @@ def check_target(out: Path, file_format: str, overwrite: bool) -> None:
 
 
 def _check_place(out: Path, file_format: str, overwrite: bool) -> None:
-    taken = [path for path in ([out] if file_format == "npy" else [out, sums_path(out)]) if path.exists()]
+    taken = [
+        path for path in ([out] if file_format == "npy" else [out, sums_path(out), top_path(out)]) if path.exists()
+    ]
     if taken and not overwrite:
         raise UsageError(f"{taken[0]} exists: give --overwrite, or another --to")
     if not out.exists():
@@ -107,21 +112,28 @@ def _check_place(out: Path, file_format: str, overwrite: bool) -> None:
         raise UsageError(f"{out} holds {sorted(others)[0]!r}, which is not of an export: give another --to")
 
 
-def _write_file_whole(out: Path, write: Callable[[Path], object]) -> None:
-    """`write` a temporary file beside `out`, and put it and its sha256 in their places.
+def _write_file_whole(out: Path, write: Callable[[Path], object], top: bytes | None) -> None:
+    """`write` a temporary file beside `out`, and put it, its sha256 and the top in their places.
 
     The sha256 goes first: a kill in between leaves one without a file, or with the older file. Verifying names both.
     """
-    sums = sums_path(out)
-    temporary, temporary_sums = beside(out, "tmp"), beside(sums, "tmp")
+    places = {beside(path, "tmp"): path for path in (sums_path(out), top_path(out), out)}
+    temporary_sums, temporary_top, temporary = places
+    if top is None:
+        del places[temporary_top]
     try:
         write(temporary)
-        temporary_sums.write_bytes(sums_bytes({out.name: sha256_file(temporary)}))
-        for path in (temporary, temporary_sums):
-            sync_file(path)
-        temporary_sums.replace(sums)
-        temporary.replace(out)
+        if top is not None:
+            temporary_top.write_bytes(top)
+        digests = {path.name: sha256_file(made) for made, path in places.items() if made != temporary_sums}
+        temporary_sums.write_bytes(sums_bytes(dict(reversed(digests.items()))))
+        for made in places:
+            sync_file(made)
+        for made, path in places.items():
+            made.replace(path)
+        if top is None:
+            top_path(out).unlink(missing_ok=True)  # of what was exported here before
         sync_folder(out.parent)
     finally:
-        temporary.unlink(missing_ok=True)
-        temporary_sums.unlink(missing_ok=True)
+        for made in places:
+            made.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ import polars as pl
 
 from features.store.checksums import FOLDER_SUMS, sums_of_folder
 from features.store.stream import RowStream
+from features.top import FILE as TOP_FILE
 
 Advance = Callable[[int], object]
 
@@ -63,7 +64,7 @@ def write_hdf5(stream: RowStream, path: Path, advance: Advance) -> None:
             _append_rows(stream, plain, advance)
 
 
-def write_npy(stream: RowStream, folder: Path, advance: Advance) -> None:
+def write_npy(stream: RowStream, folder: Path, advance: Advance, top: bytes | None = None) -> None:
     """A folder: embedding.npy [n, *shape], or values.npy with offsets.npy; and beside them
 
     ids.json            utterance ids of the rows of the array, a JSON list: an id may hold what ends a line
@@ -71,6 +72,7 @@ def write_npy(stream: RowStream, folder: Path, advance: Advance) -> None:
     utterances.parquet  every utterance with its status and reason, its `row` in the array and `crc32` (null where it
                         has none), and the manifest's columns
     spec.json           what the numbers are
+    top.safetensors     of a feature with `from_top`: the layers above the states
     SHA256SUMS          of all the others, for `sha256sum -c`
     """
     offsets = _offsets(stream)
@@ -87,6 +89,8 @@ def write_npy(stream: RowStream, folder: Path, advance: Advance) -> None:
     row = pl.when(stream.present).then(stream.present.cum_sum() - 1).cast(pl.Int64)
     stream.table.with_columns(row=row).write_parquet(folder / "utterances.parquet")
     (folder / "spec.json").write_text(stream.feature.spec.to_json(), encoding="utf-8")
+    if top is not None:
+        (folder / TOP_FILE).write_bytes(top)
     (folder / FOLDER_SUMS).write_bytes(sums_of_folder(folder))
 
 

@@ -18,6 +18,7 @@ from features.store.export import NPY_FILES
 from features.store.export_faults import ExportFault, ExportFaultKind, unreadable
 from features.store.export_read import Format, export_format
 from features.store.export_rows import check_rows
+from features.store.export_top import SUFFIX, check_exported_top, top_path
 from features.store.isolated import CrashedError, run_isolated
 
 Advance = Callable[[int], object]
@@ -75,7 +76,7 @@ def _digests(report: ExportReport, advance: Advance) -> dict[str, str]:
     """name -> sha256 of each file that can be read."""
     path = report.path
     found = {}
-    for file in [path] if path.is_file() else sorted(path.iterdir()):
+    for file in [path, top_path(path)] if path.is_file() else sorted(path.iterdir()):
         if file == path / FOLDER_SUMS or not file.is_file():
             continue
         digest = sha256()
@@ -105,10 +106,11 @@ def _check_sums(report: ExportReport, found: dict[str, str]) -> None:
     except StoreError as error:
         report.faults.append(ExportFault(sums, ExportFaultKind.SHA256, str(error).removeprefix(f"{sums}: ")))
         return
-    if report.path.is_file() and len(expected) == 1 and report.path.name not in expected:
-        name = next(iter(expected))
+    named = [name for name in expected if not name.endswith(SUFFIX)]
+    if report.path.is_file() and len(named) == 1 and report.path.name not in expected:
+        name = named[0]
         report.notes.append(f"{sums} is of {name!r}, and `sha256sum -c` looks for a file of that name")
-        expected = {report.path.name: expected[name]}
+        expected = {report.path.name + other.removeprefix(name): digest for other, digest in expected.items()}
     folder = report.path if report.path.is_dir() else report.path.parent
     known = {fault.path for fault in report.faults}
     for name, digest in expected.items():
@@ -144,5 +146,6 @@ def _check_rows(report: ExportReport, advance: Advance) -> None:
         report.faults.append(ExportFault(path, ExportFaultKind.FORM, str(error)))
         return
     report.spec, report.utterances, report.ok = checked.spec, checked.utterances, checked.ok
+    found = checked.faults + (check_exported_top(path, checked.spec) if checked.spec and checked.spec.from_top else [])
     absent = {fault.path for fault in report.faults if fault.kind is ExportFaultKind.ABSENT}
-    report.faults += [fault for fault in checked.faults if fault.path not in absent]
+    report.faults += [fault for fault in found if fault.path not in absent]

@@ -2,7 +2,8 @@
 
 Nothing is deleted: the files go to `.damaged/` in their feature's folder. A shard's commit record goes first and
 durably, then its files: a kill in between leaves orphans, which the next repair moves. What could not be read is left
-alone, and so is what a later version wrote. spec.json is written again from a ledger, where one holds it.
+alone, and so is what a later version wrote. spec.json is written again from a ledger, where one holds it. The file of
+an encoder's top layers is moved with its record; `erc extract` writes it again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from features.store.feature import read_spec
 from features.store.lock import writer_lock
 from features.store.reading import is_there, read_bytes
 from features.store.spec_repair import spec_in_ledgers
+from features.store.top_checks import move_top, top_faults
 from features.store.verify import FeatureReport, StoreReport, feature_folders, verify_feature
 
 Advance = Callable[[int], object]
@@ -62,6 +64,10 @@ def _repair_feature(root: Path, folder: str, advance: Advance, done: list[str]) 
             place.take([f"{stem}.json"])
             target = place.take([f"{stem}.{kind}" for kind in ("h5", "parquet")])
             done.append(f"{path / stem}.*: moved to {target} ({_reasons(report.faults, stem)}){_older(stem)}")
+        if line := move_top(path, place, report.faults):
+            done.append(line)
+            left, _ = top_faults(path, folder, read_spec(path, folder), has_shards=True)
+            report.faults = [fault for fault in report.faults if not fault.top] + left
         if locked:
             for orphan in list(orphans(path)):
                 done.append(f"{orphan}: moved to {place.take([orphan.name])} (orphan)")

@@ -33,7 +33,8 @@ def stored_array(spec: EncoderSpec, array: np.ndarray) -> np.ndarray:
         raise ShardError(
             f"{spec.folder}: an embedding has shape {array.shape}, the spec says {spec.kind} of {spec.shape}"
         )
-    return np.ascontiguousarray(array, dtype=np.dtype(spec.stored_dtype).newbyteorder("<"))
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is told of as that
+        return np.ascontiguousarray(array, dtype=np.dtype(spec.stored_dtype).newbyteorder("<"))
 
 
 def row_crc32(stored: np.ndarray) -> int:

@@ -105,7 +105,14 @@ def read_top(folder: Path, spec: EncoderSpec) -> Top:
     """
     if not spec.from_top:
         raise StoreError(f"{folder}: keeps no layers of its encoder: extract it with --set from_top=K")
-    return _parsed(folder, spec, _content(folder, spec))
+    return parse_top(folder / FILE, spec, _content(folder, spec))
+
+
+def top_bytes(folder: Path, spec: EncoderSpec) -> bytes:
+    """The file's content, checked as `read_top` does."""
+    content = _content(folder, spec)
+    parse_top(folder / FILE, spec, content)
+    return content
 
 
 def check_top(folder: Path, spec: EncoderSpec | None) -> int:
@@ -113,7 +120,7 @@ def check_top(folder: Path, spec: EncoderSpec | None) -> int:
     many bytes were read."""
     content = _content(folder, spec)
     if spec is not None:
-        _parsed(folder, spec, content)
+        parse_top(folder / FILE, spec, content)
     return len(content)
 
 
@@ -158,10 +165,10 @@ def _read_record(path: Path, spec: EncoderSpec | None) -> _Record:
     return record
 
 
-def _parsed(folder: Path, spec: EncoderSpec, content: bytes) -> Top:
+def parse_top(path: Path, spec: EncoderSpec, content: bytes) -> Top:
+    """Of the file's content. Raises TopFaultError where it is not the spec's, FormatError as `read_top`."""
     from features.top.top import Top
 
-    path = folder / FILE
     try:
         top = Top.parse(content, str(path))
     except FormatError:

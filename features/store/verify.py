@@ -24,6 +24,7 @@ from features.store.lock import no_writer
 from features.store.reading import check_store, folder_entries, is_folder, is_there, read_bytes, read_error
 from features.store.shard_checks import check_shard
 from features.store.spec_repair import spec_in_ledgers
+from features.store.top_checks import top_faults
 from features.store.versions import mixed_versions
 
 Advance = Callable[[int], object]
@@ -160,6 +161,10 @@ def verify_feature(
     if rows is not None:
         unknown = {fault.path.name.rpartition(".")[0] for fault in report.faults if not fault.is_damage}
         report.faults += _doubled(path, folder, rows, unknown)
+    found_top, num_bytes = top_faults(path, folder, spec, has_shards=bool(stems))
+    report.faults += found_top
+    report.num_bytes += num_bytes
+    advance(num_bytes)
     report.faults += _orphan_faults(path, folder, alone, report)
     report.faults += _unknown(path, folder, names)
     report.notes += [f"{folder}: shards of different versions: {text}" for text in mixed_versions(ledgers)]

@@ -43,7 +43,9 @@ def verify_exported(path: Path, as_json: bool) -> int:
 
 
 def _num_bytes(path: Path) -> int:
-    files = path.iterdir() if path.is_dir() else [path]
+    from features.store.export_top import top_path
+
+    files = path.iterdir() if path.is_dir() else [path, top_path(path)]
     return sum(file.stat().st_size for file in files if file.is_file())
 
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from features.encoders.visual.face_boxes import Faces
 
 
+_OF_WEIGHTS = {"random_seed", "top"}
+"""Settings that tell of weights, which are not loaded here."""
+
+
 @dataclass(frozen=True)
 class Found:
     """Faces of an utterance and where they come from. confidence: below this a face does not count"""
@@ -167,7 +171,7 @@ def _seen(wanted: Wanted, encoder: Encoder, turn: Turn, clip: Clip | Unavailable
     seen = Seen(
         wanted,
         spec.modality,
-        {key: value for key, value in spec.settings.items() if key != "random_seed"},
+        {key: value for key, value in spec.settings.items() if key not in _OF_WEIGHTS},
         stored.feature.spec.model if stored else wanted.request.model or spec.model,
         differs=_differences(encoder, stored),
     )
@@ -202,7 +206,7 @@ def _differences(encoder: Encoder, stored: Stored | None) -> tuple[str, ...]:
         return ()
     now, then = encoder.spec, stored.feature.spec
     found = [] if now.version == then.version else [f"version {now.version} (stored: {then.version})"]
-    for key in sorted((now.settings.keys() | then.settings.keys()) - {"random_seed"}):
+    for key in sorted((now.settings.keys() | then.settings.keys()) - _OF_WEIGHTS):
         if now.settings.get(key) != then.settings.get(key):
             found.append(f"{key}={now.settings.get(key)} (stored: {then.settings.get(key)})")
     return tuple(found)

@@ -126,6 +126,6 @@ def of_later_format(path: Path) -> None:
     """A record or a spec as a later version may write it, with its digest."""
     values = json.loads(path.read_text())
     del values["digest"]
-    values["format"] = 2
+    values["format"] = 3 if path.name == "spec.json" else 2
     digest = digest_of("spec" if path.name == "spec.json" else "commit", values)
     path.write_text(json.dumps(values | {"digest": digest}, indent=1) + "\n")

@@ -27,7 +27,7 @@ from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
 from features.encoders.loading import architecture, load_model, quiet_transformers, random_model
 from features.encoders.memory_batches import MemoryBatches, like_lengths
-from features.encoders.promises import check_promises
+from features.encoders.promises import TOLERANCES, check_promises, relative_difference
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.weights import PREPROCESSOR_FILES, find_model, first_line
@@ -36,6 +36,8 @@ from features.pooling import pool
 
 if TYPE_CHECKING:
     import torch
+
+    from features.top.top import Top
 
 MASKED = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 """Model types whose transformer, on a padded batch with its mask, gives each clip what it gives that clip alone."""
@@ -113,6 +115,45 @@ class SpeechModel:
             batches = like_lengths(fronts, len, *for_device(_TOGETHER, self._device))
             return [row for batch in batches for row in self._embed_masked(batch, chosen, pooling)]
 
+    def cut_top(self, from_top: int, dtype: str) -> Top:
+        """The last `from_top` layers of the transformer (see `features.top`), cut on the frames of two sounds of noise,
+        or of one where batches are not padded.
+
+        Raises UsageError where the model cannot be cut so, or gives other states than its transformer alone.
+        """
+        import torch
+
+        from features.top.cut import cut_top
+
+        if self.adapted:
+            raise UsageError(f"from_top={from_top}: model {self.name!r} has an adapter behind its layers: leave it out")
+        noise = self._noise()
+        sounds = [noise[: len(noise) // 4], noise] if self.masked else [noise]
+        with torch.no_grad():
+            fronts = [self._front(sound) for sound in sounds]
+        frames = torch.nn.utils.rnn.pad_sequence(fronts, batch_first=True)  # [b, t, w]
+        mask = _frame_mask([len(front) for front in fronts], self._device) if self.masked else None
+        encoder = self._network.encoder
+        if getattr(encoder, "config", None) is None:
+            encoder.config = self._network.config
+        tolerance = TOLERANCES[dtype]
+        top = cut_top(encoder, "frames", from_top, frames, mask, model=self.name, tolerance=tolerance)
+        below, last = (
+            torch.cat(self.embed(sounds, Layers((index,)), SEQUENCE), dim=1) for index in (-(from_top + 1), -1)
+        )
+        for found, ours in zip(_layer_ends(encoder, top, frames, mask), (below, last), strict=True):
+            real = found[mask] if mask is not None else found[0]
+            if relative_difference(ours[0], real.float()) > tolerance:
+                raise UsageError(
+                    f"from_top={from_top}: model {self.name!r} cannot be cut: its hidden states are not those of its"
+                    " transformer alone"
+                )
+        return top
+
+    def _noise(self) -> np.ndarray:
+        """float32 [n], of a few frames."""
+        return np.random.default_rng(0).normal(size=self.geometry.min_samples * 8).astype(np.float32)
+
     def _tensor(self, window: np.ndarray) -> torch.Tensor:
         """[1, n] in the compute dtype."""
         return to_device(np.ascontiguousarray(window), self._device).to(self._dtype).unsqueeze(0)
@@ -163,8 +204,7 @@ class SpeechModel:
     def _check_promises(self, dtype: str) -> None:
         """Two sounds of noise, to the last hidden state (see `promises`); where batches are padded, as one batch, even
         on a CPU, where sounds of such lengths run apart."""
-        noise = np.random.default_rng(0).normal(size=self.geometry.min_samples * 8).astype(np.float32)
-        last = Layers((-1,))
+        noise, last = self._noise(), Layers((-1,))
 
         def run(windows: Sequence[np.ndarray]) -> list[torch.Tensor]:
             if not self.masked:
@@ -231,6 +271,27 @@ def _is_masked(network: Any) -> bool:
     config = network.config
     plain = not getattr(config, "conv_pos_batch_norm", False) and not getattr(config, "add_adapter", False)
     return plain and config.model_type in MASKED
+
+
+def _layer_ends(
+    encoder: Any, top: Top, frames: torch.Tensor, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """[b, t, w]: what the first layer of the top is given, and the last state, of a transformer's run on frames."""
+    import torch
+
+    from features.top.network import call, hidden_of
+
+    given: list[torch.Tensor] = []
+    first = encoder.get_submodule(f"{top.description.layers}.{top.description.first}")
+    handle = first.register_forward_pre_hook(
+        lambda module, args, kwargs: given.append(hidden_of(args, kwargs)), with_kwargs=True
+    )
+    try:
+        with torch.inference_mode():
+            last = call(encoder, "frames", frames, mask)
+    finally:
+        handle.remove()
+    return given[0], last
 
 
 def _frame_mask(lengths: Sequence[int], device: str) -> torch.Tensor:

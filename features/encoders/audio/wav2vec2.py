@@ -10,6 +10,9 @@ so that memory is bounded, and pooled over the frames of all of them.
 With pooling=sequence the frames stay apart, in float16: at most `frame_rate` vectors a second, each the mean over an
 equal share of the time.
 
+With `from_top=k` the frames are those below the last k layers, at the model's own rate, in float16, with two flags each
+(see `features.top.elements`): all are pooled, and each window is one of its own for the layers above.
+
 With `--as-published` the sound is what the report's code fed (see `published_sound`), unmasked: mean and maximum of the
 last layer run over the padding, too.
 """
@@ -30,12 +33,13 @@ from features.encoders.audio.speech_models import SpeechModel
 from features.encoders.devices import for_device
 from features.encoders.layers import Layers, parse_layers
 from features.encoders.protocol import EncoderRequest, Input, Preparer, Reads
-from features.encoders.specs import network_spec
+from features.encoders.specs import network_spec, top_settings
 from features.encoders.views import SoundView
 from features.errors import Reason, UnavailableError, UsageError
 from features.media.clip import Clip
 from features.media.needs import AudioNeed, ClipNeeds
 from features.pooling import POOLINGS, check_pooling
+from features.top.elements import FLAGS, with_flags
 
 if TYPE_CHECKING:
     import torch
@@ -44,11 +48,15 @@ VERSION = 1
 WINDOW_SECONDS = 30
 
 _BATCH_SIZE = {"cpu": 8, "cuda": 64}
+_OF_SEQUENCE = ("pooling", "layers", "frame_rate")
 _PUBLISHED: dict[str, Any] = {"pooling": "mean+max", "layers": "-1", "frame_rate": DEFAULT_HZ}
 
 
 class Wav2Vec2Encoder:
-    """See the module. Sizes as in `speech_models`; k: windows of a clip."""
+    """See the module. Sizes as in `speech_models`; k: windows of a clip.
+
+    top: the layers above the states, with `from_top`
+    """
 
     reads: Reads = "clip"
     prepare: Preparer
@@ -56,15 +64,20 @@ class Wav2Vec2Encoder:
     def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:
         """Raises UsageError for settings that do not fit, WeightsError where the model is not to be had."""
         settings = settings | _PUBLISHED if request.as_published else settings
+        from_top = settings.pop("from_top", 0)
+        if from_top:
+            settings = _of_top(request, settings, from_top)
         self._pooling = check_pooling(settings["pooling"], (SEQUENCE,))
         if request.as_published and request.dtype == "fp16":
             raise UsageError("wav2vec2 --as-published feeds values to 32768, beyond fp16's sums: give --dtype fp32")
         self._model = model = SpeechModel(request)
+        self.top = model.cut_top(from_top, request.dtype) if from_top else None
         self._layers = parse_layers(settings["layers"], model.num_states)
         self._frame_rate_hz = float(settings["frame_rate"])
         sequence = self._pooling == SEQUENCE
         self._own_hz = model.rate_hz / model.geometry.step
-        check_frame_rate("wav2vec2", self._pooling, self._frame_rate_hz, self._own_hz)
+        if not self.top:
+            check_frame_rate("wav2vec2", self._pooling, self._frame_rate_hz, self._own_hz)
         if sequence:
             _check_sequence(self._layers, model)
         if not sequence:
@@ -91,6 +104,11 @@ class Wav2Vec2Encoder:
         self.needs = ClipNeeds(audio=need)
         self.batch_size = request.batch_size or for_device(_BATCH_SIZE, request.device)
         resolved = settings | {"layers": self._layers.setting} | model.settings | sound
+        width = model.width(self._layers) * (1 if sequence else len(POOLINGS[self._pooling]))
+        if self.top:
+            resolved = {key: value for key, value in resolved.items() if key not in _OF_SEQUENCE}
+            resolved |= top_settings(self.top, "utterance")
+            width += FLAGS
         self.spec = network_spec(
             request,
             modality="audio",
@@ -98,7 +116,7 @@ class Wav2Vec2Encoder:
             version=VERSION,
             depends="media",
             kind=SEQUENCE if sequence else self._layers.kind,
-            shape=self._layers.shape(model.width(self._layers) * (1 if sequence else len(POOLINGS[self._pooling]))),
+            shape=self._layers.shape(width),
             stored_dtype="float16" if sequence else "float32",
             settings=resolved,
             weights_digest=model.digest,
@@ -106,13 +124,16 @@ class Wav2Vec2Encoder:
         )
 
     def encode(self, inputs: Sequence[Input]) -> list[np.ndarray]:
-        """One float32 array of spec.shape per input; float16 [n, *spec.shape] for a sequence."""
+        """One float32 array of spec.shape per input; float16 [n, *spec.shape] for a sequence, float32 with
+        `from_top`."""
         import torch
 
         if not inputs:
             return []
         windows = [self._windows(item) for item in inputs]
         rows = iter(self._model.embed(self._samples(inputs, windows), self._layers, self._pooling))
+        if self.top:
+            return [_flagged([next(rows) for _ in own]) for own in windows]
         if self._pooling == SEQUENCE:
             return [self._sequence([next(rows) for _ in own]) for own in windows]
         pooled = []
@@ -141,6 +162,22 @@ class Wav2Vec2Encoder:
             samples = item.value if self._as_published else self._model.normalise(item.value)
             for window in own:
                 yield samples[window]
+
+
+def _of_top(request: EncoderRequest, settings: dict[str, Any], from_top: int) -> dict[str, Any]:
+    """The settings with those that `from_top` fixes. Raises UsageError where one of them is given otherwise."""
+    fixed = {"pooling": SEQUENCE, "layers": str(-(from_top + 1))}
+    for key in _OF_SEQUENCE:
+        if key in request.settings and settings[key] != fixed.get(key):
+            raise UsageError(f"from_top={from_top} keeps the frames below its layers as they are: leave {key} out")
+    return settings | fixed
+
+
+def _flagged(windows: Sequence[torch.Tensor]) -> np.ndarray:
+    """[1, t, w] of each window of a clip -> float32 [t of all, w + 2]."""
+    states = [window[0].cpu().numpy() for window in windows]
+    begins = np.concatenate([np.arange(len(window)) == 0 for window in states])
+    return with_flags(np.concatenate(states), np.ones(len(begins), dtype=bool), begins)
 
 
 def _check_sequence(layers: Layers, model: SpeechModel) -> None:

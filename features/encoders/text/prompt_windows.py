@@ -36,11 +36,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PromptWindow:
-    """ids: int32 [t]; turns: int64 [k], turns of the dialogue; places: int64 [k], where in ids each one ends."""
+    """Turns of the dialogue that are seen in one window, oldest first.
+
+    ids:    int32 [t]
+    turns:  int64 [k], which
+    places: int64 [k], where in ids each one's last token is
+    pieces: int64 [k], where in ids each one's own piece of the prompt begins
+    """
 
     ids: np.ndarray
     turns: np.ndarray
     places: np.ndarray
+    pieces: np.ndarray
+
+    @property
+    def spans(self) -> list[tuple[int, int, int]]:
+        """Per turn (start, piece, stop) in ids: what is new in it since the turn before it, and of that its own piece.
+
+        The spans of all turns, one behind the other, are the whole window.
+        """
+        stops = (self.places + 1).tolist()
+        return list(zip([0, *stops[:-1]], self.pieces.tolist(), stops, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +72,18 @@ class PromptPreparer:
 
     tokenizer: a `tokenizers.Tokenizer` without truncation and padding
     max_tokens: window, the special tokens before it included
+    whole: whether the states of all tokens are kept, for a view
     Raises UsageError for a window that leaves no room for a token of text.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int, published: bool = False) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, published: bool = False, whole: bool = False) -> None:
         self.tokenizer = tokenizer
         self.prefix = np.array(special_tokens(tokenizer)[0], dtype=np.int32)
         self.room = max_tokens - len(self.prefix)
         if self.room < 1:
             least = len(self.prefix) + 1
             raise UsageError(f"max_tokens={max_tokens} leaves no room for text: at least {least}")
-        self.published = published
+        self.published, self.whole = published, whole
         self._unknown = unknown_id(tokenizer)
 
     def __call__(self, dialogue: Dialogue) -> Input:
@@ -82,7 +99,8 @@ class PromptPreparer:
         )
         wanted = [turn for turn, error in enumerate(unavailable) if error is None]
         groups = [[turn for turn in wanted if starts[turn] == 0], *([turn] for turn in wanted if starts[turn] > 0)]
-        windows = tuple(self._window(ids, turns, starts, stops) for turns in groups if turns)
+        begins = np.maximum(np.concatenate([[0], ends[:-1]]), starts)
+        windows = tuple(self._window(ids, turns, starts, begins, stops) for turns in groups if turns)
         spans = [self._ids(ids, start, stop) for start, stop in zip(starts, stops, strict=True)]
         return Input(
             Prompts(len(pieces), windows),
@@ -108,8 +126,11 @@ class PromptPreparer:
         for place, token in enumerate([*prompt[:first], *kept, *prompt[first + own :]]):
             inside = first <= place < first + own
             part: Part = "own" if place >= begin else "past"
-            tokens.append(Token(token_text(self.tokenizer, token), inside, part, place == first + own - 1))
+            kept_here = inside and part == "own" if self.whole else place == first + own - 1
+            tokens.append(Token(token_text(self.tokenizer, token), inside, part, kept_here))
         note = "The embedding is the state at the last token of the window."
+        if self.whole:
+            note = "The states of all tokens are kept, each once in a dialogue; the underlined ones are pooled."
         if own < len(prompt) and self.published:
             note += " As published, the prompt is cut on the right: what this utterance says is lost."
         return TextView(tuple(tokens), self.room + len(self.prefix), note)
@@ -120,11 +141,14 @@ class PromptPreparer:
             self.tokenizer.encode(piece, add_special_tokens=False).ids for piece in report_pieces(dialogue.utterances)
         ]
 
-    def _window(self, ids: np.ndarray, turns: list[int], starts: np.ndarray, stops: np.ndarray) -> PromptWindow:
-        """The window of turns that begin at one start, oldest first."""
+    def _window(
+        self, ids: np.ndarray, turns: list[int], starts: np.ndarray, begins: np.ndarray, stops: np.ndarray
+    ) -> PromptWindow:
+        """The window of turns that begin at one start, oldest first. begins: of each turn's own piece"""
         start = starts[turns[0]]
-        places = stops[turns] - start + len(self.prefix) - 1
-        return PromptWindow(self._ids(ids, start, stops[turns[-1]]), np.array(turns), places)
+        before = len(self.prefix) - start
+        places, pieces = stops[turns] + before - 1, begins[turns] + before
+        return PromptWindow(self._ids(ids, start, stops[turns[-1]]), np.array(turns), places, pieces)
 
     def _ids(self, ids: np.ndarray, start: int, stop: int) -> np.ndarray:
         return np.concatenate([self.prefix, ids[start:stop]])
