@@ -108,6 +108,20 @@ def small(name: str = "bert", from_top: int = 2) -> Small:
     return Small(network, top)
 
 
+@cache
+def minilm(from_top: int = 3) -> Small:
+    """In the sizes of MiniLM-L6, but for its words."""
+    sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    config = transformers.BertConfig(**sizes, vocab_size=50, max_position_embeddings=40)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        network = transformers.BertModel(config).eval()
+        network.pooler = None
+    inputs = torch.randint(3, 50, (2, 7))
+    top = cut_top(network, "tokens", from_top, inputs, torch.ones(2, 7).bool(), model="minilm", tolerance=1e-4)
+    return Small(network, top)
+
+
 def elements(lengths: tuple[int, ...], pooled_from: int = 1, seed: int = 0) -> Sequences:
     """Drawn states, one window an utterance; its first elements are not its own."""
     generator = torch.Generator().manual_seed(seed)
