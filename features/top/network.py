@@ -10,6 +10,7 @@ Legend: b windows, t tokens or frames, w width.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -173,7 +174,9 @@ def call(network: nn.Module, entrance: str, inputs: Tensor, mask: Tensor | None)
     if entrance == "tokens":
         output = network(input_ids=inputs, attention_mask=None if mask is None else mask.to(torch.int64))
     else:
-        output = network(inputs.clone(), attention_mask=mask)  # which some write zeros into
+        with warnings.catch_warnings():  # of torch, about the masks that WavLM gives it
+            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
+            output = network(inputs.clone(), attention_mask=mask)  # which some write zeros into
     states: Tensor = output.last_hidden_state
     return states
 

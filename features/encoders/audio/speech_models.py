@@ -22,6 +22,7 @@ import numpy as np
 
 from features.encoders.audio.frame_rate import SEQUENCE
 from features.encoders.audio.speech_frames import FrameGeometry
+from features.encoders.audio.speech_top import cut_transformer
 from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
 from features.encoders.layers import Layers
@@ -116,38 +117,27 @@ class SpeechModel:
             return [row for batch in batches for row in self._embed_masked(batch, chosen, pooling)]
 
     def cut_top(self, from_top: int, dtype: str) -> Top:
-        """The last `from_top` layers of the transformer (see `features.top`), cut on the frames of two sounds of noise,
-        or of one where batches are not padded.
+        """The last `from_top` layers of the transformer, cut on two sounds of noise, or one where none are padded.
 
         Raises UsageError where the model cannot be cut so, or gives other states than its transformer alone.
         """
         import torch
 
-        from features.top.cut import cut_top
-
+        refused = f"from_top={from_top}: model {self.name!r} cannot be cut"
         if self.adapted:
-            raise UsageError(f"from_top={from_top}: model {self.name!r} has an adapter behind its layers: leave it out")
+            raise UsageError(f"{refused}: it has an adapter behind its layers")
+        if not (hasattr(self._network, "feature_projection") and hasattr(self._network, "encoder")):
+            raise UsageError(f"{refused}: its layers do not stand apart from what makes its frames")
         noise = self._noise()
         sounds = [noise[: len(noise) // 4], noise] if self.masked else [noise]
         with torch.no_grad():
             fronts = [self._front(sound) for sound in sounds]
-        frames = torch.nn.utils.rnn.pad_sequence(fronts, batch_first=True)  # [b, t, w]
-        mask = _frame_mask([len(front) for front in fronts], self._device) if self.masked else None
-        encoder = self._network.encoder
-        if getattr(encoder, "config", None) is None:
-            encoder.config = self._network.config
         tolerance = TOLERANCES[dtype]
-        top = cut_top(encoder, "frames", from_top, frames, mask, model=self.name, tolerance=tolerance)
-        below, last = (
-            torch.cat(self.embed(sounds, Layers((index,)), SEQUENCE), dim=1) for index in (-(from_top + 1), -1)
-        )
-        for found, ours in zip(_layer_ends(encoder, top, frames, mask), (below, last), strict=True):
-            real = found[mask] if mask is not None else found[0]
-            if relative_difference(ours[0], real.float()) > tolerance:
-                raise UsageError(
-                    f"from_top={from_top}: model {self.name!r} cannot be cut: its hidden states are not those of its"
-                    " transformer alone"
-                )
+        top, *ends = cut_transformer(self._network, fronts, self.masked, from_top, self.name, tolerance)
+        for index, end in zip((-(from_top + 1), -1), ends, strict=True):
+            ours = torch.cat(self.embed(sounds, Layers((index,)), SEQUENCE), dim=1)[0]
+            if relative_difference(ours, end.float()) > tolerance:
+                raise UsageError(f"{refused}: its hidden states are not those of its transformer alone")
         return top
 
     def _noise(self) -> np.ndarray:
@@ -271,27 +261,6 @@ def _is_masked(network: Any) -> bool:
     config = network.config
     plain = not getattr(config, "conv_pos_batch_norm", False) and not getattr(config, "add_adapter", False)
     return plain and config.model_type in MASKED
-
-
-def _layer_ends(
-    encoder: Any, top: Top, frames: torch.Tensor, mask: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """[b, t, w]: what the first layer of the top is given, and the last state, of a transformer's run on frames."""
-    import torch
-
-    from features.top.network import call, hidden_of
-
-    given: list[torch.Tensor] = []
-    first = encoder.get_submodule(f"{top.description.layers}.{top.description.first}")
-    handle = first.register_forward_pre_hook(
-        lambda module, args, kwargs: given.append(hidden_of(args, kwargs)), with_kwargs=True
-    )
-    try:
-        with torch.inference_mode():
-            last = call(encoder, "frames", frames, mask)
-    finally:
-        handle.remove()
-    return given[0], last
 
 
 def _frame_mask(lengths: Sequence[int], device: str) -> torch.Tensor:
