@@ -81,8 +81,8 @@ class FeatureDataset(Dataset[dict[str, Any]]):
     UNLABELLED for none), and by modality `inputs` and `present`:
 
     inputs:  a vector or stack, float32 [*shape], zeros where there is no embedding; a sequence, [length, *shape] in the
-             stored dtype, of length 0 where there is none. Of a feature with `from_top` each element is a state below the
-             encoder's top and two flags (`features.top.elements`); `Feature.read_top` has the layers
+             stored dtype, of length 0 where there is none. Of a feature with `from_top` each element is a state below
+             the encoder's top and two flags (`features.top.elements`); `Feature.read_top` has the layers
     present: bool, whether there is an embedding
     length:  int, of sequences alone
     """

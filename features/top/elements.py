@@ -21,3 +21,9 @@ def with_flags(states: np.ndarray, pooled: np.ndarray, begins: np.ndarray) -> np
     """[t, w], bool [t], bool [t] -> [t, w + 2] in the dtype of the states."""
     flags = np.stack([pooled, begins], axis=1).astype(states.dtype)
     return np.concatenate([states, flags], axis=1)
+
+
+def pooled_states(elements: np.ndarray) -> np.ndarray:
+    """[t, w + 2] -> [n, w]: the states of those that are pooled."""
+    states: np.ndarray = elements[elements[:, -FLAGS] != 0, :-FLAGS]
+    return states

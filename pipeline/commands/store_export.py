@@ -23,7 +23,8 @@ hdf5 and npy hold the ok rows alone, with a table of those left out. An utteranc
 was never extracted has the status `absent`.
 
 Each row has the crc32 of its bytes. The sha256 lies beside a file (sentence.parquet.sha256), and within
-a folder (SHA256SUMS), for `sha256sum -c` and `erc store verify sentence.parquet`.
+a folder (SHA256SUMS), for `sha256sum -c` and `erc store verify sentence.parquet`. With a feature that was
+extracted with from_top go the layers of its encoder (sentence.parquet.top.safetensors).
 """
 
 

@@ -1,7 +1,8 @@
 """Stored embeddings as one vector an utterance, whatever their form, for some utterances of a manifest.
 
 A vector stays as it is. The layers of a stack are laid end to end, as heads read it. A sequence becomes the mean of its
-elements. A waveform has no such vector: the mean of its samples says nothing.
+elements; of a feature with `from_top`, of the states that are pooled. A waveform has no such vector: the mean of its
+samples says nothing.
 
 Legend: n utterances, d values.
 """
@@ -17,6 +18,7 @@ import numpy as np
 
 from features.errors import FeatureChoiceError, StoreError, UsageError, nearest
 from features.spec import MODALITIES
+from features.top.elements import FLAGS, pooled_states
 from pipeline.pages.words import REASONS, count
 
 if TYPE_CHECKING:
@@ -70,13 +72,15 @@ def _is_waveform(feature: Feature) -> bool:
 
 def width_of(feature: Feature) -> int:
     """d: values of the one vector that an utterance has."""
-    return math.prod(feature.spec.shape)
+    return math.prod(feature.spec.shape) - (FLAGS if feature.spec.from_top else 0)
 
 
 def form_of(feature: Feature) -> str:
     """How the vector came about, in words, or nothing where it is stored as such."""
     if feature.spec.kind == "stack":
         return f"the {feature.spec.shape[0]} layers end to end"
+    if feature.spec.from_top:
+        return f"mean over the pooled states below the last {feature.spec.from_top} layers"
     return "mean over the sequence" if feature.spec.kind == "sequence" else ""
 
 
@@ -97,6 +101,8 @@ def read_vectors(feature: Feature, ids: Sequence[str]) -> np.ndarray:
         values = np.zeros((len(ids), width_of(feature)), np.float32)
         for start in range(0, len(ids), _SEQUENCES):
             for place, elements in enumerate(feature.read_sequences(ids[start : start + _SEQUENCES]), start=start):
+                if elements is not None and feature.spec.from_top:
+                    elements = pooled_states(elements)
                 if elements is not None and len(elements):
                     values[place] = np.asarray(elements, np.float32).reshape(len(elements), -1).mean(axis=0)
     else:

@@ -15,16 +15,18 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from store_factory import make_manifest as store_manifest
+from tiny_top import sequences, tiny_top, top_spec
 
 from features.errors import FeatureChoiceError, ManifestError, StaleFeaturesError, StoreError, UsageError
 from features.manifest import Manifest
 from features.spec import MODALITIES
-from features.store import Feature, Store
+from features.store import Feature, Store, write_feature
 from pipeline.explore import probe, projection
 from pipeline.explore.colours import GREY, PALETTE, SPEAKERS, colour_groups
 from pipeline.explore.embeddings import FeatureLook, Settings, look_at, readable_utterances
 from pipeline.explore.sampling import balanced_sample, fewer_than, train_subset
-from pipeline.explore.vectors import choose, present, read_vectors
+from pipeline.explore.vectors import choose, form_of, present, read_vectors, width_of
 
 
 @pytest.fixture
@@ -95,6 +97,19 @@ class TestVectors:
         feature = store_feature(tmp_path, manifest, values, kind="sequence")
         ids = manifest.ids[::-1]
         np.testing.assert_allclose(read_vectors(feature, ids), [values[name].mean(axis=0) for name in ids], rtol=1e-5)
+
+    def test_of_states_below_a_top_the_pooled_ones_count_without_their_flags(self, tmp_path: Path) -> None:
+        manifest, top = store_manifest(30), tiny_top()
+        spec = top_spec(top)
+        made = sequences(manifest, spec)
+        for elements in made.values():
+            elements[:, -2:] = 0
+            elements[-1, -2] = 1
+        feature = write_feature(tmp_path, spec, manifest, made, top=top)
+        expected = [made[name][-1, :-2].astype(np.float16) for name in manifest.ids]
+        np.testing.assert_array_equal(read_vectors(feature, manifest.ids), expected)
+        assert width_of(feature) == spec.shape[0] - 2
+        assert form_of(feature) == "mean over the pooled states below the last 1 layers"
 
     def test_what_is_missing_is_counted_by_reason(self, tmp_path: Path, manifest: Manifest) -> None:
         feature = store_feature(tmp_path, manifest, missing=tuple(manifest.ids[:4]))
