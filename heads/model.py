@@ -170,8 +170,16 @@ def hide_modalities(present: Mapping[str, Tensor], chance: float) -> dict[str, T
 
 
 def build_head(experiment: Experiment, shape: HeadShape) -> Head:
-    """A new head, initialised from torch's generator. Raises ConfigError where a part does not fit the features."""
+    """A new head, initialised from torch's generator, but for the top of an encoder, which has its own weights. Raises
+    ConfigError where a part does not fit the features."""
     inputs = nn.ModuleDict()
+    optim, has_top = experiment.optim, any(item.top for items in shape.inputs.values() for item in items)
+    if not has_top and (optim.lr_top is not None or optim.top_decay != 1.0):
+        key = "top_decay" if optim.lr_top is None else "lr_top"
+        raise ConfigError(
+            f"optim.{key} is for the layers of an encoder-top, and no input has any: leave it out, or name a feature"
+            " that was extracted with `--set from_top=3`"
+        )
     for modality in experiment.inputs:
         chosen = experiment.readers.get(modality)
         inputs[modality] = Join([_reader(chosen, item, modality) for item in shape.inputs[modality]])
@@ -211,14 +219,27 @@ def _reader(chosen: Component | None, item: FeatureShape, modality: str) -> nn.M
     """The reader of one feature, or the number of values of a vector."""
     if item.kind == "vector":
         return item.shape[0]
-    part = chosen or Component(DEFAULT_READERS[item.kind])
+    part = chosen or Component(DEFAULT_READERS[item.read_as])
     reader = look_up(READERS, part.name, "reader")
-    if item.kind not in reader.kinds:
-        able = ", ".join(name for name, other in READERS.items() if item.kind in other.kinds)
-        raise ConfigError(
-            f"readers.{modality}: {part.name!r} does not read a {item.kind} feature: choose one of {able}"
+    if item.read_as not in reader.kinds:
+        raise ConfigError(f"readers.{modality}: {_misread(part.name, item.read_as)}")
+    made_with = item.shape if item.top is None else item.top
+    return cast(nn.Module, cast(Any, reader)(made_with, **part.settings))
+
+
+def _misread(reader: str, kind: str) -> str:
+    able = ", ".join(name for name, other in READERS.items() if kind in other.kinds)
+    if kind == "top":
+        return (
+            f"{reader!r} does not read states below an encoder's top: write {able}, or leave the reader out; or extract"
+            " the feature without from_top"
         )
-    return cast(nn.Module, cast(Any, reader)(item.shape, **part.settings))
+    if "top" in READERS[reader].kinds:
+        return (
+            f"{reader!r} reads states below an encoder's top, and this {kind} feature has none: extract it with"
+            f" `--set from_top=3`, or choose one of {able}"
+        )
+    return f"{reader!r} does not read a {kind} feature: choose one of {able}"
 
 
 def num_parameters(head: nn.Module) -> int:

@@ -65,6 +65,7 @@ class Draw:
     generator:  the run's own
     difficulty: how hard each example is for the head as it stands, float32 [n]; computed when it is called
     block:      examples that are read one after another where features exceed memory, or None
+    lengths:    int64 [n], elements of each example's first sequence, or None where no input is one
     """
 
     labels: Tensor
@@ -74,3 +75,4 @@ class Draw:
     generator: torch.Generator
     difficulty: Callable[[], Tensor] | None = None
     block: int | None = None
+    lengths: Tensor | None = None

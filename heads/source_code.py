@@ -1,9 +1,10 @@
 """The source code that makes a head's numbers, a digest a file: of what every training runs through, and of the parts
 that an experiment names.
 
-Imports are followed within `heads` as the syntax trees have them, wherever in a file they stand, so that no file has to
-be listed. A table of parts, which is a dict of names to classes or functions such as LOSSES, leads on to the parts that
-are named and to no others: a loss that an experiment does not use is no part of its digests, nor is the table's line.
+Imports are followed within `heads`, and within `features.top`, whose layers a head trains, as the syntax trees have
+them, wherever in a file they stand, so that no file has to be listed. A table of parts, which is a dict of names to
+classes or functions such as LOSSES, leads on to the parts that are named and to no others: a loss that an experiment
+does not use is no part of its digests, nor is the table's line.
 Comments, docstrings and formatting do not count, and a wheel's files have the digests of a clone's.
 """
 
@@ -19,12 +20,13 @@ from features.digests import digest_of
 from features.errors import UsageError
 from heads.config.experiment import Experiment
 
-_FOLLOWED = "heads"
+_FOLLOWED = ("heads", "features.top")
 _LENGTH = 16  # hex digits of a file's digest, as it is recorded
 
 
 def parts_of(experiment: Experiment, kinds: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Table -> the names of its parts that an experiment uses. kinds: of the features that it reads."""
+    """Table -> the names of its parts that an experiment uses. kinds: of the features that it reads, as readers see
+    them (`FeatureShape.read_as`)."""
     from heads.readers import DEFAULT_READERS
 
     readers = {reader.name for reader in experiment.readers.values()}
@@ -40,8 +42,8 @@ def parts_of(experiment: Experiment, kinds: Iterable[str]) -> dict[str, frozense
 
 
 def source_digests(roots: Iterable[str], parts: Mapping[str, frozenset[str]]) -> dict[str, str]:
-    """Module -> digest (16 hex digits) of each root and of all of `heads` that it leads to, by name. One that holds a
-    table is named with the parts that count, as in `heads.losses:dice`.
+    """Module -> digest (16 hex digits) of each root and of all that it leads to and that is followed, by name. One that
+    holds a table is named with the parts that count, as in `heads.losses:dice`.
 
     roots: dotted names; parts: of `parts_of`. A table that it does not name counts whole. Raises UsageError for a
     module whose source is not there.
@@ -128,7 +130,7 @@ def _without(node: ast.stmt, names: set[str]) -> ast.stmt | None:
 
 
 def _imported(name: str, body: Iterable[ast.stmt]) -> Iterator[str]:
-    """The modules of `heads` that statements import, and the packages above them, whose code runs first."""
+    """The modules of what is followed that statements import, and the packages above them, whose code runs first."""
     for node in (found for item in body for found in ast.walk(item)):
         targets: list[str] = []
         if isinstance(node, ast.Import):
@@ -138,8 +140,8 @@ def _imported(name: str, body: Iterable[ast.stmt]) -> Iterator[str]:
             targets = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         for target in targets:
             names = target.split(".")
-            if names[0] == _FOLLOWED:
-                above = (".".join(names[:depth]) for depth in range(1, len(names) + 1))
+            above = [".".join(names[:depth]) for depth in range(1, len(names) + 1)]
+            if not set(above).isdisjoint(_FOLLOWED):
                 yield from (other for other in above if _file_of(other) is not None)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from features.encoders.build import create, source_request
 from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.table import entry
-from features.spec import DTYPES
+from features.errors import StoreError
+from features.spec import DTYPES, EncoderSpec
 from features.store import Feature
 
 
@@ -71,10 +73,28 @@ def build_encoder(request: EncoderRequest, store: Path, dtype: str, preferred: s
     encoder = create(replace(request, dtype=preferred or resolve_dtype(dtype, request.device)))
     if dtype != "auto":
         return encoder
-    begun = [
-        other for other in DTYPES if (store / replace(encoder.spec, compute_dtype=other).folder / "spec.json").is_file()
-    ]
+    begun = _begun(encoder.spec, store)
     if len(begun) == 1 and begun[0] != encoder.spec.compute_dtype:
         del encoder  # two large models may not fit the device at once
         return create(replace(request, dtype=begun[0]))
     return encoder
+
+
+def _begun(spec: EncoderSpec, store: Path) -> list[str]:
+    """The compute dtypes in which the store has a feature that differs in these alone."""
+    if not spec.from_top:
+        folders = {other: store / replace(spec, compute_dtype=other).folder for other in DTYPES}
+        return [other for other, folder in folders.items() if (folder / "spec.json").is_file()]
+    found = set()
+    for path in (store / spec.modality).glob(f"{spec.name}-*/spec.json"):
+        with suppress(StoreError):
+            stored = Feature(store, f"{spec.modality}/{path.parent.name}").spec
+            if _in_no_dtype(stored) == _in_no_dtype(spec):
+                found.add(stored.compute_dtype)
+    return [other for other in DTYPES if other in found]
+
+
+def _in_no_dtype(spec: EncoderSpec) -> str:
+    """A fingerprint without the compute dtype, in which the layers on top are rounded, too."""
+    settings = {key: value for key, value in spec.settings.items() if key != "top"}
+    return replace(spec, compute_dtype="", settings=settings).fingerprint

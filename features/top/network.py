@@ -214,19 +214,26 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 def _materialise(network: nn.Module, description: TopDescription) -> None:
     """Give every tensor that is described memory of its own, as a parameter or a kept buffer, in place of those without
-    any; what then still has none is not needed and goes."""
+    any; what then still has none is not needed and goes. Where all is built on torch's `meta` device, these are, too.
+    """
+    made = set()
     for name, (dtype, shape) in description.parameters.items():
         owner, own = _owner(network, name)
-        owner._parameters[own] = nn.Parameter(torch.zeros(shape, dtype=getattr(torch, dtype)))
+        parameter = nn.Parameter(torch.zeros(shape, dtype=getattr(torch, dtype)))
+        owner._parameters[own] = parameter
+        made.add(id(parameter))
     for name, (dtype, shape) in description.buffers.items():
         owner, own = _owner(network, name)
         owner._parameters.pop(own, None)
         owner.__dict__.pop(own, None)
-        owner.register_buffer(own, torch.zeros(shape, dtype=getattr(torch, dtype)))
+        buffer = torch.zeros(shape, dtype=getattr(torch, dtype))
+        owner.register_buffer(own, buffer)
+        made.add(id(buffer))
     for module in network.modules():
         for held in (module._parameters, module._buffers):
-            for name in [name for name, value in held.items() if value is not None and value.is_meta]:
-                held[name] = None
+            for name in [key for key, value in held.items() if value is not None and value.is_meta]:
+                if id(held[name]) not in made:
+                    held[name] = None
 
 
 def _owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:

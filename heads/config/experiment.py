@@ -65,6 +65,8 @@ class Optim(Section):
     schedule: how it goes on from there: down to 0, or constant
     clip:   largest norm of the gradient, or null
     ema:    decay of an exponential moving average of the weights, which is then what is scored and kept; or null
+    lr_top: learning rate of an encoder's layers (the reader encoder-top); null: lr
+    top_decay: what it is multiplied by for each layer below the last
     precision: of the head's matrix products in training: fp32, bf16 (mixed precision: weights, losses, AdamW and all
             scoring stay fp32), or auto: bf16 where the device has units for it, else fp32
     """
@@ -76,6 +78,17 @@ class Optim(Section):
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    lr_top: Annotated[float, Field(gt=0)] | None = None
+    top_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    def top_rate(self, depth: int) -> float:
+        """The learning rate of an encoder's layer, `depth` layers below its last."""
+        return (self.lr if self.lr_top is None else self.lr_top) * self.top_decay**depth
+
+    def stated(self) -> dict[str, Any]:
+        """JSON-ready; keys that came later are left out where they change nothing, so that keys of older runs stay."""
+        later = {"precision": "fp32", "lr_top": None, "top_decay": 1.0}
+        return {key: value for key, value in self.model_dump().items() if key not in later or value != later[key]}
 
 
 class Stop(Section):
@@ -170,7 +183,13 @@ class Experiment:
         from heads.fusion import FUSIONS
 
         contexts = (self.modality_context.name, self.context.name)
-        return FUSIONS[self.fusion.name].over_dialogue or any(CONTEXTS[name].needs_dialogues for name in contexts)
+        by_context = any(CONTEXTS[name].needs_dialogues for name in contexts)
+        return FUSIONS[self.fusion.name].over_dialogue or by_context or bool(self.readers_over_dialogue)
+
+    @property
+    def readers_over_dialogue(self) -> list[str]:
+        """The modalities whose reader looks at whole dialogues."""
+        return [modality for modality, reader in self.readers.items() if reader.settings.get("over") == "dialogue"]
 
     @property
     def sees_batch(self) -> bool:
@@ -201,7 +220,7 @@ class Experiment:
             "feedforward": self.feedforward.model_dump(mode="json"),
             "loss": [term.to_dict() for term in self.loss],
             "batch": self.batch.model_dump(),
-            "optim": self.optim.model_dump(exclude={"precision"} if self.optim.precision == "fp32" else None),
+            "optim": self.optim.stated(),
             "stop": self.stop.model_dump(),
             "evaluation": self.evaluation.model_dump(),
         }

@@ -139,7 +139,8 @@ def _misfits(experiment: Experiment) -> Problems:
     batch = experiment.batch
     if experiment.sees_dialogues and batch.unit != "dialogues":
         contexts = (experiment.context, experiment.modality_context, experiment.fusion)
-        named = next((part.name for part in contexts if part.name != "none"), "")
+        own = [f"readers.{modality}: over: dialogue" for modality in experiment.readers_over_dialogue]
+        named = next(iter(own), None) or next((part.name for part in contexts if part.name != "none"), "")
         problems.append(
             (
                 "batch.unit",

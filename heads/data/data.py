@@ -16,6 +16,7 @@ from features.errors import AbsentFeaturesError, StaleFeaturesError, StoreError,
 from features.manifest import Manifest
 from features.store.feature import ABSENT
 from heads.data.normalise import Normaliser
+from heads.data.top import StoredTop, set_begins
 from heads.data.utterances import Utterances
 
 if TYPE_CHECKING:
@@ -25,10 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureShape:
-    """kind: vector (d,), stack (layers, d), or sequence, whose `shape` is that of one element: () for a waveform."""
+    """kind: vector (d,), stack (layers, d), or sequence, whose `shape` is that of one element: () for a waveform.
+
+    top: of a sequence of hidden states, the encoder's layers above them
+    """
 
     kind: Literal["vector", "stack", "sequence"]
     shape: tuple[int, ...]
+    top: StoredTop | None = None
+
+    @property
+    def read_as(self) -> str:
+        """Which readers read it: its kind, or `top`."""
+        return self.kind if self.top is None else "top"
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,8 @@ class FeatureRows:
     """One stored feature of one modality, normalised, for every utterance.
 
     values:  float32 [n, d], a stack of layers laid end to end; zeros where the feature is missing. For a sequence the
-             elements of all utterances end to end, [sum of lengths, *shape], float32 or as stored
+             elements of all utterances end to end, [sum of lengths, *shape], float32 or as stored: waveforms, and
+             states below an encoder's top, which are never normalised
     present: bool [n], True where there is an embedding
     offsets: for a sequence int64 [n + 1], where each utterance's elements begin; else None
     scale:   what a sequence's values are multiplied by when they are read
@@ -134,14 +145,16 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def shape_of(feature: Feature) -> FeatureShape:
-    """How heads see a stored feature."""
-    return feature_shape(feature.spec.kind, feature.spec.shape)
+    """How heads see a stored feature. Raises StoreError where its encoder's top is gone or damaged."""
+    return feature_shape(feature.spec.kind, feature.spec.shape, StoredTop.of(feature))
 
 
-def feature_shape(kind: Literal["vector", "stack", "sequence"], shape: tuple[int, ...]) -> FeatureShape:
+def feature_shape(
+    kind: Literal["vector", "stack", "sequence"], shape: tuple[int, ...], top: StoredTop | None = None
+) -> FeatureShape:
     """How heads see a feature of that kind and shape: a waveform's samples are scalars."""
     is_waveform = kind == "sequence" and shape == (1,)
-    return FeatureShape(kind, () if is_waveform else shape)
+    return FeatureShape(kind, () if is_waveform else shape, top)
 
 
 def read_rows(feature: Feature, ids: Sequence[str], allocate: Allocate = zeros) -> tuple[np.ndarray, np.ndarray]:
@@ -158,50 +171,62 @@ def fit_feature(feature: Feature, utterances: Utterances, normalise: str, alloca
     """Read a feature and normalise it by its train rows that are present.
 
     A waveform is divided by one number, the root mean square of all train samples, wherever `normalise` standardises.
+    States below an encoder's top stay as they are.
     allocate: see `read_rows`. Raises StoreError where no train utterance has an embedding.
     """
-    train = utterances.rows("train")
-    values, present, offsets = _read(feature, utterances, allocate)
+    train, shape = utterances.rows("train"), shape_of(feature)
+    values, present, offsets = _read(feature, shape, utterances, allocate)
     fitted_on = train[present[train]]
     if not len(fitted_on):
         raise StoreError(f"{feature.folder}: none of the {len(train)} train utterances has an embedding")
-    if offsets is None:
+    if shape.top is not None:
+        normaliser = Normaliser("none")
+    elif offsets is None:
         normaliser = Normaliser.fit(normalise, values, fitted_on)
-    elif shape_of(feature).shape == ():
+    elif shape.shape == ():
         normaliser = Normaliser.fit_waveform(normalise, values, offsets, fitted_on)
     else:
         elements = np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in fitted_on])
         normaliser = Normaliser.fit(normalise, values, elements)
-    return _normalised(feature, normaliser, values, present, offsets)
+    return _normalised(feature, shape, normaliser, values, present, offsets)
 
 
 def apply_feature(feature: Feature, utterances: Utterances, normaliser: Normaliser) -> FeatureRows:
     """Read a feature and normalise it as in training."""
-    return _normalised(feature, normaliser, *_read(feature, utterances, zeros))
+    shape = shape_of(feature)
+    return _normalised(feature, shape, normaliser, *_read(feature, shape, utterances, zeros))
 
 
 def _read(
-    feature: Feature, utterances: Utterances, allocate: Allocate
+    feature: Feature, shape: FeatureShape, utterances: Utterances, allocate: Allocate
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """(values, present, offsets)"""
-    if feature.spec.kind != "sequence":
+    if shape.kind != "sequence":
         return *read_rows(feature, utterances.ids, allocate), None
-    is_waveform = shape_of(feature).shape == ()
+    is_waveform = shape.shape == ()
+    as_stored = is_waveform or shape.top is not None
 
-    def make(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        return allocate(shape, dtype if is_waveform else np.dtype(np.float32))
+    def make(size: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        return allocate(size, dtype if as_stored else np.dtype(np.float32))
 
     values, offsets, present = feature.read_joined(utterances.ids, make)
+    if shape.top is not None:
+        set_begins(values, offsets, utterances.dialogues, shape.top.windows)
     return values.reshape(-1) if is_waveform else values, present, offsets
 
 
 def _normalised(
-    feature: Feature, normaliser: Normaliser, values: np.ndarray, present: np.ndarray, offsets: np.ndarray | None
+    feature: Feature,
+    shape: FeatureShape,
+    normaliser: Normaliser,
+    values: np.ndarray,
+    present: np.ndarray,
+    offsets: np.ndarray | None,
 ) -> FeatureRows:
-    shape, scale = shape_of(feature), 1.0
+    scale = 1.0
     if shape.shape == ():
         scale = normaliser.factor
-    else:
+    elif shape.top is None:
         normaliser.apply(values, out=values)
     if offsets is None:
         values[~present] = 0.0

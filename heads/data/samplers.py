@@ -22,6 +22,7 @@ from heads.signals import Draw
 Sampler = Callable[[Draw], Iterator[Tensor]]
 
 HELD_BLOCKS = 64  # blocks in memory at a time
+POOLED_BATCHES = 50  # of `bucketed`: batches among which like lengths are sought
 
 
 def shuffle(draw: Draw) -> Iterator[Tensor]:
@@ -39,6 +40,27 @@ def shuffle(draw: Draw) -> Iterator[Tensor]:
         positions = (held.unsqueeze(1) + torch.arange(draw.block)).flatten()
         groups.append(_shuffled(positions[positions < count], draw.generator))
     return iter(torch.cat(groups).split(draw.size))
+
+
+def bucketed(draw: Draw) -> Iterator[Tensor]:
+    """Every example once, those of like length in one batch, so that it is padded little: shuffled, cut into pools of
+    50 batches, each pool sorted by length and its batches shuffled. The last batch may be smaller.
+
+    Raises ConfigError where no input is a sequence.
+    """
+    if draw.lengths is None:
+        raise ConfigError(
+            "the sampler bucketed puts examples of like length together, and no input of this experiment is a"
+            " sequence: take the sampler shuffle"
+        )
+    order = torch.cat(list(shuffle(draw)))
+    batches: list[Tensor] = []
+    for pool in order.split(POOLED_BATCHES * draw.size):
+        parts = pool[draw.lengths[pool].argsort(stable=True)].split(draw.size)
+        whole = len(pool) // draw.size  # one that is smaller, of the last pool, comes last
+        batches += [parts[place] for place in torch.randperm(whole, generator=draw.generator).tolist()]
+        batches += parts[whole:]
+    return iter(batches)
 
 
 def class_balanced(draw: Draw) -> Iterator[Tensor]:
@@ -109,6 +131,7 @@ def spcl_curriculum(draw: Draw) -> Iterator[Tensor]:
 
 
 SAMPLERS: dict[str, Sampler] = {
+    "bucketed": bucketed,
     "class-balanced": class_balanced,
     "class-balanced-as-published": class_balanced_as_published,
     "shuffle": shuffle,

@@ -1,12 +1,14 @@
 """Readers: how a feature that is more than one vector becomes one vector an utterance. One file a reader, one line in
 READERS.
 
-A reader is made with `shape` and keyword-only settings. There are two kinds of feature, and `kinds` says which it
+A reader is made with `shape` and keyword-only settings. There are three kinds of feature, and `kinds` says which it
 reads:
 
   sequence: any number of elements an utterance, as heads.data.sequences.Sequences. `shape` is that of one element:
             (384,) for tokens, (2048,) for frames, () for a waveform of samples. A missing utterance has no elements
   stack:    the layers of a network, float32 [b, layers * d], laid end to end. `shape` is (layers, d)
+  top:      a sequence of hidden states below the last layers of an encoder, with two flags each (features/top). In
+            place of a shape there are these layers, heads.data.top.StoredTop
 
 It gives float32 [b, reader.width], finite also for utterances without elements. An utterance's vector depends on that
 utterance alone, whatever the longest of the batch is, unless `over_batch`.
@@ -19,6 +21,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from heads.readers.attention_pooling import AttentionPooling
+from heads.readers.encoder_top import EncoderTop
 from heads.readers.flat import Flat
 from heads.readers.layer_weights import LayerWeights
 from heads.readers.mean import MeanReader
@@ -43,6 +46,7 @@ READERS: dict[str, type[Reader]] = {
     "attention-pooling": AttentionPooling,
     "text-cnn": TextCNN,
     "waveform-mlp": WaveformMLP,
+    "encoder-top": EncoderTop,
 }
 # What a feature that names no reader gets.
-DEFAULT_READERS = {"stack": "flat", "sequence": "attention-pooling"}
+DEFAULT_READERS = {"stack": "flat", "sequence": "attention-pooling", "top": "encoder-top"}

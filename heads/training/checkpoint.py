@@ -20,6 +20,7 @@ from heads.config.experiment import Experiment
 from heads.data.batch import Batch, batch_of
 from heads.data.data import FeatureShape, HeadData
 from heads.data.normalise import Normaliser
+from heads.data.top import StoredTop
 from heads.model import Head, HeadShape, build_head
 from heads.predict import Predictor
 from heads.signals import LossTask
@@ -86,6 +87,7 @@ def write_checkpoint(path: Path, trained: TrainedHead) -> None:
                 "normalise": feature.normaliser.name,
                 "kind": feature.shape.kind,
                 "shape": feature.shape.shape,
+                **_top(feature.shape),
             }
             for feature in features
         ]
@@ -145,12 +147,18 @@ def read_checkpoint(path: Path, experiment: Experiment) -> TrainedHead:
     return TrainedHead(Predictor(experiment, head, decision), labels, inputs, speakers)
 
 
+def _top(shape: FeatureShape) -> dict[str, str]:
+    """What of an encoder's top is recorded; its weights are the head's."""
+    return {} if shape.top is None else {"top": shape.top.description, "windows": shape.top.windows}
+
+
 def _input(tensors: dict[str, Tensor], modality: str, index: int, item: dict[str, Any]) -> InputFeature:
     arrays = {
         name: tensors[key].numpy() if (key := f"normalise.{modality}.{index}.{name}") in tensors else None
         for name in ("mean", "scale")
     }
-    shape = FeatureShape(item["kind"], tuple(map(int, item["shape"])))
+    top = StoredTop(item["top"], item["windows"]) if "top" in item else None
+    shape = FeatureShape(item["kind"], tuple(map(int, item["shape"])), top)
     return InputFeature(item["folder"], item["fingerprint"], Normaliser(item["normalise"], **arrays), shape)
 
 

@@ -15,6 +15,7 @@ from heads.config.registry import look_up
 from heads.data.batch import Batch, batch_of
 from heads.data.data import HeadData
 from heads.data.samplers import SAMPLERS
+from heads.data.sequences import Sequences
 from heads.data.utterances import UNLABELLED
 from heads.predict import Predictor
 from heads.signals import Draw, Targets
@@ -92,6 +93,7 @@ class Examples:
             generator=generator,
             difficulty=difficulty,
             block=self._block(number),
+            lengths=None if units is None else self._lengths(units),
         )
         sampled = look_up(SAMPLERS, experiment.batch.sampler, "sampler")(draw)
         if units is not None:
@@ -117,6 +119,11 @@ class Examples:
         numbers = self.table.dialogues.cpu()[self.train_all]
         lengths: list[int] = torch.unique_consecutive(numbers, return_counts=True)[1].tolist()
         return list(self.train_all.split(lengths))
+
+    def _lengths(self, units: Tensor) -> Tensor | None:
+        """int64: elements of each example's first sequence, or None where no input is one."""
+        inputs = [item for items in self.table.values.values() for item in items]
+        return next((item.lengths[units] for item in inputs if isinstance(item, Sequences)), None)
 
     def _block(self, number: int) -> int | None:
         nbytes = self.table.nbytes

@@ -212,7 +212,7 @@ def _epochs(
 ) -> Iterator[Epoch]:
     """Train one epoch after another and score dev after each. precision: of `_loss`; utterances: of `score_dev`."""
     optim = experiment.optim
-    optimizer = torch.optim.AdamW(parameter_groups(model, optim.weight_decay), lr=optim.lr, fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, optim.weight_decay, optim.top_rate), lr=optim.lr, fused=True)
     trainable = examples.trainable() if experiment.batch.unit == "dialogues" else None
     schedule: LambdaLR | None = None
     scored.refresh(examples)

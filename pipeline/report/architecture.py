@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from features.digests import canonical_json
 from features.errors import ConfigError
 from features.spec import MODALITIES
 from pipeline.pages.words import count, magnitude
@@ -90,13 +91,9 @@ def architecture_of(run: RunSnapshot) -> Architecture:
 def _described(
     experiment: Experiment, features: Mapping[str, list[FeatureUse]], num_classes: int, parameters: int | None
 ) -> Architecture:
-    from heads.data.data import feature_shape
     from heads.model import num_parameters
 
-    shapes = {
-        modality: [_checked(feature_shape(item.kind, item.shape), item) for item in found]  # type: ignore[arg-type]
-        for modality, found in features.items()
-    }
+    shapes = {modality: [_shape(item) for item in found] for modality, found in features.items()}
     head = _built(experiment, shapes, num_classes)
     branches = tuple(_branch(experiment, head, modality, found) for modality, found in features.items())
     fusion: Any = head.fusion
@@ -142,7 +139,14 @@ def _built(experiment: Experiment, shapes: Mapping[str, list[FeatureShape]], num
         return build_head(experiment, HeadShape(shapes, num_classes))
 
 
-def _checked(shape: FeatureShape, feature: FeatureUse) -> FeatureShape:
+def _shape(feature: FeatureUse) -> FeatureShape:
+    from heads.data.data import feature_shape
+    from heads.data.top import StoredTop
+
+    top = None
+    if feature.top is not None:
+        top = StoredTop(canonical_json(feature.top), feature.settings.get("windows", "utterance"))
+    shape = feature_shape(feature.kind, feature.shape, top)  # type: ignore[arg-type]
     lengths = {"vector": (1,), "stack": (2,), "sequence": (0, 1, 2)}.get(shape.kind, ())
     if len(shape.shape) not in lengths or any(size < 1 for size in shape.shape):
         raise ConfigError(f"{feature.folder}: no feature has kind {feature.kind!r} and shape {feature.shape}")
@@ -171,6 +175,7 @@ def _feature(item: FeatureUse) -> Part:
     name = [] if item.encoder == item.name else [item.encoder]
     model = [item.model] if item.model and item.model not in (item.encoder, item.name) else []
     lines = [line for text in name + model for line in textwrap.wrap(text, _LINE, max_lines=2, placeholder="…")]
+    lines += [f"below its last {item.top['from_top']}"] if item.top else []
     mark = MARKS.get(item.weights, item.weights)
     return Part(item.name, (*lines, _form(item), mark), _values(item), False)
 
@@ -191,10 +196,11 @@ def _reading(experiment: Experiment, item: FeatureUse, reader: nn.Module) -> Par
     from heads.readers import DEFAULT_READERS
 
     is_waveform = item.kind == "sequence" and item.shape in ((), (1,))
-    steps = [] if experiment.normalise == "none" else ["rms" if is_waveform else experiment.normalise]
+    as_stored = experiment.normalise == "none" or item.top is not None
+    steps = [] if as_stored else ["rms" if is_waveform else experiment.normalise]
     if item.kind == "vector":
         return Part(steps[0], ("by train statistics",), _values(item), False) if steps else None
-    part = experiment.readers.get(item.modality) or Component(DEFAULT_READERS[item.kind])
+    part = experiment.readers.get(item.modality) or Component(DEFAULT_READERS["top" if item.top else item.kind])
     weights = _parameters(reader)
     lines = (*(f"normalise: {step}" for step in steps), *_wrapped(_settings(part)), *weights)
     width: Any = reader.width

@@ -15,7 +15,7 @@ from features.errors import RunError, RunFileError
 from pipeline.runs.folder import Run
 from pipeline.runs.seed_files import SeedResult
 
-_DECIDING = ("torch", "numpy")  # the versions that decide numbers; others are recorded beside them
+_DECIDING = ("torch", "numpy", "transformers")  # the versions that decide numbers; others are recorded beside them
 _NAMED = 3  # changed files that a sentence names
 
 
@@ -76,7 +76,7 @@ class Computation(BaseModel, frozen=True):
         """In one line, for a page."""
         if not self.known:
             return "unknown code and versions"
-        versions = [f"{name} {self.versions.get(name)}" for name in _DECIDING]
+        versions = [f"{name} {self.versions[name]}" for name in _DECIDING if name in self.versions]
         return ", ".join([*versions, str(self.device), str(self.precision), f"code {(self.code or '')[:8]}"])
 
 

@@ -22,7 +22,10 @@ def _known(name: str) -> str:
 
 
 class FeatureUse(BaseModel, frozen=True, extra="ignore"):
-    """One stored feature that a run was trained on, as features.json records it."""
+    """One stored feature that a run was trained on, as features.json records it.
+
+    top: how the encoder's layers above its states are built (`features.top.top.TopDescription`), where it has them
+    """
 
     modality: str
     name: str
@@ -37,6 +40,7 @@ class FeatureUse(BaseModel, frozen=True, extra="ignore"):
     settings: dict[str, Any] = {}
     rows_digest: str | None = None
     coverage: dict[str, Coverage] = {}
+    top: Annotated[dict[str, Any] | None, Field(exclude_if=lambda top: top is None)] = None
 
 
 class ManifestFacts(BaseModel, frozen=True, extra="ignore"):

@@ -10,15 +10,18 @@ from pipeline.runs.computation import Computation
 from pipeline.suites.plan import Planned
 
 _LIBRARIES = ("torch", "numpy", "erc-feature-store")
+# Beside them transformers, which builds and runs the top of an encoder, where an experiment trains one.
 # What turns stored features and settings into numbers; what of `heads` they import is followed from there.
 _ROOTS = ("pipeline.suites.training", "pipeline.suites.shared_features", "pipeline.runs.prediction_frame")
 
 
 def computation_of(planned: Planned, device: str) -> Computation:
     """device: cpu, cuda or cuda:N. Of the code, only what the experiment's parts use."""
-    kinds = {feature.spec.kind for items in planned.features.values() for feature in items}
+    used = [feature.spec for items in planned.features.values() for feature in items]
+    has_top = any(spec.from_top for spec in used)
+    kinds = {"top" if spec.from_top else spec.kind for spec in used}
     return Computation(
-        versions=library_versions(),
+        versions=library_versions() | ({"transformers": version("transformers")} if has_top else {}),
         device=device.partition(":")[0],
         precision=planned.experiment.optim.precision,
         sources=source_digests(_ROOTS, parts_of(planned.experiment, kinds)),

@@ -44,7 +44,8 @@ def estimate(
     if not timed:
         return Estimate(parameters)
     try:
-        if parameters > _TRIED_WEIGHTS:
+        has_top = any(item.spec.from_top for items in features.values() for item in items)
+        if parameters > _TRIED_WEIGHTS and not has_top:  # whose weights are used for every element
             return Estimate(parameters, _from_weights(experiment, parameters, utterances, device))
         return Estimate(parameters, _from_steps(experiment, parameters, features, utterances, device))
     except ErcError:  # what a slice lacks, the whole corpus may have
@@ -103,15 +104,21 @@ def _drawn(features: Features, utterances: Utterances) -> dict[str, tuple[Featur
 
 
 def _drawn_feature(feature: Feature, utterances: Utterances, generator: np.random.Generator) -> FeatureRows:
-    """Numbers in the feature's shape, all there; sequences are as long as some of the store's own."""
+    """Numbers in the feature's shape, all there; sequences are as long as some of the store's own, and these themselves
+    where they are states below an encoder's top."""
     count, shape = len(utterances), shape_of(feature)
     offsets = None
     if feature.spec.kind == "sequence":
         sampled = [utterances.ids[row] for row in np.linspace(0, count - 1, min(count, _SAMPLED)).astype(int)]
-        lengths = [len(item) for item in feature.read_sequences(sampled) if item is not None] or [1]
+        found = [item for item in feature.read_sequences(sampled) if item is not None]
+        found = found or [np.zeros((1, *shape.shape), np.float32)]
+        lengths = [len(item) for item in found]
         offsets = np.append(0, np.cumsum(np.resize(lengths, count))).astype(np.int64)
         drawn = generator.standard_normal((int(offsets[-1]), *shape.shape), np.float32)
         values = drawn.astype(feature.spec.stored_dtype) if shape.shape == () else drawn
+        if shape.top is not None:
+            repeats = -(-count // len(found))
+            values = np.concatenate(found * repeats)[: len(drawn)].astype(feature.spec.stored_dtype)
     else:
         values = generator.standard_normal((count, math.prod(shape.shape)), np.float32)
     present = np.ones(count, bool)

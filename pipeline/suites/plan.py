@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from features.manifest import Manifest, file_digest
 from features.store import Feature, Store
 from heads.config.experiment import Experiment
 from heads.data.data import check_rows, choose_features
+from heads.data.top import StoredTop
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.folds import HELD_OUT
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, Fold, LooksAt, ManifestFacts
@@ -189,7 +191,7 @@ def _looks_at(planned: Planned) -> LooksAt:
 
 
 def _describe_feature(feature: Feature, utterances: Utterances) -> FeatureUse:
-    spec = feature.spec
+    spec, top = feature.spec, StoredTop.of(feature)
     return FeatureUse(
         modality=spec.modality,
         name=spec.name,
@@ -208,6 +210,7 @@ def _describe_feature(feature: Feature, utterances: Utterances) -> FeatureUse:
             for split in (*SPLITS, HELD_OUT)
             if split != HELD_OUT or len(utterances.rows(split))
         },
+        top=None if top is None else json.loads(top.description),
     )
 
 

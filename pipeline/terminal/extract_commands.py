@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from features.encoders.table import ENCODERS
 from features.spec import Selector
 from features.store import Feature, Store
+
+_BELOW_TOP = re.compile(r"(?P<encoder>.+)-top(?P<layers>\d+)(-context(?P<tokens>\d+))?")
 
 
 def lacking_features(inputs: Mapping[str, Sequence[Selector]], store: Store | None) -> list[tuple[str, str]]:
@@ -29,11 +32,22 @@ def lacking_features(inputs: Mapping[str, Sequence[Selector]], store: Store | No
 
 
 def making_command(modality: str, selector: str, manifest: Path | None, store: Path) -> str:
-    """The `erc extract` that makes a feature of that name; it says ENCODER where the name is no encoder's."""
+    """The `erc extract` that makes a feature of that name; it says ENCODER where the name is no encoder's.
+
+    `sentence-tokens-top3` says that it is of sentence-tokens, below its last three layers, and
+    `sentence-tokens-top3-context96` with the turns before in a window of 96 tokens, too.
+    """
     name = selector.partition("@")[0]
     if name in ENCODERS and ENCODERS[name].modality == modality:
         return _command(modality, name, manifest, store)
-    return f"{_command(modality, 'ENCODER', manifest, store)} --as {name}"
+    below = _BELOW_TOP.fullmatch(name)
+    entry = ENCODERS.get(below["encoder"]) if below else None
+    if not below or entry is None or entry.modality != modality or "from_top" not in entry.options:
+        return f"{_command(modality, 'ENCODER', manifest, store)} --as {name}"
+    given = f" --set from_top={below['layers']}"
+    if below["tokens"]:
+        given += f" --set scope=context --set max_tokens={below['tokens']}"
+    return f"{_command(modality, below['encoder'], manifest, store)}{given} --as {name}"
 
 
 def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str:

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from features.errors import ConfigError
 from heads.data.samplers import (
     HELD_BLOCKS,
+    POOLED_BATCHES,
     SAMPLERS,
+    bucketed,
     class_balanced,
     class_balanced_as_published,
     inclusion_chances,
@@ -38,7 +40,7 @@ def draw(labels: torch.Tensor, size: int, seed: int = 0, **values: Any) -> Draw:
 
 
 def ranked(labels: torch.Tensor) -> dict[str, Any]:
-    return {"difficulty": lambda: torch.arange(len(labels)).float()}
+    return {"difficulty": lambda: torch.arange(len(labels)).float(), "lengths": torch.arange(len(labels)) * 7 % 13}
 
 
 counts_of_classes = st.lists(st.integers(1, 30), min_size=1, max_size=5)
@@ -254,7 +256,7 @@ def test_difficulty_is_asked_once_an_epoch_and_by_the_curriculum_alone() -> None
         return torch.rand(32)
 
     for name, sampler in SAMPLERS.items():
-        list(sampler(draw(labels, 4, difficulty=difficulty)))
+        list(sampler(draw(labels, 4, difficulty=difficulty, lengths=torch.arange(32))))
         assert len(asked) == (name == "spcl-curriculum")
         asked.clear()
 
@@ -262,3 +264,30 @@ def test_difficulty_is_asked_once_an_epoch_and_by_the_curriculum_alone() -> None
 def test_a_curriculum_without_difficulties_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="no loss of this experiment has: add spcl"):
         spcl_curriculum(draw(labels_of([3, 3]), 2))
+
+
+@pytest.mark.parametrize(("count", "block"), [(3205, None), (3205, 40)])
+def test_bucketed_batches_are_of_like_length(count: int, block: int | None) -> None:
+    """Every example once; batches of a pool lie apart in length, come in random order, and pools are random."""
+    lengths = torch.randint(1, 60, (count,), generator=torch.Generator().manual_seed(1))
+    labels, size = torch.zeros(count, dtype=torch.int64), 32
+    batches, again = (list(bucketed(draw(labels, size, lengths=lengths, block=block))) for _ in range(2))
+    assert all(torch.equal(one, two) for one, two in zip(batches, again, strict=True))
+    assert sorted(torch.cat(batches).tolist()) == list(range(count))
+    assert len(batches) == math.ceil(count / size)
+    plain = list(shuffle(draw(labels, size, block=block)))
+    wasted = [sum(int(lengths[b].max()) * len(b) for b in found) / int(lengths.sum()) for found in (batches, plain)]
+    assert wasted[0] < 1.05 < 1.5 < wasted[1]
+    pool = size * POOLED_BATCHES
+    for start, end in ((0, pool), (pool, 2 * pool)):
+        drawn = torch.cat(batches[start // size : end // size])
+        assert set(drawn.tolist()) == set(torch.cat(plain)[start:end].tolist())
+    first = torch.tensor([float(lengths[batch].float().mean()) for batch in batches[:50]])
+    assert not torch.equal(first, first.sort().values)
+
+
+def test_bucketed_asks_for_a_sequence() -> None:
+    with pytest.raises(
+        ConfigError, match=r"bucketed puts .* no input of this experiment is a sequence: take the sampler"
+    ):
+        bucketed(draw(torch.zeros(9, dtype=torch.int64), 4))

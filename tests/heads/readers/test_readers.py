@@ -6,12 +6,14 @@ import math
 from typing import Any
 
 import pytest
+import top_factory
 import torch
 from part_factory import Case, assert_gradients, case_id, make
 from torch import Tensor
 from torch.nn import functional
 
 from features.errors import ConfigError
+from features.top.elements import FLAGS
 from heads.data.sequences import Sequences
 from heads.readers import DEFAULT_READERS, READERS
 
@@ -30,19 +32,26 @@ SEQUENCE_CASES: list[Case] = [
     ("waveform-mlp", SAMPLES | {"attention": "over-batch", "heads": 2}),
     ("waveform-mlp", SAMPLES | {"attention": "itself", "heads": 2}),
 ]
+TOP_CASES: list[Case] = [
+    ("encoder-top", {"pooling": pooling}) for pooling in ("mean", "max", "mean+max", "first", "last")
+]
 STACK_CASES: list[Case] = [("flat", {}), ("layer-weights", {}), ("layer-weights", {"normalise": True})]
-CASES = SEQUENCE_CASES + STACK_CASES
+CASES = SEQUENCE_CASES + STACK_CASES + TOP_CASES
 every_case = pytest.mark.parametrize("case", CASES, ids=case_id)
-every_sequence = pytest.mark.parametrize("case", SEQUENCE_CASES, ids=case_id)
+every_sequence = pytest.mark.parametrize("case", SEQUENCE_CASES + TOP_CASES, ids=case_id)
 
 
 def shape_of(case: Case) -> tuple[int, ...]:
+    if case in TOP_CASES:
+        return (top_factory.WIDTH + FLAGS,)
     if case[0] == "waveform-mlp":
         return ()
     return (LAYERS, WIDTH) if case in STACK_CASES else (WIDTH,)
 
 
 def sequences(lengths: tuple[int, ...], element: tuple[int, ...], scale: float = 1.0) -> Sequences:
+    if element == (top_factory.WIDTH + FLAGS,):
+        return top_factory.elements(lengths)
     generator = torch.Generator().manual_seed(0)
     offsets = torch.tensor([0, *lengths]).cumsum(0)
     return Sequences(torch.randn((sum(lengths), *element), generator=generator), offsets, scale)
@@ -56,6 +65,8 @@ def values_of(case: Case) -> Any:
 
 def reader_of(case: Case) -> Any:
     """Learned weights that start at zero are drawn, lest a test of them be empty."""
+    if case in TOP_CASES:
+        return top_factory.reader_of(top_factory.small(), **case[1])
     reader = make(READERS, case, shape_of(case))
     torch.manual_seed(5)
     with torch.no_grad():
@@ -68,7 +79,7 @@ def reader_of(case: Case) -> Any:
 def test_every_reader_is_tried() -> None:
     assert {name for name, _ in CASES} == set(READERS)
     for case in CASES:
-        kind = "stack" if case in STACK_CASES else "sequence"
+        kind = "stack" if case in STACK_CASES else "top" if case in TOP_CASES else "sequence"
         assert READERS[case[0]].kinds == {kind}  # type: ignore[attr-defined]
     assert all(kind in READERS[name].kinds for kind, name in DEFAULT_READERS.items())  # type: ignore[attr-defined]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from top_factory import minilm
 
 from features.encoders.table import ENCODERS
 from heads.config.experiment import Experiment, Stop
@@ -36,6 +37,7 @@ SHAPES = {
     "sentence": FeatureShape("vector", (2304,)),
     "sentence-mean": FeatureShape("vector", (384,)),
     "sentence-tokens": FeatureShape("sequence", (384,)),
+    **{f"sentence-tokens-top{k}": FeatureShape("sequence", (386,), minilm(k).stored()) for k in range(1, 7)},
     "surface": FeatureShape("vector", (24,)),
     "wav2vec2": FeatureShape("vector", (1536,)),
     "wav2vec2-layers": FeatureShape("stack", (13, 1536)),
@@ -222,6 +224,7 @@ def test_the_suites_that_ship() -> None:
         "losses",
         "meld-text",
         "meld-text-best",
+        "meld-text-top",
         "meld-to-emorynlp",
         "modalities",
         "slips",
@@ -244,6 +247,7 @@ def test_a_suite_says_what_it_is_and_what_it_needs(suite: Suite) -> None:
             assert f"`{feature}`" in suite.description or f" {feature}" in suite.description, feature
             encoder = encoder_of(feature)
             aliases = {"wav2vec2-layers": "wav2vec2", "sentence-mean": "sentence"}
+            aliases |= {f"sentence-tokens-top{k}": "sentence-tokens" for k in range(1, 7)}
             assert ENCODERS[aliases.get(encoder, encoder)].modality == modality
 
 
@@ -372,7 +376,9 @@ def test_every_part_is_in_some_suite() -> None:
     losses = SUITES["losses"].experiments
     assert {term.name for experiment in losses for term in experiment.loss} == set(LOSSES)
     as_published = {"class-balanced-as-published"}
-    assert {experiment.batch.sampler for experiment in losses} == set(SAMPLERS) - as_published
+    by_length = {"bucketed"}
+    assert {experiment.batch.sampler for experiment in losses} == set(SAMPLERS) - as_published - by_length
+    assert {experiment.batch.sampler for experiment in SUITES["meld-text-top"].experiments} == {"bucketed", "shuffle"}
     assert {experiment.fusion.name for experiment in SUITES["fusions"].experiments} == set(FUSIONS)
     contexts = [experiment.context for experiment in SUITES["contexts"].experiments]
     for name, part in CONTEXTS.items():
@@ -472,6 +478,7 @@ def _rows(generator: np.random.Generator, modality: str, shape: FeatureShape, pr
         return FeatureRows(modality, f"{modality}/x", none, values, present, shape)
     lengths = np.where(present, generator.integers(3, 60, size=len(present)), 0)
     offsets = np.concatenate([[0], lengths.cumsum()])
-    stored = np.float32 if shape.shape else np.float16  # a waveform is kept as it is stored
+    as_stored = shape.shape == () or shape.top is not None
+    stored = np.float16 if as_stored else np.float32
     values = generator.normal(size=(offsets[-1], *shape.shape)).astype(stored)
     return FeatureRows(modality, f"{modality}/x", none, values, present, shape, offsets)

@@ -10,8 +10,10 @@ from head_factory import experiment, head_data, head_of
 from loss_factory import PARTS as LOSS_PARTS
 from loss_factory import loss_of
 from part_factory import Case, make
+from top_factory import ARCHITECTURES, LAYERS, reader_of, small, with_top
 from torch import nn
 
+from heads.config.experiment import Optim
 from heads.context import CONTEXTS
 from heads.fusion import FUSIONS
 from heads.losses import LOSSES
@@ -35,7 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "previous-turns": {"same_speaker": True},
 }
 WIDTHS = {"text": 6, "audio": 4, "visual": 5}
-SHAPES = {"waveform-mlp": (), "flat": (4, 6), "layer-weights": (4, 6)}
+SHAPES: dict[str, Any] = {"waveform-mlp": (), "flat": (4, 6), "layer-weights": (4, 6), "encoder-top": small().stored()}
 # The last parts of the names of all parameters that ship, by whether they decay; what is in a norm never does.
 DECAYED = {
     "weight", "weight_ih_l0", "weight_hh_l0", "weight_ih_l0_reverse", "weight_hh_l0_reverse", "in_proj_weight",
@@ -132,3 +134,73 @@ def test_training_leaves_biases_and_the_speakers_who_never_speak_alone() -> None
     assert torch.equal(trained.speakers.table.weight, still.speakers.table.weight)
     assert torch.equal(trained.classifier.bias, still.classifier.bias)
     assert trained.classifier.weight.norm() < 0.7 * still.classifier.weight.norm()
+
+
+def groups_by_parameter(module: nn.Module, optim: Optim) -> dict[str, tuple[float, float | None]]:
+    """Parameter -> its weight decay and its own learning rate."""
+    groups = parameter_groups(module, optim.weight_decay, optim.top_rate)
+    found = {id(item): (group["weight_decay"], group.get("lr")) for group in groups for item in group["params"]}  # type: ignore[attr-defined]
+    assert len(found) == sum(len(group["params"]) for group in groups)  # type: ignore[arg-type]
+    return {name: found[id(parameter)] for name, parameter in module.named_parameters()}  # type: ignore[misc]
+
+
+def test_every_parameter_of_an_encoders_top_is_in_its_group() -> None:
+    optim = Optim(lr=1e-2, weight_decay=0.1, lr_top=1e-3, top_decay=0.5)
+    module = nn.ModuleDict({"reader": reader_of(small("bert", 2)), "out": nn.Linear(3, 2)})
+    groups = groups_by_parameter(module, optim)
+    assert groups.pop("out.weight") == (0.1, None)
+    assert groups.pop("out.bias") == (0.0, None)
+    prefix = "reader.layers.network.encoder.layer."
+    products = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"]
+    products += ["intermediate.dense", "output.dense"]
+    norms = ["attention.output.LayerNorm", "output.LayerNorm"]
+    expected = {}
+    for layer, rate in ((LAYERS - 2, 0.5e-3), (LAYERS - 1, 1e-3)):
+        for name in products + norms:
+            expected[f"{prefix}{layer}.{name}.weight"] = (0.1 if name in products else 0.0, rate)
+            expected[f"{prefix}{layer}.{name}.bias"] = (0.0, rate)
+    assert groups == expected
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_of_any_architecture_arrays_that_multiply_decay_and_layers_have_their_rate(name: str) -> None:
+    """Each layer's learning rate is told by its place in the list of layers; of the rest, a norm has the last one's."""
+    model = small(name, 2)
+    optim = Optim(lr=1e-2, weight_decay=0.1, lr_top=1e-3, top_decay=0.5)
+    groups = groups_by_parameter(reader_of(model), optim)
+    layers = f"layers.network.{model.top.description.layers}."
+    assert any(decay for decay, _ in groups.values())
+    for key, (decay, rate) in groups.items():
+        is_norm_or_table = "norm" in key.lower() or "ln_" in key or "relative_attention_bias" in key
+        assert bool(decay) == (key.endswith(".weight") and not is_norm_or_table), key
+        if key.startswith(layers):
+            assert rate == (1e-3 if key.startswith(f"{layers}{LAYERS - 1}.") else 0.5e-3), key
+        else:
+            assert rate == (1e-3 if "norm" in key or "ln_f" in key else 0.5e-3), key
+
+
+def test_without_a_rate_of_its_own_the_top_has_that_of_the_head() -> None:
+    groups = groups_by_parameter(reader_of(small()), Optim(lr=1e-2))
+    assert {rate for _, rate in groups.values()} == {1e-2}
+
+
+def test_training_moves_the_top_at_its_own_rate() -> None:
+    """A rate that is almost nothing leaves the encoder as it was, while the head learns; the schedule scales both."""
+    data = with_top(head_data(widths={"text": (6,)}), small())
+
+    def trained(**optim: Any) -> dict[str, torch.Tensor]:
+        settings = {"inputs": {"text": ["x"]}, "stop": {"epochs": 2, "patience": 2}, "feedforward": {"sizes": []}}
+        made = experiment(**settings, optim={"lr": 0.01, "warmup": 0.0, "schedule": "linear", **optim})
+        head = train_head(made, data, seed=0).head
+        return {key: value for key, value in head.state_dict().items() if value.is_floating_point()}
+
+    still, moved, whole = trained(lr_top=1e-12), trained(lr_top=1e-2), trained()
+    prefix = "inputs.text.readers.0.layers.network."
+    own = {key: value for key, value in small().top.tensors.items() if value.is_floating_point()}
+    assert {key.removeprefix(prefix) for key in still if key.startswith(prefix)} == set(own)
+    assert len(own) == 32
+    assert all(torch.allclose(still[prefix + key], value, atol=1e-6) for key, value in own.items())
+    assert all(torch.equal(moved[key], whole[key]) for key in moved)
+    apart = {key: float((moved[prefix + key] - value).abs().max()) for key, value in own.items()}
+    assert all(change > 1e-3 for key, change in apart.items() if not key.endswith("key.bias"))
+    assert float((still["classifier.weight"] - moved["classifier.weight"]).abs().max()) > 1e-3

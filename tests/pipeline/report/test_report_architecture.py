@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from run_factory import HOG, LOGMEL, SENTENCE, make_run
+from top_factory import minilm
 
 from features.errors import ConfigError
 from heads.config.experiment import Experiment
@@ -43,7 +46,14 @@ EXPERIMENTS = [
 
 
 def feature(modality: str, name: str) -> FeatureUse:
-    is_waveform = name.startswith("waveform")
+    is_waveform, below = name.startswith("waveform"), re.fullmatch(r"sentence-tokens-top(\d)(-context\d+)?", name)
+    if below:
+        top = minilm(int(below[1])).stored()
+        return FeatureUse(
+            modality=modality, name=name, folder=f"{modality}/{name}-0", fingerprint="0", encoder="sentence-tokens",
+            kind="sequence", shape=(386,), weights="pretrained", settings={"windows": "utterance"},
+            top=json.loads(top.description),
+        )  # fmt: skip
     kind, shape = FORMS.get("waveform" if is_waveform else name, ("vector", (1536 if modality == "audio" else 2048,)))
     return FeatureUse(
         modality=modality, name=name, folder=f"{modality}/{name}-0", fingerprint="0", encoder=name, kind=kind,
@@ -134,6 +144,20 @@ def test_the_numbers_on_the_arrows_are_the_networks_own() -> None:
         ("loss", ""),
     ]
     assert architecture.parameters == sum(weight.numel() for weight in head.parameters())
+
+
+def test_the_top_of_an_encoder_is_trained_and_its_states_are_as_stored() -> None:
+    """Three of MiniLM's layers have 5.3 million weights; nothing normalises what stands below them."""
+    architecture = architecture_of(as_run(experiment_named("meld-text-top", "k3")))
+    ((source,),) = (branch.sources for branch in architecture.branches)
+    assert source.feature.values == "n × 386"
+    assert "below its last 3" in source.feature.lines
+    assert source.reading is not None
+    assert source.reading.trained
+    assert source.reading.lines[-1] == "5.32 M weights"
+    assert source.reading.values == "384"
+    assert not [line for line in source.reading.lines if "normalise" in line]
+    assert architecture.parameters == 3 * 1_774_464 + 7 * 385
 
 
 def test_the_parts_parameters_are_told() -> None:

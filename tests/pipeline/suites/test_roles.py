@@ -80,6 +80,29 @@ def test_a_command_that_makes_a_feature_never_names_an_encoder_of_another_modali
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        (
+            "sentence-tokens-top3",
+            "sentence-tokens --manifest None --store S --set from_top=3 --as sentence-tokens-top3",
+        ),
+        (
+            "sentence-tokens-top2-context96",
+            "sentence-tokens --manifest None --store S --set from_top=2 --set scope=context --set max_tokens=96"
+            " --as sentence-tokens-top2-context96",
+        ),
+        ("glove-top3", "ENCODER --manifest None --store S --as glove-top3"),
+        ("minilm-top3", "ENCODER --manifest None --store S --as minilm-top3"),
+        ("sentence-tokens-top", "ENCODER --manifest None --store S --as sentence-tokens-top"),
+    ],
+)
+def test_a_name_that_says_what_is_below_which_layers_tells_its_command(name: str, command: str) -> None:
+    made = making_command("text", name, None, Path("S"))
+    assert made == f"erc extract --modality text --encoder {command}"
+    assert "ENCODER" in making_command("audio", name, None, Path("S"))
+
+
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     made = Shell(tmp_path, capsys)

@@ -12,11 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import FP32_TOLERANCE, relative_error
+from store_factory import make_manifest
 from tiny_bert import WIDTH, WORDS, dialogue, turn, write_tiny_bert
 from tiny_models import tiny_config
 
 from features.cards import DatasetCard
 from features.encoders.build import create
+from features.encoders.for_store import build_encoder
 from features.encoders.protocol import Encoder, EncoderRequest, Turn, top_of
 from features.errors import Reason, UsageError
 from features.extract import extract_features
@@ -195,6 +197,18 @@ def test_fingerprints_of_features_without_are_those_of_before() -> None:
 
 
 class TestStored:
+    @pytest.mark.parametrize("from_top", [0, 2])
+    def test_auto_continues_in_the_dtype_that_the_store_was_begun_with(
+        self, bert: str, tmp_path: Path, from_top: int
+    ) -> None:
+        request = EncoderRequest("sentence-tokens", {"from_top": from_top}, model=bert)
+        extract_features(make_manifest(0), tmp_path, [build_encoder(request, tmp_path, "bf16")])
+        again = build_encoder(request, tmp_path, "auto", preferred="fp32")
+        assert again.spec.compute_dtype == "bf16"
+        assert [feature.fingerprint for feature in Store(tmp_path).features()] == [again.spec.fingerprint]
+        other = EncoderRequest("sentence-tokens", {"from_top": 1}, model=bert)
+        assert build_encoder(other, tmp_path, "auto", preferred="fp32").spec.compute_dtype == "fp32"
+
     def test_an_extraction_writes_both_and_the_layers_train_from_the_store_alone(
         self, bert: str, tmp_path: Path
     ) -> None:

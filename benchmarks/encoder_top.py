@@ -1,0 +1,205 @@
+"""Training an encoder's last layers from the store, against fine-tuning the whole encoder, and against the floor.
+
+    python benchmarks/encoder_top.py --manifest meld.parquet --store store [--texts 960] [--rounds 3] [--dtype bf16]
+
+An epoch of the reader encoder-top on the stored feature `sentence-tokens-top3` (made by `erc extract --encoder
+sentence-tokens --set from_top=3 --as sentence-tokens-top3`), on one thread: against Hugging Face's Trainer on the same
+model with a linear layer over the mean of its tokens (same texts, batches, dtype, AdamW; padded to the longest of each
+batch, once in random order and once grouped by length as Trainer offers it), and against the products alone, of the
+very batches that ours runs: every linear layer and both products of attention, forwards and backwards, and a fused
+AdamW over as many weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from timing import compare, machine
+from torch import nn
+
+from features.encoders.weights import find_model
+from features.manifest import read_manifest
+from features.store import Store
+from heads.config.experiment import Experiment
+from heads.config.resolve import experiment_from_dict
+from heads.data.data import HeadData, fit_feature
+from heads.data.utterances import read_utterances
+from heads.precision import products_in
+from heads.readers.by_length import groups_of
+from heads.training.examples import Examples
+from heads.training.trainer import train_head
+
+MODEL = "packaged:all-MiniLM-L6-v2"
+FEATURE = "sentence-tokens-top3"
+LAYERS, WIDTH, INNER, HEADS = 3, 384, 1536, 12
+NORMS = LAYERS * 4 * WIDTH  # weights that AdamW steps beside those of the linear layers
+
+
+def experiment(size: int, sampler: str, dtype: str) -> Experiment:
+    body: dict[str, Any] = {
+        "name": "bench",
+        "inputs": {"text": [FEATURE]},
+        "feedforward": {"sizes": []},
+        "batch": {"size": size, "sampler": sampler},
+        "optim": {"lr": 1e-4, "warmup": 0.1, "precision": dtype},
+        "stop": {"epochs": 1, "patience": 1},
+    }
+    return experiment_from_dict(body, "benchmarks/encoder_top.py")
+
+
+def read(manifest: Path, store: Path, texts: int) -> tuple[HeadData, list[str]]:
+    """So many train utterances and 32 of dev, with their states; and the texts of those of train."""
+    whole = read_manifest(manifest).select_splits(("train", "dev"))
+    utterances = read_utterances(whole, ("train", "dev"))
+    rows = np.concatenate([utterances.rows("train")[:texts], utterances.rows("dev")[:32]])
+    part = utterances.take(np.sort(rows))
+    data = HeadData(part, {"text": (fit_feature(Store(store, whole).choose("text", FEATURE), part, "none"),)})
+    said = dict(zip(whole.frame["utterance_id"], whole.frame["text"], strict=True))
+    return data, [said[part.ids[row]] for row in part.rows("train")]
+
+
+class Whole(nn.Module):
+    """The encoder, the mean of its own tokens, a linear layer."""
+
+    def __init__(self, encoder: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.classifier = nn.Linear(WIDTH, classes)
+
+    def forward(self, labels: torch.Tensor, own: torch.Tensor, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        states = self.encoder(**inputs).last_hidden_state
+        kept = own.unsqueeze(2).to(states.dtype)
+        logits = self.classifier((states * kept).sum(1) / kept.sum(1).clamp(min=1))
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+def in_trainer(chosen: Experiment, data: HeadData, texts: list[str], strategy: str) -> Callable[[], None]:
+    from transformers import AutoModel, AutoTokenizer, Trainer, TrainingArguments
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    folder = find_model(MODEL, "pretrained")
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    made = Whole(AutoModel.from_pretrained(folder, local_files_only=True), len(data.utterances.label_names))
+    ids = tokenizer(texts, truncation=True, max_length=256)["input_ids"]
+    labels = data.utterances.labels[data.utterances.rows("train")].tolist()
+    rows = [{"input_ids": item, "labels": label} for item, label in zip(ids, labels, strict=True)]
+
+    def collate(items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        batch = tokenizer.pad([{"input_ids": item["input_ids"]} for item in items], return_tensors="pt")
+        places, sizes = torch.arange(batch["input_ids"].shape[1]), batch["attention_mask"].sum(1, keepdim=True)
+        own = (places > 0) & (places < sizes - 1)
+        return dict(batch) | {"own": own, "labels": torch.tensor([item["labels"] for item in items])}
+
+    def train() -> None:
+        with tempfile.TemporaryDirectory() as output:
+            arguments = TrainingArguments(
+                output_dir=output,
+                per_device_train_batch_size=chosen.batch.size,
+                num_train_epochs=1,
+                learning_rate=chosen.optim.lr,
+                weight_decay=chosen.optim.weight_decay,
+                bf16=chosen.optim.precision == "bf16",
+                optim="adamw_torch_fused",
+                train_sampling_strategy=strategy,
+                save_strategy="no",
+                logging_strategy="no",
+                eval_strategy="no",
+                report_to=[],
+                use_cpu=True,
+                remove_unused_columns=False,
+                disable_tqdm=True,
+            )
+            Trainer(model=copy.deepcopy(made), args=arguments, train_dataset=rows, data_collator=collate).train()
+
+    return train
+
+
+def shapes_run(chosen: Experiment, data: HeadData) -> list[list[tuple[int, int]]]:
+    """Of each batch of an epoch, (windows, padded length) of each run of the layers."""
+    examples = Examples.of(data, (), "cpu")
+    (sequences,) = examples.table.values["text"]
+    batches = examples.batches(chosen, 1, torch.Generator().manual_seed(0))
+    sizes = [sequences.lengths[batch] for batch in batches]  # every utterance is one window
+    return [[(len(group), int(lengths[group].max())) for group in groups_of(lengths, True, "cpu")] for lengths in sizes]
+
+
+def floor(shapes: list[list[tuple[int, int]]], dtype: str) -> Callable[[], None]:
+    linear = [
+        nn.ModuleList([*(nn.Linear(WIDTH, WIDTH) for _ in range(4)), nn.Linear(WIDTH, INNER), nn.Linear(INNER, WIDTH)])
+        for _ in range(LAYERS)
+    ]
+    weights = [*(item for layer in linear for item in layer.parameters()), nn.Parameter(torch.zeros(NORMS))]
+    optimizer = torch.optim.AdamW(weights, lr=1e-4, fused=True)
+    given = {shape: torch.randn(*shape, WIDTH) for shape in {item for batch in shapes for item in batch}}
+
+    def layer(products: Any, states: torch.Tensor) -> torch.Tensor:
+        parts = [product(states).unflatten(2, (HEADS, -1)).transpose(1, 2) for product in products[:3]]
+        attended = (parts[0] @ parts[1].transpose(2, 3)) @ parts[2]
+        states = products[3](attended.transpose(1, 2).flatten(2))
+        outcome: torch.Tensor = products[5](products[4](states))
+        return outcome
+
+    def train() -> None:
+        for batch in shapes:
+            optimizer.zero_grad(set_to_none=True)
+            for shape in batch:
+                states = given[shape]
+                with products_in(dtype, torch.device("cpu")):
+                    for products in linear:
+                        states = layer(products, states)
+                states.backward(torch.ones_like(states))
+            weights[-1].grad = torch.zeros(NORMS)
+            optimizer.step()
+
+    return train
+
+
+@click.command()
+@click.option("--manifest", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--store", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--texts", default=960, show_default=True)
+@click.option("--batch-size", default=32, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="bf16", show_default=True)
+def main(manifest: Path, store: Path, texts: int, batch_size: int, rounds: int, dtype: str) -> None:
+    click.echo(f"{machine()}; one thread, {dtype}, {texts} texts, batch {batch_size}")
+    torch.set_num_threads(1)
+    data, said = read(manifest, store, texts)
+    for sampler, strategy in (("bucketed", "group_by_length"), ("shuffle", "random")):
+        chosen = experiment(batch_size, sampler, dtype)
+
+        def ours(chosen: Experiment = chosen) -> None:
+            train_head(chosen, data, seed=0)
+
+        whole = in_trainer(chosen, data, said, strategy)
+        click.echo(f"{sampler}, against the whole encoder, {strategy}: {compare(whole, ours, rounds)}")
+        shapes = shapes_run(chosen, data)
+        alone = floor(shapes, dtype)
+        alone()
+        padded, real = sum(n * t for batch in shapes for n, t in batch), int(np.diff(_offsets(data)).sum())
+        runs = sum(map(len, shapes)) / len(shapes)
+        found = compare(alone, ours, rounds)
+        least, most = (1 / ratio for ratio in reversed(found.rounds))
+        click.echo(
+            f"{sampler}, against its floor: {1 / found.ratio:.2f} times ({least:.2f} to {most:.2f});"
+            f" {runs:.1f} runs a batch, {padded / real:.2f} padded elements for a real one"
+        )
+
+
+def _offsets(data: HeadData) -> np.ndarray:
+    rows = data.inputs["text"][0]
+    last = int(data.utterances.rows("train")[-1]) + 1
+    offsets: np.ndarray = rows.offsets[: last + 1]  # type: ignore[index]
+    return offsets
+
+
+if __name__ == "__main__":
+    main()

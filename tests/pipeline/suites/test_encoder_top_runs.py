@@ -1,0 +1,144 @@
+"""Heads that train an encoder's top, through the commands: from a real store, in processes, resumed, scored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_corpus import make_manifest
+from tiny_bert import write_tiny_bert
+
+from features.manifest import Manifest
+from features.store import Store
+from heads.data.batch import batch_of
+from heads.data.data import HeadData, fit_feature
+from heads.data.utterances import read_utterances
+from heads.readers.encoder_top import EncoderTop
+from pipeline.cli import erc, run
+from pipeline.report.architecture import architecture_of
+from pipeline.report.read import read_runs
+from pipeline.runs.folder import Run
+from pipeline.suites.estimate import estimate
+
+SUITE = """
+defaults:
+  inputs: {text: [tokens-top2]}
+  feedforward: {sizes: [4]}
+  batch: {size: 16, sampler: bucketed}
+  optim: {lr: 1.0e-3, lr_top: 1.0e-4, top_decay: 0.9}
+  stop: {epochs: 2}
+experiments:
+  alone: {}
+  normalised: {normalise: none}
+  beside: {inputs: {text: [tokens-top2, tokens]}, fusion: {name: gated, dim: 4}, optim: {ema: 0.9}}
+contrasts:
+  - {question: "Do the last layer's tokens help?", A: beside, B: alone}
+"""
+
+
+class Corner:
+    """A corner of the disk with a manifest, a tiny BERT, its tokens and the states below its last two layers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.model = folder, write_tiny_bert(folder / "bert")
+        self.manifest: Manifest = make_manifest(folder / "M.parquet")
+        self.place = ["--store", str(folder / "store"), "--manifest", str(folder / "M.parquet")]
+        (folder / "top.yaml").write_text(SUITE)
+        for more in (["--set", "from_top=2", "--as", "tokens-top2"], ["--as", "tokens"]):
+            extract = ["extract", "--modality", "text", "--encoder", "sentence-tokens", "--model", str(self.model)]
+            assert self.erc(*extract, *self.place, "--dtype", "fp32", *more) == 0
+
+    def erc(self, *arguments: object) -> int:
+        return run(erc, [str(item) for item in arguments], "erc")
+
+    def ablate(self, out: str, *arguments: object) -> int:
+        suite = self.folder / "top.yaml"
+        return self.erc("ablate", suite, *self.place, "--out", self.folder / out, "--seeds", 1, *arguments)
+
+    def store(self) -> Store:
+        return Store(self.folder / "store", self.manifest.select_splits(("train", "dev")))
+
+
+@pytest.fixture(scope="module")
+def corner(tmp_path_factory: pytest.TempPathFactory) -> Corner:
+    return Corner(tmp_path_factory.mktemp("top"))
+
+
+def runs_of(folder: Path) -> dict[str, Run]:
+    return {path.name.rpartition("-")[0]: Run(path) for path in folder.iterdir() if (path / "features.json").is_file()}
+
+
+def test_from_a_real_store_it_is_the_whole_model(corner: Corner) -> None:
+    """The mean of the last layer's tokens, which another feature holds, but for what float16 rounds."""
+    utterances = read_utterances(corner.manifest, ("train", "dev"))
+    store = corner.store()
+    rows, plain = (fit_feature(store.choose("text", name), utterances, "none") for name in ("tokens-top2", "tokens"))
+    assert rows.values.dtype == np.float16
+    assert plain.offsets is not None
+    top = rows.shape.top
+    assert top is not None
+    (values,) = batch_of(HeadData(utterances, {"text": (rows,)})).values["text"]
+    with torch.no_grad():
+        found = EncoderTop(top).eval()(values).numpy()
+    spans = zip(plain.offsets[:-1], plain.offsets[1:], strict=True)
+    expected = np.stack([plain.values[a:b].mean(axis=0) if b > a else np.zeros(32, np.float32) for a, b in spans])
+    assert np.linalg.norm(found - expected) < 2e-3 * np.linalg.norm(expected)
+    assert np.linalg.norm(expected) > 10
+
+
+def test_nothing_normalises_states_below_a_top(corner: Corner) -> None:
+    utterances = read_utterances(corner.manifest, ("train", "dev"))
+    feature = corner.store().choose("text", "tokens-top2")
+    plain, other = (fit_feature(feature, utterances, how) for how in ("none", "standardise"))
+    assert np.array_equal(plain.values, other.values)
+    assert (other.normaliser.name, other.scale) == ("none", 1.0)
+
+
+def test_suites_run_in_processes_are_resumed_and_scored(corner: Corner, capsys: pytest.CaptureFixture[str]) -> None:
+    assert corner.ablate("one", "--jobs", 1) == 0
+    assert corner.ablate("two", "--jobs", 2) == 0
+    one, two = runs_of(corner.folder / "one"), runs_of(corner.folder / "two")
+    assert set(one) == {"alone", "normalised", "beside"}
+    for name, found in one.items():
+        assert found.predictions(0, "dev").equals(two[name].predictions(0, "dev"))
+    assert one["alone"].predictions(0, "dev").equals(one["normalised"].predictions(0, "dev"))
+    capsys.readouterr()
+    assert corner.ablate("one", "--jobs", 1) == 0
+    assert "0 heads trained, 3 kept" in capsys.readouterr().out
+    assert corner.erc("evaluate", one["beside"].path, *corner.place, "--split", "dev") == 0
+    result = json.loads((one["alone"].seed_folder(0) / "result.json").read_text())
+    assert {"transformers", "torch"} <= set(result["versions"])
+    assert {"features.top.network", "features.top.top", "heads.readers.encoder_top"} <= {*result["sources"]}
+    (snapshot,) = (item for item in read_runs(corner.folder / "one").runs if item.experiment == "alone")
+    assert architecture_of(snapshot).parameters == result["parameters"]
+
+
+def test_its_size_and_time_are_estimated(corner: Corner, capsys: pytest.CaptureFixture[str]) -> None:
+    assert corner.ablate("three", "--list") == 0
+    out = capsys.readouterr().out
+    assert out.count("its features are there") == 3
+    assert out.count("a seed") >= 3
+    from heads.config.suite import read_suite
+    from pipeline.suites.plan import Source
+
+    source = Source.open(corner.folder / "store", corner.manifest)
+    (experiment, *_) = read_suite(str(corner.folder / "top.yaml")).experiments
+    features = {"text": (source.store.choose("text", "tokens-top2"),)}
+    found = estimate(experiment, features, source.utterances)
+    assert found.parameters > 2 * 7000
+    assert found.seconds is not None
+
+
+def test_a_lost_top_is_told_before_training(corner: Corner, capsys: pytest.CaptureFixture[str]) -> None:
+    feature = corner.store().choose("text", "tokens-top2")
+    file = feature.path / "top.safetensors"
+    content = file.read_bytes()
+    file.unlink()
+    try:
+        assert corner.ablate("four", "--only", "alone") == 1
+        assert "top.safetensors" in "".join(capsys.readouterr())
+    finally:
+        file.write_bytes(content)
