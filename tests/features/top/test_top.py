@@ -20,7 +20,7 @@ from tiny_top import network_of, tiny_top
 
 from features.errors import FormatError, StoreError, UsageError
 from features.top.cut import cut_top
-from features.top.network import TopNetwork, call
+from features.top.network import TopNetwork
 from features.top.top import Top, TopDescription
 
 TOLERANCE = 1e-5
@@ -103,7 +103,12 @@ class Whole:
         first = self.network.get_submodule(f"{top.description.layers}.{top.description.first}")
         handle = first.register_forward_pre_hook(keep, with_kwargs=True)
         with torch.no_grad():
-            last = call(self.network, self.entrance, inputs, mask)
+            if self.entrance == "tokens":  # by transformers alone, not by `call`: that is on trial, too
+                last = self.network(
+                    input_ids=inputs, attention_mask=None if mask is None else mask.long()
+                ).last_hidden_state
+            else:
+                last = self.network(inputs.clone(), attention_mask=mask).last_hidden_state
         handle.remove()
         return given[0], last
 

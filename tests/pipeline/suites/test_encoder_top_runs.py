@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_corpus import make_manifest
 from tiny_bert import write_tiny_bert
+from tiny_gpt2 import write_tiny_gpt2
 
 from features.manifest import Manifest
 from features.store import Store
@@ -20,6 +21,7 @@ from heads.readers.encoder_top import EncoderTop
 from pipeline.cli import erc, run
 from pipeline.report.architecture import architecture_of
 from pipeline.report.read import read_runs
+from pipeline.runs.features_file import LooksAt
 from pipeline.runs.folder import Run
 from pipeline.suites.estimate import estimate
 
@@ -142,3 +144,33 @@ def test_a_lost_top_is_told_before_training(corner: Corner, capsys: pytest.Captu
         assert "top.safetensors" in "".join(capsys.readouterr())
     finally:
         file.write_bytes(content)
+
+
+def test_of_gpt2_over_dialogues_it_is_the_whole_model_and_is_trained(
+    corner: Corner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Last own token of each turn: the vector that `gpt2` stores without from_top."""
+    model = write_tiny_gpt2(corner.folder / "gpt2")
+    extract = ["extract", "--modality", "text", "--encoder", "gpt2", "--model", model, *corner.place, "--dtype", "fp32"]
+    for more in (["--as", "gpt2-top2", "--set", "from_top=2"], ["--as", "gpt2-plain"]):
+        assert corner.erc(*extract, *more) == 0
+    utterances, store = read_utterances(corner.manifest, ("train", "dev")), corner.store()
+    rows, plain = (fit_feature(store.choose("text", name), utterances, "none") for name in ("gpt2-top2", "gpt2-plain"))
+    top = rows.shape.top
+    assert top is not None
+    assert top.windows == "dialogue"
+    (values,) = batch_of(HeadData(utterances, {"text": (rows,)})).values["text"]
+    with torch.no_grad():
+        found = EncoderTop(top, pooling="last", over="dialogue").eval()(values).numpy()
+    assert np.linalg.norm(found - plain.values) < 2e-3 * np.linalg.norm(plain.values)
+    suite = corner.folder / "gpt2.yaml"
+    dialogues = (
+        "readers: {text: {name: encoder-top, over: dialogue, pooling: last}}\nbatch: {unit: dialogues, size: 4}\n"
+    )
+    suite.write_text("inputs: {text: [gpt2-top2]}\nstop: {epochs: 1}\n")
+    assert corner.erc("train", suite, *corner.place, "--out", corner.folder / "refused", "--jobs", 1) == 1
+    assert "write {name: encoder-top, over: dialogue}, and batch" in "".join(capsys.readouterr())
+    suite.write_text(f"inputs: {{text: [gpt2-top2]}}\nstop: {{epochs: 1}}\n{dialogues}")
+    out = corner.folder / "whole-dialogues"
+    assert corner.erc("train", suite, *corner.place, "--out", out, "--jobs", 1) == 0
+    assert Run(out).features.looks_at == LooksAt(dialogue=True, later_turns=False, speaker_names=True)
