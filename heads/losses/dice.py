@@ -12,6 +12,32 @@ from heads.signals import LossTask, Output, Targets
 _EPSILON = 1e-8  # a class that nobody has and nobody is given overlaps by 0
 
 
+class _MeanOverlap(torch.autograd.Function):
+    """The mean of D_k with its gradient worked out by hand, since autograd goes through a dozen steps for it:
+
+    with T_k = S(p_k) + S(g_k) and m classes in the mean, that of p_ik is (2 g_ik - D_k S'(p_ik)) / (T_k m), where S' is
+    1 for sums and 2 p_ik for squares.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, chances: Tensor, labels: Tensor, absent: str, denominator: str) -> Tensor:
+        """chances: float32 [b, c]; labels: int64 [b]. Gives a scalar."""
+        squared = denominator == "squares"
+        gold = (labels.unsqueeze(1) == torch.arange(chances.shape[1], device=labels.device)).to(chances.dtype)
+        total = ((chances.square() if squared else chances) + gold).sum(dim=0) + _EPSILON  # [c]
+        dice = 2 * (chances * gold).sum(dim=0) / total
+        count = float(len(dice)) if absent == "count" else gold.amax(dim=0).sum()
+        if ctx.needs_input_grad[0]:
+            by_mass = 2 * dice * chances if squared else dice
+            ctx.save_for_backward((2 * gold - by_mass) / (total * count))
+        return dice.sum() / count  # an absent class adds 0 to the sum
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * above, None, None, None
+
+
 class Dice(nn.Module):
     """1 - mean over classes of D_k = 2 sum_i p_ik g_ik / (S(p_k) + S(g_k)), i over the batch, g the one-hot labels.
 
@@ -40,31 +66,5 @@ class Dice(nn.Module):
 
     def forward(self, output: Output, targets: Targets) -> Tensor:
         chances = output.logits.softmax(dim=1)  # [b, c]
-        loss: Tensor = _Dice.apply(chances, targets.labels, self.absent, self.denominator)
-        return loss
-
-
-class _Dice(torch.autograd.Function):
-    """The loss with its gradient worked out by hand, since autograd goes through a dozen steps for it:
-
-    with T_k = S(p_k) + S(g_k) and m classes in the mean, that of p_ik is (D_k S'(p_ik) - 2 g_ik) / (T_k m), where S' is
-    1 for sums and 2 p_ik for squares.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, chances: Tensor, labels: Tensor, absent: str, denominator: str) -> Tensor:
-        """chances: float32 [b, c]; labels: int64 [b]. Gives a scalar."""
-        squared = denominator == "squares"
-        gold = (labels.unsqueeze(1) == torch.arange(chances.shape[1], device=labels.device)).to(chances.dtype)
-        total = ((chances.square() if squared else chances) + gold).sum(dim=0) + _EPSILON  # [c]
-        dice = 2 * (chances * gold).sum(dim=0) / total
-        count = float(len(dice)) if absent == "count" else gold.amax(dim=0).sum()
-        if ctx.needs_input_grad[0]:
-            by_mass = 2 * dice * chances if squared else dice
-            ctx.save_for_backward((by_mass - 2 * gold) / (total * count))
-        return 1 - dice.sum() / count  # an absent class adds 0 to the sum
-
-    @staticmethod
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * above, None, None, None
+        dice: Tensor = _MeanOverlap.apply(chances, targets.labels, self.absent, self.denominator)
+        return 1 - dice

@@ -72,7 +72,8 @@ def test_an_average_of_the_weights_is_of_the_top_too() -> None:
 
 def test_it_learns() -> None:
     """What only the states show."""
-    history = train_head(chosen(stop={"epochs": 12, "patience": 12}), data_of(), 0).history
+    data = with_top(head_data(train=160, dev=40, widths={"text": (6,)}), small())
+    history = train_head(chosen(stop={"epochs": 12, "patience": 12}), data, 0).history
     assert max(epoch.dev_weighted_f1 for epoch in history) > 0.6
 
 

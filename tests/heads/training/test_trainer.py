@@ -303,6 +303,7 @@ def test_class_centres_come_from_whole_dialogues(monkeypatch: pytest.MonkeyPatch
 def test_nothing_larger_than_a_block_is_read_at_once(monkeypatch: pytest.MonkeyPatch, parts: str) -> None:
     """Neither train for the class centres nor dev for its scores: the table may be larger than memory."""
     monkeypatch.setattr("heads.predict._ROWS", 8)
+    monkeypatch.setattr("heads.predict._LEAST_ROWS", 1)  # copies of what was read
     monkeypatch.setattr("heads.training.steps._GATHERED_BYTES", 1)
     sizes: list[int] = []
     original = Batch.select

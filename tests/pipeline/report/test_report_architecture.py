@@ -157,7 +157,7 @@ def test_the_top_of_an_encoder_is_trained_and_its_states_are_as_stored() -> None
     assert source.reading.lines[-1] == "5.32 M weights"
     assert source.reading.values == "384"
     assert not [line for line in source.reading.lines if "normalise" in line]
-    assert architecture.parameters == 3 * 1_774_464 + 7 * 385
+    assert architecture.parameters == 3 * 1_774_464 + 384 + 7 * (385 + 1)  # what stands in, and the classifier
 
 
 def test_the_parts_parameters_are_told() -> None:
