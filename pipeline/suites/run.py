@@ -211,14 +211,13 @@ def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source, sha
         try:
             with folder_lock(run.path):
                 finished = run.finished_seeds()
-                results = [result_of(run, seed) for seed in finished]
-                if sharded and not run.features.mixed and mixed_lines(results):
+                if sharded and not run.features.mixed and mixed_lines([result_of(run, seed) for seed in finished]):
                     unlike.append(name)
                 elif finished:
                     outcome.metrics[name] = write_metrics(run, finished, SELECTION_SPLIT, attributes)
                     if source.fold and source.fold.nested:
                         outcome.held_out[name] = write_metrics(run, finished, HELD_OUT)
-                    seconds = mean_seconds(results)
+                    seconds = mean_seconds(run.result(seed) for seed in finished)
                     if seconds is not None:
                         outcome.seconds[name] = seconds
         except (ErcError, OSError) as error:
