@@ -51,7 +51,7 @@ def test_raw_clips_in_context_are_predicted_as_the_pipeline_does(world: Path, na
     assert np.abs(probabilities(predicted.frame, found.labels) - pipeline_means(found, "test")).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", ["alone", "causal"])
+@pytest.mark.parametrize("name", [pytest.param("alone", marks=pytest.mark.slow), "causal"])
 def test_a_talk_turn_by_turn_is_the_whole_talk_bit_for_bit(world: Path, name: str) -> None:
     talk = max(talks_of(rows_of(world, "test")), key=lambda talk: len(talk.turns))
     with Predictor(run_of(world, name), "cpu") as predictor:
