@@ -63,6 +63,7 @@ def test_the_missing_clips_are_counted_with_their_reasons(demo: tuple[Path, str]
     assert audio["dev"]["missing"] == {"no-media": 1}
 
 
+@pytest.mark.slow  # resuming is tested command by command
 def test_a_second_run_does_nothing_again(demo: tuple[Path, str]) -> None:
     folder = demo[0]
     kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.h5")} | {

@@ -255,6 +255,7 @@ def test_ctrl_c_ends_an_ablation_and_its_workers_at_once(shell: Shell) -> None:
     assert gone(process.pid, within_s=20)
 
 
+@pytest.mark.slow  # test_slices_of_a_suite.py kills one and goes on
 def test_a_killed_ablation_goes_on_to_the_same_bits(shell: Shell) -> None:
     """SIGKILL in the middle of two processes' work, then the same command; against one process, never interrupted."""
     (shell.folder / "tiny.yaml").write_text(TEXT.replace("epochs: 3", "epochs: 60, patience: 60"))

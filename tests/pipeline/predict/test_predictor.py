@@ -74,6 +74,7 @@ def test_what_is_said_of_a_talk_does_not_depend_on_other_talks(world: Path) -> N
             assert np.array_equal(probabilities(alone.frame, predictor.labels), probabilities(same, predictor.labels))
 
 
+@pytest.mark.slow  # turn by turn is the whole talk, which is tested beside it
 def test_later_turns_count_only_where_the_run_is_not_causal(world: Path) -> None:
     talk = max(talks_of(rows_of(world, "test")), key=lambda talk: len(talk.turns))
     shorter = replace(talk, turns=talk.turns[:-1])

@@ -182,6 +182,7 @@ def test_normalisation_is_fitted_on_the_rows_that_are_not_held_out(shell: Shell)
         assert not np.allclose(mean, feature.read(source.utterances.ids).values.mean(axis=0), atol=1e-3)
 
 
+@pytest.mark.slow  # test_nested_folds.py does the same and more
 def test_jobs_do_not_change_it_and_what_is_finished_is_kept(shell: Shell) -> None:
     shell.ablate("--cv", 3, "--seeds", 1)
     before = summary_of(shell)

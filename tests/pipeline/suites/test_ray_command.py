@@ -31,6 +31,7 @@ def local(shell: Shell, *arguments: object) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow  # test_ray_trainers.py does the same without the command
 def test_the_command_trains_folds_on_a_cluster_of_its_own(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two shards, each with one actor, leave what one machine does."""
     place = ["--cv", 2, "--nested"]

@@ -71,6 +71,7 @@ def test_actors_leave_what_processes_leave_though_one_is_killed(shell: Shell, cl
     assert {name: value for name, value in found.items() if name not in left_behind} == expected
 
 
+@pytest.mark.slow  # a killed actor is tested beside it
 def test_a_head_that_kills_every_actor_fails_and_the_rest_is_trained(shell: Shell, cluster: Cluster) -> None:
     _, outcome = by_ray(shell, cluster, DiesAlways, [])
     assert outcome.failures == {"both": "seed 1: it killed its worker 4 times, perhaps for want of memory"}
