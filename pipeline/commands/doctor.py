@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -44,7 +44,9 @@ def command(store: Path, as_json: bool) -> int:
         findings += [*machine(store), *media(), fonts(), *weights()]
     failed = [finding for finding in findings if finding.state == "failed"]
     if as_json:
-        print_json({"ok": not failed, "findings": [_document(finding) for finding in findings]}, indent=1)
+        from dataclasses import asdict
+
+        print_json({"ok": not failed, "findings": [asdict(finding) for finding in findings]}, indent=1)
     else:
         for finding in _shown(findings):
             _print(finding)
@@ -73,13 +75,3 @@ def _print(finding: Finding) -> None:
     click.echo(f"{state} {click.wrap_text(head + finding.text, 112, subsequent_indent=indent)}")
     if finding.mend:
         click.echo(click.wrap_text(f"-> {finding.mend}", 120, indent, indent + "   "))
-
-
-def _document(finding: Finding) -> dict[str, Any]:
-    return {
-        "group": finding.group,
-        "name": finding.name,
-        "state": finding.state,
-        "text": finding.text,
-        "mend": finding.mend,
-    }

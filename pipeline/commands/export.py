@@ -29,16 +29,12 @@ def command(run: Path, folder: Path, replace: bool, hub_id: str | None, private:
       erc export runs/mine --to model --replace --push-to-hub me/erc-meld
     """
     from features.errors import UsageError
-    from pipeline.runs.folder import find_runs
+    from pipeline.runs.folder import find_run
     from pipeline.share.model_folder import export_run
 
     if private and hub_id is None:
         raise UsageError("--private is for --push-to-hub")
-    found = find_runs([run])
-    if len(found) > 1:
-        names = ", ".join(str(item.path) for item in found[:5])
-        raise UsageError(f"{run}: holds {len(found)} runs: give one of them, such as {names}")
-    export_run(found[0], folder, replace)
+    export_run(find_run(run), folder, replace)
     click.echo(f"model: {folder}")
     if hub_id is not None:
         from pipeline.predict.hub import push_folder

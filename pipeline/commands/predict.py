@@ -89,21 +89,17 @@ def command(
     talks = None if manifest else _talks(dialogue, clip, text, speaker, video, transcript)
 
     from pipeline.predict import Predictor
-    from pipeline.runs.folder import find_runs
+    from pipeline.runs.folder import find_run
 
-    found = find_runs([run])
-    if len(found) > 1:
-        names = ", ".join(str(item.path) for item in found[:5])
-        raise UsageError(f"{run}: holds {len(found)} runs: give one of them, such as {names}")
-    with Predictor(found[0], device, store) as predictor:
-        predicted, root = _predict(predictor, talks, manifest, store, what_if)
+    with Predictor(find_run(run), device, store) as predictor:
+        predicted = _predict(predictor, talks, manifest, store, what_if)
     if out is not None:
         _write_table(predicted, out)
     if html is not None:
         from pipeline.predict.page import predicted_page
         from pipeline.runs.json_files import write_text
 
-        write_text(html, predicted_page(predicted, predictor.run, root, given_command()))
+        write_text(html, predicted_page(predicted, predictor.run, given_command()))
     if as_json:
         print_json(_document(predicted, predictor), indent=1)
     else:
@@ -138,20 +134,15 @@ def _talks(
 
 def _predict(
     predictor: Predictor, talks: list[Talk] | None, manifest: Path | None, store: Path | None, what_if: bool
-) -> tuple[Predicted, Path | None]:
-    """What is predicted, and the folder that clips are relative to."""
+) -> Predicted:
     from pipeline.terminal.progress import progress_bar
 
     if talks is not None:
-        from pipeline.predict.talk_manifest import talk_manifest
-
         with progress_bar(sum(len(talk.turns) for talk in talks), "utt", "predict") as bar:
-            predicted = predictor.predict(talks, what_if=what_if, advance=bar.update)
-        return predicted, talk_manifest(talks, predictor.run).media_root
+            return predictor.predict(talks, what_if=what_if, advance=bar.update)
     rows, place = _manifest(manifest), _store(store, predictor)
     with progress_bar(len(rows) * len(predictor.run.features.features), "row", "predict") as bar:
-        predicted = predictor.predict_manifest(rows, place, what_if=what_if, advance=bar.update)
-    return predicted, rows.media_root
+        return predictor.predict_manifest(rows, place, what_if=what_if, advance=bar.update)
 
 
 def _manifest(path: Path | None) -> Manifest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import mimetypes
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,7 @@ class Cell:
     strength: int
 
 
-def predicted_page(predicted: Predicted, run: Run, root: Path | None, command_line: str) -> str:
-    """The page. root: the folder that the frame's `media` is relative to"""
+def predicted_page(predicted: Predicted, run: Run, command_line: str) -> str:
     probabilities = predicted.probabilities
     talks = [
         _talk(predicted, probabilities, talk, np.flatnonzero((predicted.frame["dialogue_id"] == talk).to_numpy()))
@@ -42,7 +40,7 @@ def predicted_page(predicted: Predicted, run: Run, root: Path | None, command_li
         run=run,
         labels=predicted.labels,
         talks=talks,
-        clips=_clips(predicted, root),
+        clips=_clips(predicted),
         modalities=list(predicted.without),
         temperature=predicted.temperature,
         notes=[(who, folder, REASONS.get(reason, reason)) for who, folder, reason in predicted.notes],
@@ -85,11 +83,11 @@ def _time(seconds: float | None) -> str:
     return f"{int(minutes)}:{rest:04.1f}"
 
 
-def _clips(predicted: Predicted, root: Path | None) -> list[dict[str, Any]]:
+def _clips(predicted: Predicted) -> list[dict[str, Any]]:
     """Each clip once: as a `data:` address where it is small enough for the page, else by its name alone."""
     found, left = [], _MAX_PAGE_BYTES
     for media in predicted.frame["media"].drop_nulls().unique(maintain_order=True):
-        path = root / media if root else None
+        path = predicted.root / media if predicted.root else None
         kind = mimetypes.guess_type(media)[0] or ""
         fits = path is not None and path.is_file() and path.stat().st_size <= min(MAX_CLIP_BYTES, left)
         uri = ""

@@ -23,22 +23,21 @@ from features.encoders.devices import resolve_device
 from features.encoders.protocol import Encoder
 from features.engines.decode_pool import DecodeOptions, DecodePool
 from features.engines.local import clip_readers, run_local
-from features.errors import RunError
 from features.extract import begin_extraction
 from features.manifest import Manifest
 from features.store import Feature, Store
 from features.store.plan import PlanOptions
-from heads.data.data import FeatureRows, HeadData, apply_feature
+from heads.data.data import FeatureRows, HeadData
 from heads.data.utterances import read_utterances
 from heads.training.checkpoint import TrainedHead, read_checkpoint
 from pipeline.predict.run_encoders import build_run_encoders
-from pipeline.predict.talk_manifest import talk_manifest
+from pipeline.predict.talk_manifest import shared_folder, talk_manifest
 from pipeline.predict.temperature import Temperature, fit_temperature, with_temperature
 from pipeline.predict.turns import Talk, Turn
-from pipeline.runs.computation import check_alike
 from pipeline.runs.folder import Run
 from pipeline.runs.prediction_frame import prediction_frame
-from pipeline.scoring.evaluation import one_thread, refuse_fold, refuse_headless
+from pipeline.scoring.evaluation import one_thread, seeds_to_predict_with
+from pipeline.scoring.shared_rows import SharedRows
 
 Advance = Callable[[int], object]
 
@@ -51,6 +50,7 @@ class Predicted:
              p_LABEL (the mean over seeds), calibrated_LABEL where a temperature was fitted, no_input, missing (the
              modalities that are not there)
     labels:  in the run's order
+    root:    the folder that `media` is relative to, or None
     without: modality -> float64 [n, c], the probabilities where that modality is hidden; {} unless asked for
     notes:   what has no embedding though there is an input: (utterance_id, feature's folder, why)
     """
@@ -58,6 +58,7 @@ class Predicted:
     frame: pl.DataFrame
     labels: tuple[str, ...]
     temperature: Temperature | None
+    root: Path | None = None
     without: dict[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[tuple[str, str, str], ...] = ()
 
@@ -84,12 +85,7 @@ class Predictor:
         Raises RunError where no seed is finished, seeds were not made alike or have no head, or the run is a fold.
         """
         self.run = run if isinstance(run, Run) else Run(run)
-        self.seeds = self.run.finished_seeds()
-        if not self.seeds:
-            raise RunError(f"{self.run.path}: no seed is finished: run `erc ablate` or `erc train` again")
-        check_alike(self.run, self.seeds)
-        refuse_fold(self.run)
-        refuse_headless(self.run, self.seeds)
+        self.seeds = seeds_to_predict_with(self.run)
         self.device = resolve_device(device)
         self.heads: list[TrainedHead] = [
             read_checkpoint(self.run.seed_folder(seed) / "head.safetensors", self.run.experiment) for seed in self.seeds
@@ -143,21 +139,23 @@ class Predictor:
         advance: called with the number of utterances that were predicted
         Raises RunError as `build_run_encoders`, ManifestError for turns that make no manifest.
         """
+        root = shared_folder(talks)
         if not self.run.experiment.is_causal:
-            found = self._predicted(talk_manifest(talks, self.run), self._own_store, what_if)
+            found = self._predicted(talk_manifest(talks, self.run, root), self._own_store, what_if)
             advance(found.frame.height)
             return found
         parts = []
         for talk in talks:
-            conversation = self.conversation(talk.name)
+            conversation = self.conversation(talk.name, root)
             for turn in talk.turns:
                 parts.append(conversation.add(turn, what_if=what_if))
                 advance(1)
         return _joined(parts)
 
-    def conversation(self, name: str = "0") -> Conversation:
-        """A talk that goes on: each turn is predicted when it is added."""
-        return Conversation(self, name)
+    def conversation(self, name: str = "0", root: Path | None = None) -> Conversation:
+        """A talk that goes on: each turn is predicted when it is added. root: a folder that all of its clips are in,
+        where it is known"""
+        return Conversation(self, name, root)
 
     def predict_manifest(
         self,
@@ -192,14 +190,14 @@ class Predictor:
         )
         utterances = read_utterances(labelless, labelless.frame["split"].unique(maintain_order=True).to_list())
         features = {feature.fingerprint: feature for feature in Store(store, labelless).features()}
-        rows = np.arange(len(utterances))
+        rows, shared = np.arange(len(utterances)), SharedRows()
         with one_thread():
             datas = [
                 HeadData(
                     utterances,
                     {
                         modality: tuple(
-                            apply_feature(features[item.fingerprint], utterances, item.normaliser) for item in items
+                            shared.of(features[item.fingerprint], utterances, "all", item.normaliser) for item in items
                         )
                         for modality, items in head.inputs.items()
                     },
@@ -220,6 +218,7 @@ class Predictor:
             self._frame(labelless, datas[0], rows, mean),
             self.labels,
             self.temperature,
+            manifest.media_root,
             without,
             tuple(_notes(labelless, [features[use.fingerprint] for use in self.run.features.features])),
         )
@@ -246,12 +245,13 @@ class Conversation:
 
     predictor: Predictor
     name: str
+    root: Path | None = None
     turns: list[Turn] = field(default_factory=list)
 
     def add(self, turn: Turn, *, what_if: bool = False) -> Predicted:
         """What is predicted of this turn, after all turns before it."""
         self.turns.append(turn)
-        manifest = talk_manifest([Talk(self.name, tuple(self.turns))], self.predictor.run)
+        manifest = talk_manifest([Talk(self.name, tuple(self.turns))], self.predictor.run, self.root)
         whole = self.predictor._predicted(manifest, self.predictor._own_store, what_if)
         last = whole.frame["utterance_id"][-1]
         return replace(

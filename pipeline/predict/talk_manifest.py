@@ -16,13 +16,13 @@ from pipeline.runs.folder import Run
 SPLIT = "predict"
 
 
-def talk_manifest(talks: Sequence[Talk], run: Run) -> Manifest:
+def talk_manifest(talks: Sequence[Talk], run: Run, root: Path | None = None) -> Manifest:
     """A manifest of these talks, in their order, with a run's labels and none of its own.
 
-    Clips may lie anywhere: the media root is the folder that all of them share.
+    root: the media root, above all clips. None: the folder that these share, so that another clip may change how the
+          others are named
     """
-    clips = {turn.clip.resolve() for talk in talks for turn in talk.turns if turn.clip is not None}
-    root = _shared_folder(clips)
+    root = root or shared_folder(talks)
     rows = [
         {
             "utterance_id": f"{SPLIT}/{talk.name}_utt{place}",
@@ -50,5 +50,7 @@ def card_of(run: Run) -> DatasetCard:
     return DatasetCard(SPLIT, title=f"predicted by {run.name}", labels=run.labels, neutral=facts.neutral)
 
 
-def _shared_folder(clips: set[Path]) -> Path | None:
+def shared_folder(talks: Sequence[Talk]) -> Path | None:
+    """The folder that all clips of some talks share, wherever they lie; None where there are none."""
+    clips = {turn.clip.resolve() for talk in talks for turn in talk.turns if turn.clip is not None}
     return Path(os.path.commonpath([clip.parent for clip in clips])) if clips else None

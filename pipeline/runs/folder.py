@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.errors import ConfigError, RunError, RunFileError
+from features.errors import ConfigError, RunError, RunFileError, UsageError
 from pipeline.runs.features_file import FeaturesFile
 from pipeline.runs.identity import foreign_scores
 from pipeline.runs.json_files import clean, read_checked, read_text
@@ -183,3 +183,12 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
         for run in here:
             found.setdefault(run.resolve(), Run(run))
     return list(found.values())
+
+
+def find_run(path: Path) -> Run:
+    """The one run at a path. Raises RunError as `find_runs`, and UsageError where there are several."""
+    found = find_runs([path])
+    if len(found) > 1:
+        names = ", ".join(str(run.path) for run in found[:5])
+        raise UsageError(f"{path}: holds {len(found)} runs: give one of them, such as {names}")
+    return found[0]

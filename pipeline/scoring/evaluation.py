@@ -146,12 +146,7 @@ class Evaluator:
         features or labels than the run; StaleFeaturesError for stale rows; AbsentFeaturesError for absent ones;
         ManifestError for a split that is not there; UsageError for a map of labels that does not fit.
         """
-        seeds = run.finished_seeds()
-        if not seeds:
-            raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
-        check_alike(run, seeds)
-        refuse_fold(run)
-        refuse_headless(run, seeds)
+        seeds = seeds_to_predict_with(run)
         corpus = self._corpus(run)
         features = self._features(run, corpus)
         for feature in features.values():
@@ -283,7 +278,21 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def refuse_fold(run: Run) -> None:
+def seeds_to_predict_with(run: Run) -> list[int]:
+    """The finished seeds of a run, ascending.
+
+    Raises RunError where there is none, they were not made alike or have no head, or the run is a fold.
+    """
+    seeds = run.finished_seeds()
+    if not seeds:
+        raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
+    check_alike(run, seeds)
+    _refuse_fold(run)
+    _refuse_headless(run, seeds)
+    return seeds
+
+
+def _refuse_fold(run: Run) -> None:
     fold = run.features.fold
     if fold:
         raise RunError(
@@ -292,7 +301,7 @@ def refuse_fold(run: Run) -> None:
         )
 
 
-def refuse_headless(run: Run, seeds: list[int]) -> None:
+def _refuse_headless(run: Run, seeds: list[int]) -> None:
     without = [seed for seed in seeds if not (run.seed_folder(seed) / "head.safetensors").is_file()]
     if without:
         raise RunError(

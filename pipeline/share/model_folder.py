@@ -16,16 +16,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from features.errors import RunError, UsageError
+from features.errors import UsageError
 from features.files import write_folder_whole
 from features.spec import EncoderSpec
 from features.store import Store
 from pipeline.predict.run_encoders import build_run_encoders
 from pipeline.predict.temperature import TEMPERATURE_FILE, fit_temperature
-from pipeline.runs.computation import check_alike
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json, write_text
-from pipeline.scoring.evaluation import refuse_fold, refuse_headless
+from pipeline.scoring.evaluation import seeds_to_predict_with
 from pipeline.share.model_card import model_card
 
 CONFIG = "config.json"
@@ -41,12 +40,7 @@ def export_run(run: Run, folder: Path, replace: bool = False) -> None:
     Raises RunError where no seed is finished, seeds were not made alike or have no head, UsageError for a folder that
     holds something else.
     """
-    seeds = run.finished_seeds()
-    if not seeds:
-        raise RunError(f"{run.path}: no seed is finished: run `erc ablate` or `erc train` again")
-    check_alike(run, seeds)
-    refuse_fold(run)
-    refuse_headless(run, seeds)
+    seeds = seeds_to_predict_with(run)
     check_free(folder, replace)
     specs = _specs(run)
     folder.parent.mkdir(parents=True, exist_ok=True)

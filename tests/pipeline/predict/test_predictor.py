@@ -121,6 +121,21 @@ def test_a_part_of_a_recording_is_what_that_clip_is(world: Path) -> None:
     assert cut.notes == ()
 
 
+def test_clips_of_several_folders_are_named_from_one_root(world: Path, tmp_path: Path) -> None:
+    """Also in a causal run, where a turn is predicted before the next one's folder is known."""
+    clip = next(turn.clip for talk in talks_of(rows_of(world, "test")) for turn in talk.turns if turn.clip)
+    turns = []
+    for folder in ("one", "two/deep"):
+        place = tmp_path / folder / "clip.mp4"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(clip.read_bytes())
+        turns.append(Turn("A", "Hello.", place))
+    with Predictor(run_of(world, "causal"), "cpu") as predictor:
+        predicted = predictor.predict([Talk("t", tuple(turns))])
+    assert predicted.root is not None
+    assert [predicted.root / media for media in predicted.frame["media"]] == [turn.clip for turn in turns]
+
+
 def test_another_encoder_than_the_run_s_is_refused_with_what_differs(world: Path, tmp_path: Path) -> None:
     import shutil
 
