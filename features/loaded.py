@@ -83,14 +83,16 @@ def load(
     if not allow_stale:
         check_fresh(chosen.path, chosen.index.stale, rows)
     tensor, present, lengths = _read(chosen, rows.ids)
-    outcome = {"status": chosen.statuses(rows.ids), "reason": chosen.reasons(rows.ids)}
     return Loaded(
         tensor,
         present,
         lengths,
         torch.from_numpy(label_numbers(rows)),
         list(rows.card.labels),
-        rows.frame.with_columns(pl.Series(name, values, pl.String) for name, values in outcome.items()),
+        rows.frame.with_columns(
+            status=pl.Series(chosen.statuses(rows.ids), dtype=pl.String),
+            reason=pl.Series(chosen.reasons(rows.ids), dtype=pl.String),
+        ),
         chosen.spec,
     )
 
