@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from features.encoders.own import OwnClip, OwnEncoder
+    from features.encoding import encode
     from features.loaded import Loaded, load
     from features.manifest import Manifest, read_manifest
     from features.store import Store
 
-__all__ = ["Loaded", "Manifest", "Store", "load", "read_manifest"]
+__all__ = ["Loaded", "Manifest", "OwnClip", "OwnEncoder", "Store", "encode", "load", "read_manifest"]
 
 _HOMES = {
     "Loaded": "features.loaded",
     "Manifest": "features.manifest",
+    "OwnClip": "features.encoders.own",
+    "OwnEncoder": "features.encoders.own",
     "Store": "features.store",
+    "encode": "features.encoding",
     "load": "features.loaded",
     "read_manifest": "features.manifest",
 }

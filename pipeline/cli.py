@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sample": ("sample", "Write a small generated corpus in MELD's layout."),
     "ingest": ("ingest", "Make a manifest from MELD, EmoryNLP, IEMOCAP or any table."),
     "extract": ("extract", "Run frozen encoders once and keep one embedding per utterance."),
+    "encoder": ("encoder", "Check an encoder, ours or another package's."),
     "store": ("store", "List, verify, repair, clear up or export stored embeddings."),
     "train": ("train", "Train one head on stored embeddings."),
     "ablate": ("ablate", "Train every experiment of a suite, over several seeds."),

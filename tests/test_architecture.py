@@ -25,7 +25,7 @@ LAYERS = {
         {"cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
         {"encoders", "torch", "loaded"},
-        {"extract", "engines"},
+        {"encoding", "extract", "engines"},
     ],
     "pipeline": [
         {"terminal"},

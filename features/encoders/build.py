@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ def resolve_settings(name: str, given: dict[str, Any], as_published: bool = Fals
             known = nearest(key, options) if options else "it takes no settings"
             published = " with --as-published" if as_published else ""
             raise UsageError(f"encoder {name!r} has no setting {key!r}{published}: {known}")
-        settings[key] = _cast(name, key, value, options[key][0])
+        settings[key] = _cast(name, key, value, options[key][0], entry(name).signed)
     return settings
 
 
@@ -47,7 +48,7 @@ def source_request(request: EncoderRequest) -> EncoderRequest | None:
     )
 
 
-def _cast(name: str, key: str, value: Any, default: Any) -> Any:
+def _cast(name: str, key: str, value: Any, default: Any, signed: bool) -> Any:
     kind = type(default)
     try:
         if kind is bool:
@@ -56,7 +57,9 @@ def _cast(name: str, key: str, value: Any, default: Any) -> Any:
     except (ValueError, KeyError):
         expected = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
         raise UsageError(f"{name}: {key}={value!r} is not {expected}") from None
-    if kind in (int, float) and not 0 < cast < float("inf") and cast != default:
+    if signed and kind is float and not math.isfinite(cast):
+        raise UsageError(f"{name}: {key}={value} must be a finite number")
+    if not signed and kind in (int, float) and not 0 < cast < float("inf") and cast != default:
         least = "above 0" if default else "of at least 0"
         raise UsageError(f"{name}: {key}={value} must be a finite number {least}")
     return cast

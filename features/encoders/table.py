@@ -2,37 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
+from features.encoders.entry import Entry, Options
+from features.encoders.plugins import own_entry, own_names
 from features.errors import UsageError, nearest
-from features.spec import Modality
-
-Options = dict[str, tuple[Any, str]]
-"""`--set` keys -> (default, one line of help)."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of an encoder without importing it.
-
-    options:   its settings
-    model:     whether `--model` applies; default_model is used without it
-    device:    whether it computes with torch, so that --device and --dtype apply
-    published: its settings with `--as-published`; None where the report has no such encoder
-    derives:   the encoder whose stored feature it is computed from; `options` holds that one's settings, too
-    """
-
-    modality: Modality
-    target: str
-    summary: str
-    options: Options = field(default_factory=dict)
-    model: bool = False
-    default_model: str | None = None
-    device: bool = False
-    published: Options | None = None
-    derives: str | None = None
-
 
 _FROM_TOP: Options = {
     "from_top": (0, "store the states below the last so many layers, and these layers beside them: a head trains them"),
@@ -279,11 +251,29 @@ PRESETS: dict[str, tuple[str, ...]] = {
 DEFAULT_PRESET = "report"
 
 
+def known_encoders() -> list[str]:
+    """All names: those of the table, then those that other packages bring."""
+    return [*ENCODERS, *(name for name in own_names() if name not in ENCODERS)]
+
+
 def entry(name: str) -> Entry:
-    """The table's line for a name. Raises UsageError that names the nearest and lists all."""
-    if name not in ENCODERS:
-        raise UsageError(f"no encoder {name!r}: {nearest(name, ENCODERS)}")
-    return ENCODERS[name]
+    """What is known of a name: the table's line, or what the package says that brings it.
+
+    Raises UsageError that names the nearest and lists all, or that says why a package's encoder cannot be had.
+    """
+    if name in ENCODERS:
+        return ENCODERS[name]
+    if name in own_names():
+        return own_entry(name)
+    raise UsageError(f"no encoder {name!r}: {nearest(name, known_encoders())}")
+
+
+def find_entry(name: str) -> Entry | None:
+    """`entry`, or None where there is no such encoder that can be had."""
+    try:
+        return entry(name)
+    except UsageError:
+        return None
 
 
 def options_of(name: str, as_published: bool = False) -> Options:

@@ -12,7 +12,7 @@ import click
 
 from features.encoders.build import resolve_settings
 from features.encoders.protocol import EncoderRequest
-from features.encoders.table import DEFAULT_PRESET, ENCODERS, PRESETS, entry
+from features.encoders.table import DEFAULT_PRESET, PRESETS, entry, known_encoders
 from features.errors import UsageError
 from features.spec import MODALITIES
 from pipeline.terminal import completion
@@ -262,7 +262,12 @@ def _parse_workers(text: str) -> int | None:
 
 
 def _list_encoders() -> None:
-    for name, line in ENCODERS.items():
+    for name in known_encoders():
+        try:
+            line = entry(name)
+        except UsageError as error:  # a package's, which the others have nothing to do with
+            click.echo(f"{name:<20} {'':<7} {error}")
+            continue
         click.echo(f"{name:<20} {line.modality:<7} {line.summary}")
         for key, (default, text) in line.options.items():
             click.echo(f"{'':<20} --set {key}={shlex.quote(str(default))}  {text}")

@@ -61,10 +61,12 @@ def experiments(context: click.Context) -> Iterable[str]:
 @_offering
 def encoders(context: click.Context) -> Iterable[str]:
     """The encoders, of one modality where that is given."""
-    from features.encoders.table import ENCODERS
+    from features.encoders.table import ENCODERS, known_encoders
 
     wanted = context.params.get("modality")
-    return [name for name, line in ENCODERS.items() if wanted in (None, "all", line.modality)]
+    if wanted in (None, "all"):
+        return known_encoders()
+    return [name for name in known_encoders() if name not in ENCODERS or ENCODERS[name].modality == wanted]
 
 
 @_offering

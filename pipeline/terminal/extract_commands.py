@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from features.encoders.table import ENCODERS
+from features.encoders.table import find_entry
 from features.spec import Selector
 from features.store import Feature, Store
 
@@ -38,10 +38,11 @@ def making_command(modality: str, selector: str, manifest: Path | None, store: P
     `sentence-tokens-top3-context96` with the turns before in a window of 96 tokens, too.
     """
     name = selector.partition("@")[0]
-    if name in ENCODERS and ENCODERS[name].modality == modality:
+    known = find_entry(name)
+    if known and known.modality == modality:
         return _command(modality, name, manifest, store)
     below = _BELOW_TOP.fullmatch(name)
-    entry = ENCODERS.get(below["encoder"]) if below else None
+    entry = find_entry(below["encoder"]) if below else None
     if not below or entry is None or entry.modality != modality or "from_top" not in entry.options:
         return f"{_command(modality, 'ENCODER', manifest, store)} --as {name}"
     given = f" --set from_top={below['layers']}"
@@ -55,8 +56,9 @@ def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str
     spec = feature.spec
     alias = f" --as {spec.alias}" if spec.alias else ""
     given = ""
-    if spec.encoder in ENCODERS:
-        defaults = {key: default for key, (default, _) in ENCODERS[spec.encoder].options.items()}
+    known = find_entry(spec.encoder)
+    if known:
+        defaults = {key: default for key, (default, _) in known.options.items()}
         given = "".join(
             f" --set {key}={spec.settings[key]}"
             for key, default in defaults.items()

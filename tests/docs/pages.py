@@ -17,7 +17,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 # sh: typed as it stands; console: typed at the prompts of several machines; text: what is seen, and not typed.
-TAGS = {"sh", "console", "python", "yaml", "csv", "json", "text"}
+TAGS = {"sh", "console", "python", "yaml", "toml", "csv", "json", "text"}
 
 _BLOCK = re.compile(r"^(?P<indent> *)```(?P<tag>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```", re.DOTALL | re.MULTILINE)
 _PROMPT = re.compile(r"^[\w-]+\$\s+")
