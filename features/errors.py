@@ -36,6 +36,10 @@ class WeightsError(ErcError):
     """The weights of an encoder are not to be had: not on disk, and no network or no such model."""
 
 
+class NetworkError(ErcError):
+    """A server that cannot be reached, gives no answer in time, or does not give what it should."""
+
+
 class StoreError(ErcError):
     """A store that cannot be read or written as asked."""
 

@@ -21,7 +21,7 @@ HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", 
 # height, such as another kind of page.
 LAYERS = {
     "features": [
-        {"errors", "digests", "files", "hardware", "remembered"},
+        {"errors", "digests", "files", "hardware", "network", "remembered", "units"},
         {"cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
         {"encoders", "torch"},
@@ -31,7 +31,7 @@ LAYERS = {
         {"terminal"},
         {"runs"},
         {"pages", "suites", "scoring", "ingest", "sample"},
-        {"comparison", "search", "explore", "doctor", "predict"},
+        {"comparison", "search", "explore", "doctor", "download", "predict"},
         {"report", "share"},
         {"commands"},
         {"cli"},

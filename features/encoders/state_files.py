@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from features.digests import weights_digest
 from features.encoders.loading import RANDOM_SEED
-from features.encoders.weights import first_line
-from features.errors import WeightsError
+from features.errors import NetworkError, WeightsError
+from features.network.fetch import Wanted, fetch_file
 
 if TYPE_CHECKING:
     import torch
@@ -140,14 +140,14 @@ def published_file(url: str, what: str, *, check_hash: bool, other: str = "--mod
     path = folder / url.rpartition("/")[2]
     if path.is_file():
         return path
+    hash_prefix = path.stem.rpartition("-")[2] if check_hash else None
+    digest = ("sha256", hash_prefix) if hash_prefix else None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        hash_prefix = path.stem.rpartition("-")[2] if check_hash else None
-        torch.hub.download_url_to_file(url, str(path), hash_prefix, progress=False)
-    except (OSError, RuntimeError, ValueError) as error:
+        fetch_file(Wanted(url, digest=digest), path, f"the weights of {what}")
+    except NetworkError as error:
         raise WeightsError(
             f"the weights of {what!r}, {path.name}, are not in {folder} and cannot be downloaded"
-            f" ({first_line(error)}): fetch {url} into that folder, give {other},"
+            f" ({error}): fetch {url} into that folder, give {other},"
             " or --weights random to test without them"
         ) from error
     return path
