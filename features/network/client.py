@@ -9,6 +9,8 @@ from features.errors import NetworkError
 from features.network.waiting import BETWEEN_BYTES_S, first_byte_limit, in_time
 from features.network.words import reason
 
+_AFTER_UPLOAD_S = 120.0  # a server may work on what it was sent
+
 
 class UnreachableError(NetworkError):
     """No answer, or a connection that broke: the same may work later."""
@@ -34,17 +36,22 @@ def with_limits(made: Any) -> Any:
 def _in_time(send: Callable[..., Any]) -> Callable[..., Any]:
     import httpx2
 
+    answered = False
+
     def limited(request: Any, *, stream: bool = False, **options: Any) -> Any:
+        nonlocal answered
         limit = first_byte_limit()
-        asks = request.method in ("GET", "HEAD")
+        asks = request.method in ("GET", "HEAD") or not answered
         known = request.extensions.get("timeout") or {}
-        between = known.get("read") or BETWEEN_BYTES_S
-        timeout = {"connect": limit, "pool": limit, "write": known.get("write"), "read": between if asks else None}
+        read = (known.get("read") or BETWEEN_BYTES_S) if asks else _AFTER_UPLOAD_S
+        timeout = {"connect": limit, "pool": limit, "write": known.get("write"), "read": read}
         request.extensions = {**request.extensions, "timeout": timeout}
         try:
-            if not asks:  # an upload lasts as long as it lasts
-                return send(request, stream=stream, **options)
-            response = in_time(lambda: send(request, stream=True, **options), limit)
+            if asks:
+                response = in_time(lambda: send(request, stream=True, **options), limit)
+            else:  # an upload lasts as long as it lasts
+                response = send(request, stream=True, **options)
+            answered = True
             if not stream:
                 response.read()
             return response

@@ -101,4 +101,5 @@ def hub_snapshot(repo_id: str, patterns: Sequence[str] | None) -> Path:
         check_space(folder, files.to_come, f"model {repo_id!r}")
         say_download(repo_id, files.to_come, folder)
     with hub_session():
-        return Path(snapshot_download(repo_id, allow_patterns=None if patterns is None else list(patterns)))
+        wanted = None if patterns is None else list(patterns)
+        return Path(snapshot_download(repo_id, allow_patterns=wanted, etag_timeout=BETWEEN_BYTES_S))

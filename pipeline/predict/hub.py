@@ -21,7 +21,6 @@ def push_folder(folder: Path, hub_id: str, private: bool) -> str:
     api = HfApi()
     try:
         with hub_session():
-            api.whoami()  # a small question first: it fails in time where nobody answers, or nobody is logged in
             address = api.create_repo(hub_id, private=private, exist_ok=True)
             api.upload_folder(repo_id=hub_id, folder_path=folder, commit_message="erc export")
     except (HFValidationError, ValueError) as error:
