@@ -82,7 +82,7 @@ def find_model(model: str, weights: Weights = "pretrained", *, config_needed: bo
     """
     if model.startswith(PACKAGED_PREFIX):
         folder = packaged_folder(model.removeprefix(PACKAGED_PREFIX))
-    elif _is_local(model):
+    elif is_local(model):
         folder = Path(model).expanduser()
         if not folder.is_dir():
             wrong = "is a file" if folder.exists() else "is not there"
@@ -108,7 +108,7 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
 
 
-def _is_local(model: str) -> bool:
+def is_local(model: str) -> bool:
     """Whether a --model value is meant as a path: it exists, or no hub id looks so."""
     return Path(model).expanduser().exists() or not _HUB_ID.fullmatch(model)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from features.errors import UsageError
 
-FIRST_BYTE_S = 5.0
+FIRST_BYTE_S = 4.0
 """Seconds from asking to the first byte of an answer: looking the name up, connecting and redirections among them."""
 BETWEEN_BYTES_S = 10.0
 """Seconds without a byte within an answer."""

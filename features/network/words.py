@@ -23,7 +23,7 @@ def told(error: BaseException) -> str:
 
 
 def reason(error: BaseException, host: str) -> str:
-    """A clause without a full stop, such as `huggingface.co gave no answer within 5 s (...)`.
+    """A clause without a full stop, such as `huggingface.co gave no answer within 4 s (...)`.
 
     error: of httpx, requests, urllib3, the hub's library or the standard one; its causes are looked at, too
     """

@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from http_servers import Site, closed_port, raw_server, serving, silent
 from safetensors.torch import save_file
 
-from features.encoders import state_files
-from features.encoders.state_files import digest_of_network, load_state, published_file, random_network, read_state
+from features.encoders.state_files import digest_of_network, load_state, random_network, read_state
 from features.errors import WeightsError
 
 
@@ -146,45 +144,3 @@ def test_random_weights_leave_torchs_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert same(first.state_dict(), second.state_dict())
     assert not first.training
-
-
-URL = "https://example.org/weights/net-0123abcd.pth"
-
-
-def test_a_cached_file_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(state_files, "fetch_file", lambda *args, **kwargs: pytest.fail("downloads"))
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "hub" / "checkpoints" / "net-0123abcd.pth").write_bytes(b"x")
-    assert published_file(URL, "net", check_hash=True).read_bytes() == b"x"
-
-
-def test_offline_the_file_its_place_and_the_ways_to_get_it_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = f"http://{closed_port()}/net-0123abcd.pth"
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    message = (
-        r"^the weights of 'net', net-0123abcd\.pth, are not in .*checkpoints and cannot be downloaded"
-        r" \(127\.0\.0\.1 refuses connections: .*\):"
-        rf" fetch {url} into that folder, give --model FILE, or --weights random to test without them$"
-    )
-    with pytest.raises(WeightsError, match=message):
-        published_file(url, "net", check_hash=True)
-
-
-def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("ERC_NETWORK_TIMEOUT", "0.2")
-    with raw_server(silent) as host, pytest.raises(WeightsError, match=r"gave no answer within 0\.2 s.*give --model"):
-        published_file(f"http://{host}/net-0123abcd.pth", "net", check_hash=True)
-
-
-def test_a_download_with_another_hash_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    with serving(Site({"/net-0123abcd.pth": b"not those weights"})) as site:
-        url = f"{site.url}/net-0123abcd.pth"
-        with pytest.raises(WeightsError, match=r"its sha256 is [0-9a-f]{8}, not 0123abcd"):
-            published_file(url, "net", check_hash=True)
-        assert not list((tmp_path / "home").rglob("*.pth"))
-        assert published_file(url, "net", check_hash=False).read_bytes() == b"not those weights"

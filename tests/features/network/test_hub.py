@@ -146,7 +146,7 @@ def test_the_hubs_own_variable_counts_where_ours_is_not_set(monkeypatch: pytest.
     monkeypatch.delenv("ERC_NETWORK_TIMEOUT")
     assert first_byte_limit() == 7
     monkeypatch.delenv("HF_HUB_ETAG_TIMEOUT")
-    assert first_byte_limit() == 5
+    assert first_byte_limit() == 4
 
 
 def test_a_programs_own_client_of_the_hub_is_as_it_was_afterwards() -> None:
