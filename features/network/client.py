@@ -56,7 +56,7 @@ def _in_time(send: Callable[..., Any]) -> Callable[..., Any]:
                 response.read()
             return response
         except (httpx2.TransportError, httpx2.DecodingError, TimeoutError) as error:
-            raise UnreachableError(reason(error, request.url.host)) from error
+            raise UnreachableError(reason(error, str(request.url))) from error
         except httpx2.TooManyRedirects as error:
             raise NetworkError(f"{request.url.host} leads in circles: check the address {request.url}") from error
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from features.errors import NetworkError
 from features.network.client import UnreachableError, client
@@ -102,7 +101,7 @@ def _receive(asked: Any, wanted: Wanted, part: PartFile, what: str, pause: Calla
                 raise
             problem = str(error)
         except _broken() as error:
-            problem = reason(error, urlsplit(wanted.url).hostname or wanted.url)
+            problem = reason(error, wanted.url)
         failed += 1
         if part.size - farthest >= _PROGRESS:
             failed, farthest = 0, part.size

@@ -57,8 +57,7 @@ def hub_session() -> Iterator[None]:
     try:
         yield
     except (httpx2.TransportError, OfflineModeIsEnabled) as error:
-        host = constants.ENDPOINT.partition("//")[2].partition("/")[0]
-        raise NetworkError(reason(error, host)) from error
+        raise NetworkError(reason(error, constants.ENDPOINT)) from error
     finally:
         set_client_factory(before)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from features.network.waiting import VARIABLE, first_byte_limit
@@ -22,24 +23,28 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
 
 
-def reason(error: BaseException, host: str) -> str:
+def reason(error: BaseException, url: str) -> str:
     """A clause without a full stop, such as `huggingface.co gave no answer within 4 s (...)`.
 
+    url:   what was asked, whose host is named, and its proxy where it has one
     error: of httpx, requests, urllib3, the hub's library or the standard one; its causes are looked at, too
     """
+    parts = urlsplit(url)
+    host = parts.hostname or url
+    proxy = _proxy(parts.scheme, host)
+    by_proxy = f" (through the proxy {proxy})" if proxy else ""
     chain = list(_causes(error))
     names = {kind.__name__ for link in chain for kind in type(link).__mro__}
     numbers = {link.errno for link in chain if isinstance(link, OSError)}
     text = " ".join(map(str, chain))
-    by_proxy = _proxy_text(host)
     if "OfflineModeIsEnabled" in names:
         return "HF_HUB_OFFLINE is set: unset it"
     if "SSLError" in names or "CERTIFICATE_VERIFY_FAILED" in text:
         return f"the certificate of {host} cannot be checked: name your authorities' file in SSL_CERT_FILE"
     if "ProxyError" in names:
-        return f"the proxy {_proxy(host) or 'between'} does not let {host} through ({told(chain[-1])}): see HTTPS_PROXY"
+        return f"the proxy {proxy or 'between'} does not let {host} through ({told(chain[-1])}): see HTTPS_PROXY"
     if any(isinstance(link, socket.gaierror) for link in chain) or "name resolution" in text or "not known" in text:
-        return f"the name {_proxy(host) or host} cannot be looked up: check the network" + by_proxy
+        return f"the name {proxy or host} cannot be looked up: check the network" + by_proxy
     if names & {"TimeoutException", "TimeoutError", "Timeout"}:
         wait = f"{VARIABLE}=30 waits longer"
         return f"{host} gave no answer within {first_byte_limit():g} s{by_proxy}: try again later ({wait})"
@@ -61,15 +66,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _proxy(host: str) -> str | None:
+def _proxy(scheme: str, host: str) -> str | None:
     """The proxy that a request to a host goes through, without a user's name and password."""
     proxies = getproxies()
-    found = proxies.get("https") or proxies.get("http") or proxies.get("all")
+    found = proxies.get(scheme) or proxies.get("all")
     if not found or proxy_bypass(host):
         return None
     return found.rpartition("@")[2].rpartition("//")[2].rstrip("/")
-
-
-def _proxy_text(host: str) -> str:
-    proxy = _proxy(host)
-    return f" (through the proxy {proxy})" if proxy else ""
