@@ -22,7 +22,7 @@ HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", 
 LAYERS = {
     "features": [
         {"errors", "digests", "files", "hardware", "network", "remembered", "units"},
-        {"cards", "schema", "sources", "manifest", "spec"},
+        {"card_downloads", "cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
         {"encoders", "torch"},
         {"extract", "engines"},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from features.errors import NetworkError
@@ -21,6 +22,15 @@ def client() -> Any:
     import httpx2
 
     return with_limits(httpx2.Client(follow_redirects=True))
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """An UnreachableError says what could not be had."""
+    try:
+        yield
+    except UnreachableError as error:
+        raise NetworkError(f"{what} cannot be fetched: {error}") from error
 
 
 def with_limits(made: Any) -> Any:

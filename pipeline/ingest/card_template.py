@@ -33,6 +33,7 @@ _COMMENTS = {
     "notes": "What a user of the corpus should know, a sentence or two each.",
     "headline": "The score that the corpus is judged by; an unknown one is refused with the names of all.",
     "polarity": "negative: [labels], positive: [labels], for the accuracy of two classes.",
+    "downloads": "Where `erc download FILE` has the corpus from: see docs/corpora.md.",
     "synthetic": "true for a generated corpus: reports then say that their scores mean nothing.",
 }
 
