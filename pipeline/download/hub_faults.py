@@ -22,7 +22,7 @@ def hub_faults(source: HubSource) -> Iterator[None]:
         raise DownloadError(f"{source.place} is gated: ask for access at {page}, then run `hf auth login`") from error
     except RepositoryNotFoundError as error:
         raise DownloadError(
-            f"{source.place} is not on the hub, or private: check the card, or `hf auth login`"
+            f"{source.place} is not there, or private: check the card, or log in (`hf auth login`)"
         ) from error
     except RevisionNotFoundError as error:
         raise DownloadError(f"{source.place}: there is no such revision: correct it in the card") from error

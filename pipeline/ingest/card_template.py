@@ -56,6 +56,8 @@ def write_card_template(manifest: Manifest, path: Path) -> None:
 
 def _text(manifest: Manifest) -> str:
     values = vars(manifest.card) | manifest.card.to_dict()  # a dict leaves out what is as usual
+    if manifest.card.downloads is not None:
+        values["downloads"] = manifest.card.downloads.model_dump(mode="json", exclude_defaults=True)
     found = _found(manifest)
     parts = [
         "# A dataset card: fill it in and give it as `erc ingest table ... --card FILE`. What is empty is not said.\n"

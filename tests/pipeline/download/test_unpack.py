@@ -229,3 +229,9 @@ def test_a_damaged_archive_is_one_line(tmp_path: Path, suffix: str, cut: int) ->
     message = refused(write(tmp_path / "t" / f"a.{suffix}", data[:cut]))
     assert "is damaged" in message
     assert "remove it, and give the same command" in message
+
+
+def test_a_wrong_checksum_of_gzip_is_seen(tmp_path: Path) -> None:
+    data = bytearray(tar_bytes({"y.bin": bytes(range(256))}))
+    data[-8] ^= 1
+    assert "CRC check failed" in refused(write(tmp_path / "t" / "a.tar.gz", bytes(data)))
