@@ -13,13 +13,14 @@ from features.errors import NetworkError
 from features.network.client import with_limits
 from features.network.telling import check_space, say_download
 from features.network.waiting import BETWEEN_BYTES_S
-from features.network.words import reason
+from features.network.words import reason, told
 
 # The hub's transfer library in Rust waits and tries again by itself; a user's own settings hold.
 _OF_XET = {
     "HF_XET_CLIENT_CONNECT_TIMEOUT": "5s",
-    "HF_XET_CLIENT_READ_TIMEOUT": f"{BETWEEN_BYTES_S:g}s",
+    "HF_XET_CLIENT_READ_TIMEOUT": "5s",
     "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "1",
+    "HF_XET_CLIENT_RETRY_BASE_DELAY": "500ms",
 }
 
 
@@ -58,6 +59,9 @@ def hub_session() -> Iterator[None]:
         yield
     except (httpx2.TransportError, OfflineModeIsEnabled) as error:
         raise NetworkError(reason(error, constants.ENDPOINT)) from error
+    except RuntimeError as error:  # of its transfer library
+        way = "try again later, or with HF_HUB_DISABLE_XET=1, which takes another way"
+        raise NetworkError(f"the hub's storage gave up ({told(error)}): {way}") from error
     finally:
         set_client_factory(before)
 
