@@ -70,6 +70,11 @@ def test_torch_hubs_folder_is_found_without_torch(variables: dict[str, str], mon
     assert checkpoints_folder() == expected
 
 
+def test_a_folder_that_a_program_gave_torch_hub_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    assert checkpoints_folder() == tmp_path / "checkpoints"
+
+
 def test_the_early_address_is_torchvisions() -> None:
     from torchvision.models import get_model_weights
 

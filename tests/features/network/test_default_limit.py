@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,14 +18,20 @@ from features.network.waiting import FIRST_BYTE_S
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def run(tmp_path: Path, host: str, *arguments: str) -> tuple[float, str]:
+def run(tmp_path: Path, host: str, *arguments: str, **variables: str) -> tuple[float, str]:
     """Seconds, and what was said on stderr by a command that fails."""
     kept = {key: value for key, value in os.environ.items() if "proxy" not in key.lower() and not key.startswith("HF_")}
-    environment = kept | {"HF_ENDPOINT": f"http://{host}", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment = (
+        kept | {"HF_ENDPOINT": f"http://{host}", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)} | variables
+    )
     environment.pop("ERC_NETWORK_TIMEOUT", None)
     began = time.monotonic()
     ran = subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "pipeline", *arguments],
+        env=kept | here | variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 1
     assert ran.stdout == ""
@@ -37,7 +44,9 @@ def test_extraction_without_weights_ends_in_one_line(tmp_path: Path, encoder: st
     row = {"utterance_id": "a/train/0", "dataset": "a", "split": "train", "dialogue_id": "a/train/d", "turn": 0}
     pl.DataFrame([{**row, "speaker": "A", "text": "Hi.", "label": "joy"}]).write_csv(tmp_path / "m.csv")
     command = ["extract", "--manifest", "m.csv", "--store", "store", "--encoder", encoder]
-    to_start, refused = run(tmp_path, closed_port(), *command)
+    to_start, refused = run(tmp_path, closed_port(), *command, PYTHONPROFILEIMPORTTIME="1")
+    assert re.search(r"\| +polars\n", refused)
+    assert not re.search(r"\| +torch\n", refused)  # it takes seconds, more than are left on a slow machine
     assert "(127.0.0.1 refuses connections: check the network and HTTPS_PROXY)" in refused
     with raw_server(silent) as host:
         seconds, said = run(tmp_path, host, *command)
