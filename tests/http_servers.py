@@ -19,8 +19,7 @@ class Site:
     etags:   whether it sends an ETag (of the bytes)
     drop_at: bytes of a body after which it ends the connection, None for never; once: only the first time
     length:  what it says a file's length is, instead of the truth
-    chunked: sends no length
-    status:  answers this to everything instead
+    status:  answers this to everything instead; no_head: answers it to HEAD alone
     asked:   (path, Range) of each request
     """
 
@@ -32,6 +31,7 @@ class Site:
     once: bool = False
     length: int | None = None
     status: int | None = None
+    no_head: int | None = None
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     url: str = ""
 
@@ -70,8 +70,9 @@ def _answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
     path = handler.path.partition("?")[0]
     site.asked.append((path, asked))
     body = site.files.get(path)
-    if site.status is not None or body is None:
-        handler.send_response(site.status or 404)
+    status = site.no_head if site.no_head and handler.command == "HEAD" else site.status
+    if status is not None or body is None:
+        handler.send_response(status or 404)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
         return

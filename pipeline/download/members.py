@@ -65,7 +65,7 @@ def _decompressed(archive: Path, source: IO[bytes]) -> IO[bytes]:
         return gzip.GzipFile(fileobj=source)  # type: ignore[return-value]
     if ending.endswith((".bz2", ".tbz2")):
         return bz2.BZ2File(source)
-    return lzma.LZMAFile(source) if ending.endswith((".xz", ".txz")) else source  # type: ignore[return-value]
+    return lzma.LZMAFile(source) if ending.endswith((".xz", ".txz")) else source
 
 
 def _zipped(archive: Path, source: IO[bytes]) -> Iterator[Member]:

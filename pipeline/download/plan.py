@@ -89,7 +89,7 @@ def _asked_size(source: AddressSource) -> int | None:
     """What the server says, else the card. Raises NetworkError where it does not answer, or has no such file."""
     with naming(source.address), client() as asked:
         response = asked.request("HEAD", source.address, headers={"Accept-Encoding": "identity"})
-    if response.status_code in (405, 501):  # it knows no HEAD
+    if response.status_code in (403, 405, 501):  # it allows no HEAD; the download will tell
         return source.size
     refuse_status(response, source.address)
     told: int | None = offer_of(response).total

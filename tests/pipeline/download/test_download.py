@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from archive_factory import meld_raw, tar_bytes, zip_bytes
 from http_servers import Site, raw_server, serving, silent
 from hub_server import COMMIT, Hub, hub_serving, use_hub
 
-from features.cards import load_card, shipped_cards
+from features.cards import DatasetCard, load_card, shipped_cards
+from features.network.part_file import PartFile
 from pipeline.cli import erc, run
 
 TABLE = b"Sr No.,Utterance\n1,Hi.\n"
@@ -187,6 +189,15 @@ def test_dry_run_asks_for_sizes_and_writes_nothing(corpus: Corpus, site: Site) -
     assert lines[1].startswith(f"{size} B to come, about ")
     assert "nothing was fetched" in lines[2]
     assert not corpus.folder.exists()
+
+
+@pytest.mark.parametrize("status", [403, 405, 501])
+def test_a_server_that_allows_no_head_is_asked_for_the_file(corpus: Corpus, site: Site, status: int) -> None:
+    site.no_head = status
+    corpus.card(*addresses(site))
+    assert "size not known to come" in corpus.download("--dry-run")[0]
+    corpus.download()
+    assert (corpus.folder / "train.csv").read_bytes() == TABLE
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_comes(
@@ -411,3 +422,32 @@ def test_a_card_cannot_choose_a_folder_elsewhere(corpus: Corpus, site: Site, dat
     corpus.path.write_text(corpus.path.read_text().replace("dataset: mine", f"dataset: {json.dumps(dataset)}"))
     _, err = corpus.download(status=2)
     assert "cannot name a folder: give the card a plain name" in err
+
+
+def test_the_card_of_the_docs_is_a_card() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(downloads:.*?)```", text, re.DOTALL)
+    values = yaml.safe_load(block.replace("64 hexadecimal digits (or md5)", "0" * 64))
+    downloads = DatasetCard.from_dict({"dataset": "mine", **values}).downloads
+    assert downloads is not None
+    assert len(downloads.sources) == 3
+
+
+def test_ctrl_c_keeps_what_has_come(corpus: Corpus, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.files["/a.bin"] = bytes(3_000_000)
+    write = PartFile.write
+
+    def stopped(part: PartFile, block: bytes) -> None:
+        write(part, block)
+        if part.size > 1_000_000:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(PartFile, "write", stopped)
+    corpus.card({"address": f"{site.url}/a.bin"})
+    _, err = corpus.download(status=130)
+    assert err.endswith("erc: stopped\n")
+    monkeypatch.undo()
+    came = (corpus.folder / "a.bin.part").stat().st_size
+    assert came > 1_000_000
+    corpus.download()
+    assert site.asked[-1] == ("/a.bin", f"bytes={came}-")
