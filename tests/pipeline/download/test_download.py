@@ -427,7 +427,7 @@ def test_a_card_cannot_choose_a_folder_elsewhere(corpus: Corpus, site: Site, dat
 def test_the_card_of_the_docs_is_a_card() -> None:
     text = (Path(__file__).resolve().parents[3] / "docs" / "corpora.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(downloads:.*?)```", text, re.DOTALL)
-    values = yaml.safe_load(block.replace("64 hexadecimal digits (or md5)", "0" * 64))
+    values = yaml.safe_load(block.replace("64 hexadecimal digits (or md5)", "a" * 64))
     downloads = DatasetCard.from_dict({"dataset": "mine", **values}).downloads
     assert downloads is not None
     assert len(downloads.sources) == 3
