@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from features.errors import ManifestError, nearest
+
+if TYPE_CHECKING:
+    from features.card_downloads import Downloads
 
 _LISTS = ("labels", "leads", "notes")
 
@@ -46,6 +49,7 @@ class DatasetCard:
     synthetic:  a generated corpus: whatever is made from it must say so
     headline:   the score that the corpus is judged by, one of HEADLINES: it chooses epochs and ranks runs
     polarity:   `negative` and `positive` -> labels of that side, for the accuracy of two classes; {} for none
+    downloads:  where `erc download` has it from, or None; manifests do not carry it
     """
 
     dataset: str
@@ -64,6 +68,7 @@ class DatasetCard:
     synthetic: bool = False
     headline: str = WEIGHTED_F1
     polarity: dict[str, list[str]] = field(default_factory=dict)
+    downloads: Downloads | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict; `DatasetCard.from_dict` reads it back.
@@ -73,7 +78,7 @@ class DatasetCard:
         """
         values = asdict(self) | {key: list(getattr(self, key)) for key in _LISTS}
         usual = {"headline": WEIGHTED_F1, "polarity": {}}
-        return {key: value for key, value in values.items() if usual.get(key) != value}
+        return {key: value for key, value in values.items() if key != "downloads" and usual.get(key) != value}
 
     @classmethod
     def from_dict(cls, values: Any, where: str = "dataset card") -> DatasetCard:
@@ -87,8 +92,12 @@ class DatasetCard:
         problems = _problems(given)
         if problems:
             raise ManifestError(f"{where}: {'; '.join(problems)}", problems)
-        sequences = {key: tuple(given.get(key, ())) for key in _LISTS}
-        return cls(**given | sequences)
+        given |= {key: tuple(given.get(key, ())) for key in _LISTS}
+        if "downloads" in given:
+            from features.card_downloads import read_downloads
+
+            given["downloads"] = read_downloads(given["downloads"])
+        return cls(**given)
 
 
 def _is_text(value: Any) -> bool:
@@ -137,8 +146,12 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 def _problems(given: dict[Any, Any]) -> list[str]:
     problems = []
     for key, value in given.items():
-        if key not in _TYPES:
-            problems.append(f"unknown key {key!r}: {nearest(str(key), _TYPES)}")
+        if key == "downloads":
+            from features.card_downloads import downloads_problems
+
+            problems += downloads_problems(value)
+        elif key not in _TYPES:
+            problems.append(f"unknown key {key!r}: {nearest(str(key), [*_TYPES, 'downloads'])}")
         elif not _TYPES[key][0](value):
             problems.append(f"{key} must be {_TYPES[key][1]}, not {value!r}{_quotes(value)}")
     if "dataset" not in given:

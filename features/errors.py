@@ -36,6 +36,14 @@ class WeightsError(ErcError):
     """The weights of an encoder are not to be had: not on disk, and no network or no such model."""
 
 
+class DownloadError(ErcError):
+    """A corpus that cannot be fetched, checked or unpacked as its card says."""
+
+
+class NetworkError(DownloadError):
+    """A server that cannot be reached, gives no answer in time, or does not give what it should."""
+
+
 class StoreError(ErcError):
     """A store that cannot be read or written as asked."""
 

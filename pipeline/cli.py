@@ -16,6 +16,7 @@ from pipeline.terminal.lazy_group import LazyGroup
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "The whole path on a generated corpus: sample, extract, ablate, evaluate, report."),
     "sample": ("sample", "Write a small generated corpus in MELD's layout."),
+    "download": ("download", "Fetch a corpus from where its card says, checked and unpacked."),
     "ingest": ("ingest", "Make a manifest from MELD, EmoryNLP, IEMOCAP or any table."),
     "extract": ("extract", "Run frozen encoders once and keep one embedding per utterance."),
     "encoder": ("encoder", "Check an encoder, ours or another package's."),

@@ -21,8 +21,8 @@ HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", 
 # height, such as another kind of page.
 LAYERS = {
     "features": [
-        {"defaults", "errors", "digests", "files", "hardware", "remembered"},
-        {"cards", "schema", "sources", "manifest", "spec"},
+        {"defaults", "errors", "digests", "files", "hardware", "network", "remembered", "units"},
+        {"card_downloads", "cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
         {"encoders", "torch", "loaded"},
         {"encoding", "extract", "engines"},
@@ -31,7 +31,7 @@ LAYERS = {
         {"terminal"},
         {"runs"},
         {"pages", "suites", "scoring", "ingest", "sample"},
-        {"comparison", "search", "explore", "doctor", "predict"},
+        {"comparison", "search", "explore", "doctor", "download", "predict"},
         {"report", "share"},
         {"commands"},
         {"cli"},

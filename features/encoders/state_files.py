@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from features.digests import weights_digest
 from features.encoders.loading import RANDOM_SEED
-from features.encoders.weights import first_line
 from features.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -124,30 +123,3 @@ def random_network(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
 def digest_of_network(network: torch.nn.Module) -> str:
     """The digest that `load_state` returns, of a network's own weights."""
     return weights_digest({key: value for key, value in network.state_dict().items() if not key.endswith(_COUNTER)})
-
-
-def published_file(url: str, what: str, *, check_hash: bool, other: str = "--model FILE") -> Path:
-    """A state file that torch.hub has cached, or downloads now.
-
-    what:       whose weights, for errors
-    other:      how to give another file
-    check_hash: the file name ends in the beginning of the file's sha256, as torch.hub's do; a download is checked
-    Raises WeightsError that names the file, where it is looked for, and the ways to get it.
-    """
-    import torch
-
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / url.rpartition("/")[2]
-    if path.is_file():
-        return path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        hash_prefix = path.stem.rpartition("-")[2] if check_hash else None
-        torch.hub.download_url_to_file(url, str(path), hash_prefix, progress=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WeightsError(
-            f"the weights of {what!r}, {path.name}, are not in {folder} and cannot be downloaded"
-            f" ({first_line(error)}): fetch {url} into that folder, give {other},"
-            " or --weights random to test without them"
-        ) from error
-    return path

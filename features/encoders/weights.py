@@ -13,7 +13,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from features.errors import WeightsError, nearest
+from features.errors import NetworkError, WeightsError, nearest
+from features.network.hub import hub_snapshot
 
 Weights = Literal["pretrained", "random"]
 
@@ -57,7 +58,6 @@ _SMALL_FILES = (
 _WEIGHT_FILES = (_WEIGHTS, _INDEXES[0], "model-*-of-*.safetensors", "[0-9]_*/model.safetensors")
 _TORCH_WEIGHT_FILES = (_TORCH_WEIGHTS, _INDEXES[1], "pytorch_model-*-of-*.bin", "[0-9]_*/pytorch_model.bin")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_HUB_TIMEOUT_S = 10.0
 
 
 def packaged_folder(name: str) -> Path:
@@ -82,7 +82,7 @@ def find_model(model: str, weights: Weights = "pretrained", *, config_needed: bo
     """
     if model.startswith(PACKAGED_PREFIX):
         folder = packaged_folder(model.removeprefix(PACKAGED_PREFIX))
-    elif _is_local(model):
+    elif is_local(model):
         folder = Path(model).expanduser()
         if not folder.is_dir():
             wrong = "is a file" if folder.exists() else "is not there"
@@ -108,7 +108,7 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
 
 
-def _is_local(model: str) -> bool:
+def is_local(model: str) -> bool:
     """Whether a --model value is meant as a path: it exists, or no hub id looks so."""
     return Path(model).expanduser().exists() or not _HUB_ID.fullmatch(model)
 
@@ -174,21 +174,20 @@ def cached_hub_model(repo_id: str, weights: Weights = "pretrained") -> Path | No
 
 def _hub_folder(repo_id: str, weights: Weights) -> Path:
     """The folder of a hub model: the cache's where it is whole, else downloaded (the needed files only)."""
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     cached = cached_hub_model(repo_id, weights)
     if cached is not None:
         return cached
     patterns = _patterns(weights)
-    older = [*patterns, *_TORCH_WEIGHT_FILES]
     elsewhere = "run once with a network, or copy the model here and give --model FOLDER"
     if constants.HF_HUB_OFFLINE:
         raise WeightsError(f"model {repo_id!r} is not in the hub's cache, and HF_HUB_OFFLINE is set: {elsewhere}")
     try:
-        folder = Path(snapshot_download(repo_id, allow_patterns=patterns, etag_timeout=_HUB_TIMEOUT_S))
+        folder = hub_snapshot(repo_id, patterns)
         if has_config(folder) and _missing(folder, weights):
-            folder = Path(snapshot_download(repo_id, allow_patterns=older, etag_timeout=_HUB_TIMEOUT_S))
+            folder = hub_snapshot(repo_id, [*patterns, *_TORCH_WEIGHT_FILES])
         return folder
     except GatedRepoError as error:
         raise WeightsError(
@@ -199,8 +198,8 @@ def _hub_folder(repo_id: str, weights: Weights) -> Path:
             f"model {repo_id!r} is neither a folder here nor on the hub: check the name"
             " (a private one needs `hf auth login`)"
         ) from error
-    except (OSError, ValueError) as error:
-        cause = first_line(error.__cause__ or error)
+    except (NetworkError, OSError, ValueError, RuntimeError) as error:  # the last of the hub's transfer library
+        cause = str(error) if isinstance(error, NetworkError) else first_line(error.__cause__ or error)
         raise WeightsError(
             f"model {repo_id!r} is neither a folder here nor in the hub's cache, and the hub cannot be reached"
             f" ({cause}): {elsewhere}, or use the encoders of --preset embedded, which need no download"

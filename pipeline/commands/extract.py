@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -176,6 +177,7 @@ def command(
         raise UsageError("--workers 0 decodes in this process, which cannot limit time: drop it, or --clip-timeout")
     check_engine(engine_name, ray_address, ray_actors)
 
+    from features.encoders.early_weights import fetch_weights
     from features.engines.decode_pool import DecodeOptions
     from features.manifest import read_manifest
     from features.store.plan import PlanOptions
@@ -183,23 +185,25 @@ def command(
 
     table = read_manifest(manifest, media_root)
     computes = any(entry(name).device for name in names)
+    named = [
+        EncoderRequest(
+            encoder=name,
+            settings=request_settings,
+            model=model,
+            weights="random" if weights == "random" else "pretrained",
+            alias=alias,
+            batch_size=batch_size,
+            as_published=as_published,
+        )
+        for name in names
+    ]
+    for request in named:
+        fetch_weights(request)
     with _engine(engine_name, ray_address, ray_actors) as engine:
         place = engine.resolve_device(device, computes)
         if engine_name == "local" and slice_of_work is None and not dry_run:
             _tell_of_other_gpus(place)
-        requests = [
-            EncoderRequest(
-                encoder=name,
-                settings=request_settings,
-                model=model,
-                weights="random" if weights == "random" else "pretrained",
-                alias=alias,
-                device=place,
-                batch_size=batch_size,
-                as_published=as_published,
-            )
-            for name in names
-        ]
+        requests = [replace(request, device=place) for request in named]
         status = extract(
             table,
             store,

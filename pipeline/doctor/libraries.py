@@ -20,6 +20,7 @@ EXTRAS = {
     "ray": "extraction on a Ray cluster: `--engine ray`",
     "tuning": "search for settings: `erc train --search`",
     "explore": "a look at embeddings: `erc explore embeddings`",
+    "kaggle": "corpora on Kaggle: `erc download`",
     "excel": "tables from Excel: `erc ingest table corpus.xlsx`",
 }
 # It pins a torch of years ago, so that it is no requirement of an extra.

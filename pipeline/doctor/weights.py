@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from features.encoders.packaged_states import PACKAGED_STATES
+from features.encoders.published import RETINAFACE, RETINAFACE_URL, checkpoints_folder
 from features.encoders.table import ENCODERS, PRESETS
 from features.encoders.weights import PACKAGED, PACKAGED_PREFIX, cached_hub_model
 from pipeline.doctor.finding import Finding
@@ -60,13 +61,11 @@ def _published(model: str, used: str) -> Finding:
 
 def _torch_hub_file(model: str) -> Path | None:
     """The file of torchvision's or RetinaFace's weights in torch.hub's folder."""
-    import torch
-
-    if model == "retinaface":
-        from features.encoders.visual.retinaface_network import PUBLISHED_URL as url
+    if model == RETINAFACE:
+        url = RETINAFACE_URL
     else:
         from torchvision.models import get_model_weights
 
         url = get_model_weights(model).DEFAULT.url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path = checkpoints_folder() / url.rpartition("/")[2]
     return path if path.is_file() else None

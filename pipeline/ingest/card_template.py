@@ -33,6 +33,7 @@ _COMMENTS = {
     "notes": "What a user of the corpus should know, a sentence or two each.",
     "headline": "The score that the corpus is judged by; an unknown one is refused with the names of all.",
     "polarity": "negative: [labels], positive: [labels], for the accuracy of two classes.",
+    "downloads": "Where `erc download FILE` has the corpus from: see docs/corpora.md.",
     "synthetic": "true for a generated corpus: reports then say that their scores mean nothing.",
 }
 
@@ -55,6 +56,8 @@ def write_card_template(manifest: Manifest, path: Path) -> None:
 
 def _text(manifest: Manifest) -> str:
     values = vars(manifest.card) | manifest.card.to_dict()  # a dict leaves out what is as usual
+    if manifest.card.downloads is not None:
+        values["downloads"] = manifest.card.downloads.model_dump(mode="json", exclude_defaults=True)
     found = _found(manifest)
     parts = [
         "# A dataset card: fill it in and give it as `erc ingest table ... --card FILE`. What is empty is not said.\n"

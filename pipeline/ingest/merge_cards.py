@@ -35,7 +35,7 @@ def merge_cards(
             values[field.name] = _ONE_AFTER_THE_OTHER[field.name].join(dict.fromkeys(filter(None, given)))
         elif field.name in _OF_ONE_CORPUS and len(names) > 1:
             continue  # of splits that each corpus has
-        elif field.name not in ("dataset", "labels", "neutral", "synthetic"):
+        elif field.name not in ("dataset", "labels", "neutral", "synthetic", "downloads"):
             values[field.name] = _agreed(field.name, given)
     values["dataset"] = dataset or "+".join(names)
     values["labels"] = tuple(labels) if labels else _labels(cards)

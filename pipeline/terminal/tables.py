@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from features.units import bytes_text as bytes_text
+
 
 class MeanAndDeviation(Protocol):
     """A score over seeds. std: None for one seed."""
@@ -32,18 +34,6 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def mean_and_deviation(value: MeanAndDeviation) -> str:
     """`0.5653 ± 0.0012`, or the mean alone where there is one seed."""
     return f"{value.mean:.4f}" + (f" ± {value.std:.4f}" if value.std is not None else "")
-
-
-def bytes_text(number: int) -> str:
-    """A size on disk: `712 B`, `1.5 MB`; thousands, not 1024."""
-    if number < 1000:
-        return f"{number} B"
-    value = float(number)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5 or unit == "TB":
-            break
-    return f"{value:.{1 if value < 99.5 else 0}f} {unit}"
 
 
 def seconds_text(seconds: float) -> str:

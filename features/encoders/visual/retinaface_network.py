@@ -17,11 +17,11 @@ import torch
 from features.encoders.devices import for_device, pin_fp32, to_device, torch_dtype
 from features.encoders.half_precision import check_convolutions
 from features.encoders.memory_batches import MemoryBatches
+from features.encoders.published import RETINAFACE, RETINAFACE_OTHER, RETINAFACE_URL, published_file
 from features.encoders.state_files import (
     digest_of_network,
     is_state_file,
     load_state,
-    published_file,
     random_network,
     read_state,
 )
@@ -29,10 +29,6 @@ from features.encoders.visual.face_boxes import Faces, Keep, faces_of_batch
 from features.encoders.visual.picture_network import Normalise, fold_batch_norm
 from features.errors import UsageError, WeightsError
 
-RETINAFACE = "retinaface"
-PUBLISHED_URL = (
-    "https://github.com/ternaus/retinaface/releases/download/0.01/retinaface_resnet50_2020-07-20-f168fae3c.zip"
-)
 INSTALL = "pip install --no-deps retinaface-pytorch==0.0.8"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what the package normalises with
 
@@ -55,9 +51,8 @@ def load_retinaface(model: str, weights: Literal["pretrained", "random"]) -> tup
         return network, digest_of_network(network)
     if model == RETINAFACE:
         network = random_network(_make)  # before the download: it says whether the package is there
-        other = "`faces` --model FILE (`retinaface-resnet50` --set detector=FILE)"
         # nobody says what the end of its name is of, and the package does not check it either
-        path = published_file(PUBLISHED_URL, RETINAFACE, check_hash=False, other=other)
+        path = published_file(RETINAFACE_URL, RETINAFACE, check_hash=False, other=RETINAFACE_OTHER)
         return network, load_state(network, read_state(path), path.name, _KIND)
     if not is_state_file(model):
         raise UsageError(

@@ -28,11 +28,11 @@ from features.encoders.devices import torch_dtype
 from features.encoders.loading import architecture, load_model, quiet_transformers
 from features.encoders.packaged_states import MOBILENET_V2, check_packaged, is_packaged, packaged_states
 from features.encoders.promises import check_promises
+from features.encoders.published import published_file
 from features.encoders.state_files import (
     digest_of_network,
     is_state_file,
     load_state,
-    published_file,
     random_network,
     read_state,
 )

@@ -7,13 +7,12 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from features.encoders.state_files import digest_of_network, load_state, published_file, random_network, read_state
+from features.encoders.state_files import digest_of_network, load_state, random_network, read_state
 from features.errors import WeightsError
 
 
@@ -145,41 +144,3 @@ def test_random_weights_leave_torchs_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert same(first.state_dict(), second.state_dict())
     assert not first.training
-
-
-URL = "https://example.org/weights/net-0123abcd.pth"
-
-
-def test_a_cached_file_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **kwargs: pytest.fail("downloads"))
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "hub" / "checkpoints" / "net-0123abcd.pth").write_bytes(b"x")
-    assert published_file(URL, "net", check_hash=True).read_bytes() == b"x"
-
-
-def test_offline_the_file_its_place_and_the_ways_to_get_it_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def offline(url: str, path: str, hash_prefix: str | None, progress: bool) -> None:
-        assert (url, hash_prefix, progress) == (URL, "0123abcd", False)
-        raise URLError("no route")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    message = (
-        r"^the weights of 'net', net-0123abcd\.pth, are not in .*checkpoints and cannot be downloaded \(URLError: .*\):"
-        rf" fetch {URL} into that folder, give --model FILE, or --weights random to test without them$"
-    )
-    with pytest.raises(WeightsError, match=message):
-        published_file(URL, "net", check_hash=True)
-
-
-def test_a_download_with_another_hash_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "net-0123abcd.pth"
-    source.write_bytes(b"not those weights")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    with pytest.raises(WeightsError, match="invalid hash value"):
-        published_file(source.as_uri(), "net", check_hash=True)
-    assert not list((tmp_path / "home").rglob("*.pth"))
-    assert published_file(source.as_uri(), "net", check_hash=False).read_bytes() == b"not those weights"

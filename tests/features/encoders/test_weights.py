@@ -16,6 +16,7 @@ from tiny_bert import LAYERS, write_tiny_bert
 from features.encoders.loading import load_model
 from features.encoders.weights import find_model, packaged_folder
 from features.errors import WeightsError
+from features.network import hub as network_hub
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,12 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy(bert: Path, tmp_path: Path) -> Path:
     """A copy of the model to damage."""
     return Path(shutil.copytree(bert, tmp_path / "copy"))
+
+
+@pytest.fixture(autouse=True)
+def hub_lists_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `hub_snapshot` asks before it downloads; tests/features/network asks a server."""
+    monkeypatch.setattr(network_hub, "hub_files", lambda repo_id, patterns: network_hub.HubFiles("0" * 40, {}))
 
 
 @pytest.fixture

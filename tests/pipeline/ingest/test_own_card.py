@@ -133,6 +133,7 @@ def test_a_template_of_a_shipped_card_reads_back(name: str, tmp_path: Path) -> N
     manifest = replace(build(row()), card=load_card(name))
     write_card_template(manifest, tmp_path / "card.yaml")
     assert read_card(tmp_path / "card.yaml") == load_card(name)
+    assert read_card(tmp_path / "card.yaml").downloads == load_card(name).downloads
 
 
 WORD = st.text(

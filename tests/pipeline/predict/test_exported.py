@@ -14,6 +14,7 @@ import pytest
 from predict_world import rows_of, run_of, talks_of
 
 from features.errors import RunFileError, UsageError, WeightsError
+from features.network.hub import HubFiles
 from pipeline.cli import erc, run
 from pipeline.predict import Predictor, hub
 from pipeline.predict.turns import Talk, Turn
@@ -135,6 +136,7 @@ def test_the_hub_gets_the_folder_and_gives_it_back(
             shutil.copytree(folder_path, tmp_path / "hub")
 
     monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr("features.network.hub.hub_files", lambda *_: HubFiles("0" * 40, {}))
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(tmp_path / "hub"))
     given = ["export", str(run_of(world, "causal").path), "--to", str(tmp_path / "model")]
     assert run(erc, [*given, "--push-to-hub", "me/erc", "--private"], "erc") == 0
@@ -158,6 +160,7 @@ def test_a_hub_that_refuses_leaves_the_folder_and_says_what_to_do(
     def refuse(*_: object, **__: object) -> None:
         raise OSError("offline")
 
+    monkeypatch.setattr("features.network.hub.hub_files", lambda *_: HubFiles("0" * 40, {}))
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     with pytest.raises(WeightsError, match=r"neither a folder here nor on the hub.*offline"):
         Predictor.from_pretrained("me/none", "cpu")

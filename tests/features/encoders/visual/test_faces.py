@@ -26,7 +26,7 @@ from features.encoders.visual.face_boxes import MOST_FACES, unpack
 from features.encoders.visual.faces import VERSION
 from features.encoders.visual.published_mosaic import mosaic
 from features.encoders.visual.retinaface_network import FaceDetector
-from features.errors import Reason, UnavailableError, UsageError, WeightsError
+from features.errors import NetworkError, Reason, UnavailableError, UsageError, WeightsError
 from features.media.clip import Clip, decode_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -293,13 +293,13 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 def test_offline_the_published_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
-    def offline(url: str, path: str, hash_prefix: str | None, progress: bool) -> None:
-        raise OSError("no route")
+    def offline(*_: object) -> None:
+        raise NetworkError("no route")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr("features.encoders.published.fetch_file", offline)
     message = (
         r"the weights of 'retinaface', retinaface_resnet50_2020-07-20-f168fae3c\.zip, are not in .*checkpoints and"
-        r" cannot be downloaded \(OSError: no route\): .*"
+        r" cannot be downloaded \(no route\): .*"
         r" give `faces` --model FILE \(`retinaface-resnet50` --set detector=FILE\), or --weights random"
     )
     with pytest.raises(WeightsError, match=message):

@@ -1,0 +1,1 @@
+"""Corpora fetched from where their cards say: planned, downloaded, checked, unpacked."""
