@@ -1,0 +1,176 @@
+"""head.onnx says what torch says, whatever a head is made of: every part that `erc heads` lists is tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from head_factory import LABELS, experiment
+from torch import nn
+
+from features.errors import ConfigError, RunError
+from heads.context import CONTEXTS
+from heads.data.data import FeatureShape
+from heads.data.normalise import NORMALISERS, WAVEFORM, Normaliser
+from heads.fusion import FUSIONS
+from heads.graph.head import check_traceable
+from heads.graph.inputs import graph_inputs
+from heads.losses import LOSSES
+from heads.model import HeadShape, build_head
+from heads.predict import Predictor
+from heads.readers import READERS
+from heads.signals import LossTask
+from heads.training.checkpoint import InputFeature, TrainedHead
+from heads.training.objective import build_objective
+from pipeline.share.onnx_head import build_graph, check_parity
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+SHAPES = {
+    "text": (FeatureShape("vector", (6,)), FeatureShape("sequence", (4,))),
+    "audio": (FeatureShape("sequence", ()),),
+    "visual": (FeatureShape("stack", (3, 4)),),
+}
+SMALL = {"dim": 8, "heads": 2, "layers": 2}
+WAVE = {"name": "waveform-mlp", "seconds": 0.01, "hidden": 4, "heads": 2}
+BCLSTM = {"name": "bclstm", "units": 3}
+RNN = {"name": "dialogue-rnn", "state": 4, "emotion": 3, "hidden": 5}
+ATTENTION = {"name": "transformer", "dim": 8, "heads": 2, "feedforward": 8, "blocks": 1}
+PREVIOUS = {"name": "previous-turns", "same_speaker": True}
+SPEAKERS = {"name": "speaker-attention", "dim": 8, "heads": 2}
+SPCL = {"name": "spcl", "dim": 4, "items": 2, "queue": 4}
+CNN = {"name": "text-cnn", "length": 5, "filters": 3, "size": 4, "windows": [2, 3]}
+# name -> (what the experiment says beside its inputs, seeds)
+HEADS: dict[str, tuple[dict[str, Any], int]] = {
+    "plain": ({"normalise": "l2", "speakers": {"dim": 3, "min_rows": 1}}, 2),
+    "bclstm": (
+        {
+            "fusion": {"name": "gated", "dim": 5, "gates": "sigmoid"},
+            "context": {**BCLSTM, "causal": False, "activation": "relu"},
+            "readers": {"text": {"name": "mean"}, "audio": {**WAVE, "attention": "itself"}},
+        },
+        1,
+    ),
+    "dialogue-rnn": (
+        {
+            "normalise": "l2+standardise",
+            "fusion": {"name": "mean", "dim": 5},
+            "context": {**RNN, "causal": False},
+            "readers": {"text": CNN, "audio": WAVE, "visual": {"name": "layer-weights", "normalise": True}},
+        },
+        2,
+    ),
+    "causal": (
+        {
+            "fusion": {"name": "concat+norm", "dim": 5},
+            "modality_context": {**BCLSTM, "layers": 1, "causal": True},
+            "context": {**RNN, "causal": True},
+        },
+        1,
+    ),
+    "transformer": (
+        {
+            "normalise": "none",
+            "fusion": {"name": "m2fnet", **SMALL, "causal": False},
+            "modality_context": PREVIOUS,
+            "context": {**ATTENTION, "causal": False},
+            "speakers": {"dim": 3, "min_rows": 1},
+            "loss": [SPCL],
+        },
+        2,
+    ),
+    "speaker-attention": (
+        {"fusion": {"name": "attention", "dim": 8, "heads": 2}, "context": {**SPEAKERS, "causal": True}},
+        1,
+    ),
+    "over-batch": (
+        {
+            "fusion": {"name": "attention-over-batch", "dim": 16, "heads": 2},
+            "readers": {"audio": {**WAVE, "attention": "over-batch"}},
+        },
+        1,
+    ),
+    "over-batch-of-dialogues": (
+        {
+            "fusion": {"name": "attention-over-batch", "dim": 16, "heads": 2},
+            "context": {**PREVIOUS, "same_speaker": False},
+            "readers": {"text": {"name": "attention-pooling", "heads": 2}, "visual": {"name": "flat"}},
+        },
+        1,
+    ),
+}
+
+
+def trained(said: dict[str, Any], seed: int = 0, known: int = 2) -> TrainedHead:
+    """A head whose weights are all drawn, the zeros that parts begin with among them."""
+    inputs = {"text": ["sentence", "glove"], "audio": ["waveform"], "visual": ["frames"]}
+    readers = {"audio": WAVE} | said.get("readers", {})
+    looks_around = {"context", "modality_context"} & set(said) or "m2fnet" in str(said)
+    batch = {"unit": "dialogues", "size": 8} if looks_around else {"unit": "utterances", "size": 64}
+    body = {"inputs": inputs, "feedforward": {"sizes": [6]}, "batch": batch}
+    made = experiment(**(body | said | {"readers": readers}))
+    torch.manual_seed(seed)
+    head = build_head(made, HeadShape(SHAPES, len(LABELS), known if made.speakers else 0))
+    decision = build_objective(made.loss, LossTask(torch.ones(3, dtype=torch.int64), head.hidden_width)).decision
+    for module in (head, decision):
+        if isinstance(module, nn.Module):
+            for tensor in [*module.parameters(), *module.buffers()]:
+                if tensor.is_floating_point():
+                    nn.init.uniform_(tensor, -0.5, 0.5)
+            module.eval()
+    if decision is not None:
+        decision.centres[1] = 0.0  # type: ignore[attr-defined]  # a class that train lacks
+    generator = np.random.default_rng(seed)
+    own = {
+        modality: tuple(
+            InputFeature(f"{modality}/{name}-00000000", f"{modality}{place}", normaliser(made.normalise, shape, generator), shape)
+            for place, (name, shape) in enumerate(zip(inputs[modality], shapes, strict=True))
+        )
+        for modality, shapes in SHAPES.items()
+    }
+    names = ("Ann", "Bob")[: known if made.speakers else 0]
+    return TrainedHead(Predictor(made, head, decision), LABELS, own, names)
+
+
+def normaliser(name: str, shape: FeatureShape, generator: np.random.Generator) -> Normaliser:
+    if "standardise" not in NORMALISERS[name]:
+        return Normaliser("none" if shape.shape == () else name)
+    if shape.shape == ():
+        return Normaliser(WAVEFORM, scale=np.array([0.2], np.float32))
+    width = math.prod(shape.shape)
+    mean, scale = generator.normal(size=width), generator.uniform(0.1, 0.5, size=width)
+    return Normaliser(name, mean.astype(np.float32), scale.astype(np.float32))
+
+
+def seeds_of(name: str) -> Sequence[TrainedHead]:
+    said, count = HEADS[name]
+    return [trained(said, seed) for seed in range(count)]
+
+
+def test_every_part_is_tried() -> None:
+    made = [trained(said).predictor.experiment for said, _ in HEADS.values()]
+    assert {item.fusion.name for item in made} == set(FUSIONS)
+    assert {part.name for item in made for part in (item.context, item.modality_context)} == set(CONTEXTS)
+    assert {item.normalise for item in made} == set(NORMALISERS)
+    read = {reader.name for item in made for reader in item.readers.values()}
+    assert read == set(READERS) - {"encoder-top"}  # which is refused: see below
+    deciding = {name for name, loss in LOSSES.items() if getattr(loss, "decides", False)}
+    assert {term.name for item in made for term in item.loss} >= deciding == {"spcl"}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_it_says_what_torch_says(name: str, tmp_path: Path) -> None:
+    heads = seeds_of(name)
+    inputs = graph_inputs(heads[0])
+    told = build_graph(tmp_path / "head.onnx", heads, inputs, {})
+    parity = check_parity(tmp_path / "head.onnx", heads, inputs)
+    assert parity.drawn == 33
+    assert 0 < parity.largest < 1e-5
+    print(name, parity, told)
