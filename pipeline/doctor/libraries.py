@@ -21,6 +21,8 @@ EXTRAS = {
     "tuning": "search for settings: `erc train --search`",
     "explore": "a look at embeddings: `erc explore embeddings`",
     "excel": "tables from Excel: `erc ingest table corpus.xlsx`",
+    "onnx": "the head as an ONNX graph: `erc export --onnx`",
+    "app": "a demo in a browser: `erc app`",
 }
 # It pins a torch of years ago, so that it is no requirement of an extra.
 RETINAFACE = "retinaface-pytorch"

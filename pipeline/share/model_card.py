@@ -10,19 +10,27 @@ import yaml
 from features.cards import HEADLINES
 from features.errors import ErcError
 from features.spec import EncoderSpec
+from heads.graph.inputs import SPEAKER, SPEAKER_SLOT, TURN_MASK
 from pipeline.comparison.compare import Interval, score_interval
 from pipeline.pages.words import SYNTHETIC_WARNING
 from pipeline.predict.temperature import Temperature
 from pipeline.runs.folder import Run
 from pipeline.runs.metrics_file import Metrics, scores_shown
+from pipeline.share.onnx_head import Graph, GraphAxes
 
 _SPLITS = ("test", "dev")
 _RARE = 0.05  # of train
 _MARKUP = set("\\`*_[]<>|#")
 
 
-def model_card(run: Run, seeds: list[int], specs: list[EncoderSpec], temperature: Temperature | None) -> str:
-    """Markdown, with the hub's metadata before it."""
+def model_card(
+    run: Run,
+    seeds: list[int],
+    specs: list[EncoderSpec],
+    temperature: Temperature | None,
+    graph: Graph | None = None,
+) -> str:
+    """Markdown, with the hub's metadata before it. graph: of head.onnx, where there is one"""
     scores = {split: run.metrics(split) for split in _SPLITS if split in run.scored_splits()}
     features, facts = run.features, run.features.manifest
     counts = facts.train_label_counts
@@ -34,7 +42,7 @@ def model_card(run: Run, seeds: list[int], specs: list[EncoderSpec], temperature
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["plain"] = plain
+    environment.filters |= {"plain": plain, "feed_shape": _feed_shape, "input_words": _input_words}
     return environment.get_template("model_card.md.jinja").render(
         metadata=yaml.safe_dump(_metadata(run, scores), sort_keys=False, allow_unicode=True),
         name=run.name,
@@ -48,6 +56,8 @@ def model_card(run: Run, seeds: list[int], specs: list[EncoderSpec], temperature
         specs=specs,
         splits=[_split(run, split, metrics, seeds) for split, metrics in scores.items()],
         temperature=temperature,
+        graph=graph,
+        sees_batch=run.experiment.sees_batch,
         rare=[(label, number) for label, number in counts.items() if number < _RARE * trained_on],
         trained_on=trained_on,
         run=features.run or run.path.name,
@@ -60,6 +70,27 @@ def model_card(run: Run, seeds: list[int], specs: list[EncoderSpec], temperature
 def plain(text: str) -> str:
     """Text that is no markup in Markdown, on one line."""
     return "".join(f"\\{character}" if character in _MARKUP else character for character in " ".join(text.split()))
+
+
+def _feed_shape(item: GraphAxes) -> tuple[int, ...]:
+    """Of one utterance: one of whatever may have any length."""
+    return tuple(axis if isinstance(axis, int) else 1 for axis in item.axes)
+
+
+def _input_words(name: str) -> str:
+    """What an input is, in words (heads/graph/inputs.py)."""
+    known = {
+        TURN_MASK: "true where a turn is real; padding is at the right",
+        SPEAKER_SLOT: "who speaks: 0 for who speaks first in the dialogue, then 1, ...",
+        SPEAKER: "who speaks, by name: the place in the metadata's `speakers`, from 1 on; 0 is any other",
+    }
+    if name in known:
+        return known[name]
+    if name.endswith("_present"):
+        return f"true where there is a `{name.removesuffix('_present')}`"
+    if name.endswith("_length"):
+        return f"how many elements of `{name.removesuffix('_length')}` are real; padding is behind"
+    return "an embedding as it is stored; the graph normalises it"
 
 
 def _metadata(run: Run, scores: dict[str, Metrics]) -> dict[str, Any]:

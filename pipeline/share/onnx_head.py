@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -44,10 +45,19 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class Graph:
-    """What is told of head.onnx. inputs: name -> dtype and axes"""
+class GraphAxes:
+    """An input: its name, numpy's name of its dtype, and its axes: a name where it may have any length, else a size."""
 
-    inputs: dict[str, str]
+    name: str
+    dtype: str
+    axes: tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What is told of head.onnx."""
+
+    inputs: tuple[GraphAxes, ...]
     parity: Parity
 
 
@@ -87,8 +97,8 @@ def write_onnx(path: Path, run: Run, heads: Sequence[TrainedHead], temperature: 
 
 def build_graph(
     path: Path, heads: Sequence[TrainedHead], inputs: Sequence[GraphInput], metadata: dict[str, str]
-) -> dict[str, str]:
-    """Write the graph; gives its inputs: name -> dtype and axes, in words. Raises RunError where it cannot be made."""
+) -> tuple[GraphAxes, ...]:
+    """Write the graph; gives its inputs. Raises RunError where it cannot be made."""
     graph = HeadGraph(heads, inputs).eval()
     feed = drawn_rows(inputs, CASES[0], len(heads[0].speakers), 0).feed(inputs, graph.sees_dialogues)
     example = {name: torch.from_numpy(feed[name]) for name in graph.names}
@@ -118,8 +128,15 @@ def build_graph(
             model.graph.inputs.remove(value)
     model.metadata_props.update(metadata)
     program.save(str(path))
-    kept = [value.name for value in model.graph.inputs]
-    return {name: _words(example[name], axes[name]) for name in kept}
+    kept = [str(value.name) for value in model.graph.inputs]
+    return tuple(
+        GraphAxes(
+            name,
+            str(feed[name].dtype),
+            tuple(axis or size for axis, size in zip(axes[name], feed[name].shape, strict=True)),
+        )
+        for name in kept
+    )
 
 
 def _axes(name: str, rank: int, graph: HeadGraph) -> list[str | None]:
@@ -130,19 +147,14 @@ def _axes(name: str, rank: int, graph: HeadGraph) -> list[str | None]:
     return axes + [None] * (rank - len(axes))
 
 
-def _words(value: torch.Tensor, axes: Sequence[str | None]) -> str:
-    sizes = [axis or str(size) for axis, size in zip(axes, value.shape, strict=True)]
-    return f"{str(value.dtype).removeprefix('torch.')} [{', '.join(sizes)}]"
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without what torch's exporter says as it goes."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", "onnx_ir")]
     before = [logger.level for logger in loggers]
     try:
         for logger in loggers:
-            logger.setLevel(logging.ERROR)
+            logger.setLevel(logging.CRITICAL)
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
@@ -190,7 +202,9 @@ def torch_logits(heads: Sequence[TrainedHead], batches: Sequence[Batch]) -> np.n
             scores.append(predictor.decide(head.head(batch)) if whole else predictor.scores(batch))
     if len(scores) == 1:
         return scores[0].double().numpy()
-    mean: np.ndarray = torch.stack([item.double().softmax(dim=1) for item in scores]).mean(dim=0).log().numpy()
+    # The logarithm of the mean over seeds, in which no probability is too small.
+    each = torch.stack([item.double().log_softmax(dim=1) for item in scores])
+    mean: np.ndarray = (each.logsumexp(dim=0) - math.log(len(scores))).numpy()
     return mean
 
 
@@ -204,8 +218,11 @@ def open_session(path: Path) -> Any:
 
 
 def run_session(session: Any, feed: dict[str, np.ndarray]) -> np.ndarray:
-    """The logits, of those inputs that the graph asks for."""
-    logits: np.ndarray = session.run(["logits"], {item.name: feed[item.name] for item in session.get_inputs()})[0]
+    """The logits, of those inputs that the graph asks for. Raises RunError where onnxruntime fails."""
+    try:
+        logits: np.ndarray = session.run(["logits"], {item.name: feed[item.name] for item in session.get_inputs()})[0]
+    except Exception as error:  # onnxruntime's own share no class
+        raise RunError(f"onnxruntime cannot run the head ({first_line(error)}): export without --onnx") from error
     return logits
 
 
