@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,9 +108,7 @@ def test_what_is_refused_is_refused_before_anything_is_written(
     written: list[Path] = []
     monkeypatch.setattr(model_folder, "write_folder_whole", lambda folder, write: written.append(folder))
     source = run_of(world, "alone")
-    made = source.experiment.model_copy(
-        update={"evaluation": source.experiment.evaluation.model_copy(update={"dropout": True})}
-    )
+    made = replace(source.experiment, evaluation=source.experiment.evaluation.model_copy(update={"dropout": True}))
     monkeypatch.setattr(Run, "experiment", made)
     with pytest.raises(RunError, match=r"evaluation\.dropout"):
         export_run(source, tmp_path / "model", onnx=True)
