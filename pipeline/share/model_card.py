@@ -17,6 +17,7 @@ from pipeline.predict.temperature import Temperature
 from pipeline.runs.folder import Run
 from pipeline.runs.metrics_file import Metrics, scores_shown
 from pipeline.share.onnx_head import Graph, GraphAxes
+from pipeline.share.space import APP_FILE
 
 _SPLITS = ("test", "dev")
 _RARE = 0.05  # of train
@@ -29,8 +30,11 @@ def model_card(
     specs: list[EncoderSpec],
     temperature: Temperature | None,
     graph: Graph | None = None,
+    *,
+    app: bool = False,
 ) -> str:
-    """Markdown, with the hub's metadata before it. graph: of head.onnx, where there is one"""
+    """Markdown, with the hub's metadata before it. graph: of head.onnx, where there is one; app: whether there is a
+    demo"""
     scores = {split: run.metrics(split) for split in _SPLITS if split in run.scored_splits()}
     features, facts = run.features, run.features.manifest
     counts = facts.train_label_counts
@@ -44,7 +48,7 @@ def model_card(
     )
     environment.filters |= {"plain": plain, "feed_shape": _feed_shape, "input_words": _input_words}
     return environment.get_template("model_card.md.jinja").render(
-        metadata=yaml.safe_dump(_metadata(run, scores), sort_keys=False, allow_unicode=True),
+        metadata=yaml.safe_dump(_metadata(run, scores, app), sort_keys=False, allow_unicode=True),
         name=run.name,
         labels=facts.labels,
         title=facts.title or facts.dataset,
@@ -57,6 +61,7 @@ def model_card(
         splits=[_split(run, split, metrics, seeds) for split, metrics in scores.items()],
         temperature=temperature,
         graph=graph,
+        app=app,
         sees_batch=run.experiment.sees_batch,
         rare=[(label, number) for label, number in counts.items() if number < _RARE * trained_on],
         trained_on=trained_on,
@@ -93,7 +98,7 @@ def _input_words(name: str) -> str:
     return "an embedding as it is stored; the graph normalises it"
 
 
-def _metadata(run: Run, scores: dict[str, Metrics]) -> dict[str, Any]:
+def _metadata(run: Run, scores: dict[str, Metrics], app: bool) -> dict[str, Any]:
     facts = run.features.manifest
     results = [
         {
@@ -107,7 +112,9 @@ def _metadata(run: Run, scores: dict[str, Metrics]) -> dict[str, Any]:
         }
         for split, metrics in scores.items()
     ]
-    return {
+    # What a Space reads; a model repository passes over it.
+    demo = {"title": run.name, "sdk": "gradio", "app_file": APP_FILE} if app else {}
+    return demo | {
         "library_name": "erc-feature-store",
         "tags": ["emotion-recognition-in-conversation", *sorted(run.experiment.inputs)],
         "model-index": [{"name": run.name, "results": results}],

@@ -6,6 +6,7 @@ config.yaml, features.json, seed-N/head.safetensors, seed-N/result.json, metrics
                the run's own, without paths, commands and predictions
 temperature.json   of the calibrated probabilities
 head.onnx          where it is asked for: the heads of all seeds as one graph (pipeline/share/onnx_head.py)
+app.py, requirements.txt   where they are asked for: a demo (pipeline/share/space.py)
 encoders/      the spec of every encoder, also of those that another one derives from
 """
 
@@ -26,7 +27,7 @@ from pipeline.predict.temperature import TEMPERATURE_FILE, fit_temperature
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json, write_text
 from pipeline.scoring.evaluation import seeds_to_predict_with
-from pipeline.share import onnx_head
+from pipeline.share import onnx_head, space
 from pipeline.share.model_card import model_card
 
 CONFIG = "config.json"
@@ -35,10 +36,10 @@ FORMAT = 1
 _OWN = ("head.safetensors", "result.json")
 
 
-def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = False) -> None:
+def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = False, app: bool = False) -> None:
     """Write the folder; it appears whole or not at all.
 
-    replace: an earlier export there; onnx: with head.onnx
+    replace: an earlier export there; onnx: with head.onnx; app: with a demo
     Raises RunError where no seed is finished, seeds were not made alike or have no head, or no ONNX graph can hold the
     head or says what it says, UsageError for a folder that holds something else, or without what `onnx` needs.
     """
@@ -69,7 +70,10 @@ def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = Fa
             write_json(target / TEMPERATURE_FILE, asdict(temperature))
         graph = onnx_head.write_onnx(target / onnx_head.FILE, run, heads, temperature) if onnx else None
         write_json(target / CONFIG, _config(run, seeds, specs, graph))
-        write_text(target / "README.md", model_card(run, seeds, specs, temperature, graph))
+        if app:
+            write_text(target / space.APP_FILE, space.APP)
+            write_text(target / "requirements.txt", space.requirements(specs))
+        write_text(target / "README.md", model_card(run, seeds, specs, temperature, graph, app=app))
 
     write_folder_whole(folder, write)
 

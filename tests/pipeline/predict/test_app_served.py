@@ -39,7 +39,7 @@ def test_what_is_typed_is_predicted_as_the_predictor_does(world: Path, client: A
     place = found["headers"].index("emotion")
     assert [row[place] for row in found["data"]] == expected.frame["predicted"].to_list()
     assert {"without text", "without audio", "without visual"} <= set(found["headers"])
-    numbers = {(turn, emotion): value for turn, emotion, value in curves["plot"]["data"]}
+    numbers = {(turn, emotion): value for turn, emotion, value in curves["data"]}
     assert len(numbers) == 2 * len(expected.labels)
     for row in range(2):
         for column, label in enumerate(expected.labels):

@@ -16,7 +16,6 @@ from predict_world import rows_of, run_of
 from features.errors import RunError
 from pipeline.cli import erc, run
 from pipeline.predict import Predictor
-from pipeline.runs.folder import Run
 from pipeline.share import model_folder, onnx_head
 from pipeline.share.model_folder import export_run
 
@@ -109,7 +108,7 @@ def test_what_is_refused_is_refused_before_anything_is_written(
     monkeypatch.setattr(model_folder, "write_folder_whole", lambda folder, write: written.append(folder))
     source = run_of(world, "alone")
     made = replace(source.experiment, evaluation=source.experiment.evaluation.model_copy(update={"dropout": True}))
-    monkeypatch.setattr(Run, "experiment", made)
+    monkeypatch.setitem(source.__dict__, "experiment", made)
     with pytest.raises(RunError, match=r"evaluation\.dropout"):
         export_run(source, tmp_path / "model", onnx=True)
     assert written == []
