@@ -112,7 +112,9 @@ class _Seed(nn.Module):
         scores: Tensor = self.decision.scores(output.hidden)  # type: ignore[operator]
         return scores
 
-    def _values(self, place: int, given: Mapping[str, Tensor], there: Tensor, real: Tensor | None) -> Tensor | Sequences:
+    def _values(
+        self, place: int, given: Mapping[str, Tensor], there: Tensor, real: Tensor | None
+    ) -> Tensor | Sequences:
         item, normalise = self.inputs[place], self.normalise[place]
         raw = given[item.name]
         if not item.is_sequence:

@@ -45,7 +45,9 @@ def answer(predicted: Predicted) -> Answer:
             ]
         )
     header = ["turn", "speaker", "text", "emotion", "probability", "then", "missing"]
-    return Answer(header + [f"without {name}" for name in predicted.without], rows, _curves(predicted), _words(predicted))
+    return Answer(
+        header + [f"without {name}" for name in predicted.without], rows, _curves(predicted), _words(predicted)
+    )
 
 
 def _percent(value: float) -> str:

@@ -89,4 +89,4 @@ def _by_name(uploads: Sequence[str | Path]) -> dict[str, Path]:
 
 def _text(cell: Any) -> str:
     """A cell of a table; empty ones come as None or NaN."""
-    return "" if cell is None or cell != cell else str(cell).strip()  # noqa: PLR0124
+    return "" if cell is None or cell != cell else str(cell).strip()

@@ -19,12 +19,12 @@ from pipeline.terminal.options import LocalPath
     help="Also head.onnx: the heads of all seeds as one graph, held against torch by onnxruntime before it is kept."
     " Needs the extra `onnx`: pip install 'erc-feature-store[onnx]'.",
 )
-@click.option("--app", is_flag=True, help="Also app.py and requirements.txt: the folder as a demo (`erc app`, a Space).")
+@click.option(
+    "--app", is_flag=True, help="Also app.py and requirements.txt: the folder as a demo (`erc app`, a Space)."
+)
 @click.option("--push-to-hub", "hub_id", metavar="OWNER/NAME", help="Send the folder to the Hugging Face hub, too.")
 @click.option("--private", is_flag=True, help="With --push-to-hub: a repository that others do not see.")
-def command(
-    run: Path, folder: Path, replace: bool, onnx: bool, app: bool, hub_id: str | None, private: bool
-) -> None:
+def command(run: Path, folder: Path, replace: bool, onnx: bool, app: bool, hub_id: str | None, private: bool) -> None:
     """Write a run as a Hugging Face model folder that needs neither its store nor its manifest.
 
     The folder holds the heads of all seeds (safetensors), the encoders with their settings, scores, a temperature, and

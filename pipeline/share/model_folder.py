@@ -129,9 +129,7 @@ def _metrics(run: Run, split: str) -> dict[str, Any]:
     return content
 
 
-def _config(
-    run: Run, seeds: list[int], specs: list[EncoderSpec], graph: onnx_head.Graph | None
-) -> dict[str, Any]:
+def _config(run: Run, seeds: list[int], specs: list[EncoderSpec], graph: onnx_head.Graph | None) -> dict[str, Any]:
     """config.json: what a hub and a reader of the folder look for."""
     onnx = {"onnx": onnx_head.as_json(graph)} if graph else {}
     return onnx | {

@@ -16,7 +16,7 @@ from features.errors import ErcError
 from features.manifest import read_manifest
 from features.store import Feature, Store
 from heads.data.batch import Batch
-from heads.data.data import HeadData, apply_feature, read_rows
+from heads.data.data import FeatureRows, HeadData, apply_feature, read_rows
 from heads.data.normalise import NORMALISERS, Normaliser
 from heads.data.sequences import Sequences
 from heads.data.utterances import Utterances, read_utterances
@@ -63,9 +63,12 @@ class Rows:
                     values[row, : len(array)] = array
             given[item.name] = values
         given[SPEAKER_SLOT], given[SPEAKER] = self.slots, self.speakers
-        return {name: self._by_dialogue(value) for name, value in given.items()} | (
-            {TURN_MASK: self._by_dialogue(np.ones(len(self), bool))}
-        ) if sees_dialogues else given
+        return (
+            {name: self._by_dialogue(value) for name, value in given.items()}
+            | ({TURN_MASK: self._by_dialogue(np.ones(len(self), bool))})
+            if sees_dialogues
+            else given
+        )
 
     def _by_dialogue(self, values: np.ndarray) -> np.ndarray:
         """[b, *w] -> [d, t, *w]"""
@@ -204,7 +207,7 @@ def _stored(
 def _batch(
     trained: TrainedHead, inputs: Sequence[GraphInput], features: Sequence[Feature], utterances: Utterances
 ) -> Batch:
-    own = {}
+    own: dict[str, tuple[FeatureRows, ...]] = {}
     for item, feature in zip(inputs, features, strict=True):
         normaliser = trained.inputs[item.modality][item.index].normaliser
         own[item.modality] = (*own.get(item.modality, ()), apply_feature(feature, utterances, normaliser))

@@ -39,7 +39,8 @@ _APART = "# Pins old versions: install it apart, without what it asks for (a Spa
 
 def requirements(specs: Sequence[EncoderSpec]) -> str:
     """requirements.txt for the encoders of a run."""
-    wanted, apart = [GRADIO], []
+    wanted = [GRADIO]
+    apart: list[str] = []
     for line in dict.fromkeys(need for spec in specs for need in _needs(spec)):
         (apart if line.startswith("pip ") else wanted).append(line)
     return _HEAD + "".join(f"{line}\n" for line in wanted) + "".join(f"{_APART}{line}\n" for line in apart)

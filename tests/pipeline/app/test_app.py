@@ -1,4 +1,4 @@
-"""`erc app`: what is typed and uploaded reaches the predictor as it is meant, and what comes back is shown; Gradio apart."""
+"""`erc app` without Gradio: what is typed and uploaded becomes the talk that is meant, and answers are told."""
 
 from __future__ import annotations
 

@@ -67,7 +67,10 @@ def test_what_is_wrong_is_one_line(client: Any) -> None:
 
 
 def test_pasted_lines_fill_the_table(client: Any) -> None:
-    assert client.predict("Ross: Hi.\nGo away!", api_name="/paste")["data"] == [["Ross", "Hi.", ""], ["", "Go away!", ""]]
+    assert client.predict("Ross: Hi.\nGo away!", api_name="/paste")["data"] == [
+        ["Ross", "Hi.", ""],
+        ["", "Go away!", ""],
+    ]
 
 
 def test_nothing_is_loaded_from_another_server(client: Any) -> None:

@@ -89,7 +89,7 @@ def test_a_graph_that_says_something_else_leaves_no_folder(
     pytest.importorskip("onnxruntime")
     plain = onnx_head.run_session
     monkeypatch.setattr(onnx_head, "run_session", lambda session, feed: plain(session, feed)[..., ::-1])
-    with pytest.raises(RunError, match="off torch on .* real utterances"):
+    with pytest.raises(RunError, match=r"off torch on .* real utterances"):
         export_run(run_of(world, "alone"), tmp_path / "model", onnx=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -100,9 +100,7 @@ def test_what_is_refused_is_refused_before_anything_is_written(
     given = ["export", str(run_of(world, "alone").path), "--to", str(tmp_path / "model"), "--onnx"]
     monkeypatch.setattr(onnx_head, "find_spec", lambda name: None if name == "onnxscript" else object())
     assert run(erc, given, "erc") == 2
-    assert capsys.readouterr().err == (
-        "erc: --onnx needs onnxscript: pip install 'erc-feature-store[onnx]'\n"
-    )
+    assert capsys.readouterr().err == ("erc: --onnx needs onnxscript: pip install 'erc-feature-store[onnx]'\n")
     monkeypatch.undo()
     written: list[Path] = []
     monkeypatch.setattr(model_folder, "write_folder_whole", lambda folder, write: written.append(folder))
