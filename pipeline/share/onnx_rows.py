@@ -48,32 +48,29 @@ class Rows:
         return len(self.dialogues)
 
     def feed(self, inputs: Sequence[GraphInput], sees_dialogues: bool) -> dict[str, np.ndarray]:
-        """As a graph takes them. What it must not look at is NaN."""
+        """As a graph takes them. What it must not look at is NaN, or says that something is there."""
         given: dict[str, np.ndarray] = {}
         for item, arrays in zip(inputs, self.raw, strict=True):
             given[item.present] = np.array([array is not None for array in arrays])
             shape = item.feature.shape.shape
             if item.is_sequence:
-                lengths = np.array([0 if array is None else len(array) for array in arrays], np.int64)
-                given[item.length] = lengths
-                shape = (max(1, int(lengths.max())), *shape)
+                longest = max([1, *(len(array) for array in arrays if array is not None)])
+                given[item.length] = np.array([longest if array is None else len(array) for array in arrays], np.int64)
+                shape = (longest, *shape)
             values = np.full((len(self), *shape), np.nan, np.float32)
             for row, array in enumerate(arrays):
                 if array is not None:
                     values[row, : len(array)] = array
             given[item.name] = values
         given[SPEAKER_SLOT], given[SPEAKER] = self.slots, self.speakers
-        return (
-            {name: self._by_dialogue(value) for name, value in given.items()}
-            | ({TURN_MASK: self._by_dialogue(np.ones(len(self), bool))})
-            if sees_dialogues
-            else given
-        )
+        if not sees_dialogues:
+            return given
+        return {name: self._by_dialogue(value) for name, value in given.items()} | {TURN_MASK: self.mask()}
 
     def _by_dialogue(self, values: np.ndarray) -> np.ndarray:
         """[b, *w] -> [d, t, *w]"""
         mask = self.mask()
-        empty = np.nan if values.dtype == np.float32 else 0
+        empty = np.nan if values.dtype == np.float32 else 1
         padded = np.full((*mask.shape, *values.shape[1:]), empty, values.dtype)
         padded[mask] = values
         return padded
