@@ -100,7 +100,11 @@ HEADS: dict[str, tuple[dict[str, Any], int]] = {
         {
             "fusion": {"name": "attention-over-batch", "dim": 16, "heads": 2},
             "context": {**PREVIOUS, "same_speaker": False},
-            "readers": {"text": {"name": "attention-pooling", "heads": 2}, "visual": {"name": "flat"}},
+            "readers": {
+                "text": {"name": "attention-pooling", "heads": 2},
+                "audio": {**WAVE, "attention": "over-batch"},
+                "visual": {"name": "flat"},
+            },
         },
         1,
     ),
