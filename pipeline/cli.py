@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("schema", "The JSON schema of suite files, for editors."),
     "evaluate": ("evaluate", "Score trained heads on a split."),
     "predict": ("predict", "Predict the emotions of raw turns: texts, clips, a recording, a manifest."),
+    "app": ("app", "A demo of a run in a browser: type turns, upload clips."),
     "export": ("export", "A run as a Hugging Face model folder, for others."),
     "compare": ("compare", "Tell whether two runs differ: interval, p-value, what flipped; or a suite's contrasts."),
     "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),

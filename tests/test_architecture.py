@@ -32,7 +32,7 @@ LAYERS = {
         {"runs"},
         {"pages", "suites", "scoring", "ingest", "sample"},
         {"comparison", "search", "explore", "doctor", "download", "predict"},
-        {"report", "share"},
+        {"report", "share", "app"},
         {"commands"},
         {"cli"},
         {"__main__"},

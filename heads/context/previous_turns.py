@@ -39,10 +39,10 @@ class PreviousTurns(nn.Module):
 
     def forward(self, fused: Tensor, layout: Layout) -> Tensor:
         back = [torch.full_like(layout.rows, distance) for distance in range(1, self.turns + 1)]
-        place = layout.rows % layout.mask.shape[1]  # [b], the turn's number in its dialogue
+        place = layout.turns
         if self.same_speaker:
             back.append(place - layout.unpad(_own_previous(layout)))
-        rows = torch.arange(len(fused), device=fused.device)
+        rows = torch.arange(fused.shape[0], device=fused.device)
         parts = [fused]
         for distance, vector in zip(back, self.absent, strict=True):
             exists = (distance <= place).unsqueeze(1)

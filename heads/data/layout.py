@@ -39,6 +39,11 @@ class Layout:
         """int64 [d]: the utterances of each dialogue."""
         return self.mask.sum(dim=1)
 
+    @property
+    def turns(self) -> Tensor:
+        """int64 [b]: the number of each utterance's turn in its dialogue, from 0 on."""
+        return self.rows % self.mask.shape[1]
+
     def pad(self, values: Tensor) -> Tensor:
         """[b, *w] -> [d, t, *w], zeros in the padding."""
         padded = values.new_zeros((self.mask.numel(), *values.shape[1:]))

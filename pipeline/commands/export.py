@@ -13,9 +13,18 @@ from pipeline.terminal.options import LocalPath
 @click.argument("run", metavar="RUN", type=LocalPath())
 @click.option("--to", "folder", type=LocalPath(file_okay=False), required=True, help="The folder to write.")
 @click.option("--replace", is_flag=True, help="An earlier export there.")
+@click.option(
+    "--onnx",
+    is_flag=True,
+    help="Also head.onnx: the heads of all seeds as one graph, held against torch by onnxruntime before it is kept."
+    " Needs the extra `onnx`: pip install 'erc-feature-store[onnx]'.",
+)
+@click.option(
+    "--app", is_flag=True, help="Also app.py and requirements.txt: the folder as a demo (`erc app`, a Space)."
+)
 @click.option("--push-to-hub", "hub_id", metavar="OWNER/NAME", help="Send the folder to the Hugging Face hub, too.")
 @click.option("--private", is_flag=True, help="With --push-to-hub: a repository that others do not see.")
-def command(run: Path, folder: Path, replace: bool, hub_id: str | None, private: bool) -> None:
+def command(run: Path, folder: Path, replace: bool, onnx: bool, app: bool, hub_id: str | None, private: bool) -> None:
     """Write a run as a Hugging Face model folder that needs neither its store nor its manifest.
 
     The folder holds the heads of all seeds (safetensors), the encoders with their settings, scores, a temperature, and
@@ -26,6 +35,7 @@ def command(run: Path, folder: Path, replace: bool, hub_id: str | None, private:
     Example:
       erc export runs/mine --to model
       erc predict model --text "You did what?"
+      erc export runs/mine --to model --replace --onnx --app
       erc export runs/mine --to model --replace --push-to-hub me/erc-meld
     """
     from features.errors import UsageError
@@ -34,7 +44,7 @@ def command(run: Path, folder: Path, replace: bool, hub_id: str | None, private:
 
     if private and hub_id is None:
         raise UsageError("--private is for --push-to-hub")
-    export_run(find_run(run), folder, replace)
+    export_run(find_run(run), folder, replace, onnx=onnx, app=app)
     click.echo(f"model: {folder}")
     if hub_id is not None:
         from pipeline.predict.hub import push_folder

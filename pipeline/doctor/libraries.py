@@ -22,6 +22,8 @@ EXTRAS = {
     "explore": "a look at embeddings: `erc explore embeddings`",
     "kaggle": "corpora on Kaggle: `erc download`",
     "excel": "tables from Excel: `erc ingest table corpus.xlsx`",
+    "onnx": "the head as an ONNX graph: `erc export --onnx`",
+    "app": "a demo in a browser: `erc app`",
 }
 # It pins a torch of years ago, so that it is no requirement of an extra.
 RETINAFACE = "retinaface-pytorch"

@@ -10,19 +10,31 @@ import yaml
 from features.cards import HEADLINES
 from features.errors import ErcError
 from features.spec import EncoderSpec
+from heads.graph.inputs import SPEAKER, SPEAKER_SLOT, TURN_MASK
 from pipeline.comparison.compare import Interval, score_interval
 from pipeline.pages.words import SYNTHETIC_WARNING
 from pipeline.predict.temperature import Temperature
 from pipeline.runs.folder import Run
 from pipeline.runs.metrics_file import Metrics, scores_shown
+from pipeline.share.onnx_head import Graph, GraphAxes
+from pipeline.share.space import APP_FILE
 
 _SPLITS = ("test", "dev")
 _RARE = 0.05  # of train
 _MARKUP = set("\\`*_[]<>|#")
 
 
-def model_card(run: Run, seeds: list[int], specs: list[EncoderSpec], temperature: Temperature | None) -> str:
-    """Markdown, with the hub's metadata before it."""
+def model_card(
+    run: Run,
+    seeds: list[int],
+    specs: list[EncoderSpec],
+    temperature: Temperature | None,
+    graph: Graph | None = None,
+    *,
+    app: bool = False,
+) -> str:
+    """Markdown, with the hub's metadata before it. graph: of head.onnx, where there is one; app: whether there is a
+    demo"""
     scores = {split: run.metrics(split) for split in _SPLITS if split in run.scored_splits()}
     features, facts = run.features, run.features.manifest
     counts = facts.train_label_counts
@@ -34,9 +46,9 @@ def model_card(run: Run, seeds: list[int], specs: list[EncoderSpec], temperature
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["plain"] = plain
+    environment.filters |= {"plain": plain, "feed_shape": _feed_shape, "input_words": _input_words}
     return environment.get_template("model_card.md.jinja").render(
-        metadata=yaml.safe_dump(_metadata(run, scores), sort_keys=False, allow_unicode=True),
+        metadata=yaml.safe_dump(_metadata(run, scores, app), sort_keys=False, allow_unicode=True),
         name=run.name,
         labels=facts.labels,
         title=facts.title or facts.dataset,
@@ -48,6 +60,9 @@ def model_card(run: Run, seeds: list[int], specs: list[EncoderSpec], temperature
         specs=specs,
         splits=[_split(run, split, metrics, seeds) for split, metrics in scores.items()],
         temperature=temperature,
+        graph=graph,
+        app=app,
+        sees_batch=run.experiment.sees_batch,
         rare=[(label, number) for label, number in counts.items() if number < _RARE * trained_on],
         trained_on=trained_on,
         run=features.run or run.path.name,
@@ -62,7 +77,28 @@ def plain(text: str) -> str:
     return "".join(f"\\{character}" if character in _MARKUP else character for character in " ".join(text.split()))
 
 
-def _metadata(run: Run, scores: dict[str, Metrics]) -> dict[str, Any]:
+def _feed_shape(item: GraphAxes) -> tuple[int, ...]:
+    """Of one utterance: one of whatever may have any length."""
+    return tuple(axis if isinstance(axis, int) else 1 for axis in item.axes)
+
+
+def _input_words(name: str) -> str:
+    """What an input is, in words (heads/graph/inputs.py)."""
+    known = {
+        TURN_MASK: "true where a turn is real; padding is at the right",
+        SPEAKER_SLOT: "who speaks: 0 for who speaks first in the dialogue, then 1, ...",
+        SPEAKER: "who speaks, by name: the place in the metadata's `speakers`, from 1 on; 0 is any other",
+    }
+    if name in known:
+        return known[name]
+    if name.endswith("_present"):
+        return f"true where there is a `{name.removesuffix('_present')}`"
+    if name.endswith("_length"):
+        return f"how many elements of `{name.removesuffix('_length')}` are real; padding is behind"
+    return "an embedding as it is stored; the graph normalises it"
+
+
+def _metadata(run: Run, scores: dict[str, Metrics], app: bool) -> dict[str, Any]:
     facts = run.features.manifest
     results = [
         {
@@ -76,7 +112,9 @@ def _metadata(run: Run, scores: dict[str, Metrics]) -> dict[str, Any]:
         }
         for split, metrics in scores.items()
     ]
-    return {
+    # What a Space reads; a model repository passes over it.
+    demo = {"title": run.name, "sdk": "gradio", "app_file": APP_FILE} if app else {}
+    return demo | {
         "library_name": "erc-feature-store",
         "tags": ["emotion-recognition-in-conversation", *sorted(run.experiment.inputs)],
         "model-index": [{"name": run.name, "results": results}],

@@ -5,6 +5,8 @@ config.json    labels, features with their encoders and settings, the experiment
 config.yaml, features.json, seed-N/head.safetensors, seed-N/result.json, metrics-SPLIT.json
                the run's own, without paths, commands and predictions
 temperature.json   of the calibrated probabilities
+head.onnx          where it is asked for: the heads of all seeds as one graph (pipeline/share/onnx_head.py)
+app.py, requirements.txt   where they are asked for: a demo (pipeline/share/space.py)
 encoders/      the spec of every encoder, also of those that another one derives from
 """
 
@@ -25,6 +27,7 @@ from pipeline.predict.temperature import TEMPERATURE_FILE, fit_temperature
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json, write_text
 from pipeline.scoring.evaluation import seeds_to_predict_with
+from pipeline.share import onnx_head, space
 from pipeline.share.model_card import model_card
 
 CONFIG = "config.json"
@@ -33,15 +36,18 @@ FORMAT = 1
 _OWN = ("head.safetensors", "result.json")
 
 
-def export_run(run: Run, folder: Path, replace: bool = False) -> None:
+def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = False, app: bool = False) -> None:
     """Write the folder; it appears whole or not at all.
 
-    replace: an earlier export there
-    Raises RunError where no seed is finished, seeds were not made alike or have no head, UsageError for a folder that
-    holds something else.
+    replace: an earlier export there; onnx: with head.onnx; app: with a demo
+    Raises RunError where no seed is finished, seeds were not made alike or have no head, or no ONNX graph can hold the
+    head or says what it says, UsageError for a folder that holds something else, or without what `onnx` needs.
     """
     seeds = seeds_to_predict_with(run)
     check_free(folder, replace)
+    if onnx:
+        onnx_head.check_onnx()
+    heads = onnx_head.heads_of(run, seeds) if onnx else []
     specs = _specs(run)
     folder.parent.mkdir(parents=True, exist_ok=True)
 
@@ -62,8 +68,12 @@ def export_run(run: Run, folder: Path, replace: bool = False) -> None:
         temperature = fit_temperature(run, seeds)
         if temperature is not None:
             write_json(target / TEMPERATURE_FILE, asdict(temperature))
-        write_json(target / CONFIG, _config(run, seeds, specs))
-        write_text(target / "README.md", model_card(run, seeds, specs, temperature))
+        graph = onnx_head.write_onnx(target / onnx_head.FILE, run, heads, temperature) if onnx else None
+        write_json(target / CONFIG, _config(run, seeds, specs, graph))
+        if app:
+            write_text(target / space.APP_FILE, space.APP)
+            write_text(target / "requirements.txt", space.requirements(specs))
+        write_text(target / "README.md", model_card(run, seeds, specs, temperature, graph, app=app))
 
     write_folder_whole(folder, write)
 
@@ -119,9 +129,10 @@ def _metrics(run: Run, split: str) -> dict[str, Any]:
     return content
 
 
-def _config(run: Run, seeds: list[int], specs: list[EncoderSpec]) -> dict[str, Any]:
+def _config(run: Run, seeds: list[int], specs: list[EncoderSpec], graph: onnx_head.Graph | None) -> dict[str, Any]:
     """config.json: what a hub and a reader of the folder look for."""
-    return {
+    onnx = {"onnx": onnx_head.as_json(graph)} if graph else {}
+    return onnx | {
         "model_type": "erc-head",
         "library_name": "erc-feature-store",
         "format": FORMAT,

@@ -1,0 +1,41 @@
+"""`erc app`: a run in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.terminal.options import LocalPath
+
+
+@click.command()
+@click.argument("run", metavar="DIR", type=LocalPath())
+@click.option("--host", default="127.0.0.1", help="Where it is served; 0.0.0.0 lets other machines in.")
+@click.option("--port", type=click.IntRange(1, 65535), default=7860, help="Of that host.")
+@click.option("--device", default="auto", help="Of the encoders: auto, cpu, cuda or cuda:N.")
+def command(run: Path, host: str, port: int, device: str) -> None:
+    """Serve a page that predicts the emotions of what is typed and uploaded.
+
+    DIR is a run, or what `erc export` wrote of one. Turns are typed or pasted, with clips where there are any, or cut
+    from a recording by its transcript. What is uploaded stays on this machine, and is deleted within two hours. Needs
+    the extra `app`: pip install 'erc-feature-store[app]'. Ctrl-C ends it.
+
+    \b
+    Example:
+      erc app runs/mine
+      erc export runs/mine --to model --app   # the same page as a Space of the Hugging Face hub
+    """
+    from pipeline.app.page import build_app, check_gradio, launch
+    from pipeline.predict import Predictor
+    from pipeline.runs.folder import find_run
+
+    check_gradio()
+    with Predictor(find_run(run), device) as predictor:
+        page = build_app(predictor)
+        address = launch(page, host, port, block=False)
+        click.echo(f"app: {address} (Ctrl-C ends it)")
+        try:
+            page.block_thread()
+        finally:
+            page.close(verbose=False)
