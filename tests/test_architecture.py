@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("features", "heads", "pipeline")
 HEAVY = ("torch", "transformers", "torchvision", "cv2", "librosa", "av", "sklearn", "matplotlib")
+HEAVY += ("tensorboard", "wandb", "mlflow")
 
 # What each top-level package may import of the others; heads may use only these parts of features.
 ALLOWED = {"features": {"features"}, "heads": {"features", "heads"}, "pipeline": {"features", "heads", "pipeline"}}
@@ -33,6 +34,7 @@ LAYERS = {
         {"pages", "suites", "scoring", "ingest", "sample"},
         {"comparison", "search", "explore", "doctor", "predict"},
         {"report", "share"},
+        {"tracking"},
         {"commands"},
         {"cli"},
         {"__main__"},
@@ -256,6 +258,8 @@ def test_no_assert_no_pickle_and_no_unsafe_loading_in_the_packages() -> None:
         "from pipeline.cli import erc, run; run(erc, ['ablate', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['compare', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['report', '--help'], 'erc')",
+        "from pipeline.cli import erc, run; run(erc, ['train', '--help'], 'erc')",
+        "from pipeline.cli import erc, run; run(erc, ['track', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['explore', 'embeddings', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['explore', 'data', '--help'], 'erc')",
     ],

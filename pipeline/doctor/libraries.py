@@ -20,6 +20,9 @@ EXTRAS = {
     "ray": "extraction on a Ray cluster: `--engine ray`",
     "tuning": "search for settings: `erc train --search`",
     "explore": "a look at embeddings: `erc explore embeddings`",
+    "tensorboard": "curves in TensorBoard: `--track tensorboard`",
+    "wandb": "curves in W&B: `--track wandb`",
+    "mlflow": "curves in MLflow: `--track mlflow`",
     "excel": "tables from Excel: `erc ingest table corpus.xlsx`",
 }
 # It pins a torch of years ago, so that it is no requirement of an extra.
