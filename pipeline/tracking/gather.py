@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from features.digests import digest_of
 from features.errors import ErcError, RunError, RunFileError
 from pipeline.runs.folder import Run, is_run
 from pipeline.runs.folds_file import NESTED
@@ -38,7 +39,7 @@ class RunsFolder:
             try:
                 found = self._of_run(Run(path)) if is_run(path) else self._of_folds(path)
             except ErcError as error:
-                self.problems.append(f"{path}: {error}" if str(path) not in str(error) else str(error))
+                self.problems.append(str(error))
                 continue
             yield from found
             if is_run(path) or path.match(NESTED):
@@ -72,8 +73,7 @@ class RunsFolder:
 
     def fold_experiment(self, run: Run) -> Item:
         """What a fold's run is a part of: its experiment over all folds."""
-        folder = run.path.parent.parent
-        return self._over_folds(folder, run.path.name, self.group_of(run))
+        return self._over_folds(run.path.parent.parent, run)
 
     def suite(self, group: str) -> Item:
         return Item(
@@ -109,7 +109,14 @@ class RunsFolder:
         _, _, folded = group.partition("/")
         within = self.out.glob(f"{folded}/fold-*/*") if folded else [self.out, *self.out.iterdir()]
         runs = [Run(path) for path in sorted(within) if is_run(path)]
-        return [run for run in runs if self.group_of(run) == group]
+        return [run for run in runs if self._is_of(run, group)]
+
+    def _is_of(self, run: Run, group: str) -> bool:
+        """Not one that cannot be read: `items` tells of it."""
+        try:
+            return self.group_of(run) == group
+        except RunFileError:
+            return False
 
     def _of_run(self, run: Run) -> list[Item]:
         seeds = [self.seed(run, seed) for seed in run.finished_seeds()]
@@ -125,18 +132,21 @@ class RunsFolder:
         for entry in _entries(folder / "summary.json") if (folder / "summary.json").is_file() else []:
             runs = [Run(folder / fold["run"]) for fold in entry["folds"]]
             found += [self.seed(run, seed) for run in runs for seed in run.finished_seeds()]
-            found.append(self._over_folds(folder, runs[0].path.name, self.group_of(runs[0]), entry))
+            found.append(self._over_folds(folder, runs[0], entry))
         return found
 
-    def _over_folds(self, folder: Path, run: str, group: str, entry: Mapping[str, Any] | None = None) -> Item:
-        """run: name of the experiment's folder in each fold; entry: its own in summary.json, once it is there."""
+    def _over_folds(self, folder: Path, run: Run, entry: Mapping[str, Any] | None = None) -> Item:
+        """run: the experiment's in any fold; entry: its own in summary.json, once it is there."""
         known = entry or {}
+        # The folders of its runs have another name in each fold, whose rows are others.
+        features = [feature.fingerprint for feature in run.features.features]
+        label = f"{run.name}-{digest_of('folded', run.config, features)[:8]}"
         return Item(
             kind="experiment",
-            key=f"experiment:{run}",
+            key=f"experiment:{label}",
             folder=folder,
-            group=group,
-            place=(run, "summary"),
+            group=self.group_of(run),
+            place=(label, "summary"),
             digest=lambda: folded_digest(known),
             read=lambda: folded_content(known, folder / "summary.json"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.tracking.ledger import Sent, find_sent, note_sent
 HOME = "tracking"
 """In a folder of runs: what trackers keep locally, and the report that they are given."""
 _LONGEST_REASON = 300
+_SECRETS = re.compile(r"//[^/\s]*@")  # user and password of an address
 Value = TypeVar("Value")
 Place = tuple[Path, str]
 
@@ -92,7 +94,7 @@ class Tracking:
                 with folder_lock(self.home):
                     self._send(name, tracker, item, reading)
             except _UnreadableError as error:
-                self._damage(f"{item.folder}, {item.key}: {error}")
+                self._damage(str(error))
                 return
             except Exception as error:
                 self._fail(name, error)
@@ -123,7 +125,7 @@ class Tracking:
         return opened
 
     def _fail(self, name: str, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {reason_of(error)}"
+        reason = _SECRETS.sub("//", f"{type(error).__name__}: {reason_of(error)}")
         self.failed[name] = reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."
         self._warn(
             f"{TRACKERS[name].title} failed, and is left alone now ({self.failed[name]}); no head is lost by it:"
@@ -156,5 +158,7 @@ class _Reading:
     def _of(self, read: Callable[[], Value]) -> Value:
         try:
             return read()
+        except ErcError as error:
+            raise _UnreadableError(str(error)) from error
         except Exception as error:
-            raise _UnreadableError(reason_of(error)) from error
+            raise _UnreadableError(f"{self._item.folder}, {self._item.key}: {reason_of(error)}") from error

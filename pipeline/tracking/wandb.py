@@ -89,7 +89,6 @@ class WandbTracker:
             silent=True,
             disable_code=True,
             disable_git=True,
-            symlink=False,
             reinit="create_new",
             init_timeout=_BEGIN_S,
             finish_timeout=_END_S,
@@ -101,10 +100,12 @@ class WandbTracker:
         )
 
     def _attach(self, run: Any, content: Content) -> None:
-        """As files of the run, which offline lie beside its numbers."""
+        """As files of the run, copied into its folder."""
         for name, file in content.files.items():
-            depth = name.count("/")
-            run.save(str(file), base_path=str(file.parents[depth]), policy="now")
+            copy = Path(run.dir) / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+            run.save(str(copy), base_path=run.dir, policy="now")
 
     def _offline_folders(self, name: str) -> list[Path]:
         """Of a run that is not synchronised."""

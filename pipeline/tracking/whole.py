@@ -22,7 +22,7 @@ from pipeline.tracking.seeds import environment_of
 class Whole:
     """A folder of runs. Its report is written once, and its contrasts are compared once, when they are first asked for.
 
-    home: folder in which the report is written, in report/
+    home: folder in which the report and the contrasts are written
     """
 
     def __init__(self, out: Path, home: Path) -> None:
@@ -86,7 +86,9 @@ class Whole:
     def _contrast_files(self, group: str, answers: Sequence[Answer[Declared]]) -> dict[str, Path]:
         if not any(answer.comparison for answer in answers):
             return {}
-        text, document = self.home / f"{group}-contrasts.txt", self.home / f"{group}-contrasts.json"
+        folder = self.home / "contrasts" / group
+        folder.mkdir(parents=True, exist_ok=True)
+        text, document = folder / "contrasts.txt", folder / "contrasts.json"
         write_text(text, contrasts_text(answers, SELECTION_SPLIT) + "\n")
         write_json(document, contrasts_document(answers, SELECTION_SPLIT))
         return {"contrasts.txt": text, "contrasts.json": document}
