@@ -11,7 +11,7 @@ from features.digests import digest_of
 from features.errors import ErcError, RunError, RunFileError
 from pipeline.runs.folder import Run, is_run
 from pipeline.runs.folds_file import NESTED
-from pipeline.runs.json_files import read_text
+from pipeline.runs.json_files import read_text, reason_of
 from pipeline.tracking.experiments import experiment_content, experiment_digest, folded_content, folded_digest
 from pipeline.tracking.item import Item
 from pipeline.tracking.seeds import seed_content, seed_digest
@@ -40,6 +40,9 @@ class RunsFolder:
                 found = self._of_run(Run(path)) if is_run(path) else self._of_folds(path)
             except ErcError as error:
                 self.problems.append(str(error))
+                continue
+            except Exception as error:  # a file of another form than this version writes
+                self.problems.append(f"{path}: {type(error).__name__}: {reason_of(error)}")
                 continue
             yield from found
             if is_run(path) or path.match(NESTED):

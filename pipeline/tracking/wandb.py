@@ -31,19 +31,19 @@ _BEGIN_S, _END_S = 30, 120
 
 
 class WandbTracker:
-    """folder: of offline runs, and of what online runs keep here."""
+    """folder: of offline runs, and of what online runs keep here, where WANDB_DIR names no other."""
 
     def __init__(self, folder: Path) -> None:
         """Raises UsageError where WANDB_MODE asks for what cannot be."""
         import wandb
 
         self._wandb = wandb
-        self._folder = folder
+        self._folder = Path(os.environ.get("WANDB_DIR") or folder)
         settings = wandb.setup().settings
         self.offline = _is_offline(settings)
         self._project = settings.project or PROJECT
         address = f"{settings.base_url}/{settings.entity or ''}/{self._project}"
-        self.destination: Destination = folder if self.offline else address
+        self.destination: Destination = self._folder if self.offline else address
 
     def is_there(self, name: str) -> bool:
         return not self.offline or (self._folder / "wandb").is_dir()
