@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from features.errors import UsageError
 from pipeline.tracking.item import Content, Item
 from pipeline.tracking.ledger import Destination
 
@@ -34,9 +35,12 @@ class MlflowTracker:
     """folder: of mlflow.db and artifacts/, where no server is named."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises UsageError for a folder that no address of SQLite can name."""
         self._folder = folder
         self._uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
         self.destination: Destination = _without_secrets(self._uri) if self._uri else folder
+        if not self._uri and any(sign in str(folder.resolve()) for sign in "%?"):
+            raise UsageError(f"{folder}: MLflow's file cannot lie in a folder with % or ? in its name: rename it")
         self._experiments: dict[str, str] = {}
 
     def is_there(self, name: str) -> bool:
@@ -64,8 +68,8 @@ class MlflowTracker:
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
 
-        for logger in ("mlflow", "alembic"):  # they tell of every table of a new database
-            logging.getLogger(logger).setLevel(logging.WARNING)
+        for logger in ("mlflow", "alembic"):  # they tell of every table of a new database, and of every try
+            logging.getLogger(logger).setLevel(logging.ERROR)
         if self._uri:
             return MlflowClient(tracking_uri=self._uri)
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Kept
 from tracking_factory import expected_numbers, fake_suite, read_json, track
 
+from features.errors import UsageError
 from pipeline.comparison.contrasts import compare_declared
 from pipeline.runs.folder import Run
 from pipeline.tracking.mlflow import MlflowTracker
@@ -61,7 +62,7 @@ def test_the_store_holds_the_numbers_of_the_run_folders_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    runs = tmp_path / "runs"
+    runs = tmp_path / "with #, ü and blanks" / "runs"
     linear, wide = fake_suite(runs)
     more_than_mlflow_takes(wide.path)
     assert track(runs, "mlflow") == 0
@@ -136,3 +137,11 @@ def test_a_server_that_is_away_costs_a_line(
 def test_secrets_of_an_address_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://somebody:secret@tracker.example:5000/x")
     assert MlflowTracker(tmp_path).destination == "https://tracker.example:5000/x"
+
+
+def test_a_folder_that_no_address_can_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(UsageError, match="cannot lie in a folder with % or"):
+        MlflowTracker(tmp_path / "50%20" / "mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracker.example")
+    MlflowTracker(tmp_path / "50%20" / "mlflow")
