@@ -148,6 +148,7 @@ def test_a_head_that_fails_is_not_sent(shell: Shell, recorder: Recorder, monkeyp
     status, _, said = shell.ablate("--seeds", 1, "--track", "mlflow")
     assert status == 1
     assert "both: seed 0: no numbers" in said
+    assert "not tracked" not in said
     assert len(recorder.names) == 3
     assert not any("both" in name for name in recorder.names)
 

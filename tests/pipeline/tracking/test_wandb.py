@@ -105,10 +105,12 @@ def test_the_offline_folders_hold_the_numbers_once(tmp_path: Path, capsys: pytes
     }
 
     file = linear.path / "metrics-dev.json"
-    file.write_text(json.dumps(read_json(file) | {"no_input": 1}))
+    scores = read_json(file)
+    file.write_text(json.dumps(scores | {"calibration_error": scores["calibration_error"] | {"mean": 0.5}}))
     assert track(runs, "wandb") == 0
     after = kept(runs)  # which asserts that no name is there twice
     assert len(after) == 7
+    assert after["linear-1a2b3c4d/summary"]["summary"]["dev/calibration_error/mean"] == 0.5
     assert after["linear-1a2b3c4d/summary"]["id"] == found["linear-1a2b3c4d/summary"]["id"]
     assert after["linear-1a2b3c4d/summary"]["files"] != found["linear-1a2b3c4d/summary"]["files"]
 
