@@ -47,7 +47,7 @@ class RunsFolder:
             yield from found
             if is_run(path) or path.match(NESTED):
                 groups |= dict.fromkeys(item.group for item in found)
-        yield from map(self.suite, groups)
+        yield from (self.suite(group) for group in groups if self._members(group))
 
     def seed(self, run: Run, seed: int) -> Item:
         parent = self.fold_experiment(run) if run.features.fold else self.experiment(run)
@@ -123,7 +123,8 @@ class RunsFolder:
 
     def _of_run(self, run: Run) -> list[Item]:
         seeds = [self.seed(run, seed) for seed in run.finished_seeds()]
-        return [*seeds, self.experiment(run)] if run.scored_splits() else seeds
+        whole = run.scored_splits() and not run.features.fold
+        return [*seeds, self.experiment(run)] if whole else seeds
 
     def _place(self, run: Run) -> tuple[str, ...]:
         name = run.path.resolve().name

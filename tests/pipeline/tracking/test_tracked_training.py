@@ -186,6 +186,10 @@ def test_folds_are_parts_of_their_experiment(shell: Shell, recorder: Recorder, n
     status, told, _ = shell.erc("track", shell.folder / "runs", "--to", "mlflow")
     assert status == 0
     assert f"0 runs sent, {len(recorder.names)} there already" in told
+    for place, known in ((name, 3), (f"{name}/{entry['folds'][0]['run']}", 1)):  # by itself
+        status, told, said = shell.erc("track", shell.folder / "runs" / place, "--to", "mlflow")
+        assert (status, said) == (0, "")
+        assert f"0 runs sent, {known} there already" in told
 
 
 def test_nothing_of_a_tracker_is_imported_when_off(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
