@@ -28,7 +28,7 @@ def command(runs: Path, names: tuple[str, ...], as_json: bool) -> int:
     \b
     Example:
       erc track runs --to tensorboard
-      MLFLOW_TRACKING_URI=http://server:5000 erc track runs --to mlflow --to wandb
+      erc track runs --to mlflow --to wandb
     """
     from pipeline.tracking.sending import Tracking
 
