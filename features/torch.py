@@ -110,8 +110,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         self.ids = rows.ids
         self._dialogues, self._speakers = rows.frame["dialogue_id"].to_list(), rows.frame["speaker"].to_list()
         self._turns = rows.frame["turn"].to_numpy().copy()
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        self._labels = np.array([numbers.get(label, UNLABELLED) for label in rows.frame["label"]], np.int64)
+        self._labels = label_numbers(rows)
         self._columns = {
             modality: _open(opened.choose(modality, selector), rows, allow_stale)
             for modality, selector in features.items()
@@ -150,13 +149,25 @@ def _open(feature: Feature, rows: Manifest, allow_stale: bool) -> _Column:
     sources = Sources(rows.ids, rows.source_digests(feature.spec.depends))
     column = _Column(feature.spec, sources, ShardMaps(feature.path, feature.spec))
     stale = column.locate()
-    if stale and not allow_stale:
+    if not allow_stale:
+        check_fresh(feature.path, stale, rows)
+    return column
+
+
+def check_fresh(path: Path, stale: frozenset[str], rows: Manifest) -> None:
+    """Raises StaleFeaturesError where any of these utterances' rows were made from other input than it has today."""
+    if stale:
         first = next(utterance_id for utterance_id in rows.ids if utterance_id in stale)
         raise StaleFeaturesError(
-            f"{feature.path}: {len(stale)} of {len(rows)} utterances were extracted from other input than the manifest"
+            f"{path}: {len(stale)} of {len(rows)} utterances were extracted from other input than the manifest"
             f" holds today (the first is {first}): run `erc extract` again, or give allow_stale=True"
         )
-    return column
+
+
+def label_numbers(rows: Manifest) -> np.ndarray:
+    """int64 [n]: the place of each utterance's label among the card's; UNLABELLED for none."""
+    numbers = {label: number for number, label in enumerate(rows.card.labels)}
+    return np.array([numbers.get(label, UNLABELLED) for label in rows.frame["label"]], np.int64)
 
 
 def _as_read(spec: EncoderSpec, array: np.ndarray) -> np.ndarray:

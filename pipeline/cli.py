@@ -115,5 +115,8 @@ def main() -> None:
 
 def extract_main() -> None:
     """The console command `extract`: the same as `erc extract`."""
+    if "_EXTRACT_COMPLETE" in os.environ:  # a shell asks what may be typed here: click answers and exits
+        command = erc.get_command(click.Context(erc), "extract")
+        sys.exit(command.main(prog_name="extract") if command else 1)
     sys.argv.insert(1, "extract")
     main()

@@ -22,10 +22,10 @@ HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", 
 # height, such as another kind of page.
 LAYERS = {
     "features": [
-        {"errors", "digests", "files", "hardware", "remembered"},
+        {"defaults", "errors", "digests", "files", "hardware", "remembered"},
         {"cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
-        {"encoders", "torch"},
+        {"encoders", "torch", "loaded"},
         {"extract", "engines"},
     ],
     "pipeline": [

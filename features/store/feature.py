@@ -252,6 +252,10 @@ class Feature:
         """Per utterance the ledger's reason, None where there is none, and `absent` where there is no row."""
         return _reasons(self.index, self.index.find(ids), ABSENT)
 
+    def statuses(self, ids: Sequence[str]) -> list[str]:
+        """Per utterance `ok`, `missing`, `failed`, or `absent` where there is no row."""
+        return _statuses(self.index, self.index.find(ids))
+
     def stale(self, manifest: Manifest) -> list[str]:
         """Ids of the manifest that have rows, none of which was made from what the manifest holds today."""
         is_seen_by_it = self.sources is not None and self.sources.ids is manifest.ids

@@ -34,6 +34,7 @@ from heads.signals import LossTask, Output
 from heads.training.clipping import clip_gradients
 from heads.training.dev_scores import score_dev
 from heads.training.examples import Examples
+from heads.training.first_use import import_what_training_uses
 from heads.training.memory import keep_freed_memory
 from heads.training.objective import build_objective
 from heads.training.steps import Step, steps_of
@@ -102,6 +103,7 @@ def train_head(
     Raises ManifestError where a split has no row to learn from, and TrainingError where the loss, the scores on dev or
     the weights are no longer finite.
     """
+    import_what_training_uses()
     started = time.perf_counter()
     keep_freed_memory()
     precision = resolve_precision(experiment.optim.precision, device)

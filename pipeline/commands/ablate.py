@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.terminal import completion
 from pipeline.terminal.command_line import given_command
 from pipeline.terminal.machines import check_engine, engine_options, parse_shard, shard_option
 from pipeline.terminal.options import (
@@ -32,12 +33,20 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("suite_source", metavar="SUITE", type=SUITE_OR_PATH, required=False)
+@click.argument(
+    "suite_source", metavar="SUITE", type=SUITE_OR_PATH, required=False, shell_complete=completion.suites_or_files
+)
 @store_option
 @manifest_option
 @click.option("--out", type=LocalPath(file_okay=False), default="runs", help="Folder of the run folders.")
 @click.option("--seeds", type=click.IntRange(min=1), default=5, help="How many seeds: 0, 1, ...")
-@click.option("--only", multiple=True, metavar="NAME", help="Only this experiment (may be repeated).")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completion.experiments,
+    help="Only this experiment (may be repeated).",
+)
 @use_option
 @cv_options
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")

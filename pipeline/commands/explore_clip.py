@@ -13,6 +13,7 @@ from features.encoders.build import resolve_settings
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import DEFAULT_PRESET, PRESETS, entry
 from features.errors import UsageError, status_of
+from pipeline.terminal import completion
 from pipeline.terminal.command_line import given_command
 from pipeline.terminal.options import (
     LocalPath,
@@ -48,6 +49,7 @@ Examples:
     "encoders",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.encoders,
     help="An encoder or a stored feature; repeatable.  [default: the store's features, else the preset's encoders]",
 )
 @click.option(

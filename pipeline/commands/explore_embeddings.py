@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.terminal import completion
 from pipeline.terminal.options import LocalPath, json_option, manifest_option, store_option
 from pipeline.terminal.output import print_json
 
@@ -37,6 +38,7 @@ standardised by train rows, then projected and probed. The test split is not rea
     "features",
     multiple=True,
     metavar="NAME[@FINGERPRINT]",
+    shell_complete=completion.features,
     help="Only this feature; may be given several times.  [default: all of the modality]",
 )
 @click.option(

@@ -15,6 +15,7 @@ from features.encoders.protocol import EncoderRequest
 from features.encoders.table import DEFAULT_PRESET, ENCODERS, PRESETS, entry
 from features.errors import UsageError
 from features.spec import MODALITIES
+from pipeline.terminal import completion
 from pipeline.terminal.machines import check_engine, engine_options, parse_shard, shard_option
 from pipeline.terminal.options import (
     encoder_options,
@@ -48,7 +49,12 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
 @store_option
 @click.option("--modality", type=click.Choice([*MODALITIES, "all"]), help="Which modalities of the preset to extract.")
 @click.option(
-    "--encoder", "encoders", multiple=True, metavar="NAME", help="An encoder, instead of the preset's; repeatable."
+    "--encoder",
+    "encoders",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completion.encoders,
+    help="An encoder, instead of the preset's; repeatable.",
 )
 @click.option(
     "--preset",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.terminal import completion
 from pipeline.terminal.options import json_option
 from pipeline.terminal.output import print_json
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.parts)
 @click.option("--list", "everything", is_flag=True, help="Every part with its settings and sources.")
 @json_option
 def command(name: str | None, everything: bool, as_json: bool) -> None:

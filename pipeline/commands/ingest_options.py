@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from features.defaults import DEFAULT_MANIFEST, MANIFEST_VARIABLE
 from features.errors import UsageError
-from pipeline.terminal.options import DEFAULT_MANIFEST, Command, LocalPath
+from pipeline.terminal.options import Command, LocalPath
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def out_option(command: Command) -> Command:
     return click.option(
         "--out",
         type=LocalPath(dir_okay=False),
-        envvar="ERC_MANIFEST",
+        envvar=MANIFEST_VARIABLE,
         default=DEFAULT_MANIFEST,
         show_default=True,
         show_envvar=True,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.terminal import completion
 from pipeline.terminal.options import LocalPath, json_option, store_argument
 from pipeline.terminal.output import print_json
 
@@ -33,7 +34,14 @@ extracted with from_top go the layers of its encoder (sentence.parquet.top.safet
 @click.option("--to", "out", type=LocalPath(), required=True, help="The file (npy: folder) to write.")
 @click.option("--format", "file_format", type=click.Choice(_FORMATS), default="parquet", help="What to write.")
 @click.option("--modality", type=click.Choice(_MODALITIES), required=True, help="The feature's modality.")
-@click.option("--feature", "selector", required=True, metavar="NAME[@FINGERPRINT]", help="Which feature.")
+@click.option(
+    "--feature",
+    "selector",
+    required=True,
+    metavar="NAME[@FINGERPRINT]",
+    shell_complete=completion.features,
+    help="Which feature.",
+)
 @click.option(
     "--manifest",
     type=LocalPath(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.terminal import completion
 from pipeline.terminal.command_line import given_command
 from pipeline.terminal.options import (
     SUITE_OR_PATH,
@@ -37,13 +38,15 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 
 
 @click.command()
-@click.argument("config", type=SUITE_OR_PATH)
+@click.argument("config", type=SUITE_OR_PATH, shell_complete=completion.suites_or_files)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @store_option
 @manifest_option
 @click.option("--out", type=LocalPath(file_okay=False), required=True, help="The run's folder.")
 @click.option("--seeds", default="0", callback=parse_seeds, help="Seeds, as in 0,1,2; finished ones are kept.")
-@click.option("--only", metavar="NAME", help="Which experiment, where CONFIG is a suite.")
+@click.option(
+    "--only", metavar="NAME", shell_complete=completion.experiments, help="Which experiment, where CONFIG is a suite."
+)
 @use_option
 @cv_options
 @click.option(

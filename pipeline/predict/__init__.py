@@ -9,5 +9,6 @@ predictor.py     Predictor: loads once, predicts many
 """
 
 from pipeline.predict.predictor import Conversation, Predicted, Predictor
+from pipeline.predict.turns import Turn
 
-__all__ = ["Conversation", "Predicted", "Predictor"]
+__all__ = ["Conversation", "Predicted", "Predictor", "Turn"]

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from features.defaults import DEFAULT_MANIFEST, DEFAULT_STORE, MANIFEST_VARIABLE, STORE_VARIABLE
 from features.errors import UsageError
 
 if TYPE_CHECKING:
     from heads.training.folds import Folding
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-DEFAULT_MANIFEST = "data/manifest.parquet"
-DEFAULT_STORE = "store"
 
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -83,7 +81,7 @@ def manifest_option(command: Command) -> Command:
     return click.option(
         "--manifest",
         type=LocalPath(),
-        envvar="ERC_MANIFEST",
+        envvar=MANIFEST_VARIABLE,
         default=DEFAULT_MANIFEST,
         show_default=True,
         show_envvar=True,
@@ -96,7 +94,7 @@ def store_option(command: Command) -> Command:
     return click.option(
         "--store",
         type=LocalPath(file_okay=False),
-        envvar="ERC_STORE",
+        envvar=STORE_VARIABLE,
         default=DEFAULT_STORE,
         show_default=True,
         show_envvar=True,
@@ -127,7 +125,7 @@ def store_argument(command: Command) -> Command:
     return click.argument(
         "store",
         type=LocalPath(file_okay=False),
-        envvar="ERC_STORE",
+        envvar=STORE_VARIABLE,
         default=DEFAULT_STORE,
         required=False,
         metavar="[STORE]",
@@ -139,7 +137,7 @@ def store_or_export_argument(command: Command) -> Command:
     return click.argument(
         "store",
         type=LocalPath(),
-        envvar="ERC_STORE",
+        envvar=STORE_VARIABLE,
         default=DEFAULT_STORE,
         required=False,
         metavar="[STORE|EXPORT]",

