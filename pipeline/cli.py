@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "app": ("app", "A demo of a run in a browser: type turns, upload clips."),
     "export": ("export", "A run as a Hugging Face model folder, for others."),
     "compare": ("compare", "Tell whether two runs differ: interval, p-value, what flipped; or a suite's contrasts."),
+    "track": ("track", "Hand trained heads to TensorBoard, W&B or MLflow."),
     "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),
     "doctor": ("doctor", "What is installed, which weights are here, what would run where."),
     "explore": ("explore", "Look inside: stored embeddings, the corpus, one clip."),

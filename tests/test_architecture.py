@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("features", "heads", "pipeline")
 HEAVY = ("torch", "transformers", "torchvision", "cv2", "librosa", "av", "sklearn", "matplotlib")
+HEAVY += ("tensorboard", "wandb", "mlflow")
 
 # What each top-level package may import of the others; heads may use only these parts of features.
 ALLOWED = {"features": {"features"}, "heads": {"features", "heads"}, "pipeline": {"features", "heads", "pipeline"}}
@@ -33,6 +34,7 @@ LAYERS = {
         {"pages", "suites", "scoring", "ingest", "sample"},
         {"comparison", "search", "explore", "doctor", "download", "predict"},
         {"report", "share", "app"},
+        {"tracking"},
         {"commands"},
         {"cli"},
         {"__main__"},
@@ -256,6 +258,8 @@ def test_no_assert_no_pickle_and_no_unsafe_loading_in_the_packages() -> None:
         "from pipeline.cli import erc, run; run(erc, ['ablate', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['compare', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['report', '--help'], 'erc')",
+        "from pipeline.cli import erc, run; run(erc, ['train', '--help'], 'erc')",
+        "from pipeline.cli import erc, run; run(erc, ['track', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['explore', 'embeddings', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['explore', 'data', '--help'], 'erc')",
     ],
@@ -280,13 +284,15 @@ def test_every_command_has_help_with_an_example() -> None:
 def test_every_package_and_its_files_are_installed() -> None:
     import tomllib
 
+    from setuptools import find_packages
+
     told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     there = {
         ".".join(path.parent.relative_to(ROOT).parts)
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("__init__.py")
+        for package in (*PACKAGES, "data_manifests")
+        for path in (ROOT / package).rglob("*.py")
     }
-    assert there | {"data_manifests"} == set(told["packages"])
+    assert there == set(find_packages(str(ROOT), include=told["packages"]["find"]["include"]))
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*"):
             if path.suffix in {".jinja", ".js", ".yaml", ".json"}:

@@ -25,6 +25,7 @@ from pipeline.terminal.options import (
     use_option,
 )
 from pipeline.terminal.output import print_json, print_warning
+from pipeline.tracking.choice import track_option
 
 if TYPE_CHECKING:
     from heads.config.experiment import Experiment
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 )
 @mix_option
 @allow_options("Train on")
+@track_option
 @click.option(
     "--list",
     "only_list",
@@ -87,6 +89,7 @@ def command(
     mix_seeds: bool,
     allow_stale: bool,
     allow_absent: bool,
+    track: tuple[str, ...],
     only_list: bool,
     estimate: bool,
     as_json: bool,
@@ -114,6 +117,7 @@ def command(
       erc ablate meld-text --out runs --seeds 3 --cv groups --nested
       erc ablate systems --manifest /shared/meld.parquet --store /shared/store --out /shared/runs --shard 1/3
       erc ablate systems --engine ray --ray-address auto
+      erc ablate meld-text --out runs --track mlflow
       erc ablate modalities --use gpt2=sentence --use wav2vec2=logmel --use resnet50=mobilenet
     """
     from features.errors import UsageError
@@ -141,6 +145,8 @@ def command(
 
         if part or engine_name == "ray":
             raise UsageError("--list shows the whole suite, trained on this machine: leave --shard and --engine out")
+        if track:
+            raise UsageError("--list trains nothing that could be tracked: leave --track out")
         check_device(device)
         folds = folding and (folding.count or _groups_of(manifest, folding.all_splits))
         heads_each = seeds * (max(folds - 1, 1) if folds else 1)  # K folds, each of (K - 1) / K of the rows
@@ -154,16 +160,20 @@ def command(
     from pipeline.suites.record import write_suite_record
     from pipeline.suites.run import Part, run_plan, shard_members
     from pipeline.suites.shard import ShardRequest, at_work
+    from pipeline.tracking.trainers import TrackedTrainers, opened_tracking
 
     request = ShardRequest(*part, suite.name) if part else None
     whole = read_manifest(manifest)
+    tracking = opened_tracking(out, track)
     with _trainers(engine_name, jobs, device, ray_address, ray_actors) as (trainers, at_once, device):
+        trainers = TrackedTrainers(trainers, tracking) if tracking else trainers
         chosen = trainers.precise(chosen)
         how = (range(seeds), out, at_once, device, given_command(), mix_seeds, trainers, request)
         if folding:
             source = open_rows(store, whole, folding, allow_stale, allow_absent)
             result = cross_validate(chosen, source, folding, *how)
             printing.print_cross_validated(result, out / folding.name, as_json)
+            printing.print_tracked(tracking, [out / folding.name])
             return 1 if result.failures else 0
         source = Source.open(store, whole, allow_stale, allow_absent=allow_absent)
         plan = make_plan(chosen, source, device)
@@ -183,6 +193,7 @@ def command(
         print_json({"suite": suite.name} | document)
     else:
         printing.print_outcome(chosen, plan, outcome, mine)
+    printing.print_tracked(tracking, list(folders.values()))
     printing.print_failures(outcome.failures)
     return 1 if outcome.failures else 0
 

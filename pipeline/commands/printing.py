@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.suites.plan import Plan
     from pipeline.suites.run import Outcome
     from pipeline.suites.shard import Shard
+    from pipeline.tracking.sending import Tracking
 
 _SCORES = {"seeds", "headline", *SCORES}
 _SHOWN_TRIALS = 10
@@ -39,6 +40,15 @@ def print_notes(notes: Sequence[str]) -> None:
 def print_failures(failures: Mapping[str, str]) -> None:
     for name, reason in failures.items():
         print_warning(f"{name}: {reason}")
+
+
+def print_tracked(tracking: Tracking | None, chosen: Sequence[Path]) -> None:
+    """Send what is left to send of these folders, and say so on stderr. It never fails."""
+    if tracking is None:
+        return
+    tracking.send([path for path in chosen if path.is_dir()])
+    for line in tracking.lines():
+        print_warning(line)
 
 
 def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcome, shard: Shard | None = None) -> None:

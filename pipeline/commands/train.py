@@ -22,6 +22,7 @@ from pipeline.terminal.options import (
     use_option,
 )
 from pipeline.terminal.output import print_json, print_warning
+from pipeline.tracking.choice import track_option
 
 if TYPE_CHECKING:
     from heads.config.experiment import Experiment
@@ -61,6 +62,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 @mix_option
 @allow_options("Train on")
+@track_option
 @json_option
 def command(
     config: str,
@@ -83,6 +85,7 @@ def command(
     mix_seeds: bool,
     allow_stale: bool,
     allow_absent: bool,
+    track: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Train one head on stored embeddings, selecting by its score on dev. The test split is not read.
@@ -100,6 +103,7 @@ def command(
       erc train meld-text --only one-hidden-layer --out runs/mine --seeds 0,1,2 optim.lr=3e-4
       erc train meld-text --only linear --out cv --cv 5
       erc train meld-text --only linear --out runs --cv 5 --nested
+      erc train meld-text --only linear --out runs/linear --track tensorboard
       erc train meld-text --only linear --out search --search space.yaml --trials 40 --cv 5
     """
     from features.errors import UsageError
@@ -111,6 +115,7 @@ def command(
     from pipeline.suites.run import run_plan
     from pipeline.suites.training import check_device
     from pipeline.suites.workers import default_jobs
+    from pipeline.tracking.trainers import opened_tracking, tracked
 
     check_device(device)
     jobs = jobs or default_jobs()
@@ -119,7 +124,13 @@ def command(
         raise UsageError("--trials and --search-seed are of a search: give --search SPACE.yaml, too")
     if space is not None and mix_seeds:
         raise UsageError("--mix-seeds is of heads that are averaged by hand: a search trains its own, leave it out")
+    if space is not None and track:
+        raise UsageError(
+            "--track is of heads that are kept, and a search keeps none: track `erc train` of its best.yaml"
+        )
     experiment = read_experiment(config, overrides, only, use)
+    tracking = opened_tracking(out, track)
+    trainers = tracked(jobs, tracking)
     if space is not None:
         from pipeline.search.run import Search, check_optuna, run_search
         from pipeline.search.space import check_space, read_space
@@ -143,19 +154,23 @@ def command(
         return 0 if record.ranked() else 1
     if folding:
         source = open_rows(store, read_manifest(manifest), folding, allow_stale, allow_absent)
-        result = cross_validate([experiment], source, folding, seeds, out, jobs, device, given_command(), mix_seeds)
+        result = cross_validate(
+            [experiment], source, folding, seeds, out, jobs, device, given_command(), mix_seeds, trainers
+        )
         printing.print_cross_validated(result, out / folding.name, as_json)
+        printing.print_tracked(tracking, [out / folding.name])
         return 1 if result.failures else 0
     source = Source.open(store, read_manifest(manifest), allow_stale, allow_absent=allow_absent)
     plan = make_plan([experiment], source, device)
     printing.print_warnings(plan)
     folders = {experiment.name: out}
-    outcome = run_plan(plan, source, seeds, folders, jobs, device, given_command(), mix_seeds)
+    outcome = run_plan(plan, source, seeds, folders, jobs, device, given_command(), mix_seeds, trainers)
     printing.print_notes(outcome.notes)
     if as_json:
         print_json(printing.outcome_document([experiment], plan, outcome, folders))
     elif experiment.name in outcome.metrics:
         click.echo(_line(experiment.name, outcome, out))
+    printing.print_tracked(tracking, [out])
     printing.print_failures(outcome.failures)
     return 1 if outcome.failures else 0
 

@@ -2,7 +2,8 @@
 
 RUN/ holds config.yaml, features.json, metrics-SPLIT.json, and in seed-N/ head.safetensors, history.parquet,
 predictions-SPLIT.parquet and result.json, which is written last: a seed without it is not done. What was scored on
-other rows than those of the run's own corpus lies apart (`pipeline.runs.other_corpora`).
+other rows than those of the run's own corpus lies apart (`pipeline.runs.other_corpora`), and so does what trackers were
+sent (tracked.json, of `pipeline.tracking.ledger`).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from features.errors import RunFileError
 from pipeline.runs.json_files import reason_of
 from pipeline.runs.metrics_file import Count, Fraction
 
-_OPTIONAL = ("dev_headline", "train_loss", "dev_loss")  # columns that some histories lack
+_OPTIONAL = ("dev_headline", "train_loss", "dev_loss", "learning_rate", "seconds")  # columns that some histories lack
 
 
 class SeedResult(BaseModel, frozen=True, extra="ignore"):
@@ -47,8 +47,8 @@ def mean_seconds(results: Iterable[SeedResult]) -> float | None:
 
 @dataclass(frozen=True)
 class Curve:
-    """One seed by epoch: dev weighted F1, the score that chose the epoch where it is another (fractions), and the
-    losses, which are empty where they were not recorded."""
+    """One seed by epoch: dev weighted F1, the score that chose the epoch where it is another (fractions), the losses,
+    the learning rate of its last step and the seconds that it took, which are empty where they were not recorded."""
 
     seed: int
     epochs: tuple[int, ...]
@@ -56,6 +56,8 @@ class Curve:
     dev_headline: tuple[float, ...] = ()
     train_loss: tuple[float, ...] = ()
     dev_loss: tuple[float, ...] = ()
+    learning_rate: tuple[float, ...] = ()
+    seconds: tuple[float, ...] = ()
 
     @property
     def dev_score(self) -> tuple[float, ...]:

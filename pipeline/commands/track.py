@@ -1,0 +1,42 @@
+"""`erc track`: runs that are there -> trackers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.terminal.options import LocalPath, json_option
+from pipeline.terminal.output import print_json, print_warning
+from pipeline.tracking.choice import TRACKERS
+
+
+@click.command()
+@click.argument("runs", type=LocalPath(file_okay=False))
+@click.option(
+    "--to", "names", multiple=True, required=True, type=click.Choice(list(TRACKERS)), help="Tracker (may be repeated)."
+)
+@json_option
+def command(runs: Path, names: tuple[str, ...], as_json: bool) -> int:
+    """Hand trained heads in RUNS to trackers: curves, parameters, scores with intervals, contrasts, the report.
+
+    RUNS is a run folder, or a folder of runs or of a cross-validation, whenever it was made. What was sent before, by
+    --track or by this command, is not sent again unless its files have changed. Local runs lie in RUNS/tracking.
+
+    Exit status: 0; 1 where a tracker failed, or a run could not be read.
+
+    \b
+    Example:
+      erc track runs --to tensorboard
+      erc track runs --to mlflow --to wandb
+    """
+    from pipeline.tracking.sending import Tracking
+
+    tracking = Tracking(runs, names, print_warning)
+    tracking.send()
+    if as_json:
+        print_json(tracking.document())
+    else:
+        for line in tracking.lines():
+            click.echo(line)
+    return 1 if tracking.failed or tracking.damaged else 0
