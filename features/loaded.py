@@ -20,9 +20,8 @@ import torch
 from torch import Tensor
 
 from features.defaults import DEFAULT_MANIFEST, DEFAULT_STORE, MANIFEST_VARIABLE, STORE_VARIABLE
-from features.errors import FeatureChoiceError, nearest
 from features.manifest import Manifest, read_manifest
-from features.spec import MODALITIES, EncoderSpec
+from features.spec import EncoderSpec
 from features.store.store import Store
 from features.torch import check_fresh, label_numbers
 
@@ -79,7 +78,7 @@ def load(
     found = manifest or os.environ.get(MANIFEST_VARIABLE) or DEFAULT_MANIFEST
     rows = found if isinstance(found, Manifest) else read_manifest(found)
     rows = rows if split is None else rows.select_splits([split])
-    chosen = _choose(Store(store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE), feature).fitting(rows)
+    chosen = Store(store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE).find(feature).fitting(rows)
     if not allow_stale:
         check_fresh(chosen.path, chosen.index.stale, rows)
     tensor, present, lengths = _read(chosen, rows.ids)
@@ -95,21 +94,6 @@ def load(
         ),
         chosen.spec,
     )
-
-
-def _choose(store: Store, feature: str) -> Feature:
-    modality, _, name = feature.rpartition("/")
-    if modality:
-        return store.choose(modality, name)
-    there = {item.spec.modality for item in store.features() if item.name == name.partition("@")[0]}
-    if len(there) > 1:
-        both = " or ".join(f"{found}/{name}" for found in MODALITIES if found in there)
-        raise FeatureChoiceError(f"{name!r} is a feature of several modalities in {store.path}: write {both}")
-    if there:
-        return store.choose(there.pop(), name)
-    known = sorted({item.name for item in store.features()})
-    hint = nearest(name, known) if known else "the store is empty: fill it with `erc extract`"
-    raise FeatureChoiceError(f"no feature {name!r} in {store.path}: {hint}")
 
 
 def _read(feature: Feature, ids: list[str]) -> tuple[Tensor, Tensor, Tensor | None]:

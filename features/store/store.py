@@ -114,6 +114,22 @@ class Store:
         hint = nearest(selector, known) if isinstance(selector, str) else f"known: {', '.join(sorted(known))}"
         raise FeatureChoiceError(f"{modality}: no feature {shown!r} in {self.path}: {hint}")
 
+    def find(self, feature: str) -> Feature:
+        """The one feature of a name, whatever its modality: NAME or NAME@FINGERPRINT, or MODALITY/NAME where two
+        modalities have the name. Raises as `choose`."""
+        modality, _, name = feature.rpartition("/")
+        if modality:
+            return self.choose(modality, name)
+        there = {item.spec.modality for item in self.features() if item.name == name.partition("@")[0]}
+        if len(there) > 1:
+            both = " or ".join(f"{found}/{name}" for found in MODALITIES if found in there)
+            raise FeatureChoiceError(f"{name!r} is a feature of several modalities in {self.path}: write {both}")
+        if there:
+            return self.choose(there.pop(), name)
+        known = sorted({item.name for item in self.features()})
+        hint = nearest(name, known) if known else "the store is empty: fill it with `erc extract`"
+        raise FeatureChoiceError(f"no feature {name!r} in {self.path}: {hint}")
+
 
 def _may_be(folder: str, modality: str, selector: str | Mapping[str, Any]) -> bool:
     """Whether a feature that cannot be opened, of which its folder's name is known, may be what a selector names."""

@@ -43,8 +43,9 @@ another run holds), 2 wrong usage.
 @click.option(
     "--repair", is_flag=True, help="Move damaged shards and orphans away; `erc extract` then makes just them again."
 )
+@click.option("--tag", metavar="NAME", help="Only whether the store still has the rows that `erc store tag` froze.")
 @json_option
-def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> int:
+def command(store: Path, manifest: Path | None, repair: bool, tag: str | None, as_json: bool) -> int:
     """Check every byte of every feature: specs, commit records, checksums, each row's crc32, finiteness and ledgers.
 
     Nothing is written without --repair, and an extraction may run meanwhile: what it has in hand is no fault. Rows that
@@ -59,6 +60,10 @@ def command(store: Path, manifest: Path | None, repair: bool, as_json: bool) -> 
     from pipeline.terminal.progress import progress_bar
     from pipeline.terminal.tables import bytes_text
 
+    if tag is not None:
+        if repair or manifest:
+            raise UsageError("--tag is by itself: leave --repair and --manifest out")
+        return _verify_tag(store, tag, as_json)
     if is_export(store):
         if repair or manifest:
             raise UsageError(f"{store} is an export: --repair and --manifest are of stores; a damaged one is made anew")
@@ -122,6 +127,18 @@ def _summary_of_faults(store: Path, report: StoreReport) -> str:
 
 def _counted(faults: list[Fault]) -> str:
     return f"{len(faults)} faults in {len({fault.feature for fault in faults})} features"
+
+
+def _verify_tag(store: Path, name: str, as_json: bool) -> int:
+    from features.store.tags import check_tag, read_tag
+
+    tag = read_tag(store, name)
+    problems = check_tag(store, tag)
+    if as_json:
+        print_json({"tag": name, "digest": tag.digest, "rows": len(tag.rows), "problems": problems}, indent=1)
+    else:
+        click.echo("\n".join(problems) or f"tag {name}: all {len(tag.rows):,} rows are there ({tag.digest})")
+    return 1 if problems else 0
 
 
 def _document(store: Path, report: StoreReport, done: list[str]) -> dict[str, object]:

@@ -1,0 +1,38 @@
+"""`erc store tag`: which very rows some features have, under a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.terminal import completion
+from pipeline.terminal.options import LocalPath, store_option
+
+
+@click.command("tag")
+@click.argument("name")
+@click.argument("names", metavar="[FEATURE]...", nargs=-1, shell_complete=completion.features)
+@click.option("--manifest", type=LocalPath(), help="Only the rows of its utterances.  [default: all that are stored]")
+@store_option
+def command(name: str, names: tuple[str, ...], manifest: Path | None, store: Path) -> None:
+    """Freeze the rows that features have now (all of the store, if none is named), and print a digest that a paper can cite.
+
+    `erc store verify --tag NAME` tells later, here or where the rows were pulled to, whether they are still those. A tag keeps
+    nothing alive, and lies in STORE/.tags.
+
+    \b
+    Example:
+      erc store tag submitted --manifest data/manifest.parquet
+      erc store verify store --tag submitted
+    """
+    from features.manifest import read_manifest
+    from features.store import Store
+    from features.store.tags import write_tag
+
+    opened = Store(store)
+    features = [opened.find(item) for item in names] if names else opened.features()
+    tag = write_tag(store, name, features, read_manifest(manifest) if manifest else None)
+    for folder in tag.features:
+        click.echo(f"{folder}: {(tag.rows['folder'] == folder).sum():,} rows")
+    click.echo(f"tag {name}: {tag.digest}")
