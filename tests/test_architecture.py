@@ -25,7 +25,7 @@ LAYERS = {
         {"defaults", "errors", "digests", "files", "hardware", "network", "remembered", "units"},
         {"card_downloads", "cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
-        {"encoders", "torch", "loaded"},
+        {"encoders", "torch", "loaded", "packs"},
         {"encoding", "extract", "engines"},
     ],
     "pipeline": [

@@ -32,19 +32,16 @@ def check_pack(folder: Path) -> Pack:
     Raises StoreError that names the first file or row that is not what it should be, and says how many there are.
     """
     pack = read_pack(folder)
-    wrong = [
-        fault for name, digest in pack_sums(folder / FOLDER_SUMS).items() if (fault := _fault(folder, name, digest))
-    ]
+    sums = pack_sums(folder / FOLDER_SUMS)
+    wrong = [fault for name, digest in sums.items() if (fault := _fault(folder, name, digest))]
     if wrong:
         more = f"; and {len(wrong) - 1} files more" if len(wrong) > 1 else ""
         raise StoreError(f"{folder}: {wrong[0]}{more}: fetch the pack again")
-    sums = pack_sums(folder / FOLDER_SUMS)
     for item in pack.features:
         spec = read_spec(folder / item.folder / "spec.json", item.folder)
         if spec.fingerprint != item.fingerprint:
-            raise StoreError(
-                f"{folder}: {item.folder} is {spec.fingerprint[:8]}, pack.json says {item.fingerprint[:8]}"
-            )
+            told = f"{item.folder} is {spec.fingerprint[:8]}, pack.json says {item.fingerprint[:8]}"
+            raise StoreError(f"{folder}: {told}: fetch the pack again")
         absent = [f"{item.folder}/{name}" for name in _files(item.splits) if f"{item.folder}/{name}" not in sums]
         if absent:
             raise StoreError(f"{folder}: {FOLDER_SUMS} does not name {absent[0]}: fetch the pack again")
@@ -70,5 +67,7 @@ def _fault(folder: Path, name: str, digest: str) -> str:
     told = f"{name} has other bytes than were packed"
     if path.suffix != ".parquet":
         return told
-    rows = [utterance for fault in check_rows((path, "parquet"), lambda number: None).faults for utterance in fault.ids]
+    rows = [
+        utterance for fault in check_rows((path, "parquet"), lambda number: None).faults for utterance in fault.rows
+    ]
     return f"{told} (row {', '.join(rows[:3])})" if rows else told

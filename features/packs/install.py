@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from features.errors import StoreError, UsageError, nearest
 from features.packs.check import check_pack
@@ -74,9 +76,8 @@ def _missing(rows: dict[str, LedgerRow], there: Feature) -> set[str]:
     held = there.ledger(["status", "reason", "crc32", "source_digest"]) if there.names else None
     if held is None:
         return set(rows)
-    known = {
-        name: tuple(rest) for name, *rest in held.select("utterance_id", "source_digest", "reason", "crc32").iter_rows()
-    }
+    columns = held.select("utterance_id", "source_digest", "reason", "crc32")
+    known = {name: (digest, reason, crc32) for name, digest, reason, crc32 in columns.iter_rows()}
     missing, other = set(), []
     for name, row in rows.items():
         digest, reason, crc32 = known.get(name, (None, None, None))
@@ -99,13 +100,17 @@ class _Writing:
         self._writer, self._spec, self._chunk = writer, spec, 0
         self._generation = there.names[-1].generation + 1 if there.names else 0
 
-    def commit(self, rows: list[LedgerRow], arrays: dict[str, object]) -> None:
+    def commit(self, rows: list[LedgerRow], arrays: Mapping[str, np.ndarray | None]) -> None:
         """Raises StoreError where a row's bytes are not those of the pack's ledger."""
         if not rows:
             return
-        embeddings = {row.utterance_id: arrays[row.utterance_id] for row in rows if row.reason is None}
+        found = {row.utterance_id: arrays[row.utterance_id] for row in rows if row.reason is None}
+        embeddings = {name: array for name, array in found.items() if array is not None}
+        if len(embeddings) < len(found):
+            lost = next(name for name, array in found.items() if array is None)
+            raise StoreError(f"{self._spec.folder}: {lost}: the pack's ledger tells of an embedding, and it has none")
         blank = [replace(row, row=None, crc32=None) for row in rows]
-        written = self._writer.commit(self._chunk, blank, embeddings, self._generation)  # type: ignore[arg-type]
+        written = self._writer.commit(self._chunk, blank, embeddings, self._generation)
         self._chunk += 1
         for row, made in zip(rows, written, strict=True):
             if (row.reason, row.crc32) != (made.reason, made.crc32):

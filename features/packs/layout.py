@@ -39,7 +39,10 @@ class PackedFeature:
 
 @dataclass(frozen=True)
 class Pack:
-    """What pack.json says. dataset: the card's; utterances: how many the manifest has; made_by: the package's version"""
+    """What pack.json says.
+
+    dataset: the card's; utterances: how many the manifest has; made_by: the version of this package
+    """
 
     dataset: str
     utterances: int
@@ -52,7 +55,7 @@ class Pack:
 
 
 def read_pack(folder: Path) -> Pack:
-    """Raises StoreError where there is no pack, or its pack.json is damaged, FormatError where a later version made it."""
+    """Raises StoreError where there is no pack, or pack.json is damaged, FormatError where a later version made it."""
     path = folder / RECORD
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

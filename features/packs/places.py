@@ -1,7 +1,7 @@
-"""Packs sent to and fetched from a dataset repository of the Hugging Face hub, or any file system that fsspec knows.
+"""Packs sent to and fetched from a dataset repository of the Hugging Face hub, or what fsspec knows.
 
-An address is `hf://OWNER/NAME`, a URL (`s3://bucket/pack`, `gs://...`, `https://...`), or a local folder. SHA256SUMS is sent
-last and fetched first: without it there is no pack, and what it does not name is not fetched.
+An address is `hf://OWNER/NAME`, or a URL such as `s3://bucket/pack`, `gs://...` or `https://...`. SHA256SUMS is sent last
+and fetched first: without it there is no pack, and what it does not name is not fetched.
 """
 
 from __future__ import annotations
@@ -87,10 +87,8 @@ def _file_system(address: str) -> tuple[Any, str]:
     try:
         system, root = fsspec.core.url_to_fs(address)
     except ImportError as error:
-        scheme = address.partition("://")[0]
-        raise UsageError(
-            f"{address}: {bare_line(error)}: `pip install 'fsspec[{scheme}]'` brings what it needs"
-        ) from error
+        needed = f"pip install 'fsspec[{address.partition('://')[0]}]'"
+        raise UsageError(f"{address}: {bare_line(error)}: {needed}") from error
     except ValueError as error:
         raise UsageError(f"{address}: {bare_line(error)}") from error
     return system, root.rstrip("/")
@@ -111,8 +109,8 @@ def _push_to_hub(folder: Path, name: str, private: bool) -> None:
         raise UsageError(f"hf://{name}: {bare_line(error)}: give hf://OWNER/NAME") from error
     except (LocalTokenNotFoundError, HfHubHTTPError, OSError, RuntimeError) as error:
         raise UsageError(
-            f"hf://{name}: the hub refused it or cannot be reached ({bare_line(error)}): log in with `hf auth login`, and"
-            " give the same command again"
+            f"hf://{name}: the hub refused it or cannot be reached ({bare_line(error)}): log in with `hf auth login`,"
+            " and give the same command again"
         ) from error
 
 

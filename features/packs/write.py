@@ -119,14 +119,15 @@ configs: {json.dumps(configs)}
 
 # Features of {card.title or card.dataset}
 
-{pack.utterances:,} utterances of `{card.dataset}`. Licence of the corpus: {card.licence or "not known here"}. {card.citation or ""}
+{pack.utterances:,} utterances of `{card.dataset}`. Licence of the corpus: {card.licence or "not known here"}.
+{card.citation}
 
 | feature | shape | weights | embeddings | rows |
 |---|---|---|---|---|
 {rows}
 
-Made by erc-feature-store {pack.made_by}. `erc store pull FOLDER --store store` checks every byte and puts the rows into a
-store; heads then train without clips, and their runs have the digests of the machine that made this.
+Made by erc-feature-store {pack.made_by}. `erc store pull FOLDER --store store` checks every byte and puts the
+rows into a store; heads then train without clips, and their runs have the digests of the machine that made this.
 
 ## Specs
 

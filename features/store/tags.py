@@ -109,7 +109,6 @@ def check_tag(store: Path, tag: Tag) -> list[str]:
         gone, other = joined.filter(pl.col("now").is_null()), joined.filter(pl.col("now") != pl.col("crc32"))
         for found, told in ((gone, "are gone"), (other, "have other numbers")):
             if len(found):
-                problems.append(
-                    f"{folder}: {len(found)} of {len(expected)} rows {told}, first {found['utterance_id'][0]}"
-                )
+                first = found["utterance_id"][0]
+                problems.append(f"{folder}: {len(found)} of {len(expected)} rows {told}, first {first}")
     return problems

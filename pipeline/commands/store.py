@@ -12,6 +12,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("store_verify", "Check every byte; --repair moves away what is damaged."),
     "gc": ("store_gc", "Remove what later shards replace, orphans, and features that no run uses."),
     "export": ("store_export", "Write one feature as Parquet, HDF5 or .npy."),
+    "pack": ("store_pack", "Features with their manifest in a folder that travels, and trains without clips."),
+    "push": ("store_push", "Send a pack to the Hugging Face hub or another store of objects."),
+    "pull": ("store_pull", "Fetch a pack, check every byte, and put its rows into a store."),
+    "tag": ("store_tag", "Freeze which very rows some features have, for a paper to cite."),
 }
 
 

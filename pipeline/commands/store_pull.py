@@ -18,11 +18,11 @@ from pipeline.terminal.output import print_json
 @click.option("--to", type=LocalPath(file_okay=False), help="Where a fetched pack is kept.  [default: packs/NAME]")
 @json_option
 def command(address: str, store: Path, wanted: tuple[str, ...], to: Path | None, as_json: bool) -> None:
-    """Put a pack's rows into a store, bit for bit, after every byte of it is checked. PACK is a folder, hf://OWNER/NAME, or an
-    address that fsspec knows (s3://..., https://...).
+    """Put a pack's rows into a store, bit for bit, after every byte of it is checked.
 
-    Its manifest stays in the pack: give it to `erc ablate --manifest`. Rows that the store has are kept; where it has other numbers
-    for the same input, nothing is written. What was fetched is not fetched again.
+    PACK is a folder, hf://OWNER/NAME, or an address that fsspec knows (s3://..., https://...). Its manifest stays in
+    the pack: give it to `erc ablate --manifest`. Rows that the store has are kept; where it has other numbers for the
+    same input, nothing is written. What was fetched is not fetched again.
 
     \b
     Example:
@@ -40,8 +40,7 @@ def command(address: str, store: Path, wanted: tuple[str, ...], to: Path | None,
 
     if is_remote(address):
         folder = to or Path("packs") / re.sub(r"[^\w.-]", "-", address.rstrip("/").rpartition("/")[2])
-        with progress_bar(None, "file", "fetch") as bar:
-            fetch_pack(address, folder, advance=bar.update)
+        fetch_pack(address, folder)
     else:
         refuse_scheme("PACK", address)
         if to is not None:

@@ -14,10 +14,11 @@ from pipeline.terminal.options import LocalPath
 @click.argument("address")
 @click.option("--private", is_flag=True, help="Of a repository on the hub that is made now.")
 def command(pack: Path, address: str, private: bool) -> None:
-    """Check a pack and send it to ADDRESS: hf://OWNER/NAME, a dataset repository of the Hugging Face hub, or any that fsspec knows.
+    """Check a pack and send it to ADDRESS.
 
-    For s3:// and gs:// fsspec needs a package of theirs (`pip install 'fsspec[s3]'`), and finds your keys where their own tools do.
-    What others may read is yours to say: a pack has the corpus' texts and labels.
+    That is hf://OWNER/NAME, a dataset repository of the Hugging Face hub, or any address that fsspec can write. For
+    s3:// and gs:// it needs a package of theirs (`pip install 'fsspec[s3]'`), and finds your keys where their own tools
+    do. What others may read is yours to say: a pack has the corpus' texts and labels.
 
     \b
     Example:

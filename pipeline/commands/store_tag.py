@@ -16,10 +16,10 @@ from pipeline.terminal.options import LocalPath, store_option
 @click.option("--manifest", type=LocalPath(), help="Only the rows of its utterances.  [default: all that are stored]")
 @store_option
 def command(name: str, names: tuple[str, ...], manifest: Path | None, store: Path) -> None:
-    """Freeze the rows that features have now (all of the store, if none is named), and print a digest that a paper can cite.
+    """Freeze the rows that features have now, and print a digest that a paper can cite.
 
-    `erc store verify --tag NAME` tells later, here or where the rows were pulled to, whether they are still those. A tag keeps
-    nothing alive, and lies in STORE/.tags.
+    Of all features of the store, if none is named. `erc store verify --tag NAME` tells later whether they are still
+    those rows. A tag keeps nothing alive, and lies in STORE/.tags.
 
     \b
     Example:
