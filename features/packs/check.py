@@ -38,7 +38,7 @@ def check_pack(folder: Path) -> Pack:
         more = f"; and {len(wrong) - 1} files more" if len(wrong) > 1 else ""
         raise StoreError(f"{folder}: {wrong[0]}{more}: fetch the pack again")
     for item in pack.features:
-        spec = read_spec(folder / item.folder / "spec.json", item.folder)
+        spec = read_spec(folder / item.folder, item.folder)
         if spec.fingerprint != item.fingerprint:
             told = f"{item.folder} is {spec.fingerprint[:8]}, pack.json says {item.fingerprint[:8]}"
             raise StoreError(f"{folder}: {told}: fetch the pack again")

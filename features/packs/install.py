@@ -55,7 +55,7 @@ def _name(item: PackedFeature) -> str:
 
 def _install(folder: Path, pack: Pack, item: PackedFeature, store: Path, advance: Advance) -> Installed:
     source = folder / item.folder
-    spec = read_spec(source / "spec.json", item.folder)
+    spec = read_spec(source, item.folder)
     top = parse_top(source / TOP_FILE, spec, (source / TOP_FILE).read_bytes()) if spec.from_top else None
     rows = {row.utterance_id: row for row in ledger_rows(read_ledger(source / LEDGER))}
     with open_writer(store, spec, top=top) as writer:

@@ -1,7 +1,7 @@
 """Packs sent to and fetched from a dataset repository of the Hugging Face hub, or what fsspec knows.
 
-An address is `hf://OWNER/NAME`, or a URL such as `s3://bucket/pack`, `gs://...` or `https://...`. SHA256SUMS is sent last
-and fetched first: without it there is no pack, and what it does not name is not fetched.
+An address is `hf://OWNER/NAME`, or a URL such as `s3://bucket/pack`, `gs://...` or `https://...`. SHA256SUMS is sent
+last and fetched first: without it there is no pack, and what it does not name is not fetched.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from features.digests import sha256_file
 from features.errors import NetworkError, StoreError, UsageError, bare_line
@@ -58,27 +59,43 @@ def fetch_pack(address: str, folder: Path, *, advance: Advance = lambda number: 
     if hub:
         _fetch_from_hub(hub["name"], folder)
     else:
-        system, root = _file_system(address)
+        fetch = _fetcher(address)
         folder.mkdir(parents=True, exist_ok=True)
-        write_bytes_whole(folder / FOLDER_SUMS, _read(system, f"{root}/{FOLDER_SUMS}", address))
+        fetch(FOLDER_SUMS, folder / FOLDER_SUMS, None)
         for name, digest in pack_sums(folder / FOLDER_SUMS).items():
             target = folder / name
             if not (target.is_file() and sha256_file(target) == digest):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                write_bytes_whole(target, _read(system, f"{root}/{name}", address))
+                fetch(name, target, digest)
             advance(1)
     check_pack(folder)
     return folder
 
 
-def _read(system: Any, path: str, address: str) -> bytes:
-    try:
-        content: bytes = system.cat_file(path)
-    except FileNotFoundError:
-        raise StoreError(f"no pack at {address}: it has no {path.rpartition('/')[2]}") from None
-    except Exception as error:
-        raise NetworkError(f"{address}: cannot be read ({type(error).__name__}: {bare_line(error)})") from error
-    return content
+def _fetcher(address: str) -> Callable[[str, Path, str | None], object]:
+    """A function that fetches a file of the pack, by its name, to a path; with a sha256, where that is known."""
+    if address.startswith(("http://", "https://")):
+        from features.network.fetch import Wanted, fetch_file
+
+        def from_web(name: str, path: Path, digest: str | None) -> object:
+            url = f"{address.rstrip('/')}/{quote(name)}"
+            if digest is None:
+                path.unlink(missing_ok=True)
+            return fetch_file(Wanted(url, digest=("sha256", digest) if digest else None), path, name)
+
+        return from_web
+    system, root = _file_system(address)
+
+    def from_system(name: str, path: Path, digest: str | None) -> None:
+        try:
+            content: bytes = system.cat_file(f"{root}/{name}")
+        except FileNotFoundError:
+            raise StoreError(f"no pack at {address}: it has no {name}") from None
+        except Exception as error:
+            raise NetworkError(f"{address}: cannot be read ({type(error).__name__}: {bare_line(error)})") from error
+        write_bytes_whole(path, content)
+
+    return from_system
 
 
 def _file_system(address: str) -> tuple[Any, str]:

@@ -21,8 +21,8 @@ from pipeline.terminal.output import print_json
 def command(names: tuple[str, ...], out: Path, manifest: Path, store: Path, overwrite: bool, as_json: bool) -> None:
     """Write features of a manifest's utterances as a pack: Parquet a split, spec, ledger, sha256 sums, a card.
 
-    FEATURE is NAME, NAME@FINGERPRINT or MODALITY/NAME. The manifest goes with them, its texts and labels among it; clips
-    do not, nor the folder that they are in. Mind the licence of the corpus before you send it on.
+    FEATURE is NAME, NAME@FINGERPRINT or MODALITY/NAME. The manifest goes with them, its texts and labels among it;
+    clips do not, nor the folder that they are in. Mind the licence of the corpus before you send it on.
 
     \b
     Example:

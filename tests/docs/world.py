@@ -20,8 +20,8 @@ from pipeline.ingest.meld import SYNTHETIC_MARKER
 # The id that stands for one that the corpus does not reach to.
 IDS = {"meld/test/dia38_utt4": "meld/test/dia0_utt1"}
 
-# The address of a Ray cluster, which is not there.
-AWAY = {"head:6379"}
+# A Ray cluster, and where packs are pushed to: not there.
+AWAY = {"head:6379", "hf://me/meld-features", "s3://bucket/packs/meld", "https://example.org/packs/meld"}
 
 # What is typed besides, since the whole would take too long or another machine. The last of two equal options counts.
 BESIDES = {
