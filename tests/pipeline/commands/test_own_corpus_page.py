@@ -66,6 +66,7 @@ def test_the_page_shows_what_is_run() -> None:
     assert {line.split()[1] for line in commands()} == {"ingest", "extract", "ablate", "evaluate", "report"}
 
 
+@pytest.mark.slow
 def test_every_line_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
