@@ -160,7 +160,7 @@ def test_any_file_that_is_damaged_or_gone_is_named(pack: Path, name: str) -> Non
 def test_names_that_lead_out_are_refused(pack: Path, name: str) -> None:
     with (pack / FOLDER_SUMS).open("a") as file:
         file.write(f"{'0' * 64}  {name}\n")
-    with pytest.raises(StoreError, match="which is not inside the pack|is not a list"):
+    with pytest.raises(StoreError, match=r"which is not inside the pack|is not a list"):
         check_pack(pack)
 
 
