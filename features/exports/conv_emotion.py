@@ -83,7 +83,8 @@ def _check(request: Request) -> None:
             )
         if feature.spec.kind == "sequence":
             raise UsageError(
-                f"{feature_name(feature)} is a sequence: conv-emotion has one vector an utterance: give a pooled feature"
+                f"{feature_name(feature)} is a sequence: conv-emotion has one vector an utterance: give a pooled"
+                " feature"
             )
     labels = manifest.frame["label"]
     if foreign := sorted(set(labels.drop_nulls()) - set(EMOTIONS)):

@@ -1,8 +1,8 @@
 """Exporting several features for a tool: the target, the side file that says what it is, and the sums.
 
 Beside a file NAME go NAME.json and NAME.sha256, within a folder export.json and SHA256SUMS. The side file names the
-features and their specs, the manifest's digest, the order of labels, every utterance that has no embedding, and the command. Nothing
-in it depends on the time, the machine or the target, so the same export twice is the same bytes.
+features and their specs, the manifest's digest, the order of labels, every utterance that has no embedding, and the
+command. Nothing in it depends on the time, the machine or the target: the same export twice is the same bytes.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """`--format hf`: a folder that `datasets.load_dataset(FOLDER)` reads as the manifest's splits, never as one.
 
-data/SPLIT-00000-of-00001.parquet  the rows of a split, in the manifest's order; README.md  the card, whose `configs` name them
+data/SPLIT-00000-of-00001.parquet  the rows of a split, in the manifest's order
+README.md                          the card, whose `configs` name these files
 
 Columns: utterance_id, dataset, the manifest's, and for each feature NAME (modality_name):
-NAME         fixed-size list [d], nested for a stack, for a sequence a list of fixed-size lists; in the stored dtype; null
-             where there is no embedding
+NAME  fixed-size list [d], nested for a stack, for a sequence a list of fixed-size lists; in the stored dtype; null
+      where there is no embedding
 NAME_status, NAME_reason, NAME_crc32  as in an export of one feature
 The specs are in each file's metadata, as `erc.specs` (JSON, by column). Labels are texts; the card tells their order.
 """

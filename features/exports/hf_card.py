@@ -25,7 +25,8 @@ def card_text(request: Request, columns: Mapping[str, Feature], written: Written
         _warnings(card.synthetic, columns),
         f"Embeddings of the utterances of {card.title or card.dataset}, one Parquet file a split, made by an extraction"
         " that can be repeated: each spec below names all that changes the numbers.",
-        f"- Corpus: {card.url or 'no address on its card'}\n- Licence of the corpus: {card.licence or 'not on its card'}\n"
+        f"- Corpus: {card.url or 'no address on its card'}\n"
+        f"- Licence of the corpus: {card.licence or 'not on its card'}\n"
         f"- Citation: {card.citation or 'not on its card'}\n- sha256 of the manifest: {file_digest(request.manifest)}",
         "## Features\n\n" + _features_table(columns, written),
         _how_to_read(next(iter(columns)), labels),

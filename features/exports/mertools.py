@@ -86,7 +86,7 @@ def _folders(features: tuple[Feature, ...]) -> list[str]:
 
 
 def _write_feature(request: Request, feature: Feature, names: list[str], folder: Path, written: Written) -> None:
-    """A file an utterance. Raises UsageError for sequences of single numbers: the loader would take [t, 1] for [1, t]."""
+    """A file an utterance. Raises UsageError for sequences of single numbers: the loader takes [t, 1] for [1, t]."""
     is_sequence, d = feature.spec.kind == "sequence", width(feature.spec)
     if is_sequence and d == 1:
         raise UsageError(
@@ -94,12 +94,12 @@ def _write_feature(request: Request, feature: Feature, names: list[str], folder:
             " choose a feature with more, or another format"
         )
     folder.mkdir(parents=True)
-    done = np.zeros(len(names), bool)
+    without = set(names)
     for row, frames in request.frames(feature, written):
         _save(folder / f"{names[row]}.npy", frames if is_sequence else frames[0])
-        done[row] = True
-    for row in np.flatnonzero(~done):
-        _save(folder / f"{names[row]}.npy", np.zeros((1, d) if is_sequence else d, np.float32))
+        without.remove(names[row])
+    for name in without:
+        _save(folder / f"{name}.npy", np.zeros((1, d) if is_sequence else d, np.float32))
 
 
 def _save(path: Path, value: np.ndarray) -> None:

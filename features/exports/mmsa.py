@@ -2,17 +2,18 @@
 
 {train, valid, test}, each a dict of
 
-raw_text, id                  object [n]: text and utterance_id
-text, audio, vision           float32 [n, steps, d] (see `sequences`); zeros where there is no embedding, and [n, steps, 1]
-                              where no feature of the modality was given
-audio_lengths, vision_lengths list [n] of int, steps that are real, 1 at least: its recurrent networks take no 0; text_lengths
-                              likewise, which it does not read
-regression_labels             float32 [n]: the annotated score, else -1, 0 or 1 of the sentiment
-classification_labels         int64 [n]: 0 negative, 1 neutral, 2 positive, by the score's sign; annotations: object [n]
-label, dialogue_id, speaker, group  object [n], '' where there is none; turn int64 [n]; duration float64 [n], seconds or NaN:
-                              for people, MMSA does not read them
+raw_text, id            object [n]: text and utterance_id
+text, audio, vision     float32 [n, steps, d] (see `sequences`); zeros where there is no embedding, and [n, steps, 1]
+                        where no feature of the modality was given
+audio_lengths, vision_lengths (and text_lengths, which it does not read)
+                        list [n] of int: steps that are real, 1 at least, since its recurrent networks take no 0
+regression_labels       float32 [n]: the annotated score, else -1, 0 or 1 of the sentiment
+classification_labels   int64 [n]: 0 negative, 1 neutral, 2 positive, by the score's sign
+annotations             object [n]: the same as a word
+For people, MMSA does not read them: label, dialogue_id, speaker and group, object [n], '' where there is none; turn,
+int64 [n]; duration, float64 [n], seconds or NaN.
 
-Utterances without a sentiment are left out: MMSA knows no missing label. There is no text_bert (token ids of BERT, which
+Utterances without a sentiment are left out: MMSA knows no missing label. There is no text_bert (BERT's token ids, which
 a store does not hold): models with `use_bert` do not run.
 """
 

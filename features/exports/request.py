@@ -102,7 +102,7 @@ def feature_name(feature: Feature) -> str:
 
 
 def column_names(features: tuple[Feature, ...]) -> list[str]:
-    """A name for each feature that is a column's and a folder's: modality_name, with its fingerprint if it needs one."""
+    """A name for each feature, fit for columns and folders: modality_name, with its fingerprint where two are alike."""
     plain = ["".join(c if c.isalnum() else "_" for c in f"{item.spec.modality}_{item.name}") for item in features]
     return [
         name if plain.count(name) == 1 else f"{name}_{feature.fingerprint[:8]}"

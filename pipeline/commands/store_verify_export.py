@@ -1,4 +1,4 @@
-"""`erc store verify EXPORT`: an exported file or folder compared with its sha256, and the crc32 of each row if it has any."""
+"""`erc store verify EXPORT`: exported files compared with their sha256, and rows with the crc32 that they bring."""
 
 from __future__ import annotations
 
