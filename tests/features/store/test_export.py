@@ -177,9 +177,9 @@ def test_a_manifest_gives_the_order_and_its_columns(tmp_path: Path, file_format:
     if file_format == "parquet":
         table = pl.read_parquet(out)
         assert table["utterance_id"].to_list() == manifest.ids
-        of_manifest = ["split", "dialogue_id", "turn", "speaker", "label"]
+        of_manifest = ["split", "dialogue_id", "turn", "speaker", "label", "text", "sentiment", "duration", "group"]
         assert table.columns == ["utterance_id", "status", "reason", *of_manifest, "crc32", "embedding"]
-        for name in ("split", "dialogue_id", "turn", "speaker", "label"):
+        for name in of_manifest:
             assert table[name].to_list() == manifest.frame[name].to_list()
         assert table.filter(pl.col("status") == "absent").height == 14
         ok = table.filter(pl.col("status") == "ok")
