@@ -26,10 +26,10 @@ Examples:
   erc store export store --modality text --feature sentence --to sentence.parquet
   erc store export store --feature audio/logmel --manifest data/manifest.parquet --to logmel.parquet
   erc store export store --modality visual --feature faces@1f3a --format npy --to faces
-  erc store export store --format mmsa --feature text/sentence --feature audio/logmel
-    --manifest data/manifest.parquet --to mmsa.pkl
-  erc store export store --format hf --feature text/sentence --feature audio/logmel
-    --manifest data/manifest.parquet --to dataset
+  erc store export store --format mmsa --feature text/sentence --feature audio/logmel \\
+      --manifest data/manifest.parquet --to mmsa.pkl
+  erc store export store --format hf --feature text/sentence --feature audio/logmel \\
+      --manifest data/manifest.parquet --to dataset
 
 One feature: parquet keeps every utterance: `embedding` is null where there is none, `status` and
 `reason` say why. hdf5 and npy hold the ok rows alone, with a table of those left out. An utterance of
