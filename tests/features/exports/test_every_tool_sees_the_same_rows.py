@@ -190,6 +190,13 @@ def test_drawn_corpora(file_format: str, seed: int) -> None:
         shutil.rmtree(root)
 
 
+def test_rows_keep_their_order_over_several_row_groups(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("features.exports.hf._MOST_ROWS", 3)
+    check_hf(corpus)
+    monkeypatch.setattr("features.exports.hf.BLOCK_BYTES", 100)
+    check_hf(corpus)
+
+
 def test_the_labels_of_the_card_are_classes_of_datasets(corpus: Corpus) -> None:
     """The lines of the card itself are run."""
     import datasets

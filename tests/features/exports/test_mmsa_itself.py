@@ -19,7 +19,7 @@ from pipeline.cli import erc, run
 pytestmark = pytest.mark.slow
 
 # MMSA 2.2.1 selects a CUDA device on machines that have none, and MulT's scheduler is given an argument that torch
-# dropped. Nothing else of it is changed.
+# dropped. Nothing else of it is changed. `early_stop` 0 is one epoch.
 _TRAIN = """
 import sys
 import torch
@@ -37,7 +37,7 @@ from MMSA import MMSA_run
 
 model, features, out = sys.argv[1:]
 MMSA_run(
-    model, "mosei", seeds=[1], gpu_ids=[], custom_feature=features, config={"early_stop": 1}, num_workers=0,
+    model, "mosei", seeds=[1], gpu_ids=[], custom_feature=features, config={"early_stop": 0}, num_workers=0,
     model_save_dir=out, res_save_dir=out, log_dir=out,
 )
 """
@@ -70,7 +70,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for line in (
-            "sample sample --dialogues 12",
+            "sample sample --dialogues 6",
             "ingest meld sample --out manifest.parquet",
             "extract --manifest manifest.parquet --workers 0 --encoder surface --encoder logmel --encoder hog-colour",
             "extract --manifest manifest.parquet --workers 0 --encoder waveform",
@@ -79,9 +79,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("model", "audio", "length"), [("lf_dnn", "logmel", None), ("mult", "waveform", 12), ("mult", "logmel", 8)]
-)
+@pytest.mark.parametrize(("model", "audio", "length"), [("lf_dnn", "logmel", None), ("mult", "waveform", 12)])
 def test_it_trains(mmsa: Path, sample: Path, tmp_path: Path, model: str, audio: str, length: int | None) -> None:
     features = [
         word for name in ("text/surface", f"audio/{audio}", "visual/hog-colour") for word in ("--feature", name)
@@ -96,7 +94,7 @@ def test_it_trains(mmsa: Path, sample: Path, tmp_path: Path, model: str, audio: 
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"HOME": str(tmp_path), "OMP_NUM_THREADS": str(min(4, torch.get_num_threads()))}
     given = [str(mmsa), str(script), model, str(tmp_path / "mmsa.pkl"), str(tmp_path / "out")]
-    done = subprocess.run(given, capture_output=True, text=True, env=environment, timeout=900)
+    done = subprocess.run(given, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     with (tmp_path / "out" / "normal" / "mosei.csv").open() as file:
         (row,) = csv.DictReader(file)
