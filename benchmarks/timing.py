@@ -50,11 +50,12 @@ def compare(reference: Callable[[], object], ours: Callable[[], object], rounds:
 
 def machine() -> str:
     """What the figures were measured on, in a line."""
-    import os
     import platform
     from pathlib import Path
 
     import torch
+
+    from features.hardware import cores
 
     names = [
         line.partition(":")[2].strip()
@@ -67,6 +68,6 @@ def machine() -> str:
         if f" {flag}" in Path("/proc/cpuinfo").read_text(encoding="ascii")
     ]
     return (
-        f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
+        f"{names[0] if names else platform.processor()}, {cores()} cores"
         f" ({', '.join(flags)}), torch {torch.__version__}, {torch.get_num_threads()} threads"
     )

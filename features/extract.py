@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from features.engines.decode_pool import DecodeOptions
 from features.engines.job import Job
 from features.engines.local import run_local
 from features.errors import UsageError
+from features.hardware import cores
 from features.manifest import Manifest
 from features.media.root import check_media_root
 from features.store.media_digests import MediaDigests, ShowBytes, show_nothing
@@ -139,7 +139,7 @@ class LocalEngine:
 
     @property
     def cores(self) -> int:
-        return len(os.sched_getaffinity(0))
+        return cores()
 
     def resolve_device(self, device: str, computes: bool) -> str:
         """See `Engine`. To look for a GPU takes loading torch, a second: not where nothing computes with it."""

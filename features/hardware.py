@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -16,6 +17,13 @@ _CPU_FACTS = ("model name", "flags", "Features", "CPU part")
 _ROWS, _FROM, _TO = 256, 768, 3072  # a product of GPT-2's and wav2vec2-base's feed-forward layers
 _ROUNDS = 7
 _GAIN = 1.25  # less is not worth the rounding, nor safe from noise
+
+
+def cores() -> int:
+    """The cores that this process may use; all of the machine where the system does not tell (macOS, Windows)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def bf16_is_faster(device: str) -> bool:

@@ -307,3 +307,9 @@ def test_every_package_and_its_files_are_installed() -> None:
                     for pattern in patterns
                 ]
                 assert any(matches), f"{path} is in no package-data of pyproject.toml"
+
+
+def test_the_cores_are_counted_in_one_place() -> None:
+    """`os.sched_getaffinity` is Linux's: macOS and Windows have no such function."""
+    users = [name for name, tree in modules() if "sched_getaffinity" in ast.dump(tree)]
+    assert users == ["features.hardware"]

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.digests import digest_of
+from features.encoders.audio.waveform import WaveformPreparer
 from features.encoders.own import OwnClip, OwnEncoder
 from features.encoders.plugins import distribution_of, own_encoder
 from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest, Input, Preparer, Reads, Turn
 from features.encoders.state_files import digest_of_network
-from features.encoders.views import FramesView, SoundView, TextView, Token, whole_frame
+from features.encoders.views import FramesView, TextView, Token, whole_frame
 from features.errors import Reason, UnavailableError, UsageError, WeightsError, bare_line
 from features.media.clip import Clip
 from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
@@ -120,24 +121,6 @@ class OwnTextPreparer:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnSoundPreparer:
-    """Clip -> float32 [n]."""
-
-    need: AudioNeed
-
-    def __call__(self, clip: Clip, /) -> Input:
-        """Raises UnavailableError: what `Clip.sound` raises."""
-        sound = clip.sound(self.need)
-        counts = {"num_samples": len(sound.samples), "cut": int(sound.cut)}
-        return Input(sound.samples, len(sound.samples), (clip.digest,), (counts,))
-
-    def view(self, item: Clip, made: Input, turn: int = 0) -> SoundView:
-        """The samples."""
-        sound = item.sound(self.need)
-        return SoundView(sound.samples, sound.rate_hz, sound.seconds, sound.cut)
-
-
-@dataclass(frozen=True, slots=True)
 class OwnFramesPreparer:
     """Clip -> its sampled frames, and with `sound` an OwnClip of both."""
 
@@ -166,7 +149,7 @@ def _preparer(own: OwnEncoder) -> tuple[Preparer, ClipNeeds | None]:
     if own.reads == "text":
         return OwnTextPreparer(), None
     if own.reads == "audio":
-        return OwnSoundPreparer(audio), ClipNeeds(audio=audio)
+        return WaveformPreparer(audio), ClipNeeds(audio=audio)
     if own.reads == "frames":
         return OwnFramesPreparer(frames), ClipNeeds(frames=frames)
     return OwnFramesPreparer(frames, audio), ClipNeeds(audio=audio, frames=frames)

@@ -17,6 +17,7 @@ from features.encoders.protocol import Input
 from features.engines.clip_task import OUT_OF_MEMORY, ClipReader, ClipResult, ClipTask, process_clip
 from features.engines.worker import TaskDiedError, TaskFaultError, TaskTimedOutError, Worker
 from features.errors import Reason, UnavailableError
+from features.hardware import cores
 from features.media.limits import limit_memory
 from features.store.media_state import media_stat
 
@@ -48,7 +49,7 @@ class DecodeOptions:
         """Processes for so many clips: one a core, and no more than there are clips. None only where 0 is asked for."""
         if self.workers is not None:
             return self.workers
-        return min(max(num_clips, 1), len(os.sched_getaffinity(0)))
+        return min(max(num_clips, 1), cores())
 
 
 _readers: dict[str, ClipReader] = {}

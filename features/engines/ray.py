@@ -5,7 +5,6 @@ This process, the driver, plans and holds the writers' locks; `ray_run` hands ou
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from features.engines.job import Advance, Job
 from features.engines.ray_cluster import Cluster, connected, place_actors
 from features.engines.ray_run import Notice, RayRun
 from features.engines.ray_worker import ChunkWorker, Setup
+from features.hardware import cores
 from features.manifest import Manifest
 from features.store.write import library_versions
 
@@ -117,7 +117,7 @@ def _threads(requests: Sequence[EncoderRequest]) -> int:
         import torch
 
         return torch.get_num_threads()
-    return len(os.sched_getaffinity(0))
+    return cores()
 
 
 def _a_clip(manifest: Manifest, jobs: Sequence[Job]) -> Path | None:

@@ -140,8 +140,8 @@ def command(
     played = play_roles(suite, roles)
     chosen = choose_experiments(played, only)
     if only_list:
+        from features.hardware import cores
         from pipeline.suites.training import check_device
-        from pipeline.suites.workers import default_jobs
 
         if part or engine_name == "ray":
             raise UsageError("--list shows the whole suite, trained on this machine: leave --shard and --engine out")
@@ -150,7 +150,7 @@ def command(
         check_device(device)
         folds = folding and (folding.count or _groups_of(manifest, folding.all_splits))
         heads_each = seeds * (max(folds - 1, 1) if folds else 1)  # K folds, each of (K - 1) / K of the rows
-        _print_list(suite.name, chosen, store, manifest, heads_each, jobs or default_jobs(), device, estimate, as_json)
+        _print_list(suite.name, chosen, store, manifest, heads_each, jobs or cores(), device, estimate, as_json)
         return 0
 
     from features.manifest import read_manifest
@@ -209,12 +209,12 @@ def _trainers(
         with open_trainers(ray_address, device, ray_actors, print_warning) as actors:
             yield actors, actors.placement.actors, actors.device
         return
+    from features.hardware import cores
     from pipeline.suites.trainers import LocalTrainers
     from pipeline.suites.training import check_device
-    from pipeline.suites.workers import default_jobs
 
     check_device(device)
-    jobs = jobs or default_jobs()
+    jobs = jobs or cores()
     yield LocalTrainers(jobs), jobs, device
 
 

@@ -107,6 +107,7 @@ def command(
       erc train meld-text --only linear --out search --search space.yaml --trials 40 --cv 5
     """
     from features.errors import UsageError
+    from features.hardware import cores
     from features.manifest import read_manifest
     from pipeline.commands import printing
     from pipeline.suites.choice import read_experiment
@@ -114,11 +115,10 @@ def command(
     from pipeline.suites.plan import Source, make_plan
     from pipeline.suites.run import run_plan
     from pipeline.suites.training import check_device
-    from pipeline.suites.workers import default_jobs
     from pipeline.tracking.trainers import opened_tracking, tracked
 
     check_device(device)
-    jobs = jobs or default_jobs()
+    jobs = jobs or cores()
     folding = folding_of(cv, group, nested, all_splits)
     if space is None and (trials is not None or search_seed is not None):
         raise UsageError("--trials and --search-seed are of a search: give --search SPACE.yaml, too")

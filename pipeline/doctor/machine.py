@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.hardware import bf16_is_faster
+from features.hardware import bf16_is_faster, cores
 from pipeline.doctor.finding import Finding
 from pipeline.terminal.tables import bytes_text
 
@@ -25,10 +25,7 @@ _LITTLE_DISK, _LITTLE_MEMORY = 2 << 30, 4 << 30
 
 def machine(store: Path) -> Iterator[Finding]:
     """store: where features would be written"""
-    from pipeline.suites.workers import default_jobs
-
-    cores = default_jobs()
-    yield Finding("machine", "cores", "ok", f"{cores} for this process, {platform.machine()}, {platform.platform()}")
+    yield Finding("machine", "cores", "ok", f"{cores()} for this process, {platform.machine()}, {platform.platform()}")
     yield from _memory()
     yield _disk(store)
     yield from _devices()

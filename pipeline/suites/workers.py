@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,11 +25,6 @@ _PRELOADED = [
     "pipeline.runs.prediction_frame",
     "pipeline.suites.training",
 ]
-
-
-def default_jobs() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def train_all(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, Exception | None]]:

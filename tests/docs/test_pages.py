@@ -125,6 +125,11 @@ def shared(world: World) -> None:
     shutil.copytree(world.folder / "store", world.folder / "shared" / "store")
 
 
+def embedded(world: World) -> None:
+    """The page has removed what no run uses."""
+    world.type(["erc", "extract", "--modality", "all", "--preset", "embedded"])
+
+
 def edited(world: World) -> None:
     shutil.copy(world.folder / "data" / "manifest.parquet", world.folder / "data" / "edited.parquet")
 
@@ -139,5 +144,5 @@ BEFORE: dict[str, dict[str, Callable[[World], None]]] = {
     "docs/extraction.md": {"machine-a$ erc extract": shared},
     "docs/heads.md": {"machine-a$ erc ablate": shared},
     "docs/predict.md": {"erc predict runs/mine": talk},
-    "docs/store.md": {"erc store gc": edited},
+    "docs/store.md": {"erc store gc": edited, "erc store export": embedded},
 }

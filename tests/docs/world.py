@@ -25,13 +25,13 @@ AWAY = {"head:6379"}
 
 # What is typed besides, since the whole would take too long or another machine. The last of two equal options counts.
 BESIDES = {
-    "ablate": ["--seeds", "1", "--jobs", "1"],
+    "ablate": ["--seeds", "1"],
     "ablate meld-text-best": ["--only", "03-three-layers"],
     "ablate fusions": ["--only", "concat", "--only", "gated-softmax"],
     "store gc": ["--yes"],
     "ablate systems": ["--only", "linear-text", "--only", "spcl-text"],
     "train meld-text --only linear --out search": ["--trials", "2"],
-    "extract": ["--device", "cpu", "--workers", "0"],
+    "extract": ["--device", "cpu"],
     "sample": ["--dialogues", "6"],
 }
 
@@ -55,7 +55,7 @@ class World:
             subprocess.run(command, check=True, cwd=self.folder)
 
     def _here(self, arguments: list[str]) -> list[str]:
-        typed = [IDS.get(word, word).replace("/shared/", f"{self.folder}/shared/") for word in arguments]
+        typed = [self._stand_in(word).replace("/shared/", f"{self.folder}/shared/") for word in arguments]
         typed = [re.sub(r"\$\{?SLURM_\w+\}?", "1", word) for word in typed]
         if "--push-to-hub" in typed:
             place = typed.index("--push-to-hub")
@@ -63,6 +63,9 @@ class World:
         beginning = f"{' '.join(typed)} "
         besides = [word for key, words in BESIDES.items() if beginning.startswith(f"{key} ") for word in words]
         return [*typed, *besides, *(self._instead_of_the_hub(typed) if typed[0] == "extract" else [])]
+
+    def _stand_in(self, word: str) -> str:
+        return str(self.models["gpt2"]) if word == "gpt2_folder" else IDS.get(word, word)
 
     def _instead_of_the_hub(self, typed: list[str]) -> list[str]:
         given = parse(typed).params
