@@ -60,7 +60,7 @@ its encoder (sentence.parquet.top.safetensors).
     required=True,
     multiple=True,
     metavar="[MODALITY/]NAME[@FINGERPRINT]",
-    shell_complete=completion.features,
+    shell_complete=completion.features_or_paths,
     help="Which feature; for the tools' formats as often as there are features.",
 )
 @click.option(
