@@ -25,7 +25,7 @@ LAYERS = {
         {"defaults", "errors", "digests", "files", "hardware", "network", "remembered", "units"},
         {"card_downloads", "cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
-        {"encoders", "torch", "loaded", "packs"},
+        {"encoders", "torch", "loaded", "exports", "packs"},
         {"encoding", "extract", "engines"},
     ],
     "pipeline": [
@@ -40,6 +40,9 @@ LAYERS = {
         {"__main__"},
     ],
 }
+
+# MMSA, MERTools and conv-emotion read nothing but pickles: one file writes them. It reads none.
+MAY_IMPORT_PICKLE = {"features.exports.pickled"}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -240,7 +243,8 @@ def test_no_assert_no_pickle_and_no_unsafe_loading_in_the_packages() -> None:
                 keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
                 if keywords.get("weights_only") != "True" and keywords.get("allow_pickle") != "False":
                     found.append(f"{name}:{node.lineno} {ast.unparse(node.func)}")
-        found += [f"{name} imports {target}" for target in imports(tree) if target in {"pickle", "dill", "joblib"}]
+        if name not in MAY_IMPORT_PICKLE:
+            found += [f"{name} imports {target}" for target in imports(tree) if target in {"pickle", "dill", "joblib"}]
     assert found == []
 
 

@@ -56,18 +56,15 @@ def export_feature(
 ) -> Exported:
     """Write a feature to `out`: a file for `parquet` and `hdf5`, a folder for `npy`.
 
-    manifest: its utterances, in its order, with split, dialogue_id, turn, speaker and label; else all of the feature's
+    manifest: its utterances, in its order, with `stream.MANIFEST_COLUMNS`; else all of the feature's
     advance:  is called with the number of utterances written
     Raises UsageError where `out` exists and `overwrite` is not set, StaleFeaturesError where rows were made from other
     input than the manifest's, ShardError where a row's bytes are not its ledger's or the top is damaged, and StoreError
     where nothing can be written.
     """
     check_target(out, file_format, overwrite)
-    if manifest is not None and not allow_stale and (stale := feature.stale(manifest)):
-        raise StaleFeaturesError(
-            f"{feature.path}: {len(stale)} rows were made from other input than the manifest's, first {stale[0]}: run"
-            " `erc extract` again, or give --allow-stale"
-        )
+    if manifest is not None and not allow_stale:
+        refuse_stale(feature, manifest)
     stream, top = RowStream(feature, manifest), exported_top(feature)
     with clear_write_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +83,15 @@ def export_feature(
         files = list(out.iterdir()) if file_format == "npy" else [out, *([top_path(out)] if top else [])]
         num_bytes = sum(path.stat().st_size for path in files)
     return Exported(out, len(stream), int(stream.present.sum()), num_bytes)
+
+
+def refuse_stale(feature: Feature, manifest: Manifest) -> None:
+    """Raises StaleFeaturesError where rows were made from other input than the manifest's."""
+    if stale := feature.stale(manifest):
+        raise StaleFeaturesError(
+            f"{feature.path}: {len(stale)} rows were made from other input than the manifest's, first {stale[0]}: run"
+            " `erc extract` again, or give --allow-stale"
+        )
 
 
 def check_target(out: Path, file_format: str, overwrite: bool) -> None:

@@ -28,7 +28,7 @@ def write_hdf5(stream: RowStream, path: Path, advance: Advance) -> None:
     """One HDF5 file.
 
     /embedding [n, *shape], or for sequences /values [sum of lengths, *shape] with /offsets, int64 [n + 1]
-    /utterance_id [n], and the manifest's columns under /manifest (an empty string where there is none)
+    /utterance_id [n], and the manifest's columns under /manifest (an empty string, or NaN, where there is none)
     /crc32, uint32 [n]: of the bytes of each embedding (of a sequence, of all its elements)
     /left_out/utterance_id, status and reason: the utterances without an embedding
     Attributes: `spec` (spec.json's text) and `fingerprint`.
@@ -42,7 +42,7 @@ def write_hdf5(stream: RowStream, path: Path, advance: Advance) -> None:
         _write_texts(file, "utterance_id", ok["utterance_id"])
         file.create_dataset("crc32", data=_crc32(ok))
         for name in stream.manifest_columns:
-            if ok[name].dtype.is_integer():
+            if ok[name].dtype.is_numeric():
                 file.create_dataset(f"manifest/{name}", data=ok[name].to_numpy())
             else:
                 _write_texts(file, f"manifest/{name}", ok[name])

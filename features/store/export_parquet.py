@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features.store.stream import Block, RowStream
+from features.spec import EncoderSpec
+from features.store.stream import RowStream
 
 
 def write_parquet(stream: RowStream, path: Path, advance: Callable[[int], object]) -> None:
@@ -29,14 +30,14 @@ def write_parquet(stream: RowStream, path: Path, advance: Callable[[int], object
         metadata={"erc.spec": spec.to_json(), "erc.fingerprint": spec.fingerprint},
     )
     options: dict[str, Any] = {
-        "compression": {item.name: "zstd" for item in fields} | {_leaf(spec.kind, len(spec.shape)): "none"},
+        "compression": {item.name: "zstd" for item in fields} | {"embedding" + leaf(spec): "none"},
         "use_dictionary": [item.name for item in fields if item.type == pa.string()],
         "write_statistics": [item.name for item in fields],
     }
     with pq.ParquetWriter(path, schema, **options) as writer:
         for block in stream.blocks():
             columns = block.table.to_arrow().cast(pa.schema(fields)).columns
-            embedding = _embedding_array(block, spec.kind, spec.shape, np.dtype(spec.stored_dtype))
+            embedding = embedding_array(block.values, spec)
             writer.write_table(pa.Table.from_arrays([*columns, embedding], schema=schema))
             advance(len(block.values))
 
@@ -51,26 +52,28 @@ def embedding_type(kind: str, shape: tuple[int, ...], dtype: str) -> Any:
     return pa.list_(result) if kind == "sequence" else result
 
 
-def _leaf(kind: str, dimensions: int) -> str:
-    """The Parquet column that holds the numbers."""
-    return "embedding" + ".list.element" * (dimensions + (kind == "sequence"))
+def leaf(spec: EncoderSpec) -> str:
+    """What follows a column's name in that of the Parquet column that holds the numbers."""
+    return ".list.element" * (len(spec.shape) + (spec.kind == "sequence"))
 
 
-def _embedding_array(block: Block, kind: str, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+def embedding_array(values: Sequence[np.ndarray | None], spec: EncoderSpec) -> Any:
+    """The Arrow array of the column `embedding`: null where a value is None."""
     import pyarrow as pa
 
-    is_null = np.array([value is None for value in block.values])
-    if kind == "sequence":
-        lengths = [0 if value is None else len(value) for value in block.values]
+    dtype = np.dtype(spec.stored_dtype)
+    is_null = np.array([value is None for value in values])
+    if spec.kind == "sequence":
+        lengths = [0 if value is None else len(value) for value in values]
         offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
-        parts = [value for value in block.values if value is not None]
-        flat = np.concatenate(parts) if parts else np.zeros((0, *shape), dtype)
-        return pa.ListArray.from_arrays(pa.array(offsets), _nested(flat, shape), mask=pa.array(is_null))
-    dense = np.zeros((len(block.values), *shape), dtype)
-    for row, value in enumerate(block.values):
+        parts = [value for value in values if value is not None]
+        flat = np.concatenate(parts) if parts else np.zeros((0, *spec.shape), dtype)
+        return pa.ListArray.from_arrays(pa.array(offsets), _nested(flat, spec.shape), mask=pa.array(is_null))
+    dense = np.zeros((len(values), *spec.shape), dtype)
+    for row, value in enumerate(values):
         if value is not None:
             dense[row] = value
-    return _nested(dense, shape, is_null)
+    return _nested(dense, spec.shape, is_null)
 
 
 def _nested(values: np.ndarray, shape: tuple[int, ...], is_null: np.ndarray | None = None) -> Any:

@@ -17,7 +17,7 @@ from features.store.shard import row_crc32
 
 BLOCK_BYTES = 8 << 20
 _MOST_ROWS = 8192
-_MANIFEST_COLUMNS = ("split", "dialogue_id", "turn", "speaker", "label")
+MANIFEST_COLUMNS = ("split", "dialogue_id", "turn", "speaker", "label", "text", "sentiment", "duration", "group")
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class RowStream:
     """A feature's utterances in the manifest's order; without a manifest, in the order of their first shards.
 
     table:   utterance_id, status (`ok`, `missing`, `failed`, or `absent`: in the manifest, but never extracted),
-             reason, with a manifest split, dialogue_id, turn, speaker and label (`manifest_columns`), and crc32, of
-             the embedding's bytes, null where there is none
+             reason, with a manifest its columns (`manifest_columns`), and crc32, of the embedding's bytes, null where
+             there is none
     lengths: int64 [n], of each sequence; zero where there is none. None for other features
     """
 
@@ -49,10 +49,10 @@ class RowStream:
         if manifest is None:
             ordered = index.sort("chunk", "generation", maintain_order=True)
         else:
-            wanted = manifest.frame.select("utterance_id", *_MANIFEST_COLUMNS)
+            wanted = manifest.frame.select("utterance_id", *MANIFEST_COLUMNS)
             ordered = wanted.join(index, on="utterance_id", how="left", maintain_order="left")
         self._places = ordered.select("generation", "chunk", "row")
-        self.manifest_columns = _MANIFEST_COLUMNS if manifest is not None else ()
+        self.manifest_columns = MANIFEST_COLUMNS if manifest is not None else ()
         table = ordered.with_columns(pl.col("status").fill_null(ABSENT))
         self.table = table.select("utterance_id", "status", "reason", *self.manifest_columns, "crc32")
         self.lengths = self._sequence_lengths() if feature.spec.kind == "sequence" else None

@@ -24,6 +24,7 @@ Examples:
 
 A store is a folder with text/, audio/ or visual/; a file, or a folder with embedding.npy or values.npy,
 is an export: its sha256 and the crc32 of each row are compared, and wrong rows named by their ids.
+Exports for mmsa, mertools, conv-emotion and hf are compared by the sha256 of each file alone.
 
 --repair moves what is damaged to .damaged/ in its feature's folder. What could not be read is no
 damage: it is named, and stays where it is.
@@ -52,11 +53,12 @@ def command(store: Path, manifest: Path | None, repair: bool, tag: str | None, a
     a manifest lacks or that are stale are told, but are no faults: `erc extract` mends them.
     """
     from features.errors import UsageError
+    from features.exports.verify import is_tool_export
     from features.manifest import read_manifest
     from features.store.export_verify import is_export
     from features.store.repair import repair_store
     from features.store.verify import feature_folders, total_bytes, verify_store
-    from pipeline.commands.store_verify_export import verify_exported
+    from pipeline.commands.store_verify_export import verify_exported, verify_exported_for_tool
     from pipeline.terminal.progress import progress_bar
     from pipeline.terminal.tables import bytes_text
 
@@ -64,10 +66,11 @@ def command(store: Path, manifest: Path | None, repair: bool, tag: str | None, a
         if repair or manifest:
             raise UsageError("--tag is by itself: leave --repair and --manifest out")
         return _verify_tag(store, tag, as_json)
-    if is_export(store):
+    is_for_tool = is_tool_export(store)
+    if is_for_tool or is_export(store):
         if repair or manifest:
             raise UsageError(f"{store} is an export: --repair and --manifest are of stores; a damaged one is made anew")
-        return verify_exported(store, as_json)
+        return (verify_exported_for_tool if is_for_tool else verify_exported)(store, as_json)
     if repair and manifest:
         raise UsageError("--repair and --manifest do not go together: repair first, then verify with --manifest")
     table = read_manifest(manifest) if manifest else None

@@ -70,6 +70,16 @@ def encoders(context: click.Context) -> Iterable[str]:
 
 
 @_offering
+def features_or_paths(context: click.Context) -> Iterable[str]:
+    """As `features` where a modality is given; else with it: MODALITY/NAME."""
+    store = Path(_argument(context) or context.params.get("store") or DEFAULT_STORE)
+    wanted = context.params.get("modality")
+    found = store.glob(f"{wanted or '*'}/*/spec.json")
+    names = {(path.parent.parent.name, path.parent.name.rpartition("-")[0]) for path in found}
+    return sorted(name if wanted else f"{modality}/{name}" for modality, name in names)
+
+
+@_offering
 def features(context: click.Context) -> Iterable[str]:
     """Names of what is stored, of one modality where that is given: the folders without their fingerprints."""
     store = Path(_argument(context) or context.params.get("store") or DEFAULT_STORE)

@@ -24,6 +24,7 @@ from features.manifest import Manifest, build_manifest
 from features.spec import EncoderSpec
 from features.store import Feature, write_feature
 from features.store.export import export_feature
+from features.store.export_verify import verify_export
 from features.store.stream import RowStream
 
 SPECS = {
@@ -177,9 +178,9 @@ def test_a_manifest_gives_the_order_and_its_columns(tmp_path: Path, file_format:
     if file_format == "parquet":
         table = pl.read_parquet(out)
         assert table["utterance_id"].to_list() == manifest.ids
-        of_manifest = ["split", "dialogue_id", "turn", "speaker", "label"]
+        of_manifest = ["split", "dialogue_id", "turn", "speaker", "label", "text", "sentiment", "duration", "group"]
         assert table.columns == ["utterance_id", "status", "reason", *of_manifest, "crc32", "embedding"]
-        for name in ("split", "dialogue_id", "turn", "speaker", "label"):
+        for name in of_manifest:
             assert table[name].to_list() == manifest.frame[name].to_list()
         assert table.filter(pl.col("status") == "absent").height == 14
         ok = table.filter(pl.col("status") == "ok")
@@ -197,6 +198,45 @@ def test_a_manifest_gives_the_order_and_its_columns(tmp_path: Path, file_format:
         assert pl.read_parquet(out / "utterances.parquet")["speaker"].to_list() == manifest.frame["speaker"].to_list()
     assert list(found) == expected
     assert_same(found, {key: made[key] for key in expected}, SPECS["vector"])
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "hdf5", "npy"])
+def test_texts_sentiments_seconds_and_groups_of_the_manifest(tmp_path: Path, file_format: str) -> None:
+    columns: dict[str, Any] = {
+        "sentiment": lambda number: "positive" if number % 3 else None,
+        "duration": lambda number: number / 8 if number % 4 else None,
+        "group": lambda number: f"film {number}" if number % 5 else None,
+    }
+    manifest = make_manifest(70, **LABELS, **columns)
+    feature = write_feature(tmp_path / "store", SPECS["vector"], manifest, embeddings(manifest, SPECS["vector"]))
+    out = tmp_path / "out"
+    export_feature(feature, out, file_format, manifest=manifest)
+    expected = {name: manifest.frame[name].to_list() for name in ("text", "sentiment", "duration", "group")}
+    if file_format == "hdf5":
+        with h5py.File(out) as file:
+            seconds = file["manifest/duration"][:]
+            assert seconds.dtype == np.float64
+            found = {"duration": [None if np.isnan(value) else value for value in seconds]}
+            for name in ("text", "sentiment", "group"):
+                found[name] = [value or None for value in file[f"manifest/{name}"].asstr()[:].tolist()]
+    else:
+        table = pl.read_parquet(out if file_format == "parquet" else out / "utterances.parquet")
+        found = {name: table[name].to_list() for name in expected}
+    assert found == expected
+    assert verify_export(out).faults == []
+
+
+def test_an_export_of_before_still_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its columns of the manifest were five."""
+    feature, _ = make_feature(tmp_path / "store", SPECS["vector"])
+    before = ("split", "dialogue_id", "turn", "speaker", "label")
+    for file_format in ("parquet", "hdf5", "npy"):
+        with monkeypatch.context() as patch:
+            patch.setattr("features.store.stream.MANIFEST_COLUMNS", before)
+            export_feature(feature, tmp_path / file_format, file_format, manifest=make_manifest(70, **LABELS))
+        report = verify_export(tmp_path / file_format)
+        assert (report.faults, report.ok) == ([], 68)
+    assert "text" not in pl.read_parquet(tmp_path / "parquet").columns
 
 
 @pytest.mark.parametrize("kind", ["vector", "sequence"])
@@ -304,6 +344,7 @@ from itertools import pairwise
 from pathlib import Path
 from features.store import Store
 from features.store.export import export_feature
+from features.store.export_verify import verify_export
 def peak():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
 import pyarrow.parquet, features.store.export_arrays, features.store.export_parquet

@@ -48,6 +48,9 @@ def test_features_are_those_of_the_store(tmp_path: Path, monkeypatch: pytest.Mon
     store = make_store(tmp_path / "kept", make_manifest(tmp_path / "M.parquet"))
     named = ["store", "export", str(store), "--modality", "audio", "--feature"]
     assert offered(*named) == ["logmel"]
+    several = ["store", "export", str(store), "--feature", "text/sentence", "--feature"]
+    assert offered(*several) == ["audio/logmel", "text/sentence", "visual/hog-colour"]
+    assert offered(*several, typed="audio/") == ["audio/logmel"]
     monkeypatch.setenv("ERC_STORE", str(store))
     assert set(offered("explore", "embeddings", "--feature")) == {"hog-colour", "logmel", "sentence"}
 

@@ -481,13 +481,14 @@ class TestExport:
 
 
 def test_the_choices_are_those_of_the_store() -> None:
+    from features.exports import request
     from features.spec import MODALITIES
     from features.store.export import FORMATS
     from pipeline.commands.store_export import command
 
     choices = {option.name: getattr(option.type, "choices", None) for option in command.params}
     assert choices["modality"] == MODALITIES
-    assert choices["file_format"] == FORMATS
+    assert choices["file_format"] == (*FORMATS, *request.FORMATS)
 
 
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
