@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Foreign:
     sentiments: list[Any] | None = None
     turns: list[tuple[str, int]] | None = None
     named: bool = True
-    absent: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = dataclasses.field(default_factory=dict)
     kind: Kind | None = None
     of: str | None = None
 
@@ -122,9 +123,7 @@ def fitted(row: np.ndarray, form: Form) -> np.ndarray:
     return row.reshape(form.shape) if form.kind != "sequence" and row.shape != form.shape else row
 
 
-def _shown(
-    rows: Sequence[np.ndarray | None], advance: Callable[[int], object]
-) -> Iterator[np.ndarray | None]:
+def _shown(rows: Sequence[np.ndarray | None], advance: Callable[[int], object]) -> Iterator[np.ndarray | None]:
     for place in range(len(rows)):
         yield rows[place]
         advance(1)

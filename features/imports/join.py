@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -210,10 +211,8 @@ def _by_words(
 def words_of(text: str) -> str:
     """Letters and digits of a text, lower case: how quotes, spaces and encodings were written does not count."""
     repaired = repair_cp1252(text)
-    try:  # UTF-8 that was read as latin-1: what Python 2 pickled
+    with suppress(UnicodeError):  # UTF-8 that was read as latin-1: what Python 2 pickled
         repaired = repaired.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        pass
     return "".join(character for character in repaired.casefold() if character.isalnum() and character.isascii()) or (
         "".join(character for character in repaired.casefold() if character.isalnum())
     )
@@ -224,7 +223,12 @@ def _checks(foreign: Foreign, manifest: Manifest, places: dict[int, int]) -> tup
     checks = []
     if foreign.texts is not None:
         pairs = [
-            (place, words_of(said), words_of(text), f"{foreign.ids[place]!r} says {said[:40]!r}, {manifest.ids[row]} {text[:40]!r}")
+            (
+                place,
+                words_of(said),
+                words_of(text),
+                f"{foreign.ids[place]!r} says {said[:40]!r}, {manifest.ids[row]} {text[:40]!r}",
+            )
             for place, row in places.items()
             if (said := foreign.texts[place]) and (text := frame["text"][row])
         ]
@@ -235,8 +239,12 @@ def _checks(foreign: Foreign, manifest: Manifest, places: dict[int, int]) -> tup
     if foreign.splits is not None:
         known = set(frame["split"].unique())
         told = [
-            (place, frame["split"][row] in allowed, f"{foreign.ids[place]!r} is of {'/'.join(sorted(allowed))} in the"
-             f" file, {manifest.ids[row]} of {frame['split'][row]}")
+            (
+                place,
+                frame["split"][row] in allowed,
+                f"{foreign.ids[place]!r} is of {'/'.join(sorted(allowed))} in the"
+                f" file, {manifest.ids[row]} of {frame['split'][row]}",
+            )
             for place, row in places.items()
             if (allowed := foreign.splits[place]) and allowed <= known
         ]
@@ -296,9 +304,7 @@ def _refuse_shifted(checks: Sequence[Check], rule: str) -> None:
             return
 
 
-def _nothing_fits(
-    foreign: Foreign, manifest: Manifest, names: Sequence[dict[str, Any]], template: str | None
-) -> str:
+def _nothing_fits(foreign: Foreign, manifest: Manifest, names: Sequence[dict[str, Any]], template: str | None) -> str:
     name = foreign.ids[0]
     if template is not None:
         made = Rule(template).of(names[0])

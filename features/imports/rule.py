@@ -23,7 +23,19 @@ from features.manifest import Manifest
 _END_NUMBER = re.compile(r"(\d+)$")
 _FORMAT = re.compile(r"(0?\d+)?d?")
 _COLUMNS = ("utterance_id", "dataset", "split", "dialogue_id", "turn", "speaker", "label", "media", "group")
-_PARTS = ("path", "key", "folder", "Dialogue_ID", "Utterance_ID", "dialogue", "val", "valid", "position", "file", "stem")
+_PARTS = (
+    "path",
+    "key",
+    "folder",
+    "Dialogue_ID",
+    "Utterance_ID",
+    "dialogue",
+    "val",
+    "valid",
+    "position",
+    "file",
+    "stem",
+)
 
 UTTERANCE_RULES = (
     "{utterance_id}",

@@ -1,4 +1,4 @@
-"""Reading pickles without running them: a machine of our own for the opcodes, which knows plain values and numpy arrays.
+"""Reading pickles without running them: a machine of our own, which knows plain values and numpy arrays alone.
 
 Python's `pickle` looks names up and calls what it finds. Here a name that a pickle asks for is looked up in a table of
 twenty, none of which is Python's own function, and every other name is refused by its name. There is no call, no
@@ -177,7 +177,7 @@ def _fill(machine: _Machine, array: np.ndarray, state: Any) -> None:
         if len(content) != count * kind.itemsize:
             raise UnsafePickleError(f"an array of shape {shape} has {len(content)} bytes, not {count * kind.itemsize}")
         machine.pay(len(content))
-    array.__setstate__((1, shape, kind, bool(is_fortran), content))
+    array.__setstate__((1, shape, kind, bool(is_fortran), content))  # type: ignore[arg-type]
 
 
 def _frombuffer(machine: _Machine, args: tuple[Any, ...]) -> np.ndarray:
@@ -378,7 +378,7 @@ def _string_line(machine: _Machine) -> None:
     text = machine.line()
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
         raise UnsafePickleError("a text without its quotes: it is damaged")
-    machine.push(codecs.escape_decode(text[1:-1])[0].decode("latin-1"))  # type: ignore[attr-defined]
+    machine.push(codecs.escape_decode(text[1:-1])[0].decode("latin-1"))
 
 
 def _text(form: str, encoding: str | None) -> Callable[[_Machine], None]:
@@ -386,7 +386,9 @@ def _text(form: str, encoding: str | None) -> Callable[[_Machine], None]:
 
     def work(machine: _Machine) -> None:
         found = machine.take(machine.number(form))
-        machine.push(found if encoding is None else found.decode(encoding, "surrogatepass" if encoding == "utf-8" else "strict"))
+        machine.push(
+            found if encoding is None else found.decode(encoding, "surrogatepass" if encoding == "utf-8" else "strict")
+        )
 
     return work
 
