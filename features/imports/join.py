@@ -7,35 +7,20 @@ refused with the count and the first.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from features.errors import nearest
+from features.imports.checks import MOST_WRONG, Check, compare, refuse_shifted, words_of
 from features.imports.foreign import Foreign, ForeignError
 from features.imports.rule import DIALOGUE_RULES, UTTERANCE_RULES, Rule, row_names
-from features.manifest import Manifest, repair_cp1252
+from features.manifest import Manifest
 
-MOST_WRONG = 0.02
-"""The share of compared rows that may disagree, and one row besides: texts are edited and labels corrected."""
-
+_LOOKED_AT = 5000
+_SHOWN = 3
 BY_WORDS = "dialogues with the same words"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison. what: text, label, sentiment or split; wrong: places of the file that disagree, in order"""
-
-    what: str
-    compared: int
-    wrong: tuple[int, ...]
-    first: str = ""
-
-    @property
-    def refused(self) -> bool:
-        return len(self.wrong) > max(1, MOST_WRONG * self.compared)
 
 
 @dataclass(frozen=True)
@@ -44,12 +29,14 @@ class Joined:
     places:   row of the manifest -> row of the file
     unfit:    ids of the file that fit no utterance
     checks:   what was compared; empty where the file says nothing but its ids
+    nearest:  of the first that fit nothing -> the utterance, of those without a row, whose id looks most like it
     """
 
     rule: str
     places: dict[int, int]
     unfit: tuple[str, ...]
-    checks: tuple[Check, ...] = field(default=())
+    checks: tuple[Check, ...] = ()
+    nearest: Mapping[str, str] = field(default_factory=dict)
 
 
 def join(foreign: Foreign, manifest: Manifest, template: str | None = None) -> Joined:
@@ -70,9 +57,9 @@ def join(foreign: Foreign, manifest: Manifest, template: str | None = None) -> J
     if not joined:
         raise ForeignError(_nothing_fits(foreign, manifest, names, template))
     unfit = tuple(name for place, name in enumerate(foreign.ids) if place not in places)
-    checks = _checks(foreign, manifest, places)
-    _refuse_shifted(checks, rule)
-    return Joined(rule, joined, unfit, checks)
+    checks = compare(foreign, manifest, places)
+    refuse_shifted(checks, rule)
+    return Joined(rule, joined, unfit, checks, _nearest(rule, unfit, names, joined))
 
 
 def _refuse_doubles(foreign: Foreign) -> None:
@@ -208,100 +195,18 @@ def _by_words(
     return BY_WORDS, places
 
 
-def words_of(text: str) -> str:
-    """Letters and digits of a text, lower case: how quotes, spaces and encodings were written does not count."""
-    repaired = repair_cp1252(text)
-    with suppress(UnicodeError):  # UTF-8 that was read as latin-1: what Python 2 pickled
-        repaired = repaired.encode("latin-1").decode("utf-8")
-    return "".join(character for character in repaired.casefold() if character.isalnum() and character.isascii()) or (
-        "".join(character for character in repaired.casefold() if character.isalnum())
-    )
-
-
-def _checks(foreign: Foreign, manifest: Manifest, places: dict[int, int]) -> tuple[Check, ...]:
-    frame = manifest.frame
-    checks = []
-    if foreign.texts is not None:
-        pairs = [
-            (
-                place,
-                words_of(said),
-                words_of(text),
-                f"{foreign.ids[place]!r} says {said[:40]!r}, {manifest.ids[row]} {text[:40]!r}",
-            )
-            for place, row in places.items()
-            if (said := foreign.texts[place]) and (text := frame["text"][row])
-        ]
-        checks.append(_check("text", [(place, one == other, told) for place, one, other, told in pairs]))
-    for what, values in (("label", foreign.labels), ("sentiment", foreign.sentiments)):
-        if values is not None:
-            checks.append(_check_named(what, values, frame[what].to_list(), foreign, manifest, places))
-    if foreign.splits is not None:
-        known = set(frame["split"].unique())
-        told = [
-            (
-                place,
-                frame["split"][row] in allowed,
-                f"{foreign.ids[place]!r} is of {'/'.join(sorted(allowed))} in the"
-                f" file, {manifest.ids[row]} of {frame['split'][row]}",
-            )
-            for place, row in places.items()
-            if (allowed := foreign.splits[place]) and allowed <= known
-        ]
-        checks.append(_check("split", told))
-    return tuple(check for check in checks if check.compared)
-
-
-def _check(what: str, rows: Sequence[tuple[int, bool, str]]) -> Check:
-    wrong = [(place, told) for place, agrees, told in rows if not agrees]
-    return Check(what, len(rows), tuple(place for place, _ in wrong), wrong[0][1] if wrong else "")
-
-
-def _check_named(
-    what: str, values: Sequence[Any], ours: Sequence[str | None], foreign: Foreign, manifest: Manifest,
-    places: dict[int, int],
-) -> Check:  # fmt: skip
-    """Labels in whatever order of numbers or names the file has: one of its values should be one of ours. What most of
-    the rows with a value are called here is what that value means."""
-    pairs = [
-        (place, str(values[place]), str(ours[row]))
-        for place, row in places.items()
-        if values[place] is not None and ours[row] is not None
-    ]
-    known = {name.casefold() for name in ours if name is not None}
-    if pairs and {one.casefold() for _, one, _ in pairs} <= known:
-        meaning = {one: one for _, one, _ in pairs}
-    else:
-        counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for _, one, other in pairs:
-            counts[one][other] += 1
-        meaning = {one: counted.most_common(1)[0][0] for one, counted in counts.items()}
-    return _check(
-        what,
-        [
-            (
-                place,
-                meaning[one].casefold() == other.casefold(),
-                f"{foreign.ids[place]!r} is {one} in the file, {manifest.ids[places[place]]} is {other}",
-            )
-            for place, one, other in pairs
-        ],
-    )
-
-
-def _refuse_shifted(checks: Sequence[Check], rule: str) -> None:
-    """The words decide where there are any, then the labels, then the split: labels and splits may be of another
-    edition of the corpus, words are not."""
-    for names in (("text",), ("label", "sentiment"), ("split",)):
-        here = [check for check in checks if check.what in names]
-        for check in here:
-            if check.refused:
-                raise ForeignError(
-                    f"its {check.what} disagrees with the manifest's in {len(check.wrong):,} of {check.compared:,} rows"
-                    f" that {rule} joins: the ids are shifted, or of another corpus: first {check.first}"
-                )
-        if here:
-            return
+def _nearest(
+    rule: str, unfit: Sequence[str], names: Sequence[dict[str, Any]], joined: Mapping[int, int]
+) -> dict[str, str]:
+    if rule.count("{") == 0 or rule.endswith(" in order"):
+        return {}
+    template = Rule(rule)
+    free: dict[str, str] = {}
+    for row, values in enumerate(names):
+        if row not in joined and len(free) < _LOOKED_AT and (made := template.of(values)):
+            free[made] = values["utterance_id"]
+    close = {name: difflib.get_close_matches(name, free, n=1, cutoff=0.6) for name in unfit[:_SHOWN]}
+    return {name: free[found[0]] for name, found in close.items() if found}
 
 
 def _nothing_fits(foreign: Foreign, manifest: Manifest, names: Sequence[dict[str, Any]], template: str | None) -> str:
@@ -313,9 +218,3 @@ def _nothing_fits(foreign: Foreign, manifest: Manifest, names: Sequence[dict[str
         f"none of its {len(foreign):,} ids fits an utterance by a usual rule: the file has {name!r}, the manifest"
         f" {manifest.ids[0]!r}: give a rule, such as --id 'dia{{Dialogue_ID}}_utt{{Utterance_ID}}'"
     )
-
-
-def nearest_id(name: str, manifest_ids: Sequence[str]) -> str | None:
-    """The id of a manifest that looks most like one that fits nothing, or None."""
-    told = nearest(name, manifest_ids) if len(manifest_ids) <= 5000 else ""
-    return told.partition("'")[2].partition("'")[0] if told.startswith("did you mean") else None

@@ -1,8 +1,8 @@
 """`.npy` and `.npz`: a folder with a file a clip, an array with a list of ids, and archives of either.
 
-The layout of MERTools (MERBench) is a folder `FEATURE-UTT` or `FEATURE-FRA` with NAME.npy, [d] or [T, d]: its
-`toolkit/utils/read_data.py` joins by the file's name, and takes a folder of such files for a name, too, which is not
-read here.
+The layout of MERTools (MERBench) is a folder `FEATURE-UTT` or `FEATURE-FRA` with NAME.npy, [d] or [T, d], where a name
+of MELD is `train_dia0_utt0`. Public loaders of that family were looked at: they join by the file's name, and some also
+take a folder of frames for a name, which is not read here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The pickles of MMSA, of conv-emotion and its kin, and plain dictionaries of arrays, read without running them.
 
 MMSA: `{train, valid, test}`, each with id, raw_text, text, audio, vision [n, T, d], for unaligned sets audio_lengths
-and vision_lengths, regression_labels, classification_labels. Checked against its own loader (`data_loader.py`), and
-against files that `erc store export` feeds to it.
+and vision_lengths, regression_labels, annotations. Checked against public loaders that read it with these keys, MMSA's
+and several that were made of it; they set an -inf in `audio` to 0 after reading, which is not done here: such a row is
+`failed`.
 
 conv-emotion: a tuple of dicts by dialogue, each a list in the order of turns. The tuples' parts are told apart by what
 they hold as well as by their number, since ten parts are two things. Checked against the loaders that unpack them:
@@ -97,7 +98,7 @@ def read_mmsa(content: Mapping[str, Any], field: str | None, modality: Modality,
         if isinstance(value, np.ndarray) and value.ndim > 1 and value.dtype.kind in "fiu"
     ]
     chosen = _chosen(fields, field, modality, path)
-    found = Foreign("mmsa", chosen, [], [], splits=[], texts=[], labels=[], sentiments=[])
+    found = Foreign("mmsa", chosen, [], [], splits=[], texts=[], sentiments=[])
     rows: list[np.ndarray | None] = []
     for split, part in parts.items():
         ids = [plain_id(item) for item in _listed(part["id"])]
@@ -110,8 +111,9 @@ def read_mmsa(content: Mapping[str, Any], field: str | None, modality: Modality,
         found.ids += ids
         _add(found.splits, [SPLITS[split]] * len(ids), len(ids))
         _add(found.texts, [plain_text(item) for item in _listed(part.get("raw_text"))], len(ids))
-        _add(found.labels, _named_labels(_listed(part.get("annotations"))), len(ids))
-        _add(found.sentiments, [_sign(item) for item in _listed(part.get("regression_labels"))], len(ids))
+        words = [plain_text(item) for item in _listed(part.get("annotations"))]
+        scores = [_sign(item) for item in _listed(part.get("regression_labels"))]
+        _add(found.sentiments, words if len(words) == len(ids) else scores, len(ids))
     found.rows = rows
     return found
 
@@ -123,10 +125,6 @@ def _add(target: list[Any] | None, values: list[Any], count: int) -> None:
 
 def _listed(value: Any) -> list[Any]:
     return [] if value is None else value.tolist() if isinstance(value, np.ndarray) else list(value)
-
-
-def _named_labels(values: list[Any]) -> list[Any]:
-    return [plain_text(value) for value in values]
 
 
 def _sign(value: Any) -> str | None:

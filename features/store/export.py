@@ -66,7 +66,7 @@ def export_feature(
     if manifest is not None and not allow_stale and (stale := feature.stale(manifest)):
         raise StaleFeaturesError(
             f"{feature.path}: {len(stale)} rows were made from other input than the manifest's, first {stale[0]}: run"
-            " `erc extract` again, or give --allow-stale"
+            f" {feature.spec.made_by} again, or give --allow-stale"
         )
     stream, top = RowStream(feature, manifest), exported_top(feature)
     with clear_write_errors(out):

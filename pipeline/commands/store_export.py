@@ -95,9 +95,10 @@ def command(
         }
         print_json(document, indent=1)
         return
-    random = ", RANDOM WEIGHTS" if feature.spec.weights == "random" else ""
+    marks = {"random": ", RANDOM WEIGHTS", "foreign": ", FOREIGN"}
+    mark = marks.get(feature.spec.weights, "")
     without = done.utterances - done.ok
     click.echo(
-        f"wrote {out}: {feature.folder}{random}, {done.ok:,} embeddings"
+        f"wrote {out}: {feature.folder}{mark}, {done.ok:,} embeddings"
         f"{f', {without:,} utterances without one' if without else ''}, {bytes_text(done.num_bytes)}"
     )
