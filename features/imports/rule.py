@@ -22,7 +22,7 @@ from features.manifest import Manifest
 
 _END_NUMBER = re.compile(r"(\d+)$")
 _FORMAT = re.compile(r"(0?\d+)?d?")
-_COLUMNS = ("utterance_id", "dataset", "split", "dialogue_id", "turn", "speaker", "label", "media", "group")
+_COLUMNS = ("utterance_id", "dataset", "split", "dialogue_id", "turn", "speaker", "text", "label", "media", "group")
 _PARTS = (
     "path",
     "key",

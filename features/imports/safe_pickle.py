@@ -8,14 +8,13 @@ Python 2 wrote are latin-1, as the tools that read such files take them.
 
 What is made cannot be much larger than the file: each array and copy is paid for by bytes of the file that hold it.
 
-The opcodes are those of Python's `pickletools`; how numpy writes arrays was looked at with numpy 1.26 and 2.
+The opcodes are those of Python's `pickletools`. What numpy writes was read off the files of numpy 2; those of numpy 1 and of
+Python 2 differ in the names of modules and in how bytes are written, as the pickles in the tests do.
 """
 
 from __future__ import annotations
 
 import codecs
-import math
-import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -24,37 +23,11 @@ from typing import Any
 import numpy as np
 
 from features.errors import UsageError
+from features.imports.pickle_names import NAMES, Dtype, Known, UnsafePickleError, fill
 
 _MARK = object()
-_DTYPE = re.compile(r"[<>|=]?([fiubSUO]\d{0,9})")
+_COPIES = 3  # of a byte of the file: as a text, encoded, and in its array
 _MOST_DIGITS = 4000  # of a number written out: Python's own limit is near
-
-
-class UnsafePickleError(UsageError):
-    """A pickle that is not made of arrays and plain containers alone, or that is damaged. Nothing of it was run."""
-
-
-class _Known:
-    """A name of the table, as it stands on the stack: what REDUCE on it makes of its arguments."""
-
-    def __init__(self, name: str, make: Callable[[_Machine, tuple[Any, ...]], Any]) -> None:
-        self.name = name
-        self.make = make
-
-
-class _Dtype:
-    """A numpy dtype in the making: BUILD sets its byte order."""
-
-    def __init__(self, code: str) -> None:
-        found = _DTYPE.fullmatch(code)
-        if not found:
-            raise UnsafePickleError(f"a numpy dtype {code[:40]!r}: only numbers, texts and objects are read")
-        self.value = np.dtype(found[1] if found[1] != "O8" and found[1] != "O4" else "O")
-
-    def build(self, state: Any) -> None:
-        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
-            raise UnsafePickleError("the state of a numpy dtype is not what numpy writes")
-        self.value = self.value.newbyteorder(state[1]) if state[1] in "<>" else self.value
 
 
 def load_pickle(path: Path) -> Any:
@@ -88,8 +61,7 @@ class _Machine:
         self.place = 0
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self._bytes_left = len(data) + 4096
-        self._items_left = len(data) + 4096
+        self._bytes_left = self._items_left = _COPIES * len(data) + 4096
 
     def run(self) -> Any:
         while True:
@@ -143,7 +115,7 @@ class _Machine:
             raise UnsafePickleError("asks for more memory than the file has bytes: refused")
 
     def known(self, module: str, name: str) -> None:
-        found = _NAMES.get((module, name))
+        found = NAMES.get((module, name))
         if found is None:
             raise UnsafePickleError(
                 f"asks for {module[:60]}.{name[:60]}, which is refused and was not run: only numpy arrays and plain"
@@ -152,150 +124,12 @@ class _Machine:
         self.push(found)
 
 
-# What the names of the table make
-
-
-def _reconstruct(machine: _Machine, args: tuple[Any, ...]) -> np.ndarray:
-    """An empty array, filled by BUILD."""
-    if len(args) != 3 or not isinstance(args[0], _Known) or args[0].name != "numpy.ndarray":
-        raise UnsafePickleError("an array of a class other than numpy.ndarray is refused")
-    return np.empty(0, np.int8)
-
-
-def _fill(machine: _Machine, array: np.ndarray, state: Any) -> None:
-    """BUILD of an array: (version, shape, dtype, whether columns come first, bytes or a list of objects)."""
-    if not isinstance(state, tuple) or len(state) not in (4, 5):
-        raise UnsafePickleError("the state of an array is not what numpy writes")
-    shape, dtype, is_fortran, content = state[-4:]
-    kind, count = _checked(shape, dtype)
-    if kind.hasobject:
-        if not isinstance(content, list) or len(content) != count:
-            raise UnsafePickleError("an array of objects does not hold as many as its shape says")
-        machine.pay(0, count)
-    else:
-        content = _as_bytes(content)
-        if len(content) != count * kind.itemsize:
-            raise UnsafePickleError(f"an array of shape {shape} has {len(content)} bytes, not {count * kind.itemsize}")
-        machine.pay(len(content))
-    array.__setstate__((1, shape, kind, bool(is_fortran), content))  # type: ignore[arg-type]
-
-
-def _frombuffer(machine: _Machine, args: tuple[Any, ...]) -> np.ndarray:
-    """How protocol 5 writes an array: (buffer, dtype, shape, order)."""
-    if len(args) != 4 or args[3] not in ("C", "F"):
-        raise UnsafePickleError("the buffer of an array is not what numpy writes")
-    content, shape = _as_bytes(args[0]), args[2]
-    kind, count = _checked(shape, args[1])
-    if kind.hasobject or len(content) != count * kind.itemsize:
-        raise UnsafePickleError(f"an array of shape {shape} has {len(content)} bytes, not {count * kind.itemsize}")
-    return np.frombuffer(content, kind).reshape(shape, order=args[3])
-
-
-def _checked(shape: Any, dtype: Any) -> tuple[np.dtype, int]:
-    if not isinstance(shape, tuple) or len(shape) > 32 or any(type(size) is not int or size < 0 for size in shape):
-        raise UnsafePickleError("the shape of an array is not a tuple of sizes")
-    if not isinstance(dtype, _Dtype):
-        raise UnsafePickleError("an array without a numpy dtype")
-    return dtype.value, math.prod(shape)
-
-
-def _as_bytes(content: Any) -> bytes:
-    if isinstance(content, str):  # Python 2's bytes
-        return content.encode("latin-1")
-    if isinstance(content, bytes | bytearray):
-        return bytes(content)
-    raise UnsafePickleError(f"the content of an array is {type(content).__name__}, not bytes")
-
-
-def _scalar(machine: _Machine, args: tuple[Any, ...]) -> Any:
-    """A numpy scalar, as Python's own number or text."""
-    if len(args) != 2:
-        raise UnsafePickleError("a numpy scalar is not what numpy writes")
-    kind, _ = _checked((), args[0])
-    content = _as_bytes(args[1])
-    if kind.hasobject or len(content) != kind.itemsize:
-        raise UnsafePickleError("a numpy scalar has another number of bytes than its dtype")
-    machine.pay(len(content))
-    return np.frombuffer(content, kind)[0].item() if kind.itemsize else ""
-
-
-def _dtype(machine: _Machine, args: tuple[Any, ...]) -> _Dtype:
-    if not args or not isinstance(args[0], str):
-        raise UnsafePickleError("a numpy dtype that is not named by a code is refused")
-    return _Dtype(args[0])
-
-
-def _encode(machine: _Machine, args: tuple[Any, ...]) -> bytes:
-    """How protocols 0 to 2 write the bytes of Python 3: a text and `latin1`."""
-    if len(args) != 2 or not isinstance(args[0], str) or args[1] not in ("latin1", "latin-1"):
-        raise UnsafePickleError("_codecs.encode of anything but latin1 is refused")
-    machine.pay(len(args[0]))
-    return args[0].encode("latin-1")
-
-
-def _bytes(machine: _Machine, args: tuple[Any, ...]) -> bytes:
-    if not args:
-        return b""
-    content = args[0]
-    if not isinstance(content, str | bytes):
-        raise UnsafePickleError("bytes of anything but bytes is refused")
-    machine.pay(len(content))
-    return _as_bytes(content)
-
-
-def _container(name: str, make: Callable[[list[Any]], Any]) -> Callable[[_Machine, tuple[Any, ...]], Any]:
-    def made(machine: _Machine, args: tuple[Any, ...]) -> Any:
-        content = args[0] if args else []
-        if isinstance(content, _Known):  # of a defaultdict: what it would call, which is dropped
-            content = []
-        if not isinstance(content, list | tuple):
-            raise UnsafePickleError(f"{name} of anything but a list is refused")
-        machine.pay(0, len(content))
-        return make(list(content))
-
-    return made
-
-
-def _refused(name: str) -> Callable[[_Machine, tuple[Any, ...]], Any]:
-    def made(machine: _Machine, args: tuple[Any, ...]) -> Any:
-        raise UnsafePickleError(f"calls {name}, which is refused and was not run")
-
-    return made
-
-
-def _table() -> dict[tuple[str, str], _Known]:
-    table: dict[tuple[str, str], _Known] = {}
-
-    def add(modules: tuple[str, ...], name: str, make: Callable[[_Machine, tuple[Any, ...]], Any]) -> None:
-        for module in modules:
-            table[module, name] = _Known(f"{module}.{name}", make)
-
-    multiarray = ("numpy.core.multiarray", "numpy._core.multiarray")
-    add(multiarray, "_reconstruct", _reconstruct)
-    add(multiarray, "scalar", _scalar)
-    add(("numpy.core.numeric", "numpy._core.numeric"), "_frombuffer", _frombuffer)
-    add(("numpy",), "ndarray", _refused("numpy.ndarray"))
-    add(("numpy",), "dtype", _dtype)
-    add(("_codecs",), "encode", _encode)
-    builtins = ("builtins", "__builtin__")
-    add(builtins, "bytes", _bytes)
-    add(builtins, "bytearray", _bytes)
-    for name, make in (("set", set), ("frozenset", frozenset), ("list", list), ("dict", dict)):
-        add(builtins, name, _container(name, make))
-    add(("collections",), "OrderedDict", _container("OrderedDict", dict))
-    add(("collections",), "defaultdict", _container("defaultdict", dict))
-    return table
-
-
-_NAMES = _table()
-
-
 # The opcodes
 
 
 def _reduce(machine: _Machine) -> None:
     args, callee = machine.stack.pop(), machine.stack.pop()
-    if not isinstance(callee, _Known) or not isinstance(args, tuple):
+    if not isinstance(callee, Known) or not isinstance(args, tuple):
         raise UnsafePickleError(f"calls a {type(callee).__name__}: refused")
     machine.push(callee.make(machine, args))
 
@@ -303,8 +137,8 @@ def _reduce(machine: _Machine) -> None:
 def _build(machine: _Machine) -> None:
     state, target = machine.stack.pop(), machine.stack[-1]
     if isinstance(target, np.ndarray):
-        _fill(machine, target, state)
-    elif isinstance(target, _Dtype):
+        fill(machine, target, state)
+    elif isinstance(target, Dtype):
         target.build(state)
     else:
         raise UnsafePickleError(f"sets the state of a {type(target).__name__}: refused, and nothing was run")

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.imports.safe_pickle import UnsafePickleError, load_pickle, load_pickle_bytes
+from features.imports.pickle_names import UnsafePickleError
+from features.imports.safe_pickle import load_pickle, load_pickle_bytes
 
 VALUES: list[Any] = [
     None,
