@@ -113,7 +113,7 @@ def _lines(prepared: Prepared, store: Path, done: Imported | None) -> list[str]:
     if not done.written:
         return [*lines, f"{feature}: the same file is there already: nothing to do"]
     told = ", ".join(
-        f"{count:,} {name}" for name, count in sorted(done.written.items(), key=lambda item: item[0] != "ok")
+        f"{count:,} {name}" for name, count in sorted(done.written.items(), key=lambda item: (item[0] != "ok", item[0]))
     )
     kept = f"; {done.kept:,} were there" if done.kept else ""
     return [*lines, f"wrote {feature}, FOREIGN: {told}{kept}"]
