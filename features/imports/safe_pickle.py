@@ -8,8 +8,8 @@ Python 2 wrote are latin-1, as the tools that read such files take them.
 
 What is made cannot be much larger than the file: each array and copy is paid for by bytes of the file that hold it.
 
-The opcodes are those of Python's `pickletools`. What numpy writes was read off the files of numpy 2; those of numpy 1 and of
-Python 2 differ in the names of modules and in how bytes are written, as the pickles in the tests do.
+The opcodes are those of Python's `pickletools`. What numpy writes was read off the files of numpy 2; those of
+numpy 1 and of Python 2 differ in the names of modules and in how bytes are written, as the pickles in the tests do.
 """
 
 from __future__ import annotations
