@@ -12,7 +12,15 @@ from features.cards import DatasetCard
 from features.manifest import Manifest, build_manifest, frame_of
 
 LABELS = ("neutral", "joy", "anger")
-EMOTIONS = {"neutral": 0, "surprise": 1, "fear": 2, "sadness": 3, "joy": 4, "disgust": 5, "anger": 6}  # numbered in another order than ours
+EMOTIONS = {
+    "neutral": 0,
+    "surprise": 1,
+    "fear": 2,
+    "sadness": 3,
+    "joy": 4,
+    "disgust": 5,
+    "anger": 6,
+}  # numbered in another order than ours
 SIZES = {"train": 5, "dev": 2, "test": 3}
 WIDTH = 6
 
