@@ -165,28 +165,44 @@ DTYPE = b"cnumpy\ndtype\n(U\x02f4K\x00K\x01tR"
 ARRAY = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b"x.",
-        b"\x80\x04\x96" + struct.pack("<Q", 1 << 62) + b".",
-        b"\x80\x02\x8b" + struct.pack("<i", 1 << 30) + b".",
-        b"\x80\x02T" + struct.pack("<i", -5) + b".",
-        ARRAY + b"(K\x01(J\xff\xff\xff\x7ft" + DTYPE + b"\x89U\x00tb.",
-        ARRAY + b"(K\x01(\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01t" + DTYPE + b"\x89U\x00tb.",
-        b"I" + b"9" * 5000 + b"\n.",
-        # one text of a kilobyte, encoded again and again
-        b"\x80\x02X\x00\x04\x00\x00" + b"a" * 1024 + b"q\x00c_codecs\nencode\nq\x01(h\x00U\x06latin1tR" * 40 + b".",
-        b"\x80\x02(" + b"N" * 3000 + b"lq\x00" + b"cbuiltins\nset\n(h\x00tR" * 400 + b".",
-    ],
-    ids=["bytes", "bytearray", "long", "negative", "array", "larger array", "digits", "encode", "set"],
-)
-def test_no_more_memory_than_the_file_is_asked_for(data: bytes) -> None:
+TEXT = b"X\x00\x04\x00\x00" + b"a" * 1024  # a kilobyte
+MEMORY: dict[str, tuple[bytes, str]] = {
+    "bytes": (b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b"x.", "within a value"),
+    "bytearray": (b"\x80\x04\x96" + struct.pack("<Q", 1 << 62) + b".", "within a value"),
+    "long": (b"\x80\x02\x8b" + struct.pack("<i", 1 << 30) + b".", "within a value"),
+    "negative": (b"\x80\x02T" + struct.pack("<i", -5) + b".", "within a value"),
+    "array": (ARRAY + b"(K\x01(J\xff\xff\xff\x7ft" + DTYPE + b"\x89U\x00tb.", "has 0 bytes, not 8589934588"),
+    "larger": (ARRAY + b"(K\x01(\x8a\x09" + bytes(8) + b"\x01t" + DTYPE + b"\x89U\x00tb.", "has 0 bytes, not 7378"),
+    "digits": (b"I" + b"9" * 5000 + b"\n.", "a number of 5000 digits"),
+    "encoded again and again": (
+        b"\x80\x02" + TEXT + b"q\x00c_codecs\nencode\nq\x01" + b"h\x01h\x00U\x06latin1\x86R" * 40 + b".",
+        "more memory than the file has bytes",
+    ),
+    "a set again and again": (
+        b"\x80\x02(" + b"N" * 3000 + b"lq\x00" + b"cbuiltins\nset\nh\x00\x85R" * 400 + b".",
+        "more memory than the file has bytes",
+    ),
+    "bytes filled in again and again": (
+        ARRAY
+        + b"q\x02"
+        + TEXT.replace(b"X", b"T")
+        + b"q\x00"
+        + b"0"
+        + b"h\x02(K\x01M\x00\x04\x85cnumpy\ndtype\n(U\x02i1K\x00K\x01tR\x89h\x00tb" * 40
+        + b".",
+        "more memory than the file has bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(MEMORY))
+def test_no_more_memory_than_the_file_is_asked_for(name: str) -> None:
     import tracemalloc
 
+    data, told = MEMORY[name]
     tracemalloc.start()
     try:
-        with pytest.raises(UnsafePickleError):
+        with pytest.raises(UnsafePickleError, match=told):
             load_pickle_bytes(data)
         assert tracemalloc.get_traced_memory()[1] < 5 << 20
     finally:
