@@ -181,8 +181,8 @@ def plain_text(value: Any) -> str | None:
         return value.decode("utf-8", "replace")
     if isinstance(value, str):
         return value
-    if isinstance(value, list | tuple | np.ndarray) and len(value) == 1:
-        return plain_text(value[0])
+    if isinstance(value, list | tuple | np.ndarray) and getattr(value, "ndim", 1) == 1 and len(value) == 1:
+        return plain_text(value[0]) if isinstance(value[0], str | bytes) else None
     return None
 
 
@@ -191,6 +191,8 @@ def plain_id(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.dtype.kind in "iuUSO":
         value = value.tolist()
     if isinstance(value, list | tuple) and value:
+        if any(isinstance(part, list | tuple) for part in value):
+            raise ForeignError("an id is a list within a list: ids are texts or whole numbers")
         return "_".join(plain_id(part) for part in value)
     if isinstance(value, bool) or value is None:
         raise ForeignError(f"an id is {value!r}: ids are texts or whole numbers")

@@ -12,6 +12,8 @@ from features.errors import bare_line
 from features.imports.foreign import Foreign, ForeignError, plain_id
 from features.imports.numpy_files import ID_NAMES, choose_field, first_of, with_facts
 
+_MOST_PACKED = 1100  # times that deflate makes bytes smaller, at the very most
+
 
 def read_hdf5(path: Path, field: str | None, ids: str | None) -> Foreign:
     """Only what lies in the file itself is read: links, external and virtual datasets are refused."""
@@ -80,4 +82,6 @@ def _read(group: Any, name: str, path: Path) -> np.ndarray:
     dataset = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         raise ForeignError(f"{path}: /{name} is not a plain dataset of this file: refused")
+    if dataset.size * dataset.dtype.itemsize > _MOST_PACKED * path.stat().st_size:
+        raise ForeignError(f"{path}: /{name} says that it is larger than the file can hold: refused")
     return np.asarray(dataset[()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -135,6 +135,13 @@ def _bytes(machine: Payer, args: tuple[Any, ...]) -> bytes:
     return _as_bytes(content)
 
 
+def check_keys(keys: Iterable[Any]) -> None:
+    """Keys of dicts and members of sets are values or tuples of them: to hash deep tuples may end the process."""
+    for key in keys:
+        if isinstance(key, tuple) and any(isinstance(part, tuple | frozenset) for part in key):
+            raise UnsafePickleError("a key is a tuple within a tuple: refused")
+
+
 def _container(name: str, make: Callable[[list[Any]], Any]) -> Callable[[Payer, tuple[Any, ...]], Any]:
     def made(machine: Payer, args: tuple[Any, ...]) -> Any:
         content = args[0] if args else []
@@ -143,6 +150,12 @@ def _container(name: str, make: Callable[[list[Any]], Any]) -> Callable[[Payer, 
         if not isinstance(content, list | tuple):
             raise UnsafePickleError(f"{name} of anything but a list is refused")
         machine.pay(0, len(content))
+        if make is dict:
+            if any(not isinstance(pair, list | tuple) or len(pair) != 2 for pair in content):
+                raise UnsafePickleError(f"{name} of anything but pairs is refused")
+            check_keys(pair[0] for pair in content)
+        elif make is not list:
+            check_keys(content)
         return make(list(content))
 
     return made

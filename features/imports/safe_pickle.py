@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import UsageError
-from features.imports.pickle_names import NAMES, Dtype, Known, UnsafePickleError, fill
+from features.imports.pickle_names import NAMES, Dtype, Known, UnsafePickleError, check_keys, fill
 
 _MARK = object()
 _COPIES = 3  # of a byte of the file: as a text, encoded, and in its array
@@ -155,6 +155,7 @@ def _set_items(machine: _Machine, items: list[Any]) -> None:
     target = machine.stack[-1]
     if not isinstance(target, dict) or len(items) % 2:
         raise UnsafePickleError("sets items of what is no dict: refused")
+    check_keys(items[::2])
     target.update(zip(items[::2], items[1::2], strict=True))
 
 
@@ -169,7 +170,13 @@ def _add_items(machine: _Machine) -> None:
     items, target = machine.marked(), machine.stack[-1]
     if not isinstance(target, set):
         raise UnsafePickleError("adds to what is no set: refused")
+    check_keys(items)
     target.update(items)
+
+
+def _frozen(machine: _Machine, items: list[Any]) -> None:
+    check_keys(items)
+    machine.push(frozenset(items))
 
 
 def _dict(machine: _Machine) -> None:
@@ -281,7 +288,7 @@ _OPCODES: dict[bytes, Callable[[_Machine], Any]] = {
     b"l": lambda machine: machine.push(machine.marked()),
     b"t": lambda machine: machine.push(tuple(machine.marked())),
     b"d": _dict,
-    b"\x91": lambda machine: machine.push(frozenset(machine.marked())),
+    b"\x91": lambda machine: _frozen(machine, machine.marked()),
     b"\x85": _tuple(1),
     b"\x86": _tuple(2),
     b"\x87": _tuple(3),

@@ -170,6 +170,10 @@ class TestTables:
             file.create_dataset("a", (8,), "f4", external=[(str(tmp_path / "secret"), 0, 32)])
         with h5py.File(tmp_path / "link.h5", "w") as file:
             file["a"] = h5py.ExternalLink("other.h5", "/v")
+        with h5py.File(tmp_path / "empty.h5", "w") as file:
+            file.create_dataset("a", (1 << 40,), "f4", chunks=(1024,))
+        with pytest.raises(UsageError, match="/a says that it is larger than the file can hold: refused"):
+            read_foreign(tmp_path / "empty.h5", "text")
         for name in ("external", "link"):
             with pytest.raises(UsageError, match="/a is not a plain dataset of this file: refused"):
                 read_foreign(tmp_path / f"{name}.h5", "text")
