@@ -37,14 +37,14 @@ def _is_list(file: h5py.File, name: str) -> bool:
 
 
 def _with_ids(file: h5py.File, listed: str, field: str | None, path: Path) -> Foreign:
-    ids = [plain_id(item) for item in file[listed][:].tolist()]
+    ids = [plain_id(item) for item in _read(file, listed, path).tolist()]
     wide = [name for name in file if name != listed and isinstance(file[name], h5py.Dataset) and file[name].ndim > 1]
     chosen = choose_field(wide, field, path)
     rows = _read(file, chosen, path)
     if len(rows) != len(ids):
         raise ForeignError(f"{path}: {chosen} has {len(rows):,} rows, {listed} {len(ids):,} ids")
     columns = {
-        name: [plain_id(item) for item in file[name][:].tolist()]
+        name: [plain_id(item) for item in _read(file, name, path).tolist()]
         for name in file
         if name != listed
         and _is_list(file, name)

@@ -118,15 +118,15 @@ def _places(
 
 
 def _best(foreign: Foreign, names: Sequence[dict[str, Any]]) -> tuple[str, dict[int, int]]:
-    """The usual rule that fits most ids. Lists by dialogue are joined by their dialogues where they name no utterances:
-    by the dialogue's key, or else by the words of its turns."""
+    """The usual rule that fits most ids. Lists by dialogue whose names of utterances do not fit them all are joined by
+    their dialogues, where that fits more: by the words of the turns, or by the dialogue's key."""
     best: tuple[str, dict[int, int]] = ("", {})
     if foreign.named:
         for template in UTTERANCE_RULES:
             places = _places(foreign.ids, foreign.splits, names, Rule(template))
             if len(places) > len(best[1]):
                 best = (template, places)
-    if foreign.turns is not None and 2 * len(best[1]) < len(foreign):
+    if foreign.turns is not None and len(best[1]) < len(foreign):
         for found in _by_dialogues(foreign, names):
             if len(found[1]) > len(best[1]):
                 best = found
