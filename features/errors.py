@@ -129,6 +129,7 @@ class Reason(StrEnum):
     NO_FACE = "no-face"  # no face in any sampled frame
     TOO_SHORT = "too-short"  # shorter than the encoder's smallest input
     KNOWN_BAD = "known-bad"  # the dataset card lists the clip as wrong
+    NOT_IN_IMPORT = "not-in-import"  # the foreign file that the feature was imported from has no vector of it
 
     OUTSIDE_ROOT = "outside-root"  # a symbolic link leads to the clip out of media_root
     UNDECODABLE = "undecodable"  # the clip exists but cannot be decoded
@@ -152,6 +153,7 @@ MISSING_REASONS = frozenset(
         Reason.NO_FACE,
         Reason.TOO_SHORT,
         Reason.KNOWN_BAD,
+        Reason.NOT_IN_IMPORT,
     }
 )
 

@@ -80,7 +80,7 @@ def load(
     rows = rows if split is None else rows.select_splits([split])
     chosen = Store(store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE).find(feature).fitting(rows)
     if not allow_stale:
-        check_fresh(chosen.path, chosen.index.stale, rows)
+        check_fresh(chosen, chosen.index.stale, rows)
     tensor, present, lengths = _read(chosen, rows.ids)
     return Loaded(
         tensor,

@@ -13,7 +13,7 @@ from features.manifest import Depends
 
 Modality = Literal["text", "audio", "visual"]
 Kind = Literal["vector", "stack", "sequence"]
-Weights = Literal["pretrained", "random", "none"]
+Weights = Literal["pretrained", "random", "none", "foreign"]
 Selector = str | dict[str, str]
 """How a stored feature is named: `gpt2`, `gpt2@1f3a`, or `{encoder: ..., model: ...}` (see `Store.choose`)."""
 
@@ -39,9 +39,10 @@ class EncoderSpec:
     kind:           vector [d], stack [layers, d], or sequence [length, d]
     shape:          shape of one embedding; of one element for a sequence
     settings:       preprocessing, pooling, layers, limits: JSON values, all of them hashed
-    weights:        pretrained, random (seeded, for tests and benchmarks), or none (the encoder has none)
+    weights:        pretrained, random (seeded, for tests and benchmarks), none (the encoder has none), or foreign
+                    (others made the numbers, and how is not known here: `features.imports`)
     weights_digest: sha256 over (name, dtype, shape, bytes) of the weights, or None
-    compute_dtype:  fp32, bf16 or fp16
+    compute_dtype:  fp32, bf16 or fp16; `unknown` where others computed it
     stored_dtype:   float32 or float16
     derives_from:   fingerprint of the stored feature this one is computed from, or None
     model:          hub id or path the weights came from; recorded, not hashed
@@ -70,6 +71,16 @@ class EncoderSpec:
     def name(self) -> str:
         """What suites and folders call this feature: the alias, else the encoder."""
         return self.alias or self.encoder
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether others made the numbers (`erc store import`): no encoder here can make them again."""
+        return self.weights == "foreign"
+
+    @property
+    def made_by(self) -> str:
+        """The command that brings rows up to date, as messages name it."""
+        return "`erc store import`" if self.is_foreign else "`erc extract`"
 
     @property
     def fingerprint(self) -> str:

@@ -150,17 +150,17 @@ def _open(feature: Feature, rows: Manifest, allow_stale: bool) -> _Column:
     column = _Column(feature.spec, sources, ShardMaps(feature.path, feature.spec))
     stale = column.locate()
     if not allow_stale:
-        check_fresh(feature.path, stale, rows)
+        check_fresh(feature, stale, rows)
     return column
 
 
-def check_fresh(path: Path, stale: frozenset[str], rows: Manifest) -> None:
+def check_fresh(feature: Feature, stale: frozenset[str], rows: Manifest) -> None:
     """Raises StaleFeaturesError where any of these utterances' rows were made from other input than it has today."""
     if stale:
         first = next(utterance_id for utterance_id in rows.ids if utterance_id in stale)
         raise StaleFeaturesError(
-            f"{path}: {len(stale)} of {len(rows)} utterances were extracted from other input than the manifest"
-            f" holds today (the first is {first}): run `erc extract` again, or give allow_stale=True"
+            f"{feature.path}: {len(stale)} of {len(rows)} utterances were extracted from other input than the manifest"
+            f" holds today (the first is {first}): run {feature.spec.made_by} again, or give allow_stale=True"
         )
 
 

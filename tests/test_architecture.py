@@ -25,7 +25,7 @@ LAYERS = {
         {"defaults", "errors", "digests", "files", "hardware", "network", "remembered", "units"},
         {"card_downloads", "cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
-        {"encoders", "torch", "loaded", "exports", "packs"},
+        {"encoders", "torch", "loaded", "exports", "imports", "packs"},
         {"encoding", "extract", "engines"},
     ],
     "pipeline": [
@@ -256,6 +256,7 @@ def test_no_assert_no_pickle_and_no_unsafe_loading_in_the_packages() -> None:
         "from pipeline.cli import erc, run; run(erc, ['--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['extract', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['store', '--help'], 'erc')",
+        "from pipeline.cli import erc, run; run(erc, ['store', 'import', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['explore', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['explore', 'clip', '--help'], 'erc')",
         "from pipeline.cli import erc, run; run(erc, ['extract', '--list'], 'erc')",

@@ -47,7 +47,7 @@ def write_pack(
         if stale := feature.stale(manifest):
             raise StaleFeaturesError(
                 f"{feature.path}: {len(stale)} rows were made from other input than the manifest's, first {stale[0]}:"
-                " run `erc extract` again"
+                f" run {feature.spec.made_by} again"
             )
     packed = Pack(
         manifest.card.dataset, len(manifest), tuple(_packed(feature, manifest) for feature in fitting), _own_version()

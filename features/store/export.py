@@ -90,7 +90,7 @@ def refuse_stale(feature: Feature, manifest: Manifest) -> None:
     if stale := feature.stale(manifest):
         raise StaleFeaturesError(
             f"{feature.path}: {len(stale)} rows were made from other input than the manifest's, first {stale[0]}: run"
-            " `erc extract` again, or give --allow-stale"
+            f" {feature.spec.made_by} again, or give --allow-stale"
         )
 
 

@@ -150,7 +150,7 @@ def make_plan(
     """
     options = options or PlanOptions()
     digests = manifest.source_digests(spec.depends)
-    reads_media = spec.depends == "media"
+    reads_media = spec.depends == "media" and not spec.is_foreign  # others made those, of clips of theirs
     masked = frozenset(manifest.card.known_bad) if reads_media and options.known_bad == "mask" else frozenset()
     path = root / spec.folder
     has_spec = is_there(path / "spec.json")

@@ -253,16 +253,16 @@ def _manifest_notes(folder: str, spec: EncoderSpec, rows: pl.DataFrame | None, m
     """How the rows that hold fit a manifest. None of it is a fault of the store: extraction mends it."""
     today = pl.DataFrame({"utterance_id": manifest.ids, "today": manifest.source_digests(spec.depends)})
     if rows is None:
-        yield f"{folder}: no row for {len(manifest)} utterances of the manifest: `erc extract` makes them"
+        yield f"{folder}: no row for {len(manifest)} utterances of the manifest: {spec.made_by} makes them"
         return
     holding = rows.sort("generation", "chunk", maintain_order=True).unique("utterance_id", keep="last")
     absent = today.join(holding, on="utterance_id", how="anti")
     if absent.height:
-        yield f"{folder}: no row for {absent.height} utterances of the manifest: `erc extract` makes them"
+        yield f"{folder}: no row for {absent.height} utterances of the manifest: {spec.made_by} makes them"
     joined = today.join(holding, on="utterance_id", how="inner")
     stale = joined.filter(pl.col("today") != pl.col("source_digest")).height
     if stale:
-        yield f"{folder}: {stale} rows were made from other input than the manifest's: `erc extract` redoes them"
+        yield f"{folder}: {stale} rows were made from other input than the manifest's: {spec.made_by} redoes them"
     other = holding.height - joined.height
     if other:
         yield f"{folder}: {other} rows are of utterances that the manifest does not have"

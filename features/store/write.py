@@ -78,7 +78,8 @@ class FeatureWriter:
                     row = replace(row, row=len(stored), crc32=row_crc32(array))
                     stored.append(array)
                 else:
-                    row = replace(row, reason=Reason.NON_FINITE, detail="the encoder gave NaN or infinity")
+                    who = "the imported file has" if self.spec.is_foreign else "the encoder gave"
+                    row = replace(row, reason=Reason.NON_FINITE, detail=f"{who} NaN or infinity")
             final_rows.append(row)
         frame = ledger_frame(final_rows)
         commit_shard(

@@ -111,7 +111,10 @@ def command(
     opened = Store(store, table) if explicit or store.is_dir() else None
     wanted = _of_store(opened, table, utterance_id, encoders) if opened and not preset and not changes else []
     found = {name for item in wanted for name in (item.name, item.request.encoder)}
-    names = [name for name in encoders if name not in found]
+    foreign = [feature.name for feature in opened.features() if feature.spec.is_foreign] if opened else []
+    for name in dict.fromkeys(foreign):
+        click.echo(f"{name}: not shown: it was imported, and no encoder here makes it", err=True)
+    names = [name for name in encoders if name not in found and name not in foreign]
     if not encoders and not wanted:
         names = list(PRESETS[preset or DEFAULT_PRESET])
     for name in names:

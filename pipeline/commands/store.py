@@ -1,4 +1,4 @@
-"""`erc store`: look at a store, verify and repair it, clear away what is superseded, and export a feature."""
+"""`erc store`: look at a store, verify and repair it, clear away what is superseded, import and export features."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("store_ls", "What a store holds: one line a feature."),
     "verify": ("store_verify", "Check every byte; --repair moves away what is damaged."),
     "gc": ("store_gc", "Remove what later shards replace, orphans, and features that no run uses."),
+    "import": ("store_import", "Take in vectors that others made, joined by id."),
     "export": ("store_export", "Write one feature as Parquet, HDF5 or .npy."),
     "pack": ("store_pack", "Features with their manifest in a folder that travels, and trains without clips."),
     "push": ("store_push", "Send a pack to the Hugging Face hub or another store of objects."),
@@ -28,5 +29,6 @@ def command() -> None:
       erc store ls store
       erc store verify store --repair
       erc store gc store --dry-run
+      erc store import hubert-UTT --modality audio --as hubert-mer
       erc store export store --modality text --feature sentence --to sentence.parquet
     """

@@ -233,4 +233,4 @@ def _export_for_tool(
 
 
 def _badge(feature: Feature) -> str:
-    return ", RANDOM WEIGHTS" if feature.spec.weights == "random" else ""
+    return {"random": ", RANDOM WEIGHTS", "foreign": ", FOREIGN"}.get(feature.spec.weights, "")

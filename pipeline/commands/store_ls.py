@@ -58,6 +58,9 @@ def command(store: Path, as_json: bool) -> int:
     random = [_name(summary) for summary in summaries if summary.feature.spec.weights == "random"]
     if random:
         click.echo(f"RANDOM WEIGHTS, for tests and benchmarks only: {', '.join(random)}")
+    foreign = [_name(summary) for summary in summaries if summary.feature.spec.is_foreign]
+    if foreign:
+        click.echo(f"FOREIGN, imported and made by others: {', '.join(foreign)}")
     return 1 if troubles else 0
 
 
@@ -91,7 +94,7 @@ def _cells(summary: FeatureSummary) -> list[str]:
     return [
         _name(summary),
         spec.encoder,
-        "RANDOM" if spec.weights == "random" else spec.weights,
+        spec.weights.upper() if spec.weights in ("random", "foreign") else spec.weights,
         spec.compute_dtype,
         "x".join(map(str, ("n", *spec.shape) if spec.kind == "sequence" else spec.shape)),
         f"{summary.ok:,}",

@@ -55,7 +55,9 @@ class Wanted:
 def wanted_of_store(
     features: Sequence[Feature], manifest: Manifest, utterance_id: str, names: Sequence[str] = ()
 ) -> list[Wanted]:
-    """An entry a feature of the store, in its order. names: only those of these encoders or aliases; empty: all.
+    """An entry a feature of the store, in its order, but for imported ones, which no encoder makes.
+
+    names: only those of these encoders or aliases; empty: all.
 
     Raises StoreError for a damaged store, UsageError for an encoder that this version does not know.
     """
@@ -64,6 +66,8 @@ def wanted_of_store(
     wanted = []
     for stored in every:
         spec = stored.feature.spec
+        if spec.is_foreign:
+            continue
         if names and spec.name not in names and spec.encoder not in names:
             continue
         source = sources.get(spec.derives_from or "")

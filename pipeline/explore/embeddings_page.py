@@ -104,6 +104,7 @@ def embeddings_page(
                 "name": name_of(look),
                 "width": look.width,
                 "random": look.feature.spec.weights == "random",
+                "foreign": look.feature.spec.is_foreign,
                 "scores": look.scores,
                 "facts": _facts(look),
                 "plots": [

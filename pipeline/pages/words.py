@@ -21,12 +21,13 @@ REASONS: dict[str, str] = {
     Reason.NO_FACE: "no face in any sampled frame",
     Reason.TOO_SHORT: "shorter than the encoder's smallest input",
     Reason.KNOWN_BAD: "the dataset card lists the clip as wrong",
+    Reason.NOT_IN_IMPORT: "the imported file has no vector of it",
     Reason.UNDECODABLE: "the clip cannot be decoded",
     Reason.TOO_LARGE: "the clip is over the size limits",
     Reason.TIMED_OUT: "decoding took longer than the limit",
     Reason.CHANGED: "the clip was replaced while it was read",
     Reason.OUTSIDE_ROOT: "a symbolic link leads out of the media root",
-    Reason.NON_FINITE: "the encoder gave NaN or infinity",
+    Reason.NON_FINITE: "the encoder, or the imported file, gave NaN or infinity",
     Reason.OUT_OF_MEMORY: "the device had no room for it",
     Reason.UNPREPARED: "the encoder could not make an input of it",
     Reason.WORKER_DIED: "the process that decoded the clip died",
@@ -36,6 +37,15 @@ SYNTHETIC_WARNING = (
     "These utterances were generated to test the plumbing. No score on this page says anything about emotion "
     "recognition in real conversations."
 )
+
+
+def foreign_warning(names: Sequence[str]) -> str:
+    """What is to be known of features that others made."""
+    several = len(names) > 1
+    return (
+        f"{listed(names)} {'were' if several else 'was'} imported: others made {'them' if several else 'it'}, by means"
+        " that nobody checked here. What the encoder was trained on, perhaps these very rows, is not known."
+    )
 
 
 class Range(Protocol):

@@ -26,9 +26,15 @@ def build_run_encoders(
     batch_size: inputs at once; 1: each alone, so that its embedding is the same bits whatever it comes with; None: the
             encoder's own, as `erc extract` has it
     store:  where specs of features may lie that a recorded one derives from; None: the store that the run recorded
-    Raises RunError where an encoder cannot be built here, or is not the one that the run was trained on: it says which,
-    what differs, and how to get it.
+    Raises RunError where a feature was imported, or an encoder cannot be built here or is not the one that the run was
+    trained on: it says which, what differs, and how to get it.
     """
+    foreign = [use.name for use in run.features.features if use.weights == "foreign"]
+    if foreign:
+        raise RunError(
+            f"{run.path}: reads {', '.join(foreign)}, imported vectors, which cannot be computed from raw turns:"
+            " import theirs by `erc store import`, and score the run with `erc evaluate`"
+        )
     recorded = Path(run.features.store) if run.features.store else None
     built: dict[str, Encoder] = {}
     asked = set()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from heads.model import Head
 
 _LINE = 22  # characters of a line within a box
-MARKS = {"pretrained": "frozen", "random": "random weights", "none": "no weights"}
+MARKS = {"pretrained": "frozen", "random": "random weights", "none": "no weights", "foreign": "imported"}
 
 _NO_EFFECT = {"dropout": 0, "smoothing": 0, "power": 1}  # values at which a setting changes nothing
 

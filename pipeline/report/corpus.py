@@ -148,6 +148,11 @@ class Corpus:
         return sorted({name for run in self.runs for name in run.random_weights})
 
     @cached_property
+    def foreign(self) -> list[str]:
+        """Names of the features that others made, in any run."""
+        return sorted({name for run in self.runs for name in run.foreign})
+
+    @cached_property
     def parts(self) -> list[ConfigPart]:
         """What a configuration is made of; where all runs have the same, the leaderboard needs no column for it."""
         return parts_of(self.runs)

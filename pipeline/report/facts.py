@@ -26,7 +26,7 @@ COST_NOTE = (
 
 @dataclass(frozen=True)
 class Badge:
-    """One fact that frames the result. warn: it makes the scores unfit as results."""
+    """One fact that frames the result. warn: it makes the scores unfit as results, or hangs on what nobody checked."""
 
     key: str
     text: str
@@ -84,7 +84,10 @@ def badges(corpus: Corpus) -> list[Badge]:
         found.append(Badge("", "Synthetic data", True))
     if corpus.random_weights:
         found.append(Badge("", "Random weights", True))
-    found.append(Badge("Encoders", "frozen"))
+    if corpus.foreign:
+        found.append(Badge("", "Imported features", True))
+    if any(feature.weights != "foreign" for run in corpus.runs for feature in run.features) or not corpus.foreign:
+        found.append(Badge("Encoders", "frozen"))
     run = corpus.selected
     if run is not None:
         found.append(Badge("Context", context_of(run)))

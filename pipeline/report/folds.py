@@ -8,7 +8,7 @@ from functools import cached_property
 
 from features.cards import HEADLINES
 from pipeline.pages.drawing import Drawing
-from pipeline.pages.words import article, count, listed, percent, plural, score
+from pipeline.pages.words import article, count, foreign_warning, listed, percent, plural, score
 from pipeline.report.corpus import baseline_of
 from pipeline.report.facts import Badge
 from pipeline.report.figures import confusion, per_class_f1
@@ -77,6 +77,11 @@ class FoldedResult:
     def random_weights(self) -> list[str]:
         return sorted({name for one in self.experiments for name in one.random_weights})
 
+    @property
+    def foreign(self) -> list[str]:
+        """Names of the features that others made."""
+        return sorted({name for one in self.experiments for name in one.foreign})
+
 
 def folded_results(folded: Mapping[str, FoldsFile]) -> list[FoldedResult]:
     """Of each folder, one result for each score; of the rows that its newest command folded."""
@@ -129,6 +134,8 @@ def badges(result: FoldedResult) -> list[Badge]:
         found.append(Badge("", "Synthetic data", True))
     if result.random_weights:
         found.append(Badge("", "Random weights", True))
+    if result.foreign:
+        found.append(Badge("", "Imported features", True))
     inner = listed(sorted({f"whole {fold.dev.by}s" for fold in result.file.held_out}))
     found.append(Badge("Epochs chosen on", f"{inner} of the other folds"))
     found.append(Badge("Rows", f"of {listed(list(result.file.splits))}"))
@@ -142,6 +149,8 @@ def notes_on(result: FoldedResult) -> list[str]:
     if result.random_weights:
         names = listed(result.random_weights)
         notes.append(f"Encoders with random weights made {names}: scores built on it test the plumbing.")
+    if result.foreign:
+        notes.append(foreign_warning(result.foreign))
     if len(result.experiments) > 1:
         notes.append(
             "The best was chosen by the very folds that score it, so its figure is likely a little too high; the epochs"

@@ -68,6 +68,7 @@ def html_report(
         badges=facts.badges,
         baseline_note=facts.baseline_note,
         random_warning=facts.random_warning,
+        foreign_warning=words.foreign_warning,
         synthetic_warning=words.SYNTHETIC_WARNING,
         breakable=breakable,
         capital=words.capital,

@@ -42,6 +42,7 @@ def _csv_rows(corpus: Corpus, run: RunSnapshot) -> list[dict[str, Any]]:
         "seeds_unfinished": len(run.unfinished),
         "synthetic_corpus": run.manifest.synthetic,
         "random_weights": bool(run.random_weights),
+        "foreign_features": "+".join(run.foreign) or None,
         "reported_percent": run.reported,
         "headline": corpus.criterion.name,
     }

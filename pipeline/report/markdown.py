@@ -66,6 +66,8 @@ def _corpus(corpus: Corpus, folder_notes: list[str]) -> list[str]:
         blocks.append(f"> **Synthetic corpus.** {words.SYNTHETIC_WARNING}")
     if corpus.random_weights:
         blocks.append(f"> **Random weights.** {text_of(facts.random_warning(corpus))}")
+    if corpus.foreign:
+        blocks.append(f"> **Imported features.** {text_of(words.foreign_warning(corpus.foreign))}")
     blocks += [sentence(parts) for parts in (facts.headline_parts(corpus), *facts.other_parts(corpus))]
     blocks.append(
         " · ".join(text_of(f"{badge.key}: {badge.text}" if badge.key else badge.text) for badge in facts.badges(corpus))

@@ -62,6 +62,11 @@ class RunSnapshot:
         return [feature.name for feature in self.features if feature.weights == "random"]
 
     @property
+    def foreign(self) -> list[str]:
+        """Names of the features that others made (`erc store import`)."""
+        return [feature.name for feature in self.features if feature.weights == "foreign"]
+
+    @property
     def parameters(self) -> int | None:
         known = [result.parameters for result in self.results if result.parameters is not None]
         return known[0] if known else None

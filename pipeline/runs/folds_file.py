@@ -79,6 +79,7 @@ class FoldedExperiment(BaseModel, frozen=True, extra="ignore"):
 
     headline: name of the score that the corpus is judged by
     pooled:   of all folds' held-out predictions together, over seeds
+    foreign:  names of its features that others made
     rows:     digest of the rows that were folded
     mixed:    where heads that were not made alike are averaged by request, what made which seeds, a line each
     """
@@ -91,6 +92,7 @@ class FoldedExperiment(BaseModel, frozen=True, extra="ignore"):
     pooled: Metrics
     rows: str
     random_weights: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
     mixed: tuple[str, ...] = ()
 
     @property

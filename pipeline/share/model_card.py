@@ -55,6 +55,7 @@ def model_card(
         seeds=seeds,
         synthetic=facts.synthetic,
         synthetic_warning=SYNTHETIC_WARNING,
+        foreign=[spec.name for spec in specs if spec.is_foreign],
         random=[spec.name for spec in specs if spec.weights == "random"],
         sees=_sees(run),
         specs=specs,

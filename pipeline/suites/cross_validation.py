@@ -213,6 +213,7 @@ def _entry(
     return entry | {
         "rows": rows,
         "random_weights": sorted({item.name for item in used if item.spec.weights == "random"}),
+        "foreign": sorted({item.name for item in used if item.spec.is_foreign}),
         "pooled": pooled_metrics(runs, found).model_dump(mode="json"),
     }
 

@@ -89,6 +89,14 @@ def features(context: click.Context) -> Iterable[str]:
 
 
 @_offering
+def id_rules(context: click.Context) -> Iterable[str]:
+    """The usual rules by which the ids of foreign files are those of utterances."""
+    from features.imports.rule import UTTERANCE_RULES
+
+    return UTTERANCE_RULES
+
+
+@_offering
 def parts(context: click.Context) -> Iterable[str]:
     """What `erc heads` knows."""
     from heads.config.parts import all_parts, all_sections

@@ -1,13 +1,14 @@
-"""What a store lacks for an experiment, and the `erc extract` that makes it or brings it up to date."""
+"""What a store lacks for an experiment, and the command that makes it or brings it up to date."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from features.encoders.table import find_entry
-from features.spec import Selector
+from features.spec import EncoderSpec, Selector
 from features.store import Feature, Store
 
 _BELOW_TOP = re.compile(r"(?P<encoder>.+)-top(?P<layers>\d+)(-context(?P<tokens>\d+))?")
@@ -52,8 +53,10 @@ def making_command(modality: str, selector: str, manifest: Path | None, store: P
 
 
 def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str:
-    """The `erc extract` that brings a stored feature up to date."""
+    """The `erc extract`, or `erc store import`, that brings a stored feature up to date."""
     spec = feature.spec
+    if spec.is_foreign:
+        return _import_command(spec, manifest, store)
     alias = f" --as {spec.alias}" if spec.alias else ""
     given = ""
     known = find_entry(spec.encoder)
@@ -65,6 +68,21 @@ def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str
             if key in spec.settings and str(spec.settings[key]) != str(default)
         )
     return _command(spec.modality, spec.encoder, manifest, store) + given + alias
+
+
+def _import_command(spec: EncoderSpec, manifest: Path | None, store: Path) -> str:
+    """Where the file lay is not recorded, only its name."""
+    told = spec.settings
+    rule = str(told.get("id_rule", ""))
+    given = {
+        "--field": told.get("field"),
+        "--id": rule if "{" in rule and " " not in rule else None,
+        "--model": told.get("made_with"),
+        "--note": told.get("note"),
+    }
+    words = [str(told.get("source", "SOURCE")), "--modality", spec.modality, "--as", spec.name]
+    words += [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    return f"erc store import {shlex.join(words)} --manifest {manifest} --store {store}"
 
 
 def _command(modality: str, encoder: str, manifest: Path | None, store: Path) -> str:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from clip_factory import sine, write_wav
@@ -134,6 +135,22 @@ def edited(world: World) -> None:
     shutil.copy(world.folder / "data" / "manifest.parquet", world.folder / "data" / "edited.parquet")
 
 
+def foreign_files(world: World) -> None:
+    """What others made of the corpus: their layouts, with vectors of nothing."""
+    from foreign_factory import cosmic, mmsa, vectors, write_pickle
+
+    manifest = read_manifest(world.folder / "data" / "manifest.parquet")
+    values = vectors(manifest)
+    (world.folder / "hubert-UTT").mkdir(exist_ok=True)
+    for name, value in values.items():
+        key = name.partition("/")[2].replace("/", "_").replace("dev_", "val_")
+        np.save(world.folder / "hubert-UTT" / f"{key}.npy", value)
+    write_pickle(world.folder / "meld_features_roberta.pkl", cosmic(manifest, values))
+    write_pickle(world.folder / "unaligned_50.pkl", mmsa(manifest, values))
+    np.save(world.folder / "vectors.npy", np.stack(list(values.values())))
+    (world.folder / "ids.json").write_text(json.dumps(list(values)))
+
+
 # page -> what a block takes for granted, by the words that its first line begins with
 BEFORE: dict[str, dict[str, Callable[[World], None]]] = {
     "README.md": {"erc ablate table4 --list": new_head, "erc predict runs/mine": talk},
@@ -143,6 +160,7 @@ BEFORE: dict[str, dict[str, Callable[[World], None]]] = {
     "docs/explore.md": {"pip install": hub_encoders},
     "docs/extraction.md": {"machine-a$ erc extract": shared},
     "docs/heads.md": {"machine-a$ erc ablate": shared},
+    "docs/import.md": {"erc store import": foreign_files},
     "docs/predict.md": {"erc predict runs/mine": talk},
     "docs/store.md": {"erc store gc": edited, "erc store export": embedded},
 }

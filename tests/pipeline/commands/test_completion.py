@@ -28,6 +28,9 @@ def test_commands_and_options() -> None:
     assert "--manifest" in offered("ablate", typed="--")
     assert offered("extract", "--modality", typed="v") == ["visual"]
     assert offered("store", typed="ver") == ["verify"]
+    assert offered("store", typed="im") == ["import"]
+    assert offered("store", "import", "x.npy", "--id", typed="{val}_") == ["{val}_{key}"]
+    assert offered("store", "import", "x.npy", "--format", typed="conv") == ["conv-emotion"]
 
 
 @pytest.mark.parametrize("command", ["ablate", "train"])

@@ -1,0 +1,87 @@
+"""HDF5 that others wrote: a dataset a id, a group a id with the field in it, or one dataset with a dataset of ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from features.errors import bare_line
+from features.imports.foreign import Foreign, ForeignError, plain_id
+from features.imports.numpy_files import ID_NAMES, choose_field, first_of, with_facts
+
+_MOST_PACKED = 1100  # times that deflate makes bytes smaller, at the very most
+
+
+def read_hdf5(path: Path, field: str | None, ids: str | None) -> Foreign:
+    """Only what lies in the file itself is read: links, external and virtual datasets are refused."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            names = list(file)
+            listed = ids if ids in names else first_of([name for name in names if _is_list(file, name)], ID_NAMES)
+            if listed is not None:
+                return _with_ids(file, listed, field, path)
+            return _by_name(file, names, field, path)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, ForeignError):
+            raise
+        raise ForeignError(f"{path}: cannot be read: {bare_line(error)}") from error
+
+
+def _is_list(file: h5py.File, name: str) -> bool:
+    return isinstance(file.get(name, getlink=True), h5py.HardLink) and (
+        isinstance(file[name], h5py.Dataset) and file[name].ndim == 1
+    )
+
+
+def _with_ids(file: h5py.File, listed: str, field: str | None, path: Path) -> Foreign:
+    ids = [plain_id(item) for item in _read(file, listed, path).tolist()]
+    wide = [name for name in file if name != listed and isinstance(file[name], h5py.Dataset) and file[name].ndim > 1]
+    chosen = choose_field(wide, field, path)
+    rows = _read(file, chosen, path)
+    if len(rows) != len(ids):
+        raise ForeignError(f"{path}: {chosen} has {len(rows):,} rows, {listed} {len(ids):,} ids")
+    columns = {
+        name: [plain_id(item) for item in _read(file, name, path).tolist()]
+        for name in file
+        if name != listed
+        and _is_list(file, name)
+        and file[name].shape == (len(ids),)
+        and file[name].dtype.kind in "OSiu"
+    }
+    return with_facts(Foreign("hdf5", chosen, ids, list(rows)), columns)
+
+
+def _by_name(file: h5py.File, names: list[str], field: str | None, path: Path) -> Foreign:
+    if len(names) == 1 and isinstance(file[names[0]], h5py.Group):  # such as /data/ID
+        inner = file[names[0]]
+        if all(isinstance(inner[name], h5py.Group) for name in inner) or not field:
+            return _of_group(inner, field, path)
+    return _of_group(file, field, path)
+
+
+def _of_group(group: Any, field: str | None, path: Path) -> Foreign:
+    ids, rows = [], []
+    chosen = None
+    for name in group:
+        item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+        if isinstance(item, h5py.Group):
+            chosen = choose_field([key for key in item if isinstance(item[key], h5py.Dataset)], field, f"{path}/{name}")
+            rows.append(_read(item, chosen, path))
+        else:
+            rows.append(_read(group, name, path))
+        ids.append(name)
+    if not ids:
+        raise ForeignError(f"{path}: holds nothing")
+    return Foreign("hdf5", chosen, ids, rows)
+
+
+def _read(group: Any, name: str, path: Path) -> np.ndarray:
+    dataset = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+        raise ForeignError(f"{path}: /{name} is not a plain dataset of this file: refused")
+    if dataset.size * dataset.dtype.itemsize > _MOST_PACKED * path.stat().st_size:
+        raise ForeignError(f"{path}: /{name} says that it is larger than the file can hold: refused")
+    return np.asarray(dataset[()])
