@@ -1,4 +1,4 @@
-"""`erc store`: look at a store, verify and repair it, clear away what is superseded, and export a feature."""
+"""`erc store`: look at a store, verify and repair it, clear away what is superseded, and export features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("store_ls", "What a store holds: one line a feature."),
     "verify": ("store_verify", "Check every byte; --repair moves away what is damaged."),
     "gc": ("store_gc", "Remove what later shards replace, orphans, and features that no run uses."),
-    "export": ("store_export", "Write one feature as Parquet, HDF5 or .npy."),
+    "export": ("store_export", "Write features as Parquet, HDF5, .npy, or for MMSA, MERTools, DialogueRNN, datasets."),
 }
 
 
