@@ -12,7 +12,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("store_verify", "Check every byte; --repair moves away what is damaged."),
     "gc": ("store_gc", "Remove what later shards replace, orphans, and features that no run uses."),
     "import": ("store_import", "Take in vectors that others made, joined by id."),
-    "export": ("store_export", "Write one feature as Parquet, HDF5 or .npy."),
+    "export": ("store_export", "Write features as Parquet, HDF5, .npy, or for MMSA, MERTools, DialogueRNN, datasets."),
     "pack": ("store_pack", "Features with their manifest in a folder that travels, and trains without clips."),
     "push": ("store_push", "Send a pack to the Hugging Face hub or another store of objects."),
     "pull": ("store_pull", "Fetch a pack, check every byte, and put its rows into a store."),
