@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 
 import torch
 
@@ -11,5 +10,6 @@ import torch
 @cache
 def import_what_training_uses() -> None:
     """An optimiser and scikit-learn's metrics each import for seconds, once a process: no part of what a seed costs."""
-    import_module("sklearn.metrics")
+    import sklearn.metrics  # noqa: F401
+
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])

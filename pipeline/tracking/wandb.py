@@ -37,6 +37,7 @@ class WandbTracker:
         """Raises UsageError where WANDB_MODE asks for what cannot be."""
         import wandb
 
+        os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")  # else it advertises that beside heads that train
         self._wandb = wandb
         self._folder = Path(os.environ.get("WANDB_DIR") or folder)
         settings = wandb.setup().settings
