@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("ingest", "Make a manifest from MELD, EmoryNLP, IEMOCAP or any table."),
     "extract": ("extract", "Run frozen encoders once and keep one embedding per utterance."),
     "encoder": ("encoder", "Check an encoder, ours or another package's."),
-    "store": ("store", "List, verify, repair, clear up or export stored embeddings."),
+    "store": ("store", "List, verify, clear up, import, export, pack or share stored embeddings."),
     "train": ("train", "Train one head on stored embeddings."),
     "ablate": ("ablate", "Train every experiment of a suite, over several seeds."),
     "heads": ("heads", "What a head can be made of: readers, fusions, contexts, losses, samplers."),

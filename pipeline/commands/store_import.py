@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.terminal import completion
-from pipeline.terminal.options import LocalPath, json_option, manifest_option, store_option
+from pipeline.terminal.options import MODEL_OR_PATH, LocalPath, PathOrName, json_option, manifest_option, store_option
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -41,7 +41,12 @@ splits that the file has are compared: a shifted list of ids is refused.
 @click.option("--as", "name", required=True, metavar="NAME", help="What the feature is called.")
 @click.option("--format", "file_format", type=click.Choice(_FORMATS), default="auto", help="What SOURCE is.")
 @click.option("--field", metavar="NAME", help="Which of several: text, audio, vision, roberta1, a column, ...")
-@click.option("--ids", metavar="FILE|COLUMN", help="The ids: of one .npy a file (.json, .txt, .csv), else a column.")
+@click.option(
+    "--ids",
+    type=PathOrName("the name of a column"),
+    metavar="FILE|COLUMN",
+    help="The ids: of one .npy a file (.json, .txt, .csv), else a column.",
+)
 @click.option(
     "--id",
     "template",
@@ -50,7 +55,9 @@ splits that the file has are compared: a shifted list of ids is refused.
     help="The rule that makes a file's id of an utterance.",
 )
 @click.option("--kind", type=click.Choice(_KINDS), help="What an array is, where its form does not say.")
-@click.option("--model", metavar="WORDS", help="What made the vectors, as reports show it.")
+@click.option(
+    "--model", type=MODEL_OR_PATH, metavar="HUB_ID_OR_PATH", help="What made the vectors, as reports show it."
+)
 @click.option("--note", metavar="WORDS", help="How they were made; kept in the spec.")
 @click.option("--dry-run", is_flag=True, help="Read, join and check; write nothing.")
 @manifest_option
