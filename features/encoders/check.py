@@ -16,7 +16,8 @@ from features.encoders.build import create
 from features.encoders.promises import TOLERANCES
 from features.encoders.protocol import Encoder, EncoderRequest, Input, Turn
 from features.encoders.table import entry
-from features.errors import Reason, UnavailableError, UsageError, bare_line
+from features.encoders.weights import first_line
+from features.errors import Reason, UnavailableError, UsageError
 from features.manifest import Dialogue, Utterance
 from features.media.clip import Clip
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
@@ -55,25 +56,21 @@ def check_encoder(request: EncoderRequest) -> Iterator[Promise]:
             f" clips have none: check {entry(request.encoder).derives!r}"
         )
     encoder = create(request)
-    yield _promise("one fingerprint", _same_spec(encoder.spec, create(request).spec))
+    yield Promise("one fingerprint", *_same_spec(encoder.spec, create(request).spec))
     items = _items(encoder)
     prepared = [encoder.prepare(item) for item in items]
-    yield _promise("prepares in other processes", _can_be_sent(encoder, items, prepared))
+    yield Promise("prepares in other processes", *_can_be_sent(encoder, items, prepared))
     made = _encode(encoder, prepared)
-    yield _promise("shape and numbers", _fits(encoder.spec, made))
+    yield Promise("shape and numbers", *_fits(encoder.spec, made))
     is_exact = not request.device.startswith("cuda")
     tolerance = 0.0 if is_exact else TOLERANCES[encoder.spec.compute_dtype]
-    yield _promise("the same twice", _equal(made, _encode(encoder, prepared), tolerance))
+    yield Promise("the same twice", *_equal(made, _encode(encoder, prepared), tolerance))
     rest = TOLERANCES[encoder.spec.compute_dtype]
     backwards = _encode(encoder, prepared[::-1])[::-1]
-    yield _promise("whatever the order", _equal(made, backwards, rest))
+    yield Promise("whatever the order", *_equal(made, backwards, rest))
     alone = [array for item in prepared for array in _encode(encoder, [item])]
-    yield _promise("alone as in a batch", _equal(made, alone, rest))
-    yield _promise("missing input is told", _refuses(encoder))
-
-
-def _promise(name: str, found: tuple[bool, str]) -> Promise:
-    return Promise(name, *found)
+    yield Promise("alone as in a batch", *_equal(made, alone, rest))
+    yield Promise("missing input is told", *_refuses(encoder))
 
 
 def _same_spec(first: EncoderSpec, again: EncoderSpec) -> tuple[bool, str]:
@@ -151,7 +148,7 @@ def _can_be_sent(encoder: Encoder, items: Sequence[Any], prepared: Sequence[Inpu
         for thing in (encoder.prepare, *prepared):
             ForkingPickler.dumps(thing)
     except Exception as error:
-        return False, f"cannot be sent to another process: {type(error).__name__}: {bare_line(error)}"
+        return False, f"cannot be sent to another process: {first_line(error)}"
     again = [encoder.prepare(item) for item in items]
     same = all(
         (one.length, one.digests, one.counts) == (other.length, other.digests, other.counts)
@@ -213,7 +210,7 @@ def _refuses(encoder: Encoder) -> tuple[bool, str]:
     except UnavailableError as error:
         return True, str(error.reason)
     except Exception as error:
-        return False, f"{type(error).__name__}: {bare_line(error)}, where an UnavailableError is expected"
+        return False, f"{first_line(error)}, where an UnavailableError is expected"
     return False, "gives an embedding where there is no input"
 
 
