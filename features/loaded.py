@@ -2,9 +2,9 @@
 
 from features import load
 
-dev = load("sentence", split="dev")
-dev.tensor  # float32 [1109, 2304]
-dev.frame  # polars: utterance_id, speaker, text, label, ..., status, reason
+    dev = load("sentence", split="dev")
+    dev.tensor  # float32 [1109, 2304]
+    dev.frame  # polars: utterance_id, speaker, text, label, ..., status, reason
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from torch import Tensor
 
 from features.defaults import DEFAULT_MANIFEST, DEFAULT_STORE, MANIFEST_VARIABLE, STORE_VARIABLE
 from features.manifest import Manifest, read_manifest
+from features.packs.mounted import mounted_manifest, open_store
+from features.packs.places import is_remote
 from features.spec import EncoderSpec
-from features.store.store import Store
 from features.torch import check_fresh, label_numbers
 
 if TYPE_CHECKING:
@@ -67,18 +68,22 @@ def load(
 
     feature:     NAME or NAME@FINGERPRINT, as `erc store ls` shows it; MODALITY/NAME where two modalities have the name
     split:       of these utterances alone; None: of every split
-    manifest:    a path or a manifest that is read; None: $ERC_MANIFEST, or data/manifest.parquet
-    store:       None: $ERC_STORE, or store
+    manifest:    a path or a manifest that is read; None: $ERC_MANIFEST, or data/manifest.parquet; of a pack, its own
+    store:       a folder, or the address of a pack (hf://OWNER/NAME, s3://...), of which this feature alone is fetched
+                 into the user's cache; None: $ERC_STORE, or store
     allow_stale: take rows, too, that were made from other input than the manifest holds today
 
     Raises FeatureChoiceError where no feature or several are meant, ManifestError for a split that is not there, and
-    StaleFeaturesError for stale rows. For more than memory holds, or several features at once:
-    `features.torch.FeatureDataset`, or `Store.choose` and `Feature.read`.
+    StaleFeaturesError for stale rows; of an address StoreError, UsageError and NetworkError, too. For more than memory
+    holds, or several features at once: `features.torch.FeatureDataset`, or `Store.choose` and `Feature.read`.
     """
-    found = manifest or os.environ.get(MANIFEST_VARIABLE) or DEFAULT_MANIFEST
+    place = store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
+    opened = open_store(place)
+    of_pack = mounted_manifest(opened.path) if is_remote(str(place)) else None
+    found = manifest or os.environ.get(MANIFEST_VARIABLE) or of_pack or DEFAULT_MANIFEST
     rows = found if isinstance(found, Manifest) else read_manifest(found)
     rows = rows if split is None else rows.select_splits([split])
-    chosen = Store(store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE).find(feature).fitting(rows)
+    chosen = opened.find(feature).fitting(rows)
     if not allow_stale:
         check_fresh(chosen, chosen.index.stale, rows)
     tensor, present, lengths = _read(chosen, rows.ids)

@@ -28,12 +28,12 @@ from torch.utils.data import Dataset
 
 from features.errors import ManifestError, StaleFeaturesError
 from features.manifest import Manifest
+from features.packs.mounted import open_store
 from features.spec import EncoderSpec, Selector
 from features.store.commit import ShardName
 from features.store.feature import Feature
 from features.store.index import OK, Sources, read_index
 from features.store.maps import ShardGoneError, ShardMaps
-from features.store.store import Store
 
 UNLABELLED = -1
 
@@ -96,7 +96,8 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         *,
         allow_stale: bool = False,
     ) -> None:
-        """features: modality -> which of the store's features, as in `Store.choose`
+        """store:    a folder, or the address of a pack (hf://OWNER/NAME, s3://...)
+        features: modality -> which of the store's features, as in `Store.choose`
 
         Raises FeatureChoiceError where one matches none or several, ManifestError for a split that is not there, and
         StaleFeaturesError where rows were made from other input than the manifest holds today.
@@ -104,7 +105,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         if not features:
             raise ManifestError("a dataset needs a feature: give {modality: name}, as in {'text': 'sentence'}")
         rows = manifest.select_splits([split])
-        opened = Store(store)
+        opened = open_store(store)
         self.split = split
         self.labels = list(manifest.card.labels)
         self.ids = rows.ids

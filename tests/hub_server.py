@@ -1,7 +1,8 @@
-"""A stand-in for the Hugging Face hub: lists repositories and sends their files, or falls silent at some question."""
+"""A stand-in for the Hugging Face hub: lists repositories, sends their files and takes commits, or falls silent."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -19,11 +20,12 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @dataclass
 class Hub:
     """repos: `ORG/NAME` of a model, or `datasets/ORG/NAME` -> file -> bytes; silent_at: a part of a path that is never
-    answered; asked: `METHOD path` of each request"""
+    answered; asked: `METHOD path` of each request; private: repositories that were made so"""
 
     repos: dict[str, dict[str, bytes]]
     silent_at: str | None = None
     asked: list[str] = field(default_factory=list)
+    private: set[str] = field(default_factory=set)
     url: str = ""
 
 
@@ -58,6 +60,32 @@ def hub_serving(hub: Hub) -> Iterator[Hub]:
 
         do_HEAD = do_GET
 
+        def do_POST(self) -> None:
+            hub.asked.append(f"{self.command} {self.path}")
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            repo = "/".join(self.path.split("/")[2:5]).removeprefix("models/")  # of /api/datasets/ORG/NAME/...
+            if self.path == "/api/repos/create":
+                made = json.loads(body)
+                repo = f"{made['type']}s/{made['organization']}/{made['name']}".removeprefix("models/")
+                hub.repos.setdefault(repo, {})
+                hub.private.update({repo} if made.get("visibility") == "private" else set())
+                return self._json({"url": f"{hub.url}/{repo}"})
+            if "/preupload/" in self.path:
+                files = json.loads(body)["files"]
+                return self._json(
+                    {
+                        "files": [
+                            {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in files
+                        ]
+                    }
+                )
+            if "/commit/" not in self.path:  # what the hub says of a card's front matter
+                return self._json({"errors": [], "warnings": []})
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    hub.repos[repo][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            self._json({"commitUrl": f"{hub.url}/{repo}/commit/{COMMIT}", "commitOid": COMMIT, "pullRequestUrl": None})
+
         def _json(self, document: object) -> None:
             self._send(json.dumps(document).encode(), {"Content-Type": "application/json"})
 
@@ -69,7 +97,7 @@ def hub_serving(hub: Hub) -> Iterator[Hub]:
             for key, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(key, value)
             self.end_headers()
-            if self.command == "GET":
+            if self.command != "HEAD":
                 self.wfile.write(body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

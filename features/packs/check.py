@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from features.digests import sha256_file
 from features.errors import StoreError
-from features.packs.layout import Pack, read_pack
+from features.packs.layout import Pack, PackedFeature, read_pack
 from features.store.checksums import FOLDER_SUMS, read_sums
 from features.store.export_rows import check_rows
 from features.store.feature import read_spec
@@ -33,19 +34,29 @@ def check_pack(folder: Path) -> Pack:
     """
     pack = read_pack(folder)
     sums = pack_sums(folder / FOLDER_SUMS)
+    check_files(folder, sums)
+    for item in pack.features:
+        check_feature(folder, item, sums)
+    return pack
+
+
+def check_files(folder: Path, sums: Mapping[str, str]) -> None:
+    """These files of a pack, by name -> sha256. Raises as `check_pack`."""
     wrong = [fault for name, digest in sums.items() if (fault := _fault(folder, name, digest))]
     if wrong:
         more = f"; and {len(wrong) - 1} files more" if len(wrong) > 1 else ""
         raise StoreError(f"{folder}: {wrong[0]}{more}: fetch the pack again")
-    for item in pack.features:
-        spec = read_spec(folder / item.folder, item.folder)
-        if spec.fingerprint != item.fingerprint:
-            told = f"{item.folder} is {spec.fingerprint[:8]}, pack.json says {item.fingerprint[:8]}"
-            raise StoreError(f"{folder}: {told}: fetch the pack again")
-        absent = [f"{item.folder}/{name}" for name in _files(item.splits) if f"{item.folder}/{name}" not in sums]
-        if absent:
-            raise StoreError(f"{folder}: {FOLDER_SUMS} does not name {absent[0]}: fetch the pack again")
-    return pack
+
+
+def check_feature(folder: Path, item: PackedFeature, sums: Mapping[str, str]) -> None:
+    """Whether a feature is the one that pack.json tells of, and SHA256SUMS names all its files. Raises StoreError."""
+    spec = read_spec(folder / item.folder, item.folder)
+    if spec.fingerprint != item.fingerprint:
+        told = f"{item.folder} is {spec.fingerprint[:8]}, pack.json says {item.fingerprint[:8]}"
+        raise StoreError(f"{folder}: {told}: fetch the pack again")
+    absent = [f"{item.folder}/{name}" for name in _files(item.splits) if f"{item.folder}/{name}" not in sums]
+    if absent:
+        raise StoreError(f"{folder}: {FOLDER_SUMS} does not name {absent[0]}: fetch the pack again")
 
 
 def _files(splits: dict[str, int]) -> list[str]:

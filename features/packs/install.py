@@ -10,7 +10,7 @@ import numpy as np
 
 from features.errors import StoreError, UsageError, nearest
 from features.packs.check import check_pack
-from features.packs.layout import LEDGER, Pack, PackedFeature
+from features.packs.layout import LEDGER, PackedFeature
 from features.spec import EncoderSpec
 from features.store.export_read import open_export
 from features.store.feature import Feature, read_spec
@@ -46,14 +46,17 @@ def install_pack(
     known = {_name(item) for item in pack.features} | {item.folder for item in pack.features}
     if unknown := [name for name in wanted if name not in known]:
         raise UsageError(f"the pack has no feature {unknown[0]!r}: {nearest(unknown[0], known)}")
-    return [_install(folder, pack, item, store, advance) for item in chosen]
+    return [install_feature(folder, item, store, advance=advance) for item in chosen]
 
 
 def _name(item: PackedFeature) -> str:
     return item.folder.partition("/")[2].rpartition("-")[0]
 
 
-def _install(folder: Path, pack: Pack, item: PackedFeature, store: Path, advance: Advance) -> Installed:
+def install_feature(
+    folder: Path, item: PackedFeature, store: Path, *, advance: Advance = lambda number: None
+) -> Installed:
+    """The same of one feature of a pack, whose files are checked already. Raises StoreError as `install_pack`."""
     source = folder / item.folder
     spec = read_spec(source, item.folder)
     top = parse_top(source / TOP_FILE, spec, (source / TOP_FILE).read_bytes()) if spec.from_top else None

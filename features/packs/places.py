@@ -7,14 +7,14 @@ last and fetched first: without it there is no pack, and what it does not name i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from features.digests import sha256_file
 from features.errors import NetworkError, StoreError, UsageError, bare_line
-from features.files import write_bytes_whole
+from features.files import write_whole
 from features.packs.check import check_pack, pack_sums
 from features.store.checksums import FOLDER_SUMS
 
@@ -50,52 +50,87 @@ def push_pack(folder: Path, address: str, *, private: bool = False, advance: Adv
 
 
 def fetch_pack(address: str, folder: Path, *, advance: Advance = lambda number: None) -> Path:
-    """Fetch a pack into `folder`, and check it whole. What is there already, with the same bytes, is not fetched again.
+    """Fetch a pack into `folder`. What is there already, with the same bytes, is not fetched again; what arrives is
+    checked by `install_pack`, or `check_pack`.
 
-    Raises StoreError where there is no pack or it is damaged, UsageError for an address that cannot be read,
-    NetworkError.
+    Raises StoreError where there is no pack, UsageError for an address that cannot be read, NetworkError.
     """
-    hub = _HUB.fullmatch(address)
-    if hub:
-        _fetch_from_hub(hub["name"], folder)
-    else:
-        fetch = _fetcher(address)
-        folder.mkdir(parents=True, exist_ok=True)
-        fetch(FOLDER_SUMS, folder / FOLDER_SUMS, None)
-        for name, digest in pack_sums(folder / FOLDER_SUMS).items():
-            target = folder / name
-            if not (target.is_file() and sha256_file(target) == digest):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                fetch(name, target, digest)
-            advance(1)
-    check_pack(folder)
+    fetch_files(address, folder, fetch_sums(address, folder), advance)
     return folder
 
 
-def _fetcher(address: str) -> Callable[[str, Path, str | None], object]:
-    """A function that fetches a file of the pack, by its name, to a path; with a sha256, where that is known."""
-    if address.startswith(("http://", "https://")):
-        from features.network.fetch import Wanted, fetch_file
+def fetch_sums(address: str, folder: Path) -> dict[str, str]:
+    """A pack's SHA256SUMS, fetched into `folder` as it is now: file -> sha256. Raises as `fetch_pack`."""
+    fetch = _fetcher(address)
+    folder.mkdir(parents=True, exist_ok=True)
+    fetch({FOLDER_SUMS: None}, folder, lambda number: None)
+    if not (folder / FOLDER_SUMS).is_file():
+        raise StoreError(f"no pack at {address}: it has no {FOLDER_SUMS}")
+    return pack_sums(folder / FOLDER_SUMS)
 
-        def from_web(name: str, path: Path, digest: str | None) -> object:
-            url = f"{address.rstrip('/')}/{quote(name)}"
+
+def fetch_files(address: str, folder: Path, sums: Mapping[str, str], advance: Advance = lambda number: None) -> None:
+    """Fetch files of a pack, by name -> sha256. Those that are there with these bytes are not fetched again.
+
+    advance: is called with numbers of files. Raises as `fetch_pack`.
+    """
+    wanted = {name: digest for name, digest in sums.items() if not _is_there(folder / name, digest)}
+    advance(len(sums) - len(wanted))
+    if wanted:
+        _fetcher(address)(wanted, folder, advance)
+
+
+def _is_there(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256_file(path) == digest
+
+
+Fetch = Callable[[Mapping[str, str | None], Path, Advance], None]
+
+
+def _fetcher(address: str) -> Fetch:
+    """A function that fetches files of the pack, by name -> sha256 where that is known, into a folder."""
+    hub = _HUB.fullmatch(address)
+    if hub:
+        return _hub_fetcher(hub["name"])
+    return _web_fetcher(address) if address.startswith(("http://", "https://")) else _system_fetcher(address)
+
+
+def _web_fetcher(address: str) -> Fetch:
+    from features.network.fetch import Wanted, fetch_file
+
+    def fetch(wanted: Mapping[str, str | None], folder: Path, advance: Advance) -> None:
+        for name, digest in wanted.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             if digest is None:
                 path.unlink(missing_ok=True)
-            return fetch_file(Wanted(url, digest=("sha256", digest) if digest else None), path, name)
+            url = f"{address.rstrip('/')}/{quote(name)}"
+            fetch_file(Wanted(url, digest=("sha256", digest) if digest else None), path, name)
+            advance(1)
 
-        return from_web
+    return fetch
+
+
+def _system_fetcher(address: str) -> Fetch:
     system, root = _file_system(address)
 
-    def from_system(name: str, path: Path, digest: str | None) -> None:
-        try:
-            content: bytes = system.cat_file(f"{root}/{name}")
-        except FileNotFoundError:
-            raise StoreError(f"no pack at {address}: it has no {name}") from None
-        except Exception as error:
-            raise NetworkError(f"{address}: cannot be read ({type(error).__name__}: {bare_line(error)})") from error
-        write_bytes_whole(path, content)
+    def fetch(wanted: Mapping[str, str | None], folder: Path, advance: Advance) -> None:
+        for name in wanted:
+            source = f"{root}/{name}"
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
 
-    return from_system
+            def get(temporary: Path, source: str = source) -> None:
+                system.get_file(source, str(temporary))
+
+            try:
+                write_whole(folder / name, get)
+            except FileNotFoundError:
+                raise StoreError(f"no pack at {address}: it has no {name}") from None
+            except Exception as error:
+                raise NetworkError(f"{address}: cannot be read ({type(error).__name__}: {bare_line(error)})") from error
+            advance(1)
+
+    return fetch
 
 
 def _file_system(address: str) -> tuple[Any, str]:
@@ -131,14 +166,18 @@ def _push_to_hub(folder: Path, name: str, private: bool) -> None:
         ) from error
 
 
-def _fetch_from_hub(name: str, folder: Path) -> None:
+def _hub_fetcher(name: str) -> Fetch:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     from features.network.hub import hub_session
 
-    try:
-        with hub_session():
-            snapshot_download(name, repo_type="dataset", local_dir=folder)
-    except (HFValidationError, HfHubHTTPError, OSError, ValueError) as error:
-        raise StoreError(f"no pack at hf://{name}, or the hub cannot be reached ({bare_line(error)})") from error
+    def fetch(wanted: Mapping[str, str | None], folder: Path, advance: Advance) -> None:
+        try:
+            with hub_session():
+                snapshot_download(name, repo_type="dataset", local_dir=folder, allow_patterns=list(wanted))
+        except (HFValidationError, HfHubHTTPError, OSError, ValueError) as error:
+            raise StoreError(f"no pack at hf://{name}, or the hub cannot be reached ({bare_line(error)})") from error
+        advance(len(wanted))
+
+    return fetch

@@ -36,6 +36,16 @@ class Store:
         self.manifest = manifest
         check_store(self.path)
 
+    @property
+    def place(self) -> str:
+        """Where it is, in words: its path, or the address whose copy it is."""
+        return str(self.path)
+
+    @property
+    def extract_to(self) -> Path:
+        """The store that a command is to name which makes or mends a feature."""
+        return self.path
+
     @cached_property
     def _opened(self) -> tuple[list[Feature], list[tuple[str, StoreError]]]:
         features: list[Feature] = []
@@ -71,6 +81,10 @@ class Store:
         """Every feature whose spec can be read, by modality and folder name."""
         return list(self._opened[0])
 
+    def with_fingerprint(self, fingerprint: str) -> list[Feature]:
+        """The features that this fingerprint made."""
+        return [feature for feature in self.features() if feature.fingerprint == fingerprint]
+
     @property
     def damaged(self) -> list[tuple[str, StoreError]]:
         """The folders of the other features, and why each cannot be opened. Of a modality, if that cannot be listed."""
@@ -103,16 +117,16 @@ class Store:
         if found:
             names = ", ".join(f"{item.name}@{item.fingerprint[:8]}" for item in found)
             raise FeatureChoiceError(
-                f"{modality}: {shown!r} matches {len(found)} features of {self.path}: choose one of {names}"
+                f"{modality}: {shown!r} matches {len(found)} features of {self.place}: choose one of {names}"
             )
         if not candidates:
             raise FeatureChoiceError(
-                f"{modality}: {self.path} has no {modality} feature: make it with `erc extract --modality {modality}"
-                f"{f' --encoder {selector}' if isinstance(selector, str) else ''} --store {self.path}`"
+                f"{modality}: {self.place} has no {modality} feature: make it with `erc extract --modality {modality}"
+                f"{f' --encoder {selector}' if isinstance(selector, str) else ''} --store {self.extract_to}`"
             )
         known = {item.name for item in candidates}
         hint = nearest(selector, known) if isinstance(selector, str) else f"known: {', '.join(sorted(known))}"
-        raise FeatureChoiceError(f"{modality}: no feature {shown!r} in {self.path}: {hint}")
+        raise FeatureChoiceError(f"{modality}: no feature {shown!r} in {self.place}: {hint}")
 
     def find(self, feature: str) -> Feature:
         """The one feature of a name, whatever its modality: NAME or NAME@FINGERPRINT, or MODALITY/NAME where two
@@ -123,12 +137,12 @@ class Store:
         there = {item.spec.modality for item in self.features() if item.name == name.partition("@")[0]}
         if len(there) > 1:
             both = " or ".join(f"{found}/{name}" for found in MODALITIES if found in there)
-            raise FeatureChoiceError(f"{name!r} is a feature of several modalities in {self.path}: write {both}")
+            raise FeatureChoiceError(f"{name!r} is a feature of several modalities in {self.place}: write {both}")
         if there:
             return self.choose(there.pop(), name)
         known = sorted({item.name for item in self.features()})
         hint = nearest(name, known) if known else "the store is empty: fill it with `erc extract`"
-        raise FeatureChoiceError(f"no feature {name!r} in {self.path}: {hint}")
+        raise FeatureChoiceError(f"no feature {name!r} in {self.place}: {hint}")
 
 
 def _may_be(folder: str, modality: str, selector: str | Mapping[str, Any]) -> bool:

@@ -21,7 +21,8 @@ from pipeline.terminal.options import (
     json_option,
     manifest_option,
     mix_option,
-    store_option,
+    read_places,
+    read_store_option,
     use_option,
 )
 from pipeline.terminal.output import print_json, print_warning
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @click.argument(
     "suite_source", metavar="SUITE", type=SUITE_OR_PATH, required=False, shell_complete=completion.suites_or_files
 )
-@store_option
+@read_store_option
 @manifest_option
 @click.option("--out", type=LocalPath(file_okay=False), default="runs", help="Folder of the run folders.")
 @click.option("--seeds", type=click.IntRange(min=1), default=5, help="How many seeds: 0, 1, ...")
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
 @json_option
 def command(
     suite_source: str | None,
-    store: Path,
+    store: Path | str,
     manifest: Path,
     out: Path,
     seeds: int,
@@ -139,6 +140,7 @@ def command(
     roles = parse_roles(use)
     played = play_roles(suite, roles)
     chosen = choose_experiments(played, only)
+    store, manifest = read_places(store, manifest)
     if only_list:
         from features.hardware import cores
         from pipeline.suites.training import check_device
@@ -274,7 +276,7 @@ def _print_list(
         head = {"suite": name, "jobs": jobs, "heads_an_experiment": heads_each, "seconds_at_most": seconds}
         print_json(head | {"experiments": lines, "commands": listing.commands})
         return
-    for line in listing_lines(listing, store):
+    for line in listing_lines(listing, source.store.place if source else str(store)):
         click.echo(line)
     if problem:
         print_warning(f"no sizes and times: {problem}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.terminal.options import LABELS_MAP_OR_PATH, LocalPath, allow_options, json_option
+from pipeline.terminal.options import LABELS_MAP_OR_PATH, LocalPath, StorePlace, allow_options, json_option, read_store
 from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ PROTOCOL = "--select best-dev,baseline"
     help="Score only what these words name, with commas between: best-dev (of each corpus the run with the highest mean"
     " on dev of the corpus's score), baseline (the one that each suite declares).",
 )
-@click.option("--store", type=LocalPath(file_okay=False), help="Instead of the store that each run recorded.")
+@click.option(
+    "--store",
+    type=StorePlace(),
+    metavar="DIRECTORY|ADDRESS",
+    help="Instead of the store that each run recorded: a folder, or the address of a pack.",
+)
 @click.option(
     "--manifest",
     type=LocalPath(),
@@ -47,7 +52,7 @@ def command(
     runs: tuple[Path, ...],
     split: str,
     select: str | None,
-    store: Path | None,
+    store: Path | str | None,
     manifest: Path | None,
     labels_map: str | None,
     allow_stale: bool,
@@ -76,7 +81,9 @@ def command(
 
     words = parse_words(select) if select is not None else []
     mapping = read_label_map(labels_map) if labels_map is not None else None
-    evaluator = Evaluator(split, store, manifest, allow_stale, allow_absent, mapping)
+    evaluator = Evaluator(
+        split, None if store is None else read_store(store), manifest, allow_stale, allow_absent, mapping
+    )
     chosen = find_runs(runs)
     selection = select_runs(chosen, words) if words else None
     if selection:

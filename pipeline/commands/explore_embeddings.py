@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.terminal import completion
-from pipeline.terminal.options import LocalPath, json_option, manifest_option, store_option
+from pipeline.terminal.options import LocalPath, json_option, manifest_option, read_places, read_store_option
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ standardised by train rows, then projected and probed. The test split is not rea
 @click.option("--colour", "colour_by", type=click.Choice(_COLOUR_BY), default="emotion", help="What colours mean.")
 @click.option("--sphere", is_flag=True, help="PCA's points on the unit circle and sphere, as in the HLM12ERC report.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the sample, PCA and UMAP.")
-@store_option
+@read_store_option
 @manifest_option
 @click.option("--allow-stale", is_flag=True, help="Show rows that were made from other input than the manifest's.")
 @click.option(
@@ -73,7 +73,7 @@ def command(
     colour_by: str,
     sphere: bool,
     seed: int,
-    store: Path,
+    store: Path | str,
     manifest: Path,
     allow_stale: bool,
     out: Path,
@@ -86,7 +86,7 @@ def command(
     """
     from features.errors import UsageError
     from features.manifest import read_manifest
-    from features.store import Store
+    from features.packs.mounted import open_store
     from pipeline.explore.embeddings import Settings, look_at, readable_utterances
     from pipeline.explore.embeddings_page import check_plotly, drawings_of, embeddings_page, groups_of, plots_of
     from pipeline.explore.projection import check_umap
@@ -103,8 +103,9 @@ def command(
         check_umap()
     planes = (2, 3) if dims == "both" else (int(dims),)
     settings = Settings(methods, planes, per_class, colour_by, seed, sphere, allow_stale)
+    store, manifest = read_places(store, manifest)
     table = read_manifest(manifest)
-    chosen, notes = choose(Store(store, table), modality, features)
+    chosen, notes = choose(open_store(store, table), modality, features)
     utterances = readable_utterances(table)
     looks = []
     steps = 2 + ("pca" in methods) + len(planes) * ("umap" in methods)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from features.defaults import DEFAULT_STORE, STORE_VARIABLE
 from features.errors import UsageError
 from pipeline.terminal import completion
-from pipeline.terminal.options import LocalPath, json_option, store_argument
+from pipeline.terminal.options import LocalPath, StorePlace, json_option, read_store
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -48,7 +49,14 @@ its encoder (sentence.parquet.top.safetensors).
 
 
 @click.command("export", epilog=_EPILOG)
-@store_argument
+@click.argument(
+    "store",
+    type=StorePlace(),
+    envvar=STORE_VARIABLE,
+    default=DEFAULT_STORE,
+    required=False,
+    metavar="[STORE|ADDRESS]",
+)
 @click.option("--to", "out", type=LocalPath(), required=True, help="The file (npy, mertools, hf: folder) to write.")
 @click.option(
     "--format", "file_format", type=click.Choice(_FORMATS + _TOOL_FORMATS), default="parquet", help="What to write."
@@ -79,7 +87,7 @@ its encoder (sentence.parquet.top.safetensors).
 @click.option("--allow-stale", is_flag=True, help="Export rows that were made from other input than the manifest's.")
 @json_option
 def command(
-    store: Path,
+    store: Path | str,
     out: Path,
     file_format: str,
     modality: str | None,
@@ -95,7 +103,7 @@ def command(
     What is written appears whole or not at all.
     """
     from features.manifest import read_manifest
-    from features.store import Store
+    from features.packs.mounted import open_store
 
     if length is not None and file_format != "mmsa":
         raise UsageError(f"--length is of --format mmsa: {file_format} keeps sequences as they are")
@@ -106,7 +114,7 @@ def command(
         raise UsageError(f"{file_format} needs splits, texts and labels: give --manifest")
     _check_place(out, file_format, overwrite)
     table = read_manifest(manifest) if manifest else None
-    opened = Store(store, table)
+    opened = open_store(read_store(store), table)
     features = [opened.choose(*names) for names in chosen]
     if table is not None and file_format in _TOOL_FORMATS:
         _export_for_tool(features, table, out, file_format, length, overwrite, allow_stale, as_json)

@@ -18,7 +18,8 @@ from pipeline.terminal.options import (
     json_option,
     manifest_option,
     mix_option,
-    store_option,
+    read_places,
+    read_store_option,
     use_option,
 )
 from pipeline.terminal.output import print_json, print_warning
@@ -40,7 +41,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @click.command()
 @click.argument("config", type=SUITE_OR_PATH, shell_complete=completion.suites_or_files)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@store_option
+@read_store_option
 @manifest_option
 @click.option("--out", type=LocalPath(file_okay=False), required=True, help="The run's folder.")
 @click.option("--seeds", default="0", callback=parse_seeds, help="Seeds, as in 0,1,2; finished ones are kept.")
@@ -67,7 +68,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 def command(
     config: str,
     overrides: tuple[str, ...],
-    store: Path,
+    store: Path | str,
     manifest: Path,
     out: Path,
     seeds: list[int],
@@ -129,6 +130,7 @@ def command(
             "--track is of heads that are kept, and a search keeps none: track `erc train` of its best.yaml"
         )
     experiment = read_experiment(config, overrides, only, use)
+    store, manifest = read_places(store, manifest)
     tracking = opened_tracking(out, track)
     trainers = tracked(jobs, tracking)
     if space is not None:

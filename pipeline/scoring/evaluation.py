@@ -14,6 +14,7 @@ import torch
 from features.errors import ManifestError, RunError, RunFileError, UsageError
 from features.files import write_whole
 from features.manifest import Manifest, read_manifest
+from features.packs.mounted import open_store
 from features.store import Feature, Store
 from heads.data.data import HeadData, check_rows
 from heads.data.utterances import Utterances, read_utterances
@@ -225,20 +226,19 @@ class Evaluator:
             raise RunError(f"{run.path}: recorded no store: give --store S")
         key = (path, corpus.path)
         if key not in self._stores:
-            self._stores[key] = Store(path, corpus.rows)
+            self._stores[key] = open_store(path, corpus.rows)
         store = self._stores[key]
-        there = store.features()
         found = {}
         for item in run.features.features:
-            same = [feature for feature in there if feature.fingerprint == item.fingerprint]
+            same = store.with_fingerprint(item.fingerprint)
             if not same:
                 for folder, error in store.damaged:
                     if folder == item.folder:
                         raise RunError(f"{run.path}: was trained on {folder}, which cannot be read: {error}") from error
-                named = [other.folder for other in there if other.name == item.name]
+                named = [other.folder for other in store.features() if other.name == item.name]
                 has = f"it has {', '.join(named)}" if named else "it has none of that name"
                 raise RunError(
-                    f"{run.path}: was trained on {item.folder}, which {path} does not have ({has}):"
+                    f"{run.path}: was trained on {item.folder}, which {store.place} does not have ({has}):"
                     " give the run's own --store, or extract the same feature again"
                 )
             found[item.folder] = next((feature for feature in same if feature.folder == item.folder), same[0])

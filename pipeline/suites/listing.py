@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ErcError
-from features.store import Store
+from features.packs.mounted import open_store
 from heads.config.experiment import Experiment
 from pipeline.suites.plan import Source
 from pipeline.terminal.extract_commands import lacking_features, making_command
@@ -61,11 +61,14 @@ def list_suite(
     timed: bool = True,
 ) -> Listing:
     """source: None without a store or a manifest, and nothing is estimated then. timed: take steps for the time."""
-    opened = source.store if source else Store(store) if store.is_dir() else None
+    opened = source.store if source else open_store(store) if store.is_dir() else None
     listing = Listing()
     for experiment in experiments:
         missing = lacking_features(experiment.inputs, opened)
-        commands = [making_command(modality, name, manifest, store) for modality, name in missing]
+        commands = [
+            making_command(modality, name, manifest, opened.extract_to if opened else store)
+            for modality, name in missing
+        ]
         listing.commands.extend(item for item in commands if item not in listing.commands)
         facts: dict[str, Any] = {"lacking": [f"{modality}/{name}" for modality, name in missing], "problem": None}
         if not missing and source:
@@ -110,8 +113,8 @@ def _selector_text(selector: str | dict[str, str]) -> str:
     return selector if isinstance(selector, str) else " ".join(f"{key}={value}" for key, value in selector.items())
 
 
-def listing_lines(listing: Listing, store: Path) -> list[str]:
-    """One line an experiment, its name first."""
+def listing_lines(listing: Listing, store: str) -> list[str]:
+    """One line an experiment, its name first. store: where its features would be, in words"""
     rows = []
     for line in listing.lines:
         inputs = " + ".join(f"{modality}: {', '.join(names)}" for modality, names in line.inputs.items())

@@ -12,6 +12,7 @@ from pathlib import Path
 from features.digests import digest_of
 from features.errors import ErcError, FeatureChoiceError
 from features.manifest import Manifest, file_digest
+from features.packs.mounted import open_store
 from features.store import Feature, Store
 from heads.config.experiment import Experiment
 from heads.data.data import check_rows, choose_features
@@ -73,16 +74,21 @@ class Source:
     @classmethod
     def open(
         cls,
-        store: Path,
+        store: Path | str,
         manifest: Manifest,
         allow_stale: bool = False,
         splits: Sequence[str] = SPLITS,
         allow_absent: bool = False,
     ) -> Source:
-        """Raises StoreError, and ManifestError where there is no train or dev split."""
+        """store: as `open_store` takes it
+
+        Raises StoreError, and ManifestError where there is no train or dev split.
+        """
         rows = manifest.select_splits(splits)
         utterances = read_utterances(manifest, splits)
-        return cls(Store(store, rows), rows, utterances, allow_stale, allow_absent, digests=split_digests(manifest))
+        return cls(
+            open_store(store, rows), rows, utterances, allow_stale, allow_absent, digests=split_digests(manifest)
+        )
 
 
 def make_plan(experiments: Sequence[Experiment], source: Source, device: str = "cpu") -> Plan:
@@ -220,7 +226,7 @@ def _covered(feature: Feature, utterances: Utterances, split: str) -> Coverage:
 
 def _unfit(feature: Feature, source: Source) -> str | None:
     """Why a feature's rows are not to be trained on: stale ones, or utterances without any."""
-    mend = mending_command(feature, source.manifest.path, source.store.path)
+    mend = mending_command(feature, source.manifest.path, source.store.extract_to)
     try:
         check_rows(feature, source.manifest, mend, allow_stale=source.allow_stale, allow_absent=source.allow_absent)
     except ErcError as error:
@@ -236,14 +242,15 @@ def _absent(feature: Feature, source: Source) -> list[str]:
     splits = " and ".join(dict.fromkeys(source.utterances.splits))
     return [
         f"{feature.folder}: {absent} of {len(source.utterances)} {splits} utterances were never extracted and"
-        f" count as missing: run `{mending_command(feature, source.manifest.path, source.store.path)}`"
+        f" count as missing: run `{mending_command(feature, source.manifest.path, source.store.extract_to)}`"
     ]
 
 
 def _lacking(experiment: Experiment, source: Source) -> str | None:
     """What an experiment lacks and the command that makes it; None where the choice failed for another reason."""
+    manifest, store = source.manifest.path, source.store.extract_to
     parts = [
-        f"{modality}/{name} (make it with `{making_command(modality, name, source.manifest.path, source.store.path)}`)"
+        f"{modality}/{name} (make it with `{making_command(modality, name, manifest, store)}`)"
         for modality, name in lacking_features(experiment.inputs, source.store)
     ]
-    return f"{source.store.path} lacks {', '.join(parts)}" if parts else None
+    return f"{source.store.place} lacks {', '.join(parts)}" if parts else None

@@ -31,8 +31,9 @@ def refuse_scheme(name: str, value: str, otherwise: str = "") -> None:
         return
     if scheme[0].strip().lower() == "file://":
         raise UsageError(f"{name} {value!r}: leave {scheme[0].strip()} off, and give the path alone")
+    pack = " (a pack of features: `erc store pull`)" if name.startswith("--store") else ""
     raise UsageError(
-        f"{name} {value!r}: only local folders work (or mounted file systems): mount or copy it, and give its"
+        f"{name} {value!r}: only local folders work (or mounted file systems): mount or copy it{pack}, and give its"
         f" path{otherwise}"
     )
 
@@ -55,6 +56,41 @@ class LocalPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         refuse_scheme(_given_as(param, ctx), os.fspath(value))
         return super().convert(value, param, ctx)
+
+
+class StorePlace(LocalPath):
+    """A store that is only read: a folder, as a Path; or the address of a pack, which stays text: see `read_places`."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = os.fspath(value)
+        scheme = _SCHEME.match(text)
+        if scheme and scheme[0].strip().lower() != "file://":
+            return text.strip()
+        return super().convert(value, param, ctx)
+
+
+def read_store(place: Path | str) -> Path:
+    """The folder of a store that is read, as `StorePlace` gave it: of an address its local copy, where the features
+    arrive that are chosen. Raises StoreError, UsageError and NetworkError, as `features.packs.mounted.mount`."""
+    if isinstance(place, Path):
+        return place
+    from features.packs.mounted import mount
+
+    return mount(place)
+
+
+def read_places(store: Path | str, manifest: Path) -> tuple[Path, Path]:
+    """`read_store`, and the manifest: of a pack its own, where the user named none."""
+    local = read_store(store)
+    given = click.get_current_context().get_parameter_source("manifest")
+    if isinstance(store, Path) or given is not click.core.ParameterSource.DEFAULT:
+        return local, manifest
+    from features.packs.mounted import mounted_manifest
+
+    return local, mounted_manifest(local)
 
 
 class PathOrName(click.ParamType):
@@ -99,6 +135,20 @@ def store_option(command: Command) -> Command:
         show_default=True,
         show_envvar=True,
         help="Folder of the stored embeddings.",
+    )(command)
+
+
+def read_store_option(command: Command) -> Command:
+    """--store of a command that only reads it: an address of a pack, too."""
+    return click.option(
+        "--store",
+        type=StorePlace(),
+        envvar=STORE_VARIABLE,
+        default=DEFAULT_STORE,
+        show_default=True,
+        show_envvar=True,
+        metavar="DIRECTORY|ADDRESS",
+        help="Folder of the stored embeddings, or the address of a pack of them (hf://OWNER/NAME, s3://...).",
     )(command)
 
 

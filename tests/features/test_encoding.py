@@ -92,3 +92,21 @@ def test_datasets_reads_its_cache_again(tmp_path: Path) -> None:
     assert first[1]["embedding"] is None
     again = rows.map(encode("surface"), batched=True, batch_size=2)
     assert again._fingerprint == first._fingerprint
+
+
+@pytest.mark.slow  # starts a cluster
+@pytest.mark.parametrize("batch_format", ["numpy", "pandas", "pyarrow"])
+def test_ray_data_maps_batches(batch_format: str) -> None:
+    ray = pytest.importorskip("ray")
+    expected = encode("surface")(TEXTS)["embedding"]
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", ignore_reinit_error=True)
+    try:
+        rows = ray.data.from_items([{"text": text, "label": place} for place, text in enumerate(TEXTS["text"])])
+        made = rows.map_batches(encode("surface"), batch_size=2, batch_format=batch_format).take_all()
+    finally:
+        ray.shutdown()
+    found = {row["label"]: row for row in made}
+    for place, array in enumerate(expected):
+        assert found[place]["reason"] == (None if array is not None else "no-text")
+        if array is not None:
+            assert np.array_equal(np.asarray(found[place]["embedding"], np.float32), array)

@@ -315,3 +315,17 @@ def test_addresses_that_nothing_can_read() -> None:
     with pytest.raises(UsageError, match="nosuch://x: Protocol not known"):
         fetch_pack("nosuch://x", Path("never"))
     assert run(erc, ["store", "push", ".", "a/folder"], "erc") == 2
+
+
+def test_pushed_to_the_hub_and_pulled_again(
+    made: tuple[Path, Manifest, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, manifest, pack = made
+    with hub_serving(Hub({})) as hub:
+        use_hub(monkeypatch, hub.url, tmp_path / "cache")
+        monkeypatch.chdir(tmp_path)
+        assert run(erc, ["store", "push", str(pack), "hf://me/meld", "--private"], "erc") == 0
+        assert hub.private == {"datasets/me/meld"}
+        assert set(hub.repos["datasets/me/meld"]) == {name.lstrip("/") for name in site_of(pack, "")}
+        assert run(erc, ["store", "pull", "hf://me/meld", "--store", "there"], "erc") == 0
+    assert_same_rows(store, tmp_path / "there", manifest)

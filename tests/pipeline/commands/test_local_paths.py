@@ -1,4 +1,7 @@
-"""No command takes s3://bucket/x for a path: a Path would make a local folder `s3:` of it, and report success."""
+"""No command takes s3://bucket/x for a path: a Path would make a local folder `s3:` of it, and report success.
+
+A store that is only read may be the address of a pack; see tests/features/packs/test_mounted.py.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import click
 import pytest
 
 from pipeline.cli import erc, run
-from pipeline.terminal.options import LocalPath, PathOrName
+from pipeline.terminal.options import LocalPath, PathOrName, StorePlace
 
 ADDRESS = "s3://bucket/x"
 _PATH_WORDS = r"path|paths|folder|folders|file|files|dir|out|store|manifest|root|runs|suite|config|model"
@@ -29,6 +32,8 @@ def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tu
 
 PARAMETERS = [(words, parameter) for words, command in commands(erc) for parameter in command.params]
 PATHS = [(words, item) for words, item in PARAMETERS if isinstance(item.type, LocalPath | PathOrName)]
+READ_STORES = [(words, item) for words, item in PATHS if isinstance(item.type, StorePlace)]
+LOCAL = [item for item in PATHS if item not in READ_STORES]
 
 
 def named(words: tuple[str, ...], parameter: click.Parameter) -> str:
@@ -53,7 +58,7 @@ def test_whatever_is_a_path_has_the_type_of_paths() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize(("words", "parameter"), PATHS, ids=[named(*item) for item in PATHS])
+@pytest.mark.parametrize(("words", "parameter"), LOCAL, ids=[named(*item) for item in LOCAL])
 def test_an_address_is_refused(
     words: tuple[str, ...],
     parameter: click.Parameter,
@@ -72,7 +77,7 @@ def test_an_address_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-FROM_ENVIRONMENT = [(words, item) for words, item in PATHS if item.envvar]
+FROM_ENVIRONMENT = [(words, item) for words, item in LOCAL if item.envvar]
 
 
 @pytest.mark.parametrize(("words", "parameter"), FROM_ENVIRONMENT, ids=[named(*item) for item in FROM_ENVIRONMENT])
@@ -101,6 +106,28 @@ def test_an_address_in_the_environment_is_refused(
     assert f"(${parameter.envvar}) 'gs://bucket/x': only local folders work" in captured.err
     assert captured.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_these_commands_read_a_store_at_an_address() -> None:
+    assert {" ".join(words) for words, _ in READ_STORES} == {
+        "ablate",
+        "evaluate",
+        "explore embeddings",
+        "store export",
+        "train",
+    }
+
+
+def test_an_address_that_nothing_here_reads_is_refused_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ERC_CACHE", str(tmp_path / "cache"))
+    for scheme, told in (("gs", "pip install 'fsspec[gs]'"), ("nosuch", "Protocol not known"), ("file", "leave file")):
+        assert run(erc, ["ablate", "meld-text", "--store", f"{scheme}://bucket/x"], "erc") == 2
+        assert told in (message := capsys.readouterr().err)
+        assert message.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_what_it_may_be_beside_a_path_is_said(capsys: pytest.CaptureFixture[str]) -> None:
