@@ -55,8 +55,8 @@ class Encoding:
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         """The batch's columns, with two more.
 
-        batch: columns of equal length (a dict, a pandas frame or a pyarrow table): `text` for an encoder of texts, else `media` (the path of a clip), and where a
-               clip is to be cut out of it `start` and `end` in seconds
+        batch: columns of equal length, as a dict, a pandas frame or a pyarrow table: `text` for an encoder of texts,
+               else `media` (the path of a clip), and where a clip is to be cut out of it `start` and `end` in seconds
         Adds `embedding`, of each row an array as `erc extract` stores it, None where there is none, and `reason`: why
         there is none, else None. Raises UsageError where the column is not there.
         """
