@@ -26,6 +26,8 @@ TEXT_NAMES = ("text", "texts", "raw_text", "sentence", "sentences", "utterance",
 LABEL_NAMES = ("label", "labels", "emotion", "emotions", "emotion_label")
 SENTIMENT_NAMES = ("sentiment", "sentiments", "annotations")
 SPLIT_NAMES = ("split", "splits", "mode")
+_ALWAYS_READ = 1 << 28  # bytes that an archive may become, however small it is
+_MOST_GROWTH = 100
 _ID_FILES = (
     "{stem}.ids.json",
     "{stem}.ids.txt",
@@ -208,6 +210,7 @@ def _members(path: Path) -> dict[str, Any]:
     found = {}
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_sizes(archive, path)
             for name in archive.namelist():
                 if name.endswith(".npy"):
                     found[name.removesuffix(".npy")] = _member(archive.read(name), name)
@@ -216,6 +219,13 @@ def _members(path: Path) -> dict[str, Any]:
     if not found:
         raise ForeignError(f"{path}: holds no arrays")
     return found
+
+
+def _check_sizes(archive: zipfile.ZipFile, path: Path) -> None:
+    """Numbers of an encoder shrink to a third at best; what grows a hundredfold was made to fill a memory."""
+    packed, whole = path.stat().st_size, sum(item.file_size for item in archive.infolist())
+    if whole > max(_ALWAYS_READ, _MOST_GROWTH * packed):
+        raise ForeignError(f"{path}: {packed:,} bytes would become {whole:,}: unpack it yourself, if you trust it")
 
 
 def _member(data: bytes, name: str) -> Any:

@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,20 @@ def open_store(place: Path | str, manifest: Manifest | None = None) -> Store:
     """The store at a place: a folder, one that `mount` gave, or the address of a pack. Raises as `Store`, `mount`."""
     path = mount(place) if isinstance(place, str) and is_remote(place) else Path(place)
     return PackStore(path, manifest) if (path.parent / _SOURCE).is_file() else Store(path, manifest)
+
+
+@dataclass(frozen=True)
+class OnOffer:
+    """A feature of a pack at an address. fetched: its rows are in the cache"""
+
+    feature: PackedFeature
+    fetched: bool
+
+
+def on_offer(address: str) -> list[OnOffer]:
+    """What a pack at an address has. Raises as `mount`."""
+    pack = mount(address).parent / "pack"
+    return [OnOffer(item, (pack / item.folder / _ARRIVED).is_file()) for item in read_pack(pack).features]
 
 
 class PackStore(Store):

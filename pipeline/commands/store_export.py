@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from features.defaults import DEFAULT_STORE, STORE_VARIABLE
 from features.errors import UsageError
 from pipeline.terminal import completion
-from pipeline.terminal.options import LocalPath, StorePlace, json_option, read_store
+from pipeline.terminal.options import LocalPath, json_option, read_store, read_store_argument
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -49,14 +48,7 @@ its encoder (sentence.parquet.top.safetensors).
 
 
 @click.command("export", epilog=_EPILOG)
-@click.argument(
-    "store",
-    type=StorePlace(),
-    envvar=STORE_VARIABLE,
-    default=DEFAULT_STORE,
-    required=False,
-    metavar="[STORE|ADDRESS]",
-)
+@read_store_argument
 @click.option("--to", "out", type=LocalPath(), required=True, help="The file (npy, mertools, hf: folder) to write.")
 @click.option(
     "--format", "file_format", type=click.Choice(_FORMATS + _TOOL_FORMATS), default="parquet", help="What to write."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.terminal.options import json_option, store_argument
+from pipeline.terminal.options import json_option, read_store_argument
 from pipeline.terminal.output import print_json
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Example:
   erc store ls store
+  erc store ls hf://me/meld-features
 
 `shards` counts what is committed; `superseded` are those of them all of whose rows later shards
 replace: `erc store gc` removes them. `took` is decoding and encoding, over all rows ever made.
@@ -25,14 +26,17 @@ Exit status: 0, or 1 where a feature or a ledger is damaged or cannot be read; t
 
 
 @click.command("ls", epilog=_EPILOG)
-@store_argument
+@read_store_argument
 @json_option
-def command(store: Path, as_json: bool) -> int:
+def command(store: Path | str, as_json: bool) -> int:
     """What a store holds: one line a feature, with the state of its utterances, its size and its weights.
 
     Utterances are counted by the newest row of each: ok, missing (there is no input) or failed. What is damaged or
-    cannot be read has a line of its own.
+    cannot be read has a line of its own. Of a pack's address: its features, and what was fetched of them.
     """
+    if isinstance(store, str):
+        _list_pack(store, as_json)
+        return 0
     from features.store.listing import list_store
 
     summaries, troubles = list_store(store)
@@ -62,6 +66,27 @@ def command(store: Path, as_json: bool) -> int:
     if foreign:
         click.echo(f"FOREIGN, imported and made by others: {', '.join(foreign)}")
     return 1 if troubles else 0
+
+
+def _list_pack(address: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from features.packs.mounted import on_offer
+    from pipeline.terminal.tables import text_table
+
+    found = on_offer(address)
+    if as_json:
+        print_json({"address": address, "features": [asdict(item) for item in found]}, indent=1)
+        return
+    rows = [
+        [
+            item.feature.folder,
+            ", ".join(f"{count:,} {split}" for split, count in item.feature.splits.items()),
+            "in the cache" if item.fetched else "fetched when chosen",
+        ]
+        for item in found
+    ]
+    click.echo(text_table(["feature", "embeddings", "rows"], rows))
 
 
 _HEADER = [

@@ -182,6 +182,18 @@ def store_argument(command: Command) -> Command:
     )(command)
 
 
+def read_store_argument(command: Command) -> Command:
+    """[STORE|ADDRESS], or $ERC_STORE, or store: of a command that only reads it."""
+    return click.argument(
+        "store",
+        type=StorePlace(),
+        envvar=STORE_VARIABLE,
+        default=DEFAULT_STORE,
+        required=False,
+        metavar="[STORE|ADDRESS]",
+    )(command)
+
+
 def store_or_export_argument(command: Command) -> Command:
     """[STORE|EXPORT], or $ERC_STORE, or store."""
     return click.argument(

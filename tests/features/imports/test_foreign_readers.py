@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -335,3 +336,13 @@ def test_formats_are_told_by_what_files_are(tmp_path: Path) -> None:
     modality: Modality = "text"
     with pytest.raises(UsageError, match="is not there"):
         read_foreign(tmp_path / "none", modality)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("text.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (1 << 27,)})
+        for _ in range(1 << 9):
+            file.write(bytes(1 << 20))
+    with pytest.raises(UsageError, match=r"bomb\.npz: .* bytes would become 536,\d\d\d,\d\d\d"):
+        read_foreign(tmp_path / "bomb.npz", "text")

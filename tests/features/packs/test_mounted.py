@@ -177,6 +177,19 @@ def test_commands_that_write_keep_to_folders(remote: str, capsys: pytest.Capture
     assert "`erc store pull`" in capsys.readouterr().err
 
 
+def test_what_a_pack_has_is_listed_and_not_fetched(remote: str, capsys: pytest.CaptureFixture[str]) -> None:
+    load("sentence", store=remote)
+    forget("/audio/")
+    assert run(erc, ["store", "ls", remote], "erc") == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["feature", "embeddings", "rows"]
+    shown = {line.split()[0].partition("-")[0]: line for line in lines}
+    assert shown["text/sentence"].endswith("in the cache")
+    assert shown["audio/logmel"].endswith("fetched when chosen")
+    assert run(erc, ["store", "ls", remote, "--json"], "erc") == 0
+    assert [item["fetched"] for item in json.loads(capsys.readouterr().out)["features"]] == [True, False]
+
+
 def test_exported_from_an_address(made: tuple[Path, Manifest, Path], remote: str, tmp_path: Path) -> None:
     given = ["store", "export", remote, "--feature", "text/sentence", "--to", str(tmp_path / "x.parquet")]
     assert run(erc, given, "erc") == 0

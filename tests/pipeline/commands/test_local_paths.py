@@ -114,6 +114,7 @@ def test_these_commands_read_a_store_at_an_address() -> None:
         "evaluate",
         "explore embeddings",
         "store export",
+        "store ls",
         "train",
     }
 
@@ -146,7 +147,7 @@ def test_settings_that_are_paths(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_file_address_is_told_to_be_a_path(capsys: pytest.CaptureFixture[str]) -> None:
     for address in ("file:///data/store", "FILE:///data/store"):
         assert run(erc, ["store", "ls", address], "erc") == 2
-        assert f"STORE '{address}': leave {address[:7]} off" in capsys.readouterr().err
+        assert f"STORE|ADDRESS '{address}': leave {address[:7]} off" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", ["./s3://bucket", "a:b", "s3:/bucket", "C:/x", "1a://x", "://x"])
