@@ -95,11 +95,13 @@ def train_head(
     seed: int,
     device: str = "cpu",
     stopped: Callable[[], bool] = lambda: False,
+    each_epoch: Callable[[Epoch], object] = lambda epoch: None,
 ) -> Trained:
     """Train on the train rows, select by the dev rows; rows of other splits are not looked at.
 
     Rows without a label or without any input are left out of the loss; dev rows without input are scored.
     stopped: asked once an epoch; when it says True, KeyboardInterrupt is raised.
+    each_epoch: is given each epoch as it ends
     Raises ManifestError where a split has no row to learn from, and TrainingError where the loss, the scores on dev or
     the weights are no longer finite.
     """
@@ -123,6 +125,7 @@ def train_head(
             if stopped():
                 raise KeyboardInterrupt
             history.append(epoch)
+            each_epoch(epoch)
             if not best_epoch or epoch.dev_headline > history[best_epoch - 1].dev_headline:
                 best_epoch, best_state = epoch.epoch, copy.deepcopy(scored.model.state_dict())
             if epoch.epoch - max(best_epoch, patience_starts(experiment)) >= experiment.stop.patience:

@@ -11,6 +11,7 @@ import click
 
 from pipeline.terminal import completion
 from pipeline.terminal.command_line import given_command
+from pipeline.terminal.loudness import loudness_options
 from pipeline.terminal.machines import check_engine, engine_options, parse_shard, shard_option
 from pipeline.terminal.options import (
     SUITE_OR_PATH,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     "--estimate/--no-estimate", default=True, help="With --list: take a few steps to tell how long training takes."
 )
 @json_option
+@loudness_options
 def command(
     suite_source: str | None,
     store: Path | str,
@@ -273,7 +275,7 @@ def _print_list(
     seconds = listing.seconds(heads_each, jobs)
     if as_json:
         lines = [asdict(line) for line in listing.lines]
-        head = {"suite": name, "jobs": jobs, "heads_an_experiment": heads_each, "seconds_at_most": seconds}
+        head = {"suite": name, "jobs": jobs, "heads_an_experiment": heads_each, "seconds": seconds}
         print_json(head | {"experiments": lines, "commands": listing.commands})
         return
     for line in listing_lines(listing, source.store.place if source else str(store)):
@@ -285,6 +287,6 @@ def _print_list(
     if seconds is not None:
         known = sum(line.seconds_a_seed is not None for line in listing.lines)
         print_warning(
-            f"at most {duration(seconds)} for {known} of {len(experiments)} experiments, {heads_each:g} heads each,"
+            f"about {duration(seconds)} for {known} of {len(experiments)} experiments, {heads_each:g} heads each,"
             f" {jobs} at a time: all epochs, at the pace of a few steps taken now; early stopping makes it less"
         )

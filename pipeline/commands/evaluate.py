@@ -184,16 +184,16 @@ def score_table(scored: Sequence[Metrics], ranked: bool = True) -> str:
     """
     from features.cards import HEADLINES
     from pipeline.runs.metrics_file import scores_shown
-    from pipeline.terminal.tables import mean_and_deviation, text_table
+    from pipeline.terminal.tables import mean_and_deviation, percent_text, text_table
 
     split, names = scored[0].split, scores_shown(scored[0].headline)
     incomplete = any(_incomplete(metrics) for metrics in scored)
     header = [
         "experiment",
-        f"{split} {HEADLINES[names[0]]}",
-        *(HEADLINES[name] for name in names[1:]),
+        f"{split} {HEADLINES[names[0]]} (%)",
+        *(f"{HEADLINES[name]} (%)" for name in names[1:]),
         "NLL",
-        "ECE",
+        "ECE (%)",
         "seeds",
         "utterances",
         "no input",
@@ -207,10 +207,8 @@ def score_table(scored: Sequence[Metrics], ranked: bool = True) -> str:
             [
                 metrics.experiment,
                 *(mean_and_deviation(score) if score else "" for score in map(metrics.score, names)),
-                *(
-                    f"{value.mean:.3f}" if value else ""
-                    for value in (metrics.negative_log_likelihood, metrics.calibration_error)
-                ),
+                f"{nll.mean:.3f}" if (nll := metrics.negative_log_likelihood) else "",
+                percent_text(ece.mean) if (ece := metrics.calibration_error) else "",
                 str(len(metrics.seeds)),
                 str(metrics.utterances),
                 str(metrics.no_input),
@@ -221,7 +219,7 @@ def score_table(scored: Sequence[Metrics], ranked: bool = True) -> str:
             score = complete.judged_by(metrics.headline) if complete else None
             rows[-1] += [str(_incomplete(metrics)), mean_and_deviation(score) if score else ""]
     for name, baseline in sorted(scored[0].baselines.items(), key=lambda item: item[0] != "class-prior"):
-        scores = ["" if value is None else f"{value:.4f}" for value in map(baseline.score, names)]
+        scores = ["" if value is None else percent_text(value) for value in map(baseline.score, names)]
         rest = [""] * (len(header) - len(names) - 5)
         rows.append([f"({name})", *scores, "", "", "", str(scored[0].utterances), *rest])
     return text_table(header, rows)

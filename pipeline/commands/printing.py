@@ -12,7 +12,7 @@ from features.cards import HEADLINES
 from heads.metrics import SCORES
 from pipeline.runs.metrics_file import Score
 from pipeline.terminal.output import print_json, print_warning
-from pipeline.terminal.tables import mean_and_deviation, text_table
+from pipeline.terminal.tables import mean_and_deviation, percent_text, text_table
 
 if TYPE_CHECKING:
     from heads.config.experiment import Experiment
@@ -66,7 +66,7 @@ def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcom
     ]
     if rows:
         score = HEADLINES[next(iter(outcome.metrics.values())).headline]
-        click.echo(text_table(["experiment", f"dev {score}", "seeds", "seconds a seed"], rows))
+        click.echo(text_table(["experiment", f"dev {score} (%)", "seeds", "seconds a seed"], rows))
     _print_duplicates(plan)
     click.echo(_heads_line(outcome.trained, _heads(outcome), shard))
 
@@ -128,7 +128,7 @@ def _print_folds(result: CrossValidated, where: Path) -> None:
             [
                 name,
                 *(mean_and_deviation(Score.model_validate(value)) for value in (score, *pooled)),
-                *(f"{value:.4f}" for value in score["values"]),
+                *map(percent_text, score["values"]),
                 str(len(entry["folds"][0]["weighted_f1"])),
             ]
         )
@@ -136,7 +136,7 @@ def _print_folds(result: CrossValidated, where: Path) -> None:
         folds = [f"fold {number}" for number in range(1, count + 1)]
         words = HEADLINES[next(iter(result.entries.values()))["headline"]]
         together = ["all folds together"] if nested else []
-        click.echo(text_table(["experiment", f"{words} over folds", *together, *folds, "seeds"], rows))
+        click.echo(text_table(["experiment", f"{words} over folds (%)", *together, *folds, "seeds"], rows))
     _print_duplicates(result.plan)
     click.echo(_heads_line(result.trained, result.heads, result.shard))
     if result.document:
@@ -173,11 +173,15 @@ def print_search(record: SearchRecord, as_json: bool) -> None:
     keys = list(record.settings["space"])
     ranked = record.ranked()
     rows = [
-        [str(trial.number), f"{trial.value:.4f}", *(parameter_text(_short(trial.parameters[key])) for key in keys)]
+        [
+            str(trial.number),
+            "" if trial.value is None else percent_text(trial.value),
+            *(parameter_text(_short(trial.parameters[key])) for key in keys),
+        ]
         for trial in ranked[:_SHOWN_TRIALS]
     ]
     if rows:
-        click.echo(text_table(["trial", _score_of(record), *keys], rows))
+        click.echo(text_table(["trial", f"{_score_of(record)} (%)", *keys], rows))
     failed = len(record.trials) - len(ranked)
     click.echo(
         f"{len(record.trials)} trials, {failed} of them failed; {record.configurations_tried} different configurations"

@@ -9,6 +9,7 @@ import click
 
 from pipeline.terminal import completion
 from pipeline.terminal.command_line import given_command
+from pipeline.terminal.loudness import loudness_options
 from pipeline.terminal.options import (
     SUITE_OR_PATH,
     LocalPath,
@@ -65,6 +66,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @allow_options("Train on")
 @track_option
 @json_option
+@loudness_options
 def command(
     config: str,
     overrides: tuple[str, ...],
@@ -183,5 +185,5 @@ def _line(name: str, outcome: Outcome, out: Path) -> str:
 
     metrics = outcome.metrics[name]
     seconds = f", {outcome.seconds[name]:.1f} s a seed" if name in outcome.seconds else ""
-    score = f"{HEADLINES[metrics.headline]} {mean_and_deviation(metrics.headline_score)}"
+    score = f"{HEADLINES[metrics.headline]} {mean_and_deviation(metrics.headline_score)} %"
     return f"{name}: dev {score} over {len(metrics.seeds)} seed(s){seconds}: {out}"

@@ -105,7 +105,7 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
     for arm, run, seeds, scores in zip("AB", pair.runs, pair.seeds, pair.scores, strict=True):
         value = mean_and_deviation(Score.of(scores.headline.tolist()))
         lines.append(
-            f"{arm}  {run.name}: {pair.split} {HEADLINES[comparison.score]} {value}"
+            f"{arm}  {run.name}: {pair.split} {HEADLINES[comparison.score]} {value} %"
             f" ({len(seeds)} seed{'s' if len(seeds) > 1 else ''}; {run.path.name})"
         )
     lines += [

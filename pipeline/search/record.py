@@ -16,6 +16,7 @@ from heads.config.experiment import Experiment, Tuned
 from pipeline.runs.computation import Computation
 from pipeline.runs.json_files import write_json, write_text
 from pipeline.runs.tried import count_tried
+from pipeline.terminal.tables import percent_text
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,11 @@ def _trials_csv(record: SearchRecord) -> str:
 def _best_yaml(record: SearchRecord, best: Experiment) -> str:
     """The experiment, resolved, as `erc train` takes it; `tuned` says how it was found."""
     trial, tried, objective = record.ranked()[0], record.configurations_tried, record.settings["objective"]
+    score = "" if trial.value is None else f": {percent_text(trial.value)} %"
     told = replace(best, tuned=Tuned(configurations_tried=tried, selected_by=objective))
     body = {key: value for key, value in told.to_dict().items() if key != "suite"}
     head = (
-        f"# Trial {trial.number}, the best of {tried} different configurations by {objective}: {trial.value:.4f}.\n"
+        f"# Trial {trial.number}, the best of {tried} different configurations by {objective}{score}.\n"
         "# The best of many looks better than it is: see how it does on data that chose nothing.\n"
     )
     return head + yaml.safe_dump(body, sort_keys=False, allow_unicode=True)

@@ -1,8 +1,9 @@
 """How big a head is and how long it would train on this machine, without training it.
 
 A few real steps are taken on a slice of the corpus, with drawn numbers in the shapes that the store has, and scaled up
-to all epochs. Early stopping makes most runs shorter: the time is an upper bound. On MELD's size it was 1.0 to 1.3
-times the real time of an epoch, and 0.7 to 0.8 times above 20 million weights, where it is worked out and not stepped.
+to all epochs; what a head costs outside its epochs is added. Early stopping makes most runs shorter, other work on the
+machine makes them longer. On MELD's size an epoch was 1.0 to 1.3 times the real one, and 0.7 to 0.8 times above 20
+million weights, where it is worked out and not stepped.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Features = Mapping[str, Sequence[Feature]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """parameters: of the head; seconds: at most, for one seed; None where it cannot be told."""
+    """parameters: of the head; seconds: about, for one seed with all its epochs; None where it cannot be told."""
 
     parameters: int
     seconds: float | None = None
@@ -74,8 +75,9 @@ def _from_steps(
     part, share = slice_of(utterances, experiment.batch, batches)
     data = HeadData(part, _drawn(features, part))
     tried = replace(experiment, stop=Stop(epochs=2, patience=2))
-    epoch = train_head(tried, data, 0, device).history[-1].seconds
-    return epoch / share * experiment.stop.epochs
+    trained = train_head(tried, data, 0, device)
+    outside = trained.seconds - sum(epoch.seconds for epoch in trained.history)
+    return trained.history[-1].seconds / share * experiment.stop.epochs + outside
 
 
 def slice_of(utterances: Utterances, batch: Batch, batches: int) -> tuple[Utterances, float]:

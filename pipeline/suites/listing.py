@@ -1,4 +1,4 @@
-"""What a suite would train: each experiment's features, size, batch, what it sees, and at most how long."""
+"""What a suite would train: each experiment's features, size, batch, what it sees, and about how long."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def listing_lines(listing: Listing, store: str) -> list[str]:
     for line in listing.lines:
         inputs = " + ".join(f"{modality}: {', '.join(names)}" for modality, names in line.inputs.items())
         weights = "" if line.parameters is None else f"{line.parameters:,} weights"
-        seconds = "" if line.seconds_a_seed is None else f"at most {duration(line.seconds_a_seed)} a seed"
+        seconds = "" if line.seconds_a_seed is None else f"about {duration(line.seconds_a_seed)} a seed"
         there = f"({store} lacks {', '.join(line.lacking)})" if line.lacking else "(its features are there)"
         there = f"({line.problem})" if line.problem else there
         rows.append([line.experiment, inputs, weights, f"batch {line.batch}", ", ".join(line.badges), seconds, there])

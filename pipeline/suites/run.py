@@ -31,6 +31,7 @@ from pipeline.suites.shard import Members, Shard
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.suites.trainers import Inputs, LocalTrainers, Trainers
 from pipeline.suites.training import SeedTask
+from pipeline.suites.watching import watching
 from pipeline.terminal.progress import progress_bar
 
 
@@ -123,9 +124,14 @@ def run_parts(
                         tasks += _seed_tasks(planned, run, part.source, shared, mine, device)
                     except (ErcError, OSError) as error:
                         outcomes[place].failures[planned.experiment.name] = failure_line(error)
-        with progress_bar(len(tasks), "head", "training", show=show) as progress:
+        with (
+            progress_bar(len(tasks), "head", "training", show=show) as progress,
+            watching(tasks if show else [], progress) as watch,
+        ):
             for task, problem in trainers.train(tasks):
                 progress.update()
+                if show:
+                    watch.ended(task)
                 outcome = outcomes[owners[task.run]]
                 if problem is None:
                     outcome.trained += 1

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from features.cards import WEIGHTED_F1
+from features.cards import HEADLINES, WEIGHTED_F1
 from features.errors import TrainingError, UsageError
 from features.files import write_whole
 from heads.config.experiment import Experiment
@@ -23,6 +23,7 @@ from pipeline.runs.computation import Computation
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_model
 from pipeline.runs.seed_files import SeedResult
+from pipeline.runs.seed_log import SeedLog
 from pipeline.runs.splits import SELECTION_SPLIT
 from pipeline.suites.shared_features import SharedFeature
 
@@ -58,8 +59,11 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
     inputs = {modality: tuple(item.open() for item in items) for modality, items in task.inputs.items()}
     data = HeadData(task.utterances, inputs)
     seen = HeadData(task.utterances.without_labels(HELD_OUT), inputs)
-    trained = train_head(task.experiment, seen, task.seed, task.device, stopped)
     folder = Run(task.run).seed_folder(task.seed)
+    with SeedLog(folder, HEADLINES[task.utterances.criterion.name], task.experiment.stop.epochs) as log:
+        log.say(f"{task.experiment.name}, seed {task.seed}, on {task.device}, process {os.getpid()}")
+        trained = train_head(task.experiment, seen, task.seed, task.device, stopped, log.epoch)
+        log.say(f"epoch {trained.best_epoch} of {len(trained.history)} is kept; {trained.seconds:.1f} s")
     folder.mkdir(parents=True, exist_ok=True)
     features = {
         modality: tuple(

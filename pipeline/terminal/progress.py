@@ -7,6 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pipeline.terminal.loudness import is_quiet
+
 
 def progress_bar(
     total: int, unit: str, description: str, *, scaled: bool = False, show: bool = True, after_s: float = 0.0
@@ -22,7 +24,7 @@ def progress_bar(
         unit_scale=scaled,
         desc=description,
         file=sys.stderr,
-        disable=None if show else True,
+        disable=None if show and not is_quiet() else True,
         dynamic_ncols=True,
         delay=after_s,
     )

@@ -32,8 +32,13 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def mean_and_deviation(value: MeanAndDeviation) -> str:
-    """`0.5653 ± 0.0012`, or the mean alone where there is one seed."""
-    return f"{value.mean:.4f}" + (f" ± {value.std:.4f}" if value.std is not None else "")
+    """Percent: `56.5 ± 0.1`, or the mean alone where there is one seed."""
+    return percent_text(value.mean) + (f" ± {percent_text(value.std)}" if value.std is not None else "")
+
+
+def percent_text(fraction: float) -> str:
+    """0.5653 as `56.5`: a header, or what stands around it, says that it is percent."""
+    return f"{100 * fraction:.1f}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -22,5 +22,5 @@ def contents(folder: Path) -> dict[str, Any]:
             values = json.loads(path.read_text())
             found[name] = {key: value for key, value in values.items() if key not in ("train_seconds", "command")}
         else:
-            found[name] = None if path.name == "history.parquet" else path.read_bytes()
+            found[name] = None if path.name in ("history.parquet", "train.log") else path.read_bytes()
     return found

@@ -85,6 +85,7 @@ def test_only_what_is_chosen_is_fetched(remote: str) -> None:
     opened = open_store(remote)
     assert isinstance(opened, PackStore)
     assert sorted(feature.name for feature in opened.features()) == ["logmel", "sentence"]
+    assert not any(feature.index.names for feature in opened.features())
     forget("/audio/")
     assert opened.find("sentence").coverage(load("sentence", store=remote).frame["utterance_id"].to_list())["ok"]
     with pytest.raises(StoreError, match="it has no audio/logmel"):

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from http_servers import Site, serving
 from hub_server import Hub, hub_serving, use_hub
 from small_corpus import SENTENCE, edited, embeddings, make_manifest, make_store
 from tiny_top import sequences, tiny_top, top_spec
 
+from features.digests import sha256_file
 from features.errors import NetworkError, Reason, StaleFeaturesError, StoreError, UnavailableError, UsageError
 from features.manifest import Manifest, read_manifest
 from features.packs import install as installing
@@ -25,7 +28,7 @@ from features.packs.places import fetch_pack, push_pack
 from features.packs.write import write_pack
 from features.spec import EncoderSpec
 from features.store import Store, write_feature
-from features.store.checksums import FOLDER_SUMS
+from features.store.checksums import FOLDER_SUMS, sums_bytes
 from features.store.verify import verify_store
 from pipeline.cli import erc, run
 
@@ -329,3 +332,43 @@ def test_pushed_to_the_hub_and_pulled_again(
         assert set(hub.repos["datasets/me/meld"]) == {name.lstrip("/") for name in site_of(pack, "")}
         assert run(erc, ["store", "pull", "hf://me/meld", "--store", "there"], "erc") == 0
     assert_same_rows(store, tmp_path / "there", manifest)
+
+
+def sum_again(pack: Path) -> None:
+    """SHA256SUMS as if the files had been packed as they are now."""
+    files = (path for path in sorted(pack.rglob("*")) if path.is_file() and path.name != FOLDER_SUMS)
+    digests = {path.relative_to(pack).as_posix(): sha256_file(path) for path in files}
+    (pack / FOLDER_SUMS).write_bytes(sums_bytes(digests))
+
+
+def test_numbers_that_are_not_those_of_the_ledger_are_refused(
+    made: tuple[Path, Manifest, Path], pack: Path, tmp_path: Path
+) -> None:
+    item = read_pack(pack).features[0]
+    path = pack / item.folder / "ledger.parquet"
+    table = pq.read_table(path)
+    crc32 = table["crc32"].to_pylist()
+    crc32[5] ^= 1
+    place = table.column_names.index("crc32")
+    pq.write_table(table.set_column(place, table.field(place), pa.array(crc32, table.field(place).type)), path)
+    sum_again(pack)
+    with pytest.raises(StoreError, match=r"the pack's ledger tells of other bytes"):
+        install_pack(pack, tmp_path / "there")
+
+
+def test_a_pack_that_contradicts_itself_is_refused(pack: Path, tmp_path: Path) -> None:
+    item = read_pack(pack).features[0]
+    record = json.loads((pack / "pack.json").read_text())
+    record["features"][0]["fingerprint"] = "0" * 64
+    (pack / "pack.json").write_text(json.dumps(record))
+    sum_again(pack)
+    with pytest.raises(StoreError, match=rf"{item.folder} is {item.fingerprint[:8]}, pack.json says 00000000"):
+        install_pack(pack, tmp_path / "there")
+
+
+def test_a_file_that_the_sums_do_not_name_is_not_trusted(pack: Path, tmp_path: Path) -> None:
+    folder = read_pack(pack).features[0].folder
+    sums = (pack / FOLDER_SUMS).read_text().splitlines(keepends=True)
+    (pack / FOLDER_SUMS).write_text("".join(line for line in sums if f"{folder}/dev.parquet" not in line))
+    with pytest.raises(StoreError, match=rf"SHA256SUMS does not name {folder}/dev.parquet"):
+        install_pack(pack, tmp_path / "there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -73,7 +74,7 @@ def test_two_runs_as_json(pair: tuple[Path, Path], capsys: pytest.CaptureFixture
 def test_two_runs_as_text(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert compared(*pair, "--replicates", 300) == 0
     text = capsys.readouterr().out
-    assert "A  good: dev weighted F1 0." in text
+    assert re.search(r"A  good: dev weighted F1 [\d.]+ ± [\d.]+ %", text)
     assert "(3 seeds; bad-" in text
     a, b = random_frames(1, dialogues=30, skill=0.8), random_frames(2, dialogues=30, skill=0.3)
     assert f" points, p = {compare(a, b, LABELS, replicates=300).p_value:.3f}" in text

@@ -1,4 +1,4 @@
-"""`erc ablate --list`: what would be trained, how big it is, and at most how long it takes."""
+"""`erc ablate --list`: what would be trained, how big it is, and about how long it takes."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ def test_json_has_the_numbers(shell: Shell) -> None:
     missing, speakers = 8, 3 * 16  # a vector in place of a missing text; A, B and the others
     assert text["parameters"] == missing + speakers + (8 + 1 + 16) * 4 + 4 + 4 * 3 + 3
     assert text["seconds_a_seed"] > 0
-    assert document["seconds_at_most"] == pytest.approx(2 * (text["seconds_a_seed"] + whole["seconds_a_seed"]))
+    assert document["seconds"] == pytest.approx(2 * (text["seconds_a_seed"] + whole["seconds_a_seed"]))
     assert (over_batch["parameters"], over_batch["lacking"]) == (None, ["audio/gpt2"])
     assert len(document["commands"]) == 1
     document = json.loads(shell.ablate("--list", "--json", "--no-estimate")[1])
-    assert (document["experiments"][0]["parameters"], document["seconds_at_most"]) == (text["parameters"], None)
+    assert (document["experiments"][0]["parameters"], document["seconds"]) == (text["parameters"], None)
     assert document["experiments"][0]["seconds_a_seed"] is None
 
 
