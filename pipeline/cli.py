@@ -67,8 +67,9 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo(f"{name}: stopped", err=True)
         cause = error.__cause__  # click makes an Abort of every KeyboardInterrupt
+        told = "".join(f": {note}" for note in getattr(cause, "__notes__", ()))
+        click.echo(f"{name}: stopped{told}", err=True)
         return 128 + (cause.number if isinstance(cause, Stopped) else signal.SIGINT)
     except BrokenPipeError:
         sys.stderr.close()

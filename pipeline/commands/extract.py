@@ -14,9 +14,11 @@ import click
 from features.encoders.build import resolve_settings
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import DEFAULT_PRESET, PRESETS, entry, known_encoders
-from features.errors import UsageError
+from features.errors import UsageError, WeightsError
 from features.spec import MODALITIES
 from pipeline.terminal import completion
+from pipeline.terminal.grouped import GroupedCommand
+from pipeline.terminal.loudness import loudness_options
 from pipeline.terminal.machines import check_engine, engine_options, parse_shard, shard_option
 from pipeline.terminal.options import (
     encoder_options,
@@ -45,7 +47,36 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
 """
 
 
-@click.command(epilog=_EPILOG)
+_GROUPS = {
+    "What is extracted": [
+        "--manifest",
+        "--modality",
+        "--encoder",
+        "--preset",
+        "--limit",
+        "--retry-failed",
+        "--known-bad",
+        "--media-root",
+        "--follow-symlinks",
+    ],
+    "The encoder": ["--model", "--weights", "--set", "--as-published", "--as"],
+    "Where and how fast": [
+        "--store",
+        "--device",
+        "--dtype",
+        "--batch-size",
+        "--workers",
+        "--clip-timeout",
+        "--shard",
+        "--engine",
+        "--ray-address",
+        "--ray-actors",
+    ],
+    "Clips that changed": ["--rehash", "--clips-gone"],
+}
+
+
+@click.command(cls=GroupedCommand, groups=_GROUPS, epilog=_EPILOG)
 @manifest_option
 @store_option
 @click.option("--modality", type=click.Choice([*MODALITIES, "all"]), help="Which modalities of the preset to extract.")
@@ -119,8 +150,9 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
 @encoder_options("random: seeded, for tests and benchmarks; every report says so.")
 @click.option("--as", "alias", metavar="ALIAS", help="Name of the feature's folder, to tell two settings apart.")
 @media_root_option
-@click.option("--dry-run", is_flag=True, help="Show what is left to do, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what is left, as far as weights are to be had, and do nothing.")
 @click.option("--list", "list_encoders", is_flag=True, help="List the encoders with their settings, and do nothing.")
+@loudness_options
 @json_option
 @click.pass_context
 def command(
@@ -181,7 +213,7 @@ def command(
     from features.engines.decode_pool import DecodeOptions
     from features.manifest import read_manifest
     from features.store.plan import PlanOptions
-    from pipeline.commands.extraction import extract
+    from pipeline.commands.extraction import extract, without_weights_line
 
     table = read_manifest(manifest, media_root)
     computes = any(entry(name).device for name in names)
@@ -197,8 +229,16 @@ def command(
         )
         for name in names
     ]
-    for request in named:
-        fetch_weights(request)
+    for request in list(named):
+        try:
+            fetch_weights(request)
+        except WeightsError as error:
+            if not dry_run:
+                raise
+            named.remove(request)
+            print_warning(without_weights_line(request.encoder, error, table, store))
+    if not named:
+        context.exit(0)
     with _engine(engine_name, ray_address, ray_actors) as engine:
         place = engine.resolve_device(device, computes)
         if engine_name == "local" and slice_of_work is None and not dry_run:

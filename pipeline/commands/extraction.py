@@ -13,13 +13,14 @@ import click
 import polars as pl
 
 from features.encoders.protocol import EncoderRequest
+from features.encoders.table import entry
 from features.engines.activity import Activity
 from features.engines.decode_pool import DecodeOptions
 from features.engines.job import Job
-from features.errors import Reason
+from features.errors import Reason, WeightsError
 from features.extract import Engine, LocalEngine, begin_extraction, plan_extraction
 from features.manifest import Manifest
-from features.store import Feature
+from features.store import Feature, Store
 from features.store.commit import ShardName
 from features.store.plan import PlanOptions
 from features.store.unknown_tokens import are_many
@@ -78,7 +79,7 @@ def _run(
     if not dry_run:
         total = sum(job.plan.left for job in jobs)
         started = time.perf_counter()
-        with progress_bar(total, "utt" if len(jobs) == 1 else "row", "extract") as bar:
+        with progress_bar(total, "utt" if len(jobs) == 1 else "embedding", "extract") as bar:
             try:
                 activities = engine.run(
                     manifest,
@@ -87,9 +88,8 @@ def _run(
                     decoding=decoding,
                     advance=bar.update,
                 )
-            except KeyboardInterrupt:
-                bar.close()
-                click.echo("stopped: committed shards are kept; run the same command again to resume", err=True)
+            except KeyboardInterrupt as stopped:
+                stopped.add_note("committed shards are kept; run the same command again to resume")
                 raise
         seconds = time.perf_counter() - started
         if not as_json:
@@ -120,6 +120,23 @@ def _run(
         if any(Reason.OUTSIDE_ROOT in job.reasons for job in jobs):
             click.echo(f"{Reason.OUTSIDE_ROOT}: symbolic links lead to these clips: --follow-symlinks --retry-failed")
     return 3 if failed else 0
+
+
+def without_weights_line(encoder: str, error: WeightsError, manifest: Manifest, store: Path) -> str:
+    """What a dry run can say of an encoder whose weights are not here: they are a part of the fingerprint."""
+    modality = entry(encoder).modality
+    column = "text" if modality == "text" else "media"
+    has = manifest.frame[column].is_not_null().sum()
+    there = []
+    if store.is_dir():
+        found = [item for item in Store(store, manifest).features() if item.spec.encoder == encoder]
+        there = [f"{item.folder} with {item.coverage(manifest.ids)['ok']} of them" for item in found]
+    told = f"the store has {', '.join(there)}" if there else "the store has nothing of it"
+    what = "text" if column == "text" else "clip"
+    return (
+        f"{encoder}: {has} of {len(manifest)} utterances have a {what}; {told}. What is left is not known without its"
+        f" weights: {error}"
+    )
 
 
 def _plan_line(job: Job, num_utterances: int, store: Path) -> str:
@@ -171,10 +188,13 @@ def _total_line(jobs: list[Job], seconds: float) -> str | None:
     if not rows:
         return None
     made = sum(job.reasons.get(None, 0) for job in jobs)
-    unit, over = ("utterances", "") if len(jobs) == 1 else ("rows", f" in {len(jobs)} features")
-    without = f", {rows - made} without one" if rows > made else ""
-    rate = f"{rows / max(seconds, 1e-9):.1f} {unit} a second"
-    return f"{rows} {unit} done{over}, {made} embeddings{without}, in {seconds:.1f} s ({rate})"
+    rate = rows / max(seconds, 1e-9)
+    if len(jobs) == 1:
+        without = f", {rows - made} without one" if rows > made else ""
+        pace = f"{rate:.1f} utterances a second"
+        return f"{rows} utterances done, {made} embeddings{without}, in {seconds:.1f} s ({pace})"
+    lacking = f"; for {rows - made} more there was no input" if rows > made else ""
+    return f"{made} embeddings in {len(jobs)} features{lacking}, in {seconds:.1f} s ({rate:.1f} a second)"
 
 
 def _ok_first(item: tuple[Any, int]) -> tuple[bool, str]:

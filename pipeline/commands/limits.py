@@ -7,6 +7,7 @@ from typing import Any
 from features.engines.activity import Activity, Stage
 
 _IDLE = 0.5  # below this share even the busiest stage did not limit the run
+_WORTH_ADVICE_S = 30.0
 _STAGES: tuple[Stage, ...] = ("preparing", "decoding", "encoding", "writing")
 
 
@@ -52,6 +53,9 @@ def _others(activity: Activity) -> list[str]:
 
 
 def _advice(activity: Activity, device: str, cores: int) -> list[str]:
+    """What would make such work faster; nothing where it is over before anything could be changed."""
+    if activity.elapsed < _WORTH_ADVICE_S:
+        return []
     if activity.limit == "decoding":
         if not activity.workers:
             return ["--workers 1 or more would decode beside encoding"]

@@ -189,7 +189,7 @@ def test_ctrl_c_ends_the_actors_and_keeps_what_is_committed(corpus: Manifest, tm
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
     said = [line for line in errors.splitlines() if line and "waiting" not in line]
-    assert said == ["stopped: committed shards are kept; run the same command again to resume", "erc: stopped"]
+    assert said == ["erc: stopped: committed shards are kept; run the same command again to resume"]
     while any(Path(f"/proc/{number}/cmdline").exists() for number in below):
         assert time.monotonic() < deadline, "a process of the cluster is left"
         time.sleep(0.05)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -51,10 +52,33 @@ def test_links_that_lead_out_are_told_with_their_mend(corpus: Path) -> None:
 def test_the_end_counts_embeddings_and_not_rows(corpus: Path) -> None:
     both = run(corpus, "--encoder", "logmel", "--follow-symlinks", "--limit", "2")
     assert both.exit_code == 0, both.output
-    assert "\n4 rows done in 2 features, 4 embeddings, in " in both.output
+    assert "\n4 embeddings in 2 features, in " in both.output
     (corpus.parent / "media" / "2.wav").unlink()
     assert "\n1 utterances done, 0 embeddings, 1 without one, in " in run(corpus).output
     assert " done, " not in run(corpus).output
+
+
+def test_a_dry_run_without_weights_says_what_it_can(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(corpus.parent / "hub"))
+    assert run(corpus, "--follow-symlinks").exit_code == 0
+    done = run(corpus, "--encoder", "wav2vec2", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "wav2vec2: 3 of 3 utterances have a clip; the store has nothing of it. What is left is not" in done.output
+    assert "is not in the hub's cache" in done.output
+    assert "0 of 3 utterances left" in done.output  # of waveform
+    assert run(corpus, "--encoder", "wav2vec2").exit_code != 0
+
+
+def test_help_shows_each_option_once_and_in_groups() -> None:
+    lines = CliRunner().invoke(command, ["--help"]).output.splitlines()
+    for name in (parameter.opts[0] for parameter in command.params if isinstance(parameter, click.Option)):
+        assert sum(line.strip().split(" ")[0].rstrip(",") == name for line in lines) == 1, name
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [*(f"{group}:" for group in command.groups), "Options:"]
+    assert {name for names in command.groups.values() for name in names} <= {item.opts[0] for item in command.params}
 
 
 def test_cuts_that_lie_partly_outside_their_clip_are_counted(tmp_path: Path) -> None:
