@@ -36,10 +36,14 @@ class Finding:
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "count": self.count, "meaning": self.meaning, "examples": list(self.examples)}
 
+    @property
+    def words(self) -> str:
+        return self.name.replace("-", " ")
+
     def __str__(self) -> str:
         more = ", ..." if self.count > len(self.examples) and not self.complete else ""
         examples = f" ({', '.join(self.examples)}{more})" if self.examples else ""
-        return f"{self.name}: {self.count:,}. {self.meaning}{examples}"
+        return f"{self.words}: {self.count:,}. {self.meaning}{examples}"
 
 
 def finding(name: str, items: Sequence[object], meaning: str) -> Finding:
@@ -116,9 +120,9 @@ class IngestSummary:
         for item in self.findings:
             if item.count:
                 lines.append(f"  {item}")
-        absent = [item.name for item in self.findings if not item.count]
+        absent = [item.words for item in self.findings if not item.count]
         if absent:
-            lines.append(f"  none: {', '.join(absent)}")
+            lines.append(f"  looked for, and not found: {', '.join(absent)}")
         lines += [f"  warning: {item}" for item in self.warnings]
         lines += [f"  hint: {hint}" for hint in self.hints]
         return lines

@@ -128,15 +128,19 @@ def run_parts(
             progress_bar(len(tasks), "head", "training", show=show) as progress,
             watching(tasks if show else [], progress) as watch,
         ):
-            for task, problem in trainers.train(tasks):
-                progress.update()
-                if show:
-                    watch.ended(task)
-                outcome = outcomes[owners[task.run]]
-                if problem is None:
-                    outcome.trained += 1
-                else:
-                    outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {failure_line(problem)}")
+            try:
+                for task, problem in trainers.train(tasks):
+                    progress.update()
+                    if show:
+                        watch.ended(task)
+                    outcome = outcomes[owners[task.run]]
+                    if problem is None:
+                        outcome.trained += 1
+                    else:
+                        outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {failure_line(problem)}")
+            except KeyboardInterrupt as stopped:
+                stopped.add_note("finished heads are kept; run the same command again to train the others")
+                raise
     for outcome, runs, part in zip(outcomes, opened, parts, strict=True):
         _read_results(outcome, runs, part.source, shard is not None)
     return outcomes

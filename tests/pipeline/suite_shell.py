@@ -43,5 +43,13 @@ class Shell:
 
     def ablate(self, *arguments: object) -> tuple[int, str, str]:
         return self.erc(
-            "ablate", self.folder / "tiny.yaml", *self.place, "--out", self.folder / "runs", "--jobs", 1, *arguments
+            "ablate",
+            self.folder / "tiny.yaml",
+            *self.place,
+            "--out",
+            self.folder / "runs",
+            "--jobs",
+            1,
+            "--quiet",
+            *arguments,
         )

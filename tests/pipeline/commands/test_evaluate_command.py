@@ -51,7 +51,7 @@ class Shell:
 
     def suite(self, name: str, text: str = SUITE) -> None:
         (self.folder / f"{name}.yaml").write_text(text)
-        place = ["--store", self.folder / "store", "--manifest", self.folder / "M.parquet", "--jobs", 1]
+        place = ["--store", self.folder / "store", "--manifest", self.folder / "M.parquet", "--jobs", 1, "--quiet"]
         status, _, err = self.erc("ablate", self.folder / f"{name}.yaml", *place, "--out", self.runs, "--seeds", 2)
         assert (status, err) == (0, "")
 

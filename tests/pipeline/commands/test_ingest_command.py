@@ -37,9 +37,9 @@ def test_the_summary_explains_and_counts(meld: Path, tmp_path: Path, capsys: pyt
     out = capsys.readouterr().out
     assert "train: 3 utterances in 3 dialogues; 3 with a label, 0 with a clip" in out
     assert "differs from the published count: train has 3 utterances, published 9,989 (9,986 fewer)" in out
-    assert "repaired-text: 1. Rows whose cp1252 bytes had become C1 characters: repaired. (dev_sent_emo.csv:2)" in out
-    assert "other-tables: 2. " in out
-    assert "none: cp1252-lines, unusable-times, known-bad" in out
+    assert "repaired text: 1. Rows whose cp1252 bytes had become C1 characters: repaired. (dev_sent_emo.csv:2)" in out
+    assert "other tables: 2. " in out
+    assert "looked for, and not found: cp1252 lines, unusable times, known bad" in out
 
 
 def test_json_is_one_document_with_the_same_facts(
@@ -132,9 +132,9 @@ def test_files_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert manifest.frame["split"].to_list() == ["train", "train", "test"]
     assert (manifest.card.labels, manifest.card.neutral) == (("neutral", "anger"), "neutral")
     out = capsys.readouterr().out
-    assert "chosen-splits: 2. Speakers, named or drawn with seed 0" in out
+    assert "chosen splits: 2. Speakers, named or drawn with seed 0" in out
     assert "(test: cy, dev: none)" in out
-    assert "other-emotion: 1." in out
+    assert "other emotion: 1." in out
 
 
 def test_a_preset_and_its_splits(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_the_summary_counts_labels_by_split_and_warns(tmp_path: Path) -> None:
         "  fear            0    0",
         "  (no label)      0    1",
     ]
-    assert any(line.startswith("  warning: labels-not-in-train: 1. ") for line in lines)
+    assert any(line.startswith("  warning: labels not in train: 1. ") for line in lines)
     assert json.loads(json.dumps(summary.to_dict()))["label_counts"]["joy"] == {"train": 2, "dev": 1}
 
 
