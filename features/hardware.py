@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from features.remembered import remembered
 _AMPERE = (8, 0)  # the first compute capability of NVIDIA's with bf16 units
 _CPUINFO = Path("/proc/cpuinfo")
 _CPU_FACTS = ("model name", "flags", "Features", "CPU part")
+
+_MOST_ON_WINDOWS = 61  # concurrent.futures: WaitForMultipleObjects waits for 63 things, two of which are the pool's own
 
 _ROWS, _FROM, _TO = 256, 768, 3072  # a product of GPT-2's and wav2vec2-base's feed-forward layers
 _ROUNDS = 7
@@ -24,6 +27,22 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def pool_size(wanted: int) -> int:
+    """Processes for a pool of which so many are wanted: one of Windows takes no more than _MOST_ON_WINDOWS."""
+    return min(wanted, _MOST_ON_WINDOWS) if sys.platform == "win32" else wanted
+
+
+def open_files_limit() -> int | None:
+    """How many files this process may have open; None where there is no limit, and on Windows: a mapped file counts for
+    none there."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if most == resource.RLIM_INFINITY else most
 
 
 def bf16_is_faster(device: str) -> bool:

@@ -102,8 +102,9 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _end_cleanly_on_signals() -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup SIGHUP is ignored, and stays so
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):  # of SIGHUP and SIGBREAK, which is Windows', a system has one
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # under nohup SIGHUP is ignored
             signal.signal(number, _stop)
 
 
