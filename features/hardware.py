@@ -48,12 +48,15 @@ def open_files_limit() -> int | None:
 def bf16_is_faster(device: str) -> bool:
     """Whether a device multiplies matrices in bf16 clearly faster than in fp32.
 
-    device: `cpu`, `cuda` or `cuda:N`; CUDA does from compute capability 8.0 (Ampere) on. A CPU is tried, once for each
+    device: `cpu`, `cuda`, `cuda:N` or `mps`, which is taken not to; CUDA does from capability 8.0 (Ampere) on. A
+    CPU is tried, once for each
     model of CPU and version of torch (see `features.remembered`): of two with AVX512_BF16 and without AMX one was four
     times as fast in bf16, the other slower than in fp32.
     """
     import torch
 
+    if device == "mps":
+        return False
     if device != "cpu":
         capability: tuple[int, int] = torch.cuda.get_device_capability(device)
         return capability >= _AMPERE

@@ -114,6 +114,8 @@ def main() -> None:
     # Threads of torch that wait for each other sleep instead of spinning: where something else runs on the same cores,
     # spinning made encoding four times slower (docs/LOG.md). It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What Apple's GPU cannot compute is computed on the CPU: otherwise it is an error. Also before torch is loaded.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     sys.exit(run(erc, sys.argv[1:], "erc"))
 
 

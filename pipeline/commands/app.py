@@ -13,7 +13,7 @@ from pipeline.terminal.options import LocalPath
 @click.argument("run", metavar="DIR", type=LocalPath())
 @click.option("--host", default="127.0.0.1", help="Where it is served; 0.0.0.0 lets other machines in.")
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, help="Of that host.")
-@click.option("--device", default="auto", help="Of the encoders: auto, cpu, cuda or cuda:N.")
+@click.option("--device", default="auto", help="Of the encoders: auto, cpu, cuda, cuda:N or mps.")
 def command(run: Path, host: str, port: int, device: str) -> None:
     """Serve a page that predicts the emotions of what is typed and uploaded.
 

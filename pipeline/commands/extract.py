@@ -65,7 +65,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 finished but some utterances are
     help="Named set of encoders.",
 )
 @click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N", help="Where encoders compute."
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where encoders compute."
 )
 @click.option(
     "--dtype",
