@@ -22,7 +22,7 @@ HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", 
 # height, such as another kind of page.
 LAYERS = {
     "features": [
-        {"defaults", "errors", "digests", "files", "hardware", "locks", "network", "remembered", "units"},
+        {"defaults", "errors", "digests", "extras", "files", "hardware", "locks", "network", "remembered", "units"},
         {"card_downloads", "cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
         {"encoders", "torch", "loaded", "exports", "imports", "packs"},

@@ -19,7 +19,7 @@ def command(run: Path, host: str, port: int, device: str) -> None:
 
     DIR is a run, or what `erc export` wrote of one. Turns are typed or pasted, with clips where there are any, or cut
     from a recording by its transcript. What is uploaded stays on this machine, and is deleted within two hours. Needs
-    the extra `app`: pip install 'erc-feature-store[app]'. Ctrl-C ends it.
+    the extra `app`, which `erc doctor` says how to install. Ctrl-C ends it.
 
     \b
     Example:

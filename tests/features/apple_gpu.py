@@ -15,6 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 _MPS = torch.device("mps")
+# A tensor on the device may be read and written at places that are listed on the CPU, and copied from there.
+_TAKE_PLACES = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default, torch.ops.aten.copy_.default}
 
 
 class Storages:
@@ -25,6 +27,9 @@ class Storages:
 
     def __contains__(self, tensor: Tensor) -> bool:
         return tensor.untyped_storage()._cdata in self._kept
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def add(self, tensor: Tensor) -> Tensor:
         if tensor.dtype == torch.float64:
@@ -80,7 +85,7 @@ class _Operations(TorchDispatchMode):
         goes = _device_of(kwargs.get("device")) == "mps"
         if goes:
             kwargs["device"] = torch.device("cpu")
-        if any(are_there) and not all(are_there):
+        if any(are_there) and not all(are_there) and func not in _TAKE_PLACES:
             raise RuntimeError(f"{func}: expected all tensors to be on the same device, found cpu and mps")
         result = func(*args, **kwargs)
         if goes or any(are_there):
