@@ -111,7 +111,7 @@ def encode(
 
     encoder:    a name of `erc extract --list`
     model:      as --model
-    device:     `cpu` or `cuda:N`
+    device:     `cpu`, `cuda:N` or `mps`
     dtype:      fp32, bf16 or fp16
     batch_size: how many rows are encoded at once, at most
     settings:   as --set

@@ -112,7 +112,7 @@ class Engine(Protocol):
         ...
 
     def resolve_device(self, device: str, computes: bool) -> str:
-        """`cpu`, `cuda` or `cuda:N` for what --device says. computes: some encoder computes with torch"""
+        """`cpu`, `cuda`, `cuda:N` or `mps` for what --device says. computes: some encoder computes with torch"""
         ...
 
     def build(

@@ -80,7 +80,19 @@ def beside(path: Path, ending: str) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
 
 
+def seen_from(folder: Path, path: Path) -> str:
+    """The path relative to a folder, with `/`, both without symbolic links; absolute where Windows has it on another
+    drive."""
+    path, folder = path.resolve(), folder.resolve()
+    return (Path(os.path.relpath(path, folder)) if path.anchor == folder.anchor else path).as_posix()
+
+
 def sync_file(path: Path) -> None:
     """Force a file to disk."""
-    with path.open("rb") as file:
+    with path.open("rb" if os.name == "posix" else "r+b") as file:  # Windows syncs what is open for writing
         os.fsync(file.fileno())
+
+
+def may_replace_open() -> bool:
+    """Whether this system renames, replaces and removes files that are open: not Windows."""
+    return os.name != "nt"

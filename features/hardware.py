@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from features.remembered import remembered
 _AMPERE = (8, 0)  # the first compute capability of NVIDIA's with bf16 units
 _CPUINFO = Path("/proc/cpuinfo")
 _CPU_FACTS = ("model name", "flags", "Features", "CPU part")
+
+_MOST_ON_WINDOWS = 61  # concurrent.futures: WaitForMultipleObjects waits for 63 things, two of which are the pool's own
 
 _ROWS, _FROM, _TO = 256, 768, 3072  # a product of GPT-2's and wav2vec2-base's feed-forward layers
 _ROUNDS = 7
@@ -26,15 +29,34 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def pool_size(wanted: int) -> int:
+    """Processes for a pool of which so many are wanted: one of Windows takes no more than _MOST_ON_WINDOWS."""
+    return min(wanted, _MOST_ON_WINDOWS) if sys.platform == "win32" else wanted
+
+
+def open_files_limit() -> int | None:
+    """How many files this process may have open; None where there is no limit, and on Windows: a mapped file counts for
+    none there."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if most == resource.RLIM_INFINITY else most
+
+
 def bf16_is_faster(device: str) -> bool:
     """Whether a device multiplies matrices in bf16 clearly faster than in fp32.
 
-    device: `cpu`, `cuda` or `cuda:N`; CUDA does from compute capability 8.0 (Ampere) on. A CPU is tried, once for each
+    device: `cpu`, `cuda`, `cuda:N` or `mps`, which is taken not to; CUDA does from capability 8.0 (Ampere) on. A
+    CPU is tried, once for each
     model of CPU and version of torch (see `features.remembered`): of two with AVX512_BF16 and without AMX one was four
     times as fast in bf16, the other slower than in fp32.
     """
     import torch
 
+    if device == "mps":
+        return False
     if device != "cpu":
         capability: tuple[int, int] = torch.cuda.get_device_capability(device)
         return capability >= _AMPERE

@@ -18,7 +18,7 @@ import polars as pl
 from features.cards import DatasetCard, load_card, neutral_of, shipped_cards
 from features.digests import sha256_file
 from features.errors import ManifestError, bare_line, nearest
-from features.files import write_whole
+from features.files import seen_from, write_whole
 from features.schema import SCHEMA, cast_columns, column_problems, row_problems
 from features.sources import dialogue_digests, media_digests, text_digests
 
@@ -323,8 +323,7 @@ def _write_parquet(manifest: Manifest, path: Path, temporary: Path) -> None:
 
     metadata: dict[str, str] = {"erc.card": json.dumps(manifest.card.to_dict(), ensure_ascii=False)}
     if manifest.media_root is not None:
-        relative = os.path.relpath(manifest.media_root.resolve(), path.parent.resolve())
-        metadata["erc.media_root"] = Path(relative).as_posix()
+        metadata["erc.media_root"] = seen_from(path.parent, manifest.media_root)
     table = manifest.frame.to_arrow()
     pq.write_table(table.replace_schema_metadata(metadata), temporary)
 

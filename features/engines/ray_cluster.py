@@ -1,6 +1,6 @@
 """A Ray cluster: connecting to it, what it has, and how many encoding actors it is asked to hold.
 
-Ray is an extra (`pip install 'erc-feature-store[ray]'`), and is imported only here and in `ray`, inside functions.
+Ray is the extra `ray`, and is imported only here and in `ray`, inside functions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from features.encoders.devices import resolve_dtype
 from features.errors import EngineError, UsageError
+from features.extras import install_extra
 
 _OBJECT_STORE_BYTES = 128 * 2**20  # Ray's own default is a third of the memory; chunks' tasks are small
 _ANSWER_S = 10.0
@@ -114,7 +115,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
     Raises UsageError where Ray is not installed, EngineError where the cluster does not answer.
     """
     if find_spec("ray") is None:
-        raise UsageError("--engine ray needs Ray: pip install 'erc-feature-store[ray]'")
+        raise UsageError(f"--engine ray needs Ray: {install_extra('ray')}")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers unless the user says so
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray

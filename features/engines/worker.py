@@ -13,8 +13,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
@@ -133,17 +133,12 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         connection, far_end = context.Pipe()
         self._connection = connection
-        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self._socket = None if sys.platform == "win32" else socket.socket(fileno=os.dup(connection.fileno()))
         process = context.Process(
             target=_serve, args=(far_end, self._work, self._start, self._arguments), name="decode", daemon=True
         )
-        with _starting:
-            resource_tracker.ensure_running()  # it lets Ctrl-C through again: first, then
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the process inherits
-            try:
-                process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with _starting, _ctrl_c_blocked():
+            process.start()
         far_end.close()
         self._process = process
         if self._ended:
@@ -158,6 +153,21 @@ class Worker:
         if end is not None:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """A process that is started within does not get Ctrl-C, so that it cannot die of it before it says that it ignores
+    it. Windows has no such masks: there it may, and is started again."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it lets Ctrl-C through again: first, then
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the process inherits
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(

@@ -24,10 +24,12 @@ MAX_WORKER_BYTES = 4 << 30  # of memory in one worker process, beside what it ha
 
 def limit_memory() -> None:
     """Let this process take no more than MAX_WORKER_BYTES of further memory; then allocating fails. Linux only."""
-    import resource
-
     status = Path("/proc/self/status")
     if not status.is_file():
+        return
+    try:
+        import resource
+    except ImportError:
         return
     taken = re.search(r"^VmData:\s*(\d+) kB$", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 from pathlib import Path
@@ -11,7 +10,8 @@ from types import TracebackType
 from typing import IO, Self
 
 from features.errors import NetworkError
-from features.files import sync_file, sync_folder, write_bytes_whole
+from features.files import may_replace_open, sync_file, sync_folder, write_bytes_whole
+from features.locks import NoLocksError, lock
 from features.network.ranges import Offer
 
 
@@ -89,26 +89,43 @@ class PartFile:
 
     def discard(self) -> None:
         self.restart()
+        self._let_go()
         self.path.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """The part is the whole file."""
         self._file.flush()
+        self._let_go()
         sync_file(self.path)
         self.path.replace(self._target)
         self._notes.unlink(missing_ok=True)
         sync_folder(self._target.parent)
 
+    def _let_go(self) -> None:
+        """Windows neither renames nor removes what is open; elsewhere the lock is held until then."""
+        if not may_replace_open():
+            self._file.close()
+
     def _opened(self) -> IO[bytes]:
         try:
             file = self.path.open("a+b", buffering=0)
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise NetworkError(f"{self.path}: another process is downloading it: wait for that one") from error
         except OSError as error:
-            raise NetworkError(f"{self.path}: cannot be written: {error.strerror}: choose another folder") from error
+            raise self._unusable(error) from error
+        try:
+            is_held = lock(file.fileno())
+        except NoLocksError:
+            is_held = True
+        except OSError as error:
+            file.close()
+            raise self._unusable(error) from error
+        if not is_held:
+            file.close()
+            raise NetworkError(f"{self.path}: another process is downloading it: wait for that one")
         file.seek(0)
         return file
+
+    def _unusable(self, error: OSError) -> NetworkError:
+        return NetworkError(f"{self.path}: cannot be written: {error.strerror}: choose another folder")
 
     def _noted(self) -> Offer | None:
         try:

@@ -1,14 +1,13 @@
 """Locks against two writers of one feature: exclusive for a plain run; for --shard shared, and exclusive for its slice.
 
-The kernel releases a flock when its process dies, so no lock is ever left behind; host and pid are only for the
-message, emptied when the lock is released, and not believed where that process is gone.
+The system releases a lock when its process dies, so none is ever left behind (see `features.locks`); host and pid are
+only for the message, emptied when the lock is released, and not believed where that process is gone.
 Some network file systems have no locks. There a run goes on without, since a commit never rests on them, and says so.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import platform
 import re
@@ -19,14 +18,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from features.errors import StoreBusyError
+from features.locks import NoLocksError, is_alive, lock, open_lock, share
 
 SLICES = ".slices"  # what the slices that are at work have agreed on
 
 _FIRST_SLICE_S = 2.0
 _RETRY_S = 0.02
-_HELD = {errno.EWOULDBLOCK, errno.EACCES}
 _HOLDER = re.compile(r"host (?P<host>.*), pid (?P<pid>[1-9]\d*)")
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -39,7 +37,7 @@ def writer_lock(folder: Path, shard: tuple[int, int] | None = None, agreement: s
     cannot be made.
     """
     if shard is None:
-        whole, locked = _acquire(folder / ".lock", fcntl.LOCK_EX, folder)
+        whole, locked = _acquire(folder / ".lock", folder)
         try:
             yield locked
         finally:
@@ -48,7 +46,7 @@ def writer_lock(folder: Path, shard: tuple[int, int] | None = None, agreement: s
     index, count = shard
     whole, locked = _share(folder, agreement)
     try:
-        own, _ = _acquire(folder / f".lock-{index}-of-{count}", fcntl.LOCK_EX, folder)
+        own, _ = _acquire(folder / f".lock-{index}-of-{count}", folder)
         try:
             yield locked
         finally:
@@ -62,7 +60,7 @@ def _share(folder: Path, agreement: str) -> tuple[int, bool]:
     deadline = time.monotonic() + _FIRST_SLICE_S
     while True:
         try:
-            whole, locked = _acquire(folder / ".lock", fcntl.LOCK_EX, folder)
+            whole, locked = _acquire(folder / ".lock", folder)
         except StoreBusyError:
             pass
         else:
@@ -70,10 +68,10 @@ def _share(folder: Path, agreement: str) -> tuple[int, bool]:
                 (folder / SLICES).write_text(agreement, encoding="ascii")
                 if locked:
                     os.ftruncate(whole, 0)  # slices are told by their own locks
-                    fcntl.flock(whole, fcntl.LOCK_SH)
+                    share(whole)
             return whole, locked
         try:
-            whole, locked = _acquire(folder / ".lock", fcntl.LOCK_SH, folder)
+            whole, locked = _acquire(folder / ".lock", folder, shared=True)
         except StoreBusyError:
             if time.monotonic() > deadline:
                 raise
@@ -103,11 +101,10 @@ def no_writer(folder: Path) -> Iterator[bool]:
         return
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_held = lock(descriptor)
         except OSError:
-            yield False
-        else:
-            yield True
+            is_held = False
+        yield is_held
     finally:
         os.close(descriptor)
 
@@ -123,29 +120,29 @@ def _open_for_lock(path: Path) -> int:
         return os.open(path, os.O_RDONLY)
 
 
-def _acquire(path: Path, mode: int, folder: Path) -> tuple[int, bool]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    holder = None
+def _acquire(path: Path, folder: Path, shared: bool = False) -> tuple[int, bool]:
+    descriptor = open_lock(path)
     try:
-        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            warnings.warn(f"{folder}: its file system has no locks: never run two extractions on it", stacklevel=2)
-            return descriptor, False
-        if error.errno not in _HELD:
-            os.close(descriptor)
-            raise
+        is_held = lock(descriptor, shared=shared)
+    except NoLocksError:
+        warnings.warn(f"{folder}: its file system has no locks: never run two extractions on it", stacklevel=2)
+        return descriptor, False
+    except OSError:
+        os.close(descriptor)
+        raise
+    if not is_held:
+        holder = None
         with suppress(OSError):
-            holder = _living_holder(os.pread(descriptor, 200, 0).decode("utf-8", "replace"))
+            holder = _living_holder(os.read(descriptor, 200).decode("utf-8", "replace"))
         os.close(descriptor)
         raise StoreBusyError(
             f"{folder}: another run is writing it ({holder or 'which one is not known'}): wait for it, or split the"
             " work with --shard I/N"
-        ) from error
+        )
     with suppress(OSError):  # the lock is held, whether or not its file can say by whom
         os.ftruncate(descriptor, 0)  # a killed run's
-        if mode == fcntl.LOCK_EX:
-            os.pwrite(descriptor, f"host {platform.node()}, pid {os.getpid()}\n".encode(), 0)
+        if not shared:
+            os.write(descriptor, f"host {platform.node()}, pid {os.getpid()}\n".encode())
     return descriptor, True
 
 
@@ -173,10 +170,4 @@ def _living_holder(text: str) -> str | None:
     match = _HOLDER.fullmatch(text.strip())
     if not match or match["host"] != platform.node():
         return None
-    try:
-        os.kill(int(match["pid"]), 0)
-    except PermissionError:  # it lives, and is another user's
-        pass
-    except (OSError, OverflowError):
-        return None
-    return match[0]
+    return match[0] if is_alive(int(match["pid"])) else None

@@ -5,7 +5,6 @@ It can be sent to another process, and survives a fork: what is sent has no maps
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import ShardError
+from features.hardware import open_files_limit
 from features.spec import EncoderSpec
 from features.store.commit import ShardName, read_record
 from features.store.reading import is_there, read_error
@@ -94,5 +94,5 @@ class ShardMaps:
 
 
 def _limit() -> int:
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if most == resource.RLIM_INFINITY else max(_FEWEST, min(_MOST, most // _SHARE))
+    most = open_files_limit()
+    return _MOST if most is None else max(_FEWEST, min(_MOST, most // _SHARE))

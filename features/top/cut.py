@@ -101,7 +101,7 @@ def _prove(
     if found.shape != expected.shape:
         raise UsageError(f"{refused}: its layers change the number of frames")
     real = torch.ones(found.shape[:2], dtype=torch.bool, device=found.device) if mask is None else mask
-    difference, norm = (found - expected)[real].double().norm(), expected[real].double().norm()
+    difference, norm = (found - expected)[real].cpu().double().norm(), expected[real].cpu().double().norm()
     if not difference <= tolerance * norm:
         off = float(difference / norm)
         raise UsageError(f"{refused}: its last {top.description.from_top} layers alone are off by {off:.1g}")

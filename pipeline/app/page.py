@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from features.errors import ErcError, UsageError
+from features.extras import install_extra
 from pipeline.app.answers import CURVE_COLUMNS, about, answer
 from pipeline.app.turns import COLUMNS, pasted_rows, recorded_talk, typed_talk
 from pipeline.predict import Predictor
@@ -22,7 +23,7 @@ _EXAMPLE = [["Ross", "Hi.", ""], ["Rachel", "Go away!", ""]]
 def check_gradio() -> None:
     """Raises UsageError where Gradio is not installed."""
     if find_spec("gradio") is None:
-        raise UsageError("the app needs Gradio: pip install 'erc-feature-store[app]'")
+        raise UsageError(f"the app needs Gradio: {install_extra('app')}")
 
 
 def build_app(predictor: Predictor) -> Any:

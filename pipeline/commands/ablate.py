@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 @use_option
 @cv_options
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
-@click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
+@click.option("--device", default="cpu", help="cpu, cuda, cuda:N or mps (Apple's GPU).")
 @shard_option("the heads (experiments x seeds), for several machines on one --out")
 @engine_options(
     "the actors of a Ray cluster", "Actors that train, one head at a time each.  [default: one a GPU, or one a CPU]"

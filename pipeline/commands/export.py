@@ -17,7 +17,7 @@ from pipeline.terminal.options import LocalPath
     "--onnx",
     is_flag=True,
     help="Also head.onnx: the heads of all seeds as one graph, held against torch by onnxruntime before it is kept."
-    " Needs the extra `onnx`: pip install 'erc-feature-store[onnx]'.",
+    " Needs the extra `onnx`: see `erc doctor`.",
 )
 @click.option(
     "--app", is_flag=True, help="Also app.py and requirements.txt: the folder as a demo (`erc app`, a Space)."

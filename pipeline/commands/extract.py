@@ -96,7 +96,7 @@ _GROUPS = {
     help="Named set of encoders.",
 )
 @click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N", help="Where encoders compute."
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where encoders compute."
 )
 @click.option(
     "--dtype",

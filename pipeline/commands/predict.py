@@ -46,7 +46,7 @@ Exit status: 0, or 3 where some input could not be used (it is named; the rest i
     type=LocalPath(file_okay=False),
     help="With --manifest: where embeddings are, and where those that are not there yet are put [default: the run's].",
 )
-@click.option("--device", default="auto", help="Of the encoders: auto, cpu, cuda or cuda:N.")
+@click.option("--device", default="auto", help="Of the encoders: auto, cpu, cuda, cuda:N or mps.")
 @click.option("--what-if", is_flag=True, help="Also: what would be predicted without each modality.")
 @click.option("--out", type=LocalPath(dir_okay=False), help="Write the table: .parquet, .csv or .json.")
 @click.option("--html", type=LocalPath(dir_okay=False), help="Write a page: clip, turns, probabilities over the talk.")

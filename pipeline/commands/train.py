@@ -61,7 +61,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--trials", type=click.IntRange(min=1), metavar="N", help="With --search: trials in all.  [default: 20]")
 @click.option("--search-seed", type=click.IntRange(min=0), help="With --search: other seeds draw others.  [default: 0]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
-@click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
+@click.option("--device", default="cpu", help="cpu, cuda, cuda:N or mps (Apple's GPU).")
 @mix_option
 @allow_options("Train on")
 @track_option

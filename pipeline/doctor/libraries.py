@@ -9,9 +9,9 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
+from features.extras import PACKAGE, declared_requirements, quoted
 from pipeline.doctor.finding import Finding
 
-PACKAGE = "erc-feature-store"
 _LEAST_PYTHON = (3, 11)
 # What each extra is for; `dev` is for working on this project itself.
 EXTRAS = {
@@ -50,26 +50,6 @@ def python_and_packages() -> Iterator[Finding]:
     yield Finding("extras", RETINAFACE, "ok" if here else "absent", text, None if here else _RETINAFACE_INSTALL)
 
 
-def declared_requirements(package: str = PACKAGE) -> dict[str, list[Requirement]] | None:
-    """Extra ("" where it is always needed) -> requirements, as the installed package declares them; None where it is
-    not installed."""
-    try:
-        lines = metadata.requires(package) or []
-    except metadata.PackageNotFoundError:
-        return None
-    found: dict[str, list[Requirement]] = {}
-    for line in lines:
-        requirement = Requirement(line)
-        extras = [extra for extra in [*EXTRAS, "dev"] if _applies(requirement, extra) and not _applies(requirement, "")]
-        for extra in extras or [""]:
-            found.setdefault(extra, []).append(requirement)
-    return found
-
-
-def _applies(requirement: Requirement, extra: str) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-
-
 def installed_version(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -89,7 +69,7 @@ def _python() -> Finding:
 
 def _needed(requirement: Requirement) -> Finding:
     version = installed_version(requirement.name)
-    install = f"pip install '{requirement.name}{requirement.specifier}'"
+    install = f"pip install {quoted(requirement)}"
     if version is None:
         return Finding("packages", requirement.name, "failed", "is not installed", install)
     if not requirement.specifier.contains(version, prereleases=True):
@@ -106,8 +86,7 @@ def _extra(extra: str, purpose: str, requirements: list[Requirement]) -> Finding
     ]
     if not lacking:
         return Finding("extras", extra, "ok", purpose)
-    install = " ".join(f"'{requirement.name}{requirement.specifier}'" for requirement in lacking)
-    return Finding("extras", extra, "absent", purpose, f"pip install {install}")
+    return Finding("extras", extra, "absent", purpose, f"pip install {' '.join(map(quoted, lacking))}")
 
 
 def _clashes(versions: Mapping[str, str | None] | None = None) -> Iterator[Finding]:

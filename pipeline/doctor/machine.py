@@ -74,10 +74,10 @@ def _devices() -> Iterator[Finding]:
             f"an NVIDIA driver is here, and torch {torch.__version__} finds no GPU",
             "see `nvidia-smi`; a torch without CUDA is mended by installing one with it (pytorch.org/get-started)",
         )
-    elif not count:
+    elif not count and not torch.backends.mps.is_available():
         yield Finding("devices", "cuda", "absent", "no GPU: encoders run on the CPU, heads need none")
     if torch.backends.mps.is_available():
-        yield Finding("devices", "mps", "note", "Apple's GPU is here and not used: encoders run on the CPU")
+        yield _speeds("mps", "mps", "Apple's GPU")
 
 
 def _has_nvidia_driver() -> bool:

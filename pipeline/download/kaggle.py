@@ -10,10 +10,10 @@ from pathlib import Path
 
 from features.card_downloads import KaggleSource
 from features.errors import DownloadError, NetworkError
+from features.extras import install_extra
 from features.network.client import client, naming
 from features.network.words import reason, told
 
-_INSTALL = "pip install 'kagglehub>=1,<2'"
 _SITE = "https://www.kaggle.com"
 _LOGIN = "make a token at https://www.kaggle.com/settings, and give it as KAGGLE_API_TOKEN, or run kagglehub.login()"
 _CACHE = "KAGGLEHUB_CACHE"
@@ -28,7 +28,7 @@ def fetch_kaggle(source: KaggleSource, folder: Path) -> list[Path]:
     try:
         import kagglehub
     except ImportError as error:
-        raise DownloadError(f"{source.place} needs the extra `kaggle`: {_INSTALL}") from error
+        raise DownloadError(f"{source.place} needs the extra `kaggle`: {install_extra('kaggle')}") from error
     import requests
     from kagglehub.exceptions import CredentialError, KaggleApiHTTPError, UnauthenticatedError
 

@@ -14,12 +14,13 @@ import numpy as np
 import polars as pl
 
 from features.errors import UsageError
+from features.extras import install_extra
 from features.manifest import Manifest
 from heads.data.utterances import Utterances
 from pipeline.explore.colours import GREY, Group, colour_groups
 from pipeline.explore.embeddings import FeatureLook, Settings
 from pipeline.explore.probe import MOST_ITERATIONS, STRENGTH
-from pipeline.explore.projection import INSTALL, UMAP_DISTANCE, UMAP_NEIGHBOURS, Projection
+from pipeline.explore.projection import UMAP_DISTANCE, UMAP_NEIGHBOURS, Projection
 from pipeline.explore.scatter import axis_names, scatter
 from pipeline.explore.vectors import missing_text
 from pipeline.pages.drawing import Drawing
@@ -43,7 +44,7 @@ class Plot:
 def check_plotly() -> None:
     """Raises UsageError that names the extra where plotly is not installed."""
     if importlib.util.find_spec("plotly") is None:
-        raise UsageError(f"the interactive page needs plotly, which is not installed: {INSTALL}")
+        raise UsageError(f"the interactive page needs plotly, which is not installed: {install_extra('explore')}")
 
 
 def plots_of(looks: Sequence[FeatureLook], settings: Settings) -> list[Plot]:

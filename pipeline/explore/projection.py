@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.errors import UsageError
+from features.extras import install_extra
 
-INSTALL = "pip install 'erc-feature-store[explore]'"
 UMAP_NEIGHBOURS = 15
 UMAP_DISTANCE = 0.1
 _PCA_DIMS = 3  # fitted once: the first two are the plane
@@ -34,7 +34,9 @@ class Projection:
 def check_umap() -> None:
     """Raises UsageError that names the extra where umap-learn is not installed."""
     if importlib.util.find_spec("umap") is None:
-        raise UsageError(f"--method umap needs umap-learn, which is not installed: {INSTALL}, or leave it at pca")
+        raise UsageError(
+            f"--method umap needs umap-learn, which is not installed: {install_extra('explore')}, or leave it at pca"
+        )
 
 
 def pca(values: np.ndarray, dims: tuple[int, ...], seed: int, sphere: bool = False) -> list[Projection]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ManifestError, UsageError, bare_line, nearest
+from features.extras import install_extra
 from pipeline.ingest.annotations import TextRepairs, read_text
 from pipeline.ingest.delimited import DELIMITERS, PARTED_OTHERWISE, read_delimited
 from pipeline.ingest.json_tables import read_json, read_json_lines
@@ -101,7 +102,7 @@ def _read_excel(path: Path, sheet: str | None) -> RawTable:
         import openpyxl
     except ImportError as error:
         raise UsageError(
-            f"{path}: reading .xlsx needs openpyxl: pip install 'erc-feature-store[excel]', or save the sheet as CSV"
+            f"{path}: reading .xlsx needs openpyxl: {install_extra('excel')}, or save the sheet as CSV"
         ) from error
     try:
         with warnings.catch_warnings():

@@ -80,7 +80,7 @@ class Predictor:
     """
 
     def __init__(self, run: Run | Path, device: str = "auto", store: Path | None = None) -> None:
-        """device: of the encoders: auto, cpu, cuda or cuda:N. store: where specs of features may lie
+        """device: of the encoders: auto, cpu, cuda, cuda:N or mps. store: where specs of features may lie
 
         Raises RunError where no seed is finished, seeds were not made alike or have no head, or the run is a fold.
         """

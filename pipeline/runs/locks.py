@@ -1,20 +1,18 @@
 """Locks of run folders, for processes and machines that share them. A lock's file is there only while it is held.
 
-The kernel releases a flock when its process dies, so that a file which a killed process left behind locks nobody out.
+The system releases a lock when its process dies (see `features.locks`), so that a file which a killed process left
+behind locks nobody out.
 On file systems without locks everyone gets them: what is written is then still written whole.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_HELD = {errno.EWOULDBLOCK, errno.EACCES}
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+from features.locks import NoLocksError, lock, open_lock, remove_lock
 
 
 @contextmanager
@@ -45,22 +43,21 @@ def _lock(path: Path, wait: bool) -> Iterator[bool]:
     try:
         yield True
     finally:
-        path.unlink(missing_ok=True)  # while it is held: whoever waits for this file then sees that it is gone
-        os.close(descriptor)
+        remove_lock(descriptor, path)
 
 
 def _take(path: Path, wait: bool) -> int | None:
     """A descriptor of the file that now stands at `path`, locked; None where that is not to be waited for."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = open_lock(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return descriptor
-            os.close(descriptor)
-            if error.errno in _HELD:
+            if not lock(descriptor, wait=wait):
+                os.close(descriptor)
                 return None
+        except NoLocksError:
+            return descriptor
+        except OSError:
+            os.close(descriptor)
             raise
         if _stands_at(descriptor, path):
             return descriptor

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from features.errors import ErcError, UsageError
 from features.files import write_bytes_whole
-from features.hardware import cores
+from features.hardware import cores, pool_size
 from pipeline.sample.script import EMOTIONS, FRAMES_PER_SECOND, MIN_DIALOGUES, SPLITS, Line, write_script
 from pipeline.terminal.progress import progress_bar
 
@@ -140,7 +140,7 @@ def _render_all(out: Path, lines: list[Line], workers: int | None) -> None:
 
 
 def _rendered(out: Path, lines: list[Line], workers: int | None) -> Iterator[None]:
-    count = min(workers or cores(), max(1, len(lines) // 8))
+    count = pool_size(min(workers or cores(), max(1, len(lines) // 8)))
     render = partial(_render_into, out)
     if count == 1:
         yield from map(render, lines)

@@ -19,6 +19,7 @@ import numpy as np
 
 from features.digests import digest_of
 from features.errors import ErcError, StoreError, TrainingError, UsageError
+from features.extras import install_extra
 from heads.config.experiment import Experiment
 from heads.training.folds import Folding
 from pipeline.runs.metrics_file import Score
@@ -66,7 +67,7 @@ class Search:
 def check_optuna() -> None:
     """Raises UsageError where Optuna is not installed."""
     if find_spec("optuna") is None:
-        raise UsageError("--search needs Optuna: pip install 'erc-feature-store[tuning]'")
+        raise UsageError(f"--search needs Optuna: {install_extra('tuning')}")
 
 
 def run_search(

@@ -19,6 +19,7 @@ import torch
 
 from features.encoders.weights import first_line
 from features.errors import ErcError, RunError, UsageError
+from features.extras import install_extra
 from heads.data.batch import Batch
 from heads.graph.head import HeadGraph, check_traceable
 from heads.graph.inputs import SPEAKER_SLOT, GraphInput, graph_inputs
@@ -65,7 +66,7 @@ def check_onnx() -> None:
     """Raises UsageError where a package that `--onnx` needs is not installed."""
     lacking = [name for name in _NEEDED if find_spec(name) is None]
     if lacking:
-        raise UsageError(f"--onnx needs {', '.join(lacking)}: pip install 'erc-feature-store[onnx]'")
+        raise UsageError(f"--onnx needs {', '.join(lacking)}: {install_extra('onnx')}")
 
 
 def heads_of(run: Run, seeds: Sequence[int]) -> list[TrainedHead]:

@@ -16,7 +16,7 @@ _ROOTS = ("pipeline.suites.training", "pipeline.suites.shared_features", "pipeli
 
 
 def computation_of(planned: Planned, device: str) -> Computation:
-    """device: cpu, cuda or cuda:N. Of the code, only what the experiment's parts use."""
+    """device: cpu, cuda, cuda:N or mps. Of the code, only what the experiment's parts use."""
     used = [feature.spec for items in planned.features.values() for feature in items]
     has_top = any(spec.from_top for spec in used)
     kinds = {"top" if spec.from_top else spec.kind for spec in used}

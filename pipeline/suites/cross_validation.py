@@ -200,7 +200,7 @@ def _entry(
         run = Run(part.folders[name])
         values = dict(zip(map(str, metrics.seeds), metrics.weighted_f1.values, strict=True))
         epochs = {str(seed): run.result(seed).best_epoch for seed in metrics.seeds}
-        fold: dict[str, Any] = {"fold": number, "run": str(run.path.relative_to(folder)), "weighted_f1": values}
+        fold: dict[str, Any] = {"fold": number, "run": run.path.relative_to(folder).as_posix(), "weighted_f1": values}
         folds.append(fold | {"scores": means_of(metrics, found), "best_epochs": epochs})
     entry: dict[str, Any] = {"experiment": name, "configuration": planned.key, "headline": found[0].headline}
     entry |= {"weighted_f1": scores["weighted_f1"], "scores": scores, "folds": folds}

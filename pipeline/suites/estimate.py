@@ -152,7 +152,9 @@ def seconds_a_weight(rows: int, device: str = "cpu") -> float:
             torch.nn.utils.clip_grad_norm_(layer.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            if device != "cpu":
+            if device == "mps":
+                torch.mps.synchronize()
+            elif device != "cpu":
                 torch.cuda.synchronize(device)
         return (time.perf_counter() - started) / (_LAYER[0] * _LAYER[1])
     finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from features.engines.ray_worker import pin_threads
 from features.errors import EngineError, ErcError
+from features.locks import is_alive
 from features.manifest import Manifest
 from features.store import Store
 from heads.config.experiment import Experiment
@@ -128,9 +129,5 @@ def _remove_leftovers() -> None:
     """The files of actors that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         number = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
+        if number.isdecimal() and is_alive(int(number)) is False:
             shutil.rmtree(folder, ignore_errors=True)
-        except (OSError, ValueError, OverflowError):
-            continue

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 
 from features.errors import RunError, TrainingError
+from features.hardware import pool_size
 from pipeline.runs.folder import Run
 from pipeline.runs.locks import seed_lock
 from pipeline.runs.seed_files import SeedResult
@@ -30,7 +31,7 @@ _PRELOADED = [
 def train_all(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, Exception | None]]:
     """Each task with its error, or None, in the order in which they end. The numbers do not depend on `jobs`."""
     if min(jobs, len(tasks)) > 1:
-        yield from _in_processes(tasks, min(jobs, len(tasks)))
+        yield from _in_processes(tasks, pool_size(min(jobs, len(tasks))))
         return
     for task in tasks:
         error = None

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from features.errors import UsageError
+from features.extras import install_extra
 from pipeline.tracking.item import Content, Item
 from pipeline.tracking.ledger import Destination
 
@@ -86,7 +87,7 @@ def open_trackers(names: Sequence[str], home: Path) -> dict[str, Tracker]:
     for name in dict.fromkeys(names):
         choice = TRACKERS[name]
         if not all(map(_installed, choice.packages)):
-            raise UsageError(f"{choice.title} is not installed: pip install 'erc-feature-store[{name}]'")
+            raise UsageError(f"{choice.title} is not installed: {install_extra(name)}")
     return {name: TRACKERS[name].make(home / name) for name in dict.fromkeys(names)}
 
 

@@ -5,11 +5,11 @@ It goes wherever the folder goes. Addresses within the folder are relative.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from features.files import seen_from
 from pipeline.runs.json_files import read_checked, write_model
 from pipeline.tracking.item import Item
 
@@ -50,5 +50,5 @@ def _read(folder: Path) -> Ledger:
 
 def _address(item: Item, destination: Destination) -> str:
     if isinstance(destination, Path):
-        return Path(os.path.relpath(destination.resolve(), item.folder.resolve())).as_posix()
+        return seen_from(item.folder, destination)
     return destination

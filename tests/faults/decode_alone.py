@@ -22,7 +22,7 @@ AUDIO, FRAMES = AudioNeed(16000, 30.0), FramesNeed(5, 30.0)
 
 
 def peak_kb() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
 
 

@@ -41,7 +41,7 @@ def run_erc(arguments: list[str], errors: Path, point: str | None = None, count:
     """The exit status (minus the signal's number where one ended it) and what was printed on stderr."""
     process = start_erc(arguments, errors, point, count)
     process.join()
-    return process.exitcode or 0, errors.read_text()
+    return process.exitcode or 0, errors.read_text(encoding="utf-8")
 
 
 def _main(arguments: list[str], errors: Path, point: str | None, count: int) -> None:

@@ -45,7 +45,7 @@ def survivors(mark: str, patience_s: float = 30.0) -> list[int]:
 def is_running(process: int) -> bool:
     """Whether there is such a process, other than as a zombie."""
     try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except OSError:
         return False
     return state not in "ZX"

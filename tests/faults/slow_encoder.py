@@ -21,7 +21,7 @@ def slow_down(seconds: float, log: Path) -> None:
     encode = WaveformEncoder.encode
 
     def slowly(self: WaveformEncoder, inputs: Sequence[Input]) -> list[np.ndarray]:
-        with log.open("a") as file:
+        with log.open("a", encoding="utf-8") as file:
             print("begin", file=file, flush=True)
             time.sleep(seconds)
             print("end", file=file, flush=True)

@@ -77,7 +77,7 @@ def wait_for_commits(store: Path, count: int, is_running: Callable[[], bool]) ->
 def stop(process: int) -> None:
     """Stop a process where it is, and wait until it is stopped."""
     os.kill(process, signal.SIGSTOP)
-    while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "TZ":
+    while Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "TZ":
         time.sleep(0.001)
 
 

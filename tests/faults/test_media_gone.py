@@ -102,7 +102,7 @@ def leave_a_mount_point(root: Path) -> str:
 
 def put_a_file(root: Path) -> str:
     unmount(root)
-    root.write_text("no folder")
+    root.write_text("no folder", encoding="utf-8")
     return "is no folder"
 
 

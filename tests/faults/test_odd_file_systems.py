@@ -228,7 +228,7 @@ def test_two_runs_that_start_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def other_is_first(source: Path, target: Path) -> None:
         if target.name == "spec.json" and not target.exists():
-            target.write_text(theirs.to_json())
+            target.write_text(theirs.to_json(), encoding="utf-8")
         LINK(source, target)
 
     monkeypatch.setattr(os, "link", other_is_first)

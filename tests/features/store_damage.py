@@ -124,8 +124,8 @@ def _commit(feature: Feature, name: ShardName, old: CommitRecord, changes: dict[
 
 def of_later_format(path: Path) -> None:
     """A record or a spec as a later version may write it, with its digest."""
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text(encoding="utf-8"))
     del values["digest"]
     values["format"] = 3 if path.name == "spec.json" else 2
     digest = digest_of("spec" if path.name == "spec.json" else "commit", values)
-    path.write_text(json.dumps(values | {"digest": digest}, indent=1) + "\n")
+    path.write_text(json.dumps(values | {"digest": digest}, indent=1) + "\n", encoding="utf-8")

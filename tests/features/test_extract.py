@@ -170,7 +170,7 @@ def fake_decode(path: Path, utterance: Any, needs: Any) -> FakeClip:
     decoded.append(path.name)
     if not path.exists():
         raise UnavailableError(Reason.NO_FILE, path.name)
-    return FakeClip(path.read_text(), sha256_file(path))
+    return FakeClip(path.read_text(encoding="utf-8"), sha256_file(path))
 
 
 decoded: list[str] = []

@@ -37,7 +37,7 @@ def test_a_damaged_file_is_as_none(cache: Path, content: str) -> None:
 
 
 def test_where_nothing_can_be_written_it_is_worked_out_each_time(cache: Path) -> None:
-    cache.write_text("a file where the folder should be")
+    cache.write_text("a file where the folder should be", encoding="utf-8")
     assert remembered("kind", 1, lambda: "first") == "first"
     assert remembered("kind", 1, lambda: "again") == "again"
 

@@ -19,6 +19,7 @@ import numpy as np
 from features.encoders.protocol import EncoderRequest, Input, Reads
 from features.encoders.views import SoundView
 from features.errors import Reason, UnavailableError, UsageError
+from features.extras import install_extra
 from features.media.clip import Clip
 from features.media.needs import AudioNeed, ClipNeeds
 from features.spec import EncoderSpec
@@ -39,7 +40,7 @@ class EgemapsEncoder:
     def __init__(self, request: EncoderRequest, settings: dict[str, Any]) -> None:
         """Raises UsageError where openSMILE is not installed."""
         if importlib.util.find_spec(PACKAGE) is None:
-            raise UsageError(f"egemaps needs the package {PACKAGE}: pip install 'erc-feature-store[egemaps]'")
+            raise UsageError(f"egemaps needs the package {PACKAGE}: {install_extra('egemaps')}")
         need = AudioNeed(RATE_HZ, settings["max_seconds"])
         self.needs = ClipNeeds(audio=need)
         self.prepare = EgemapsPreparer(need)

@@ -30,7 +30,7 @@ from features.encoders.audio.published_sound import RATE_HZ as PUBLISHED_RATE_HZ
 from features.encoders.audio.published_sound import PublishedSoundPreparer
 from features.encoders.audio.speech_frames import FrameGeometry, cut_windows
 from features.encoders.audio.speech_models import SpeechModel
-from features.encoders.devices import for_device
+from features.encoders.devices import for_device, where_float64_is
 from features.encoders.layers import Layers, parse_layers
 from features.encoders.protocol import EncoderRequest, Input, Preparer, Reads
 from features.encoders.specs import network_spec, top_settings
@@ -199,8 +199,13 @@ def join_windows(rows: Sequence[torch.Tensor], frames: Sequence[int], pooling: s
     if len(rows) == 1:
         return rows[0]
     stacked = torch.stack(list(rows)).chunk(len(POOLINGS[pooling]), dim=-1)  # [k, s, w] each
-    share = torch.tensor(frames, dtype=torch.float64, device=rows[0].device)[:, None, None] / sum(frames)
-    joined = {"mean": lambda part: (part * share).sum(dim=0).float(), "max": lambda part: part.amax(dim=0)}
+    share = torch.tensor(frames, dtype=torch.float64)[:, None, None] / sum(frames)
+
+    def mean(part: torch.Tensor) -> torch.Tensor:
+        wide = where_float64_is(part)
+        return (wide * share.to(wide.device)).sum(dim=0).float().to(part.device)
+
+    joined = {"mean": mean, "max": lambda part: part.amax(dim=0)}
     return torch.cat([joined[name](part) for name, part in zip(pooling.split("+"), stacked, strict=True)], dim=-1)
 
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from features.digests import weights_digest
-from features.encoders.weights import INSTALL_PACKAGED, PACKAGED_PREFIX, first_line, packaged_folder
+from features.encoders.weights import PACKAGED_PREFIX, first_line, packaged_folder
 from features.errors import WeightsError
+from features.extras import install_extra
 
 _MATRIX = "*_emb.npy"
 _INDEX = "*_index.parquet"
 _WORD2VEC_HEADER = re.compile(r"\d+ \d+")
 _LINES_AT_ONCE = 16384
-_MEND = f"install it again ({INSTALL_PACKAGED})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def read_vocabulary(source: VectorSource) -> Vocabulary:
     try:
         return _vocabulary(pl.read_parquet(path, glob=False).to_series(0).to_list())
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise WeightsError(f"word vectors {path}: cannot be read ({first_line(error)}): {_MEND}") from error
+        raise WeightsError(f"word vectors {path}: cannot be read ({first_line(error)}): {_mend()}") from error
 
 
 @lru_cache(maxsize=1)
@@ -88,7 +88,7 @@ def read_vectors(source: VectorSource) -> WordVectors:
     matrix = _mapped(_only(source.path, _MATRIX)) if source.packaged else _parse(source.path)
     words = read_vocabulary(source)
     if words.count != len(matrix):
-        raise WeightsError(f"word vectors {source.path}: {words.count} words for {len(matrix)} vectors: {_MEND}")
+        raise WeightsError(f"word vectors {source.path}: {words.count} words for {len(matrix)} vectors: {_mend()}")
     return WordVectors(words, matrix)
 
 
@@ -96,9 +96,9 @@ def _mapped(path: Path) -> np.ndarray:
     try:
         matrix: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"word vectors {path}: cannot be read ({first_line(error)}): {_MEND}") from error
+        raise WeightsError(f"word vectors {path}: cannot be read ({first_line(error)}): {_mend()}") from error
     if matrix.dtype != np.float32 or matrix.ndim != 2:
-        raise WeightsError(f"word vectors {path}: {matrix.dtype} {matrix.shape}, not float32 [words, d]: {_MEND}")
+        raise WeightsError(f"word vectors {path}: {matrix.dtype} {matrix.shape}, not float32 [words, d]: {_mend()}")
     return matrix
 
 
@@ -167,10 +167,14 @@ def _is_number(text: str) -> bool:
 def _only(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
-        raise WeightsError(f"word vectors {folder}: {len(found)} files {pattern}, where one belongs: {_MEND}")
+        raise WeightsError(f"word vectors {folder}: {len(found)} files {pattern}, where one belongs: {_mend()}")
     return found[0]
 
 
 def _changed(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
+
+
+def _mend() -> str:
+    return f"install it again ({install_extra('embedded')})"

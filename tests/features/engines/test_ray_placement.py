@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from features.engines.decode_pool import DecodeOptions
 from features.engines.ray_cluster import Cluster, Node, Placement, connected, place_actors
 from features.engines.ray_worker import ChunkWorker, Setup, Trouble, cut_task, difference
 from features.errors import EngineError, UsageError
+from features.extras import install_extra
 from features.spec import EncoderSpec
 from features.store import open_writer
 from features.store.chunks import cut_chunks
@@ -78,7 +80,7 @@ def test_a_cluster_without_room_and_devices_that_are_not_there() -> None:
 
 def test_ray_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("features.engines.ray_cluster.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'erc-feature-store\[ray\]'"), connected(None):
+    with pytest.raises(UsageError, match=re.escape(install_extra("ray"))), connected(None):
         pass
 
 

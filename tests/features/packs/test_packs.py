@@ -95,7 +95,7 @@ def test_heads_train_without_clips_into_the_very_runs(
     assert run(erc, ["store", "pull", str(pack), "--store", "there"], "erc") == 0
     suite = {"defaults": {"stop": {"epochs": 2}, "feedforward": {"sizes": [4]}}, "experiments": {}}
     suite["experiments"] = {"a": {"inputs": {"text": ["sentence"]}}, "b": {"inputs": {"audio": ["logmel"]}}}
-    Path("suite.yaml").write_text(json.dumps(suite))
+    Path("suite.yaml").write_text(json.dumps(suite), encoding="utf-8")
     for where, table, out in ((store, manifest.path, "here"), ("there", pack / "manifest.parquet", "away")):
         given = ["--manifest", str(table), "--store", str(where), "--out", out, "--seeds", "1", "--jobs", "1"]
         assert run(erc, ["ablate", "suite.yaml", *given], "erc") == 0

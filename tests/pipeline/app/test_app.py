@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from features.errors import UsageError
+from features.extras import install_extra
 from pipeline.app.answers import answer
 from pipeline.app.turns import MOST_TURNS, pasted_rows, recorded_talk, typed_talk
 from pipeline.cli import erc, run
@@ -126,7 +127,7 @@ def test_without_gradio_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setattr("pipeline.app.page.find_spec", lambda name: None)
     assert run(erc, ["app", str(tmp_path)], "erc") == 2
-    assert capsys.readouterr().err == "erc: the app needs Gradio: pip install 'erc-feature-store[app]'\n"
+    assert capsys.readouterr().err == f"erc: the app needs Gradio: {install_extra('app')}\n"
 
 
 def test_gradio_is_loaded_by_the_page_alone() -> None:

@@ -18,6 +18,7 @@ from http_servers import Site, raw_server, serving, silent
 from hub_server import COMMIT, Hub, hub_serving, use_hub
 
 from features.cards import DatasetCard, load_card, shipped_cards
+from features.extras import install_extra
 from features.network.part_file import PartFile
 from pipeline.cli import erc, run
 
@@ -361,7 +362,7 @@ def test_without_the_extra_its_install_is_told(corpus: Corpus, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "kagglehub", None)  # type: ignore[arg-type]  # as if it were not installed
     corpus.card({"kaggle": "me/corpus"})
     _, err = corpus.download(status=1)
-    assert "needs the extra `kaggle`: pip install 'kagglehub>=1,<2'" in err
+    assert f"needs the extra `kaggle`: {install_extra('kaggle')}" in err
 
 
 def test_kaggle_that_never_answers_is_given_up(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:

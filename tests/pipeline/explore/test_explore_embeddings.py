@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from store_factory import make_manifest as store_manifest
 from tiny_top import sequences, tiny_top, top_spec
 
 from features.errors import FeatureChoiceError, ManifestError, StaleFeaturesError, StoreError, UsageError
+from features.extras import install_extra
 from features.manifest import Manifest
 from features.spec import MODALITIES
 from features.store import Feature, Store, write_feature
@@ -212,7 +214,7 @@ class TestProjection:
     def test_without_umap_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         find = importlib.util.find_spec
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "umap" else find(name))
-        with pytest.raises(UsageError, match=r"umap-learn.*pip install 'erc-feature-store\[explore\]'"):
+        with pytest.raises(UsageError, match="umap-learn.*" + re.escape(install_extra("explore"))):
             projection.check_umap()
 
 

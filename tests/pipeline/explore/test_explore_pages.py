@@ -18,6 +18,7 @@ import pytest
 from explore_factory import HOSTILE, LABELS, SPLITS, WIDTH, make_corpus, save, store_feature
 
 from features.cards import DatasetCard
+from features.extras import install_extra
 from pipeline.cli import erc, run
 from pipeline.explore.embeddings_page import hover_text
 
@@ -261,7 +262,7 @@ class TestErrors:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "plotly" else find(name))
         line = self.one_line(explore(capsys, "embeddings", corpus))
         assert "plotly" in line
-        assert "pip install 'erc-feature-store[explore]'" in line
+        assert install_extra("explore") in line
         assert not (corpus / "out").exists()
 
     def test_without_umap_nothing_is_done_before_it_is_said(
@@ -271,7 +272,7 @@ class TestErrors:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "umap" else find(name) or True)
         line = self.one_line(explore(capsys, "embeddings", corpus, "--method", "umap"))
         assert "umap-learn" in line
-        assert "erc-feature-store[explore]" in line
+        assert install_extra("explore") in line
 
     @needs_plotly
     def test_each_names_its_mend(self, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

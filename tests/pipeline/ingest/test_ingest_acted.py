@@ -15,7 +15,7 @@ from pipeline.ingest.speaker_splits import SplitChoice
 
 def touch(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(path.name)
+    path.write_text(path.name, encoding="utf-8")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ HEADER = "Utterance,Speaker,Emotion,Scene_ID,Utterance_ID,Season,Episode,Start_T
 
 def write(path: Path, *lines: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(HEADER + "".join(f"{line}\n" for line in lines))
+    path.write_text(HEADER + "".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
 
 

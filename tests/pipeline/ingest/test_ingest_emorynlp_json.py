@@ -35,7 +35,7 @@ def write(root: Path, name: str, *utterances: dict[str, Any]) -> Path:
 
 def write_csv(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(HEADER + "words 2,['Ann'],Mad,2,2,1,15,00:00:03.795,00:00:05.004\n")
+    path.write_text(HEADER + "words 2,['Ann'],Mad,2,2,1,15,00:00:03.795,00:00:05.004\n", encoding="utf-8")
     return path
 
 

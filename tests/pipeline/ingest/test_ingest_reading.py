@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from features.errors import ManifestError, UsageError
+from features.extras import install_extra
 from pipeline.ingest.annotations import TextRepairs
 from pipeline.ingest.delimited import guess_delimiter
 from pipeline.ingest.raw_table import RawTable
@@ -231,9 +233,7 @@ def test_a_workbook(tmp_path: Path) -> None:
 def test_without_openpyxl_a_workbook_is_refused_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     path = save(tmp_path / "talk.xlsx", "x")
-    with pytest.raises(
-        UsageError, match=r"needs openpyxl: pip install 'erc-feature-store\[excel\]', or save the sheet"
-    ):
+    with pytest.raises(UsageError, match=f"needs openpyxl: {re.escape(install_extra('excel'))}, or save the sheet"):
         read(path)
 
 

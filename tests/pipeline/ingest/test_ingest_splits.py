@@ -16,7 +16,7 @@ HEADING = "text,label,dialogue,split,group\n"
 
 def write(path: Path, *rows: str, heading: str = HEADING) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(heading + "".join(f"{row}\n" for row in rows))
+    path.write_text(heading + "".join(f"{row}\n" for row in rows), encoding="utf-8")
     return path
 
 

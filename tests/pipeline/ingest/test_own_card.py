@@ -67,12 +67,12 @@ def test_options_go_before_the_card(table: Path, card: Path) -> None:
 
 def test_a_shipped_cards_neutral_stays_where_it_is_spelt_otherwise(table: Path, card: Path) -> None:
     """It was lost wherever it was not the word `neutral`."""
-    card.write_text("dataset: mine\nlabels: [joy, NEU]\nneutral: NEU\n")
+    card.write_text("dataset: mine\nlabels: [joy, NEU]\nneutral: NEU\n", encoding="utf-8")
     assert ingest_table(table, card=card)[0].card.neutral == "NEU"
 
 
 def test_a_label_that_the_card_lacks_is_refused(table: Path, card: Path) -> None:
-    card.write_text("dataset: mine\nlabels: [joy]\n")
+    card.write_text("dataset: mine\nlabels: [joy]\n", encoding="utf-8")
     with pytest.raises(
         ManifestError, match=r"row 1, label: 'NEU' is not on the dataset card: known: joy: name every label"
     ):
@@ -94,7 +94,7 @@ def test_a_label_that_the_card_lacks_is_refused(table: Path, card: Path) -> None
     ],
 )
 def test_a_card_is_refused_as_a_shipped_one_is(text: str, message: str, table: Path, card: Path) -> None:
-    card.write_text(text)
+    card.write_text(text, encoding="utf-8")
     with pytest.raises(ManifestError, match=message) as caught:
         ingest_table(table, card=card)
     assert str(caught.value).startswith(f"{card}: ")

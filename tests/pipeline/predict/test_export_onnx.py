@@ -14,6 +14,7 @@ import pytest
 from predict_world import rows_of, run_of
 
 from features.errors import RunError
+from features.extras import install_extra
 from pipeline.cli import erc, run
 from pipeline.predict import Predictor
 from pipeline.share import model_folder, onnx_head
@@ -100,7 +101,7 @@ def test_what_is_refused_is_refused_before_anything_is_written(
     given = ["export", str(run_of(world, "alone").path), "--to", str(tmp_path / "model"), "--onnx"]
     monkeypatch.setattr(onnx_head, "find_spec", lambda name: None if name == "onnxscript" else object())
     assert run(erc, given, "erc") == 2
-    assert capsys.readouterr().err == ("erc: --onnx needs onnxscript: pip install 'erc-feature-store[onnx]'\n")
+    assert capsys.readouterr().err == f"erc: --onnx needs onnxscript: {install_extra('onnx')}\n"
     monkeypatch.undo()
     written: list[Path] = []
     monkeypatch.setattr(model_folder, "write_folder_whole", lambda folder, write: written.append(folder))

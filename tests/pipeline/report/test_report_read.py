@@ -16,9 +16,9 @@ from pipeline.report.read import read_runs
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    values = json.loads(file.read_text())
+    values = json.loads(file.read_text(encoding="utf-8"))
     change(values)
-    file.write_text(json.dumps(values))
+    file.write_text(json.dumps(values), encoding="utf-8")
 
 
 def test_a_run_is_read_as_its_files_say(tmp_path: Path) -> None:

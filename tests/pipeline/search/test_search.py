@@ -16,6 +16,7 @@ from suite_shell import Shell
 import pipeline.search.run
 import pipeline.suites.workers
 from features.errors import ConfigError, TrainingError
+from features.extras import install_extra
 from features.store import Feature
 from pipeline.runs.folder import Run
 from pipeline.search.space import override_of, read_space
@@ -298,7 +299,7 @@ def test_a_plain_search_reads_no_test_and_its_trials_cannot_be_scored_on_it(
 def test_without_optuna_it_says_how_to_get_it(shell: SearchShell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline.search.run, "find_spec", lambda name: None)
     status, _, err = shell.search(1)
-    assert (status, err) == (2, "erc: --search needs Optuna: pip install 'erc-feature-store[tuning]'\n")
+    assert (status, err) == (2, f"erc: --search needs Optuna: {install_extra('tuning')}\n")
 
 
 def test_a_missing_feature_ends_the_search_before_it_begins(shell: SearchShell) -> None:

@@ -11,6 +11,7 @@ from run_contents import contents
 from suite_shell import Shell
 
 from features.engines import ray_cluster
+from features.extras import install_extra
 
 pytest.importorskip("ray")
 
@@ -64,4 +65,4 @@ def test_options_that_do_not_go_together_are_one_line(shell: Shell, monkeypatch:
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
     status, _, errors = shell.erc(*fixed, "--engine", "ray")
     assert status == 2
-    assert "--engine ray needs Ray: pip install 'erc-feature-store[ray]'" in errors
+    assert f"--engine ray needs Ray: {install_extra('ray')}" in errors

@@ -12,6 +12,7 @@ from tracking_factory import Recorder, read_json, recorder_as
 
 import pipeline.suites.workers
 from features.errors import TrainingError
+from features.extras import install_extra
 from pipeline.runs.folder import Run, find_runs
 from pipeline.suites.training import SeedTask
 from pipeline.tracking.choice import TRACKERS
@@ -214,6 +215,6 @@ def test_what_cannot_be_tracked_is_refused_before_training(shell: Shell, monkeyp
     for name, title in (("tensorboard", "TensorBoard"), ("wandb", "W&B"), ("mlflow", "MLflow")):
         status, _, said = shell.ablate("--track", name)
         assert status == 2
-        assert f"{title} is not installed: pip install 'erc-feature-store[{name}]'" in said
+        assert f"{title} is not installed: {install_extra(name)}" in said
     assert not (shell.folder / "runs").exists()
     assert shell.ablate("--track", "tensorbord")[0] == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+import re
 import subprocess
 import sys
 from functools import cache
@@ -19,6 +20,7 @@ from features.encoders.audio.egemaps import MIN_SAMPLES, SIZE, VERSION
 from features.encoders.build import create
 from features.encoders.protocol import Encoder, EncoderRequest
 from features.errors import Reason, UnavailableError, UsageError
+from features.extras import install_extra
 from features.media.clip import decode_clip
 
 opensmile = pytest.importorskip("opensmile", reason="the extra `egemaps` is not installed")
@@ -99,7 +101,7 @@ def test_the_spec_says_which_opensmile(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_opensmile_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"needs the package opensmile: pip install 'erc-feature-store\[egemaps\]'"):
+    with pytest.raises(UsageError, match="needs the package opensmile: " + re.escape(install_extra("egemaps"))):
         create(EncoderRequest("egemaps"))
 
 

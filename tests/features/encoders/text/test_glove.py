@@ -158,7 +158,7 @@ def test_random_vectors_are_not_offered(vectors_file: Path) -> None:
 
 def test_the_digest_covers_words_and_vectors_but_not_the_path(vectors_file: Path, tmp_path: Path) -> None:
     first = _encoder(vectors_file).spec
-    text = vectors_file.read_text()
+    text = vectors_file.read_text(encoding="utf-8")
     copy = tmp_path / "copy.txt"
     copy.write_text(f"7 3\n{text}")
     assert _encoder(copy).spec.fingerprint == first.fingerprint

@@ -78,7 +78,7 @@ def write_modules(
 
 def write(path: Path, content: Any) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def encoder_of(model: Path, **values: Any) -> Encoder:

@@ -1,0 +1,47 @@
+"""How an extra is installed: by the names of its packages, which holds for a clone and an installed wheel alike. This
+package itself is on no index.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+PACKAGE = "erc-feature-store"
+_EXTRA = re.compile(r"extra == ['\"]([\w-]+)")
+
+
+def install_extra(extra: str) -> str:
+    """The command that installs an extra of pyproject.toml, as this installation declares it."""
+    requirements = (declared_requirements() or {}).get(extra)
+    if not requirements:  # run from a folder that was never installed, or from an installation that is older than it
+        return f"pip install --editable '.[{extra}]' in the project's folder"
+    return f"pip install {' '.join(map(quoted, requirements))}"
+
+
+def quoted(requirement: Requirement) -> str:
+    """As a shell takes it."""
+    return f"'{requirement.name}{requirement.specifier}'"
+
+
+def declared_requirements(package: str = PACKAGE) -> dict[str, list[Requirement]] | None:
+    """Extra ("" where it is always needed) -> requirements, as the installed package declares them; None where it is
+    not installed."""
+    from packaging.requirements import Requirement
+
+    try:
+        lines = metadata.requires(package) or []
+    except metadata.PackageNotFoundError:
+        return None
+    found: dict[str, list[Requirement]] = {}
+    for line in lines:
+        requirement = Requirement(line)
+        extras = _EXTRA.findall(str(requirement.marker))
+        for extra in extras or [""]:
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                found.setdefault(extra, []).append(requirement)
+    return found

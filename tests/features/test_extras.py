@@ -1,0 +1,53 @@
+"""An extra's hint names packages that an index has: this project itself is on none."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from features.extras import install_extra
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def declared(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """pyproject.toml's extras, installed as they stand there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    lines = [f"{line}; extra == '{extra}'" for extra, names in extras.items() for line in names if ";" not in line]
+    monkeypatch.setattr(metadata, "requires", lambda package: [*project["dependencies"], *lines])
+    return extras
+
+
+def test_the_command_names_the_packages_of_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    extras = declared(monkeypatch)
+    assert install_extra("excel") == "pip install 'openpyxl<4,>=3.1'"
+    for extra, lines in extras.items():
+        names = [Requirement(line).name for line in lines]
+        assert [Requirement(word).name for word in install_extra(extra).split("'")[1::2]] == names
+    assert len(extras) >= 12
+
+
+def test_without_an_installation_it_is_told_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(package: str) -> list[str]:
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(metadata, "requires", absent)
+    assert install_extra("app") == "pip install --editable '.[app]' in the project's folder"
+    monkeypatch.setattr(metadata, "requires", lambda package: ["click>=8"])
+    assert install_extra("app") == "pip install --editable '.[app]' in the project's folder"
+
+
+def test_no_hint_names_a_package_that_is_on_no_index() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    said = [name for name in listed if Path(name).suffix in {".py", ".md", ".ipynb", ".jinja", ".yaml", ".toml"}]
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in said if not name.startswith("tests/")}
+    assert len(texts) > 400
+    assert [name for name, text in texts.items() if "erc-feature-store[" in text] == []
