@@ -186,7 +186,7 @@ def command(
             )
             if plan.planned:  # the record is of the whole suite: what --only leaves out may have been trained before
                 all_of_it = make_plan(trainers.precise(played.experiments), source, device) if only else plan
-                write_suite_record(suite, all_of_it, out, roles)
+                write_suite_record(suite, all_of_it, out, roles, seeds=seeds, in_part=bool(only))
     printing.print_notes(outcome.notes)
     if as_json:
         document = printing.outcome_document(chosen, plan, outcome, folders, mine)

@@ -31,6 +31,7 @@ def _csv_rows(corpus: Corpus, run: RunSnapshot) -> list[dict[str, Any]]:
         "experiment": run.experiment,
         "run": run.folder,
         "selected_by_dev": run is corpus.selected,
+        "ranked": run in corpus.ranked,
         "modalities": "+".join(modalities_of(run)),
         "features": "+".join(feature.folder for feature in run.features),
         "fusion": part_name(run.config.get("fusion")),

@@ -110,6 +110,9 @@ def _leaderboard(corpus: Corpus) -> str:
     header += [f"{split} {judged.words}" for split in tested] + (["Reported, fine-tuned"] if reported else [])
     header += [column.title for column in corpus.columns] + ["Parameters", "Seconds a seed"]
     rows = [_leaderboard_row(corpus, position, tested) for position in range(len(corpus.runs))]
+    if corpus.fewer:
+        above = len(corpus.ranked)
+        rows.insert(above, [f"Fewer than {corpus.asked} seeds, not ranked:", *[""] * (len(header) - 1)])
     if corpus.dev and corpus.selected:
         others = [corpus.selected.metrics.get(split) for split in tested]
         gap, end = [""] * reported, ["", ""]

@@ -111,7 +111,14 @@ def against_baseline(corpus: Corpus) -> Against | None:
         for label in corpus.labels
     ]
     intervals = (
-        {WEIGHTED_F1: found.weighted_f1, "accuracy": found.accuracy, found.score: found.headline} if found else {}
+        {
+            WEIGHTED_F1: found.weighted_f1,
+            "macro_f1": found.macro_f1,
+            "accuracy": found.accuracy,
+            found.score: found.headline,
+        }
+        if found
+        else {}
     )
     together = [
         ScoreRow(capital(HEADLINES[name]), None, other, own, intervals[name].interval if name in intervals else None)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from features.errors import RunError, UsageError, nearest
-from pipeline.runs.folder import Run, dev_rank, is_run
-from pipeline.runs.suite_record import read_suite_record
+from pipeline.runs.folder import Run, is_run
+from pipeline.runs.ranking import Candidate, Ranking, fewer_text, rank, seeds_asked, suites_beside
 from pipeline.runs.tried import count_tried
 
 BEST_DEV, BASELINE = "best-dev", "baseline"
@@ -46,8 +45,8 @@ def parse_words(text: str) -> list[str]:
 def select_runs(runs: Sequence[Run], words: Sequence[str]) -> Selection:
     """The runs that these words name, each once.
 
-    best-dev: of each corpus, the run with the highest mean on dev of the score that the corpus is judged by; of equal
-              ones the first by folder name
+    best-dev: of each corpus, the run with the highest mean on dev of the score that the corpus is judged by, among
+              those with as many seeds as `pipeline.runs.ranking` asks for; of equal ones the first by folder name
     baseline: the experiment that each suite beside the runs declares, of suites that some of the runs belong to
     Raises RunError where there is none, and for damaged metrics-dev.json, features.json or suite-NAME.json.
     """
@@ -60,7 +59,7 @@ def select_runs(runs: Sequence[Run], words: Sequence[str]) -> Selection:
 
 
 def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
-    corpora: dict[tuple[str | None, ...], list[tuple[float, Run]]] = {}
+    corpora: dict[tuple[str | None, ...], list[Candidate[Run]]] = {}
     attempts: dict[tuple[str | None, ...], list[tuple[str, bool]]] = {}
     without = []
     for run in runs:
@@ -69,7 +68,9 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
             continue
         manifest = run.features.manifest
         corpus = (manifest.dataset, *manifest.labels, manifest.neutral, *map(str, manifest.criterion.key()))
-        corpora.setdefault(corpus, []).append((run.metrics("dev").headline_score.mean, run))
+        dev = run.metrics("dev")
+        candidate = Candidate(run, run.path.resolve().name, dev.headline_score.mean, len(dev.seeds))
+        corpora.setdefault(corpus, []).append(candidate)
         attempts.setdefault(corpus, []).append((run.configuration, True))
     if without and corpora:
         selection.notes.append(
@@ -77,35 +78,43 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
         )
     if not corpora:
         raise RunError(f"{runs[0].path}: has no metrics-dev.json to choose by: run `erc ablate` or `erc train` again")
-    for corpus, scored in corpora.items():
-        score, best = min(scored, key=lambda pair: dev_rank(pair[0], pair[1].path.resolve().name))
-        words = best.features.manifest.criterion.words
-        selection.add(best, f"best on dev of {count_tried(attempts[corpus]).scored} ({words} {score:.4f})")
+    for corpus, candidates in corpora.items():
+        ranking = _ranking(candidates)
+        best = ranking.ranked[0]
+        criterion, score = best.features.manifest.criterion, best.metrics("dev").headline_score.mean
+        selection.add(best, f"best on dev of {count_tried(attempts[corpus]).scored} ({criterion.words} {score:.4f})")
+        if ranking.fewer:
+            named = [(run.path.name, len(run.metrics("dev").seeds)) for run in ranking.fewer]
+            selection.notes.append(f"not chosen from: {fewer_text(named, ranking.asked)}")
+        if ranking.note:
+            selection.notes.append(ranking.note)
+
+
+def _ranking(candidates: Sequence[Candidate[Run]]) -> Ranking[Run]:
+    """Of the runs of one corpus, with the suites beside them."""
+    seeds = {str(one.item.path.resolve()): one.seeds for one in candidates}
+    suites = [
+        record.model_copy(update={"runs": {name: str(file.parent / run) for name, run in record.runs.items()}})
+        for file, record in suites_beside(one.item.path for one in candidates)
+    ]
+    return rank(candidates, seeds_asked(seeds, suites))
 
 
 def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:
-    names: dict[Path, set[str]] = {}
-    for run in runs:
-        whole = run.path.resolve()
-        names.setdefault(whole.parent, set()).add(whole.name)
     found, undeclared = False, []
-    for folder, given in names.items():
-        for file in sorted(folder.glob("suite-*.json")):
-            record = read_suite_record(file)
-            if not given & set(record.runs.values()):
-                continue
-            name = record.baseline
-            if name is None:
-                undeclared.append(record.suite)
-                continue
-            path = folder / record.runs.get(name, "")
-            if name not in record.runs or not is_run(path):
-                raise RunError(
-                    f"{file}: its baseline {name!r} has no run here: train it with `erc ablate {record.suite}"
-                    f" --out {folder}`, or leave `{BASELINE}` out of --select"
-                )
-            selection.add(Run(path), f"baseline of suite {record.suite}")
-            found = True
+    for file, record in suites_beside(run.path for run in runs):
+        name = record.baseline
+        if name is None:
+            undeclared.append(record.suite)
+            continue
+        path = file.parent / record.runs.get(name, "")
+        if name not in record.runs or not is_run(path):
+            raise RunError(
+                f"{file}: its baseline {name!r} has no run here: train it with `erc ablate {record.suite}"
+                f" --out {file.parent}`, or leave `{BASELINE}` out of --select"
+            )
+        selection.add(Run(path), f"baseline of suite {record.suite}")
+        found = True
     if found:
         selection.notes += [f"suite {name} declares no baseline" for name in undeclared]
     elif undeclared:
@@ -114,7 +123,8 @@ def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:
             f" `erc ablate` again, or leave `{BASELINE}` out of --select"
         )
     else:
+        folders = dict.fromkeys(str(run.path.resolve().parent) for run in runs)
         raise RunError(
-            f"{', '.join(map(str, names))}: no suite-NAME.json beside the runs names one of them, so no baseline is"
+            f"{', '.join(folders)}: no suite-NAME.json beside the runs names one of them, so no baseline is"
             f" known: give runs of `erc ablate`, or leave `{BASELINE}` out of --select"
         )

@@ -129,11 +129,11 @@ def test_csv_has_one_row_an_experiment_and_split_with_the_files_own_fractions(tm
     out = tmp_path / "leaderboard.csv"
     out.write_text(leaderboard_csv([only_corpus(tmp_path)]), encoding="utf-8")
     frame = pl.read_csv(out)
-    assert frame.select("experiment", "split").rows() == [
-        ("all, three", "dev"),
-        ("all, three", "test"),
-        ("text", "dev"),
-        ("text", "test"),
+    assert frame.select("experiment", "split", "ranked").rows() == [
+        ("text", "dev", True),
+        ("text", "test", True),
+        ("all, three", "dev", False),  # one seed beside three
+        ("all, three", "test", False),
     ]
     assert frame["selected_by_dev"].to_list() == [True, True, False, False]
     for row in frame.iter_rows(named=True):
