@@ -15,7 +15,7 @@ def names_of(runs: Sequence[RunSnapshot], suites: Sequence[SuiteRecord] = ()) ->
     named: dict[str, list[str]] = {}
     for run in runs:
         named.setdefault(run.experiment, []).append(run.folder)
-    names = {}
+    names: dict[str, str] = {}
     for experiment, folders in named.items():
         keepers = [folder for folder in folders if folder in of_suites] if len(folders) > 1 else folders
         names |= {folder: experiment if keepers == [folder] else folder for folder in folders}

@@ -158,8 +158,8 @@ def _comparability(corpus: Corpus) -> list[str]:
     if len(numbers) > 1:
         notes.append(f"Experiments have between {min(numbers)} and {max(numbers)} seeds.")
     if corpus.fewer:
-        named = [(corpus.names[run.folder], run.seeds) for run in corpus.fewer]
-        notes.append(f"{fewer_text(named, corpus.asked)}.")
+        few = [(corpus.names[run.folder], run.seeds) for run in corpus.fewer]
+        notes.append(f"{fewer_text(few, corpus.asked)}.")
     if numbers == {1}:
         notes.append("Every experiment has one seed: there is no deviation to judge differences by.")
     if corpus.asked == 1 and len(corpus.ranked) > 1:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from features.errors import RunFileError
+from pipeline.runs.folder import Run, is_run
 from pipeline.runs.suite_record import SuiteRecord, read_suite_record
 
 Item = TypeVar("Item")
@@ -96,6 +98,31 @@ def rank(candidates: Sequence[Candidate[Item]], asked: int) -> Ranking[Item]:
     )
 
 
+def corpus_of(run: Run) -> tuple[str | None, ...]:
+    """What runs have in common that may be ranked together: corpus, labels, and the score that judges. Raises
+    RunFileError for damaged features.json."""
+    manifest = run.features.manifest
+    return (manifest.dataset, *manifest.labels, manifest.neutral, *map(str, manifest.criterion.key()))
+
+
+def asked_beside(runs: Sequence[Run]) -> int:
+    """`seeds_asked` of runs of one corpus, with the suites beside them, whose runs need not be among the given.
+
+    Runs of these suites that cannot be read count for nothing. Raises RunFileError for a damaged suite record.
+    """
+    seeds = {str(run.path.resolve()): _seeds_of(run) for run in runs}
+    suites = []
+    for folder in dict.fromkeys(run.path.resolve().parent for run in runs):
+        for file in sorted(folder.glob("suite-*.json")):
+            record = read_suite_record(file)
+            members = {name: folder / run for name, run in record.runs.items()}
+            suites.append(record.model_copy(update={"runs": {name: str(path) for name, path in members.items()}}))
+            for path in members.values():
+                if str(path) not in seeds and _is_of(Run(path), corpus_of(runs[0])):
+                    seeds[str(path)] = _seeds_of(Run(path))
+    return seeds_asked(seeds, suites)
+
+
 def suites_beside(runs: Iterable[Path]) -> list[tuple[Path, SuiteRecord]]:
     """(file, record) of the suites beside these run folders that one of them belongs to.
 
@@ -111,3 +138,18 @@ def suites_beside(runs: Iterable[Path]) -> list[tuple[Path, SuiteRecord]]:
         for file in sorted(folder.glob("suite-*.json"))
         if given & set((record := read_suite_record(file)).runs.values())
     ]
+
+
+def _is_of(run: Run, corpus: tuple[str | None, ...]) -> bool:
+    try:
+        return is_run(run.path) and corpus_of(run) == corpus
+    except RunFileError:
+        return False
+
+
+def _seeds_of(run: Run) -> int:
+    """Of its dev scores; 0 without any that can be read."""
+    try:
+        return len(run.metrics("dev").seeds) if (run.path / "metrics-dev.json").is_file() else 0
+    except RunFileError:
+        return 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from features.errors import RunError, UsageError, nearest
 from pipeline.runs.folder import Run, is_run
-from pipeline.runs.ranking import Candidate, Ranking, fewer_text, rank, seeds_asked, suites_beside
+from pipeline.runs.ranking import Candidate, Ranking, asked_beside, corpus_of, fewer_text, rank, suites_beside
 from pipeline.runs.tried import count_tried
 
 BEST_DEV, BASELINE = "best-dev", "baseline"
@@ -66,8 +66,7 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
         if not (run.path / "metrics-dev.json").is_file():
             without.append(run.path.name)
             continue
-        manifest = run.features.manifest
-        corpus = (manifest.dataset, *manifest.labels, manifest.neutral, *map(str, manifest.criterion.key()))
+        corpus = corpus_of(run)
         dev = run.metrics("dev")
         candidate = Candidate(run, run.path.resolve().name, dev.headline_score.mean, len(dev.seeds))
         corpora.setdefault(corpus, []).append(candidate)
@@ -79,25 +78,25 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
     if not corpora:
         raise RunError(f"{runs[0].path}: has no metrics-dev.json to choose by: run `erc ablate` or `erc train` again")
     for corpus, candidates in corpora.items():
-        ranking = _ranking(candidates)
+        given, asked = max(one.seeds for one in candidates), asked_beside([one.item for one in candidates])
+        ranking = rank(candidates, min(given, asked))
         best = ranking.ranked[0]
         criterion, score = best.features.manifest.criterion, best.metrics("dev").headline_score.mean
         selection.add(best, f"best on dev of {count_tried(attempts[corpus]).scored} ({criterion.words} {score:.4f})")
-        if ranking.fewer:
-            named = [(run.path.name, len(run.metrics("dev").seeds)) for run in ranking.fewer]
-            selection.notes.append(f"not chosen from: {fewer_text(named, ranking.asked)}")
-        if ranking.note:
-            selection.notes.append(ranking.note)
+        selection.notes += _remarks(ranking, asked)
 
 
-def _ranking(candidates: Sequence[Candidate[Run]]) -> Ranking[Run]:
-    """Of the runs of one corpus, with the suites beside them."""
-    seeds = {str(one.item.path.resolve()): one.seeds for one in candidates}
-    suites = [
-        record.model_copy(update={"runs": {name: str(file.parent / run) for name, run in record.runs.items()}})
-        for file, record in suites_beside(one.item.path for one in candidates)
-    ]
-    return rank(candidates, seeds_asked(seeds, suites))
+def _remarks(ranking: Ranking[Run], asked: int) -> list[str]:
+    """What a choice rests on. asked: how many seeds the suite beside the runs has, whether or not it was given."""
+    notes = []
+    if ranking.fewer:
+        named = [(run.path.name, len(run.metrics("dev").seeds)) for run in ranking.fewer]
+        notes.append(f"not chosen from: {fewer_text(named, ranking.asked)}")
+    if ranking.asked < asked:
+        notes.append(
+            f"every given run has fewer than the {asked} seeds of the suite beside them: the report ranks none of them"
+        )
+    return [*notes, ranking.note] if ranking.note else notes
 
 
 def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:
