@@ -99,6 +99,7 @@ def command(
 def _contrasts(runs: Path, split: str, replicates: int, gate: float | None, as_json: bool) -> int:
     from pipeline.comparison.contrasts import compare_declared, contrasts_document, contrasts_text
     from pipeline.comparison.gate import judge_contrasts
+    from pipeline.comparison.pair import few_seeds_by_corpus
 
     margin = None if gate is None else gate / 100
     answers = compare_declared(runs, split, replicates=replicates, margin=margin)
@@ -107,6 +108,11 @@ def _contrasts(runs: Path, split: str, replicates: int, gate: float | None, as_j
         print_json(contrasts_document(answers, split) | _gated(verdict))
     else:
         click.echo(contrasts_text(answers, split))
+    compared = [
+        arm for answer in answers if answer.comparison for arm in zip(answer.declared.pair(), answer.seeds, strict=True)
+    ]
+    for line in few_seeds_by_corpus(compared):
+        click.echo(f"erc compare: {line}", err=True)
     for answer in (answer for answer in answers if answer.problem):
         click.echo(f"erc compare: left out {answer.declared.question!r}: {answer.problem}", err=True)
     return _status(verdict)

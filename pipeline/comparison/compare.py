@@ -120,6 +120,21 @@ def compare(
     )
 
 
+def difference_interval(
+    a: Frames,
+    b: Frames,
+    labels: Sequence[str],
+    *,
+    criterion: Criterion | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Interval:
+    """That of A - B in the score that the corpus is judged by, as `compare` has it. Raises as `compare`."""
+    arm_a, arm_b = read_arm(a, labels, criterion), read_arm(b, labels, criterion)
+    check_same_utterances(arm_a, arm_b)
+    return _differences(arm_a, arm_b, replicates, _generators(replicates, seed)[0])[0].interval
+
+
 def score_interval(
     frames: Frames,
     labels: Sequence[str],

@@ -19,6 +19,7 @@ from pipeline.comparison.read import check_comparable, read_predictions
 from pipeline.pages.words import NOTHING, p_value, percent, points
 from pipeline.runs.folder import Run
 from pipeline.runs.metrics_file import Score
+from pipeline.runs.ranking import asked_beside, corpus_of, fewer_text
 from pipeline.terminal.tables import mean_and_deviation, text_table
 
 
@@ -30,6 +31,7 @@ class Pair:
     scores:  of each seed of each
     support: label -> gold utterances
     flipped: as `flips.flipped`; mcnemar: None where it was not asked for
+    few: which of the two has fewer seeds than are asked for to be ranked, in a line
     """
 
     runs: tuple[Run, Run]
@@ -40,6 +42,7 @@ class Pair:
     comparison: Comparison
     flipped: pl.DataFrame
     mcnemar: McNemar | None
+    few: str = ""
 
 
 REACH_LINES = (
@@ -69,7 +72,23 @@ def compare_runs(a: Run, b: Run, split: str, replicates: int, with_mcnemar: bool
         comparison=comparison,
         flipped=flipped(averages),
         mcnemar=mcnemar(averages) if with_mcnemar else None,
+        few=few_seeds([(a, len(frames[0])), (b, len(frames[1]))]),
     )
+
+
+def few_seeds(compared: Sequence[tuple[Run, int]]) -> str:
+    """Which of these runs of one corpus have fewer seeds than `pipeline.runs.ranking` asks for; empty where none has."""
+    asked = asked_beside([run for run, _ in compared])
+    few = dict.fromkeys((run.path.name, seeds) for run, seeds in compared if seeds < asked)
+    return fewer_text(list(few), asked) if few else ""
+
+
+def few_seeds_by_corpus(compared: Sequence[tuple[Run, int]]) -> list[str]:
+    """`few_seeds` of each corpus; those that have none are left out."""
+    corpora: dict[tuple[str | None, ...], list[tuple[Run, int]]] = {}
+    for run, seeds in compared:
+        corpora.setdefault(corpus_of(run), []).append((run, seeds))
+    return [line for runs in corpora.values() if (line := few_seeds(runs))]
 
 
 def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
@@ -122,6 +141,7 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
     lines += [
         f"A - B  {difference_text(comparison.headline)} points, p = {p_value(comparison.p_value)}",
         reach_text(comparison.reach),
+        *([pair.few] if pair.few else []),
         *method_lines([comparison], max(map(len, pair.seeds)) > 1),
         "",
         _class_table(pair),

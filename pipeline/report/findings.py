@@ -12,6 +12,8 @@ from pipeline.runs.suite_record import Contrast
 
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Comparison, Difference, Interval
+    from pipeline.comparison.places import Places
+    from pipeline.report.slice_intervals import SliceIntervals
 
 LEVEL = 0.05
 _SHORTEST = 0.05  # seconds; the tables show tenths
@@ -91,11 +93,17 @@ class Findings:
     intervals:     split -> 95% interval of the selected run's score
     margins:       split -> over always predicting one label
     over_baseline: split -> the selected run less the suite's baseline
+    scores:        split -> name of a score -> 95% interval of the selected run's, macro F1 among them
+    ranks:         folder -> 95% interval of the place among the ranked runs on dev
+    slices:        split -> (group, name) of a slice -> interval of the selected run's score there, and over the baseline
     """
 
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     margins: Mapping[str, Difference] = field(default_factory=dict)
     over_baseline: Mapping[str, Comparison] = field(default_factory=dict)
+    scores: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    ranks: Mapping[str, Places] = field(default_factory=dict)
+    slices: Mapping[str, Mapping[tuple[str, str], SliceIntervals]] = field(default_factory=dict)
     answers: tuple[Answer, ...] = ()
     costs: tuple[FeatureCost, ...] = ()
     notes: tuple[str, ...] = ()
