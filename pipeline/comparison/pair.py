@@ -77,7 +77,7 @@ def compare_runs(a: Run, b: Run, split: str, replicates: int, with_mcnemar: bool
 
 
 def few_seeds(compared: Sequence[tuple[Run, int]]) -> str:
-    """Which of these runs of one corpus have fewer seeds than `pipeline.runs.ranking` asks for; empty where none has."""
+    """Which of these runs of one corpus have fewer seeds than `pipeline.runs.ranking` asks for; empty for none."""
     asked = asked_beside([run for run, _ in compared])
     few = dict.fromkeys((run.path.name, seeds) for run, seeds in compared if seeds < asked)
     return fewer_text(list(few), asked) if few else ""

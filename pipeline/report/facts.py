@@ -179,10 +179,10 @@ def questions_note(corpus: Corpus) -> str:
         "either arm: what one training of each may differ by. p: of the means, by swapping whole dialogues between "
         "the arms; Holm's adjusts it for the suite's answered contrasts. A is called higher, or B, where Holm's p is "
         "below 0.05, and higher on average where the interval holds zero all the same. “No difference shown” is not "
-        "“no difference”: whatever lies in the interval remains possible. Smallest shown: the smallest true difference, in "
-        "points, that the first of Holm's steps shows in 4 of 5 cases with this split and these seeds; seeds a point: how "
-        f"many seeds of each arm would show one of 1 point, – where {MOST_SEEDS} do not, as dev has too few dialogues, or "
-        "where one seed each says nothing of other trainings."
+        "“no difference”: whatever lies in the interval remains possible. Smallest shown: the smallest true "
+        "difference, in points, that the first of Holm's steps shows in 4 of 5 cases with this split and these seeds. "
+        f"Seeds a point: how many seeds of each arm would show one of 1 point; – where {MOST_SEEDS} do not, as dev has "
+        "too few dialogues, or where one seed each says nothing of other trainings."
     ]
     if any(len(run.dev.seeds) == 1 for answer in answers for run in (answer.a, answer.b) if run and run.dev):
         parts.append("Where an arm has one seed, the interval knows nothing of how much another seed would change.")

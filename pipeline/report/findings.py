@@ -95,7 +95,7 @@ class Findings:
     over_baseline: split -> the selected run less the suite's baseline
     scores:        split -> name of a score -> 95% interval of the selected run's, macro F1 among them
     ranks:         folder -> 95% interval of the place among the ranked runs on dev
-    slices:        split -> (group, name) of a slice -> interval of the selected run's score there, and over the baseline
+    slices:        split -> (group, name) of a slice -> intervals of the selected run's score there
     """
 
     intervals: Mapping[str, Interval] = field(default_factory=dict)

@@ -62,11 +62,7 @@ def _csv_intervals(corpus: Corpus, split: str) -> dict[str, float]:
     """Of the selected run."""
     scores, judged = corpus.findings.scores.get(split, {}), corpus.criterion.name
     named = {judged: scores[HEADLINE]} | {name: scores[name] for name in scores if name != HEADLINE} if scores else {}
-    return {
-        key: value
-        for name, one in named.items()
-        for key, value in ((f"{name}_low", one.low), (f"{name}_high", one.high))
-    }
+    return {f"{name}_{end}": getattr(one, end) for name, one in named.items() for end in ("low", "high")}
 
 
 def _csv_scores(metrics: Metrics) -> dict[str, Any]:

@@ -74,10 +74,8 @@ def _members(run: RunSnapshot, split: str) -> dict[tuple[str, str], pl.Series]:
         table = attributes(manifest_of(run.manifest, "slices have no intervals"), split)
     except ErcError:
         table = None
-    members = (
-        (group, name, first["utterance_id"].filter(pl.Series(mask))) for group, name, mask in masks(table, first)
-    )
-    return found | {(group, name): ids for group, name, ids in members if len(ids)}
+    found |= {(group, name): first["utterance_id"].filter(pl.Series(mask)) for group, name, mask in masks(table, first)}
+    return {key: ids for key, ids in found.items() if len(ids)}
 
 
 def _within(frames: Mapping[int, pl.DataFrame], ids: pl.Series) -> dict[int, pl.DataFrame]:
