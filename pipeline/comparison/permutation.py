@@ -59,17 +59,19 @@ def swap_test(a: Arm, b: Arm, replicates: int, random: np.random.Generator) -> S
     """
     null = swapped_differences(a, b, random.random((replicates, a.dialogues)) < 0.5)
     freedom = a.seeds + b.seeds - 2
-    spread = Spread(float(null.var()))
+    observed = float(a.seed_scores().headline.mean() - b.seed_scores().headline.mean())
+    uneven = float((a.gold.sum(axis=1) ** 2).sum() / a.gold.sum() ** 2)
+    of_swaps, between = float(null.var()), 0.0
     if freedom:
         within = 1 / a.seeds + 1 / b.seeds
         between = _pooled(a, b, [arm.seed_scores().headline.var(ddof=1) for arm in (a, b) if arm.seeds > 1])
         shuffled = _pooled(a, b, [shuffled_variance(arm, random) for arm in (a, b) if arm.seeds > 1])
         swaps = null.var()
         share = max(0.0, 1 - shuffled * within / swaps) if swaps else 0.0
-        spread = Spread(float(share * swaps), between, freedom)
+        of_swaps = float(share * swaps)
         null = np.sqrt(share) * null + np.sqrt(between * within) * random.standard_t(freedom, size=replicates)
-    observed = a.seed_scores().headline.mean() - b.seed_scores().headline.mean()
-    return SwapTest(float(observed), null, spread)
+    spread = Spread(max(0.0, of_swaps - uneven * observed**2), between, freedom, uneven)
+    return SwapTest(observed, null, spread)
 
 
 def swapped_differences(a: Arm, b: Arm, swapped: np.ndarray) -> np.ndarray:

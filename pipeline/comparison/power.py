@@ -17,7 +17,7 @@ LEVEL = 0.05
 WANTED = 0.8  # power that counts as being able to show a difference
 POINT = 0.01
 MOST_SEEDS = 100
-_FINE, _COARSE = 100, 30
+_FINE, _COARSE = 200, 30
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,38 @@ class Spread:
     dialogues: of the difference over other dialogues, whatever the seed; it stays with any number of seeds
     seeds:     of one training's score, pooled over the arms; freedom: degrees of freedom of that estimate. Where both
                arms have one seed, nothing is known of it: both are 0, and `dialogues` is of these two heads
+    uneven:    sum of the squared shares that dialogues have in the split. Swaps take the true difference itself for
+               noise: to the first variance they add its square, times this
     """
 
     dialogues: float
     seeds: float = 0.0
     freedom: int = 0
+    uneven: float = 0.0
 
 
 def power(difference: float, spread: Spread, seeds: tuple[int, int], level: float = LEVEL) -> float:
     """The chance that arms of so many seeds each, whose true difference this is, differ with p at most `level`."""
-    return _found(difference, *_bounds(spread, seeds, level))
+    return _found(difference, *_bounds(spread, seeds, level, difference))
 
 
 def smallest_difference(
     spread: Spread, seeds: tuple[int, int], level: float = LEVEL, wanted: float = WANTED
 ) -> float | None:
     """The smallest true difference that is found with this power, as a fraction; None where not even 1 is."""
-    bounds = _bounds(spread, seeds, level)
-    low, high = 0.0, 1.0
-    if _found(high, *bounds) < wanted:
-        return None
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (low, middle) if _found(middle, *bounds) >= wanted else (middle, high)
-    return high
+    found = 0.0
+    for _ in range(8):  # the bound moves a little with the difference itself
+        bounds, before = _bounds(spread, seeds, level, found), found
+        low, high = 0.0, 1.0
+        if _found(high, *bounds) < wanted:
+            return None
+        for _ in range(20):
+            middle = (low + high) / 2
+            low, high = (low, middle) if _found(middle, *bounds) >= wanted else (middle, high)
+        found = high
+        if not spread.uneven or abs(found - before) < 1e-5:
+            break
+    return found
 
 
 def seeds_needed(
@@ -75,14 +83,17 @@ def _found(difference: float, bounds: np.ndarray, weights: np.ndarray, deviation
     return float(((above + below) * weights).sum())
 
 
-def _bounds(spread: Spread, seeds: tuple[int, int], level: float) -> tuple[np.ndarray, np.ndarray, float]:
+def _bounds(
+    spread: Spread, seeds: tuple[int, int], level: float, difference: float
+) -> tuple[np.ndarray, np.ndarray, float]:
     """(bounds [k], weights [k], deviation): beyond what a difference is called one, for each of k estimates of the
     seeds' variance and how likely these are; and the deviation of what is observed."""
     within = spread.seeds * (1 / seeds[0] + 1 / seeds[1])
     freedom = seeds[0] + seeds[1] - 2 if spread.freedom else 0
     ratios, chances = _estimates(freedom, _COARSE) if freedom else (np.ones(1), np.ones(1))
     scales, shares = _estimates(freedom, _FINE) if freedom else (np.ones(1), np.ones(1))
-    variances = spread.dialogues + within * ratios[:, None] / scales  # [k, m]: Student's t is a mixture of normals
+    fixed = spread.dialogues + spread.uneven * difference**2
+    variances = fixed + within * ratios[:, None] / scales  # [k, m]: Student's t is a mixture of normals
     deviations = np.sqrt(np.maximum(variances, 1e-300))
     low, high = np.zeros(len(ratios)), np.ones(len(ratios))
     for _ in range(24):
