@@ -21,8 +21,8 @@ from pipeline.runs.folder import Run, find_runs
 from pipeline.runs.splits import SELECTION_SPLIT
 
 _PAIRS, _REPLICATES = 6, 500
-# Of MELD's text on dev (1,109 labelled utterances, docs/comparison.md): seeds deviate by 0.43 points, and a head by 0.59
-# by its flips; means of 20 seeds each that differ by 1.14 points have p = 0.039, so 2.064 deviations. All these
+# Of MELD's text on dev (1,109 labelled utterances, docs/comparison.md): seeds deviate by 0.43 points, and a head by
+# 0.59 by its flips; means of 20 seeds each that differ by 1.14 points have p = 0.039, so 2.064 deviations. All these
 # variances are taken to shrink with the number of utterances.
 _UTTERANCES = 1109
 _OF_SEEDS, _OF_FLIPS = 0.0043**2, 0.0059**2

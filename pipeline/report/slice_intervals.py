@@ -51,10 +51,9 @@ def slice_intervals(
     }
     found = {}
     for name, ids in _members(run, split).items():
-        if name != ALL and known.get(name) != len(ids):
-            continue
         own = _within(frames, ids)
-        if next(iter(own.values()))["dialogue_id"].n_unique() < FEWEST_DIALOGUES:
+        dialogues = next(iter(own.values()))["dialogue_id"].n_unique()
+        if name != ALL and (known.get(name) != len(ids) or dialogues < FEWEST_DIALOGUES):
             continue
         score = score_interval(own, labels, criterion=criterion)
         beside = difference_interval(own, _within(theirs, ids), labels, criterion=criterion) if theirs else None
