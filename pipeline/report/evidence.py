@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from features.errors import ErcError, RunError
 from pipeline.pages.words import listed, plural
 from pipeline.report.corpus import Corpus, baseline_of
-from pipeline.report.findings import Answer, FeatureCost, Findings
+from pipeline.report.findings import Answer, FeatureCost, Findings, SliceIntervals
 from pipeline.report.provenance import stored_features
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.features_file import FeatureUse
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pipeline.comparison.compare import Comparison, Difference, Interval
     from pipeline.comparison.contrasts import Arms
     from pipeline.comparison.places import Places
-    from pipeline.report.slice_intervals import SliceIntervals
 
 _FEW_DIALOGUES = 30
 _SAME = 1e-6  # what a score may differ by between a metrics file and the predictions beside it

@@ -13,9 +13,10 @@ from pipeline.runs.suite_record import Contrast
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Comparison, Difference, Interval
     from pipeline.comparison.places import Places
-    from pipeline.report.slice_intervals import SliceIntervals
 
 LEVEL = 0.05
+ALL = ("", "all labelled utterances")
+"""The slice, as (group, name), that holds everything."""
 _SHORTEST = 0.05  # seconds; the tables show tenths
 
 
@@ -84,6 +85,15 @@ class FeatureCost:
     def encode_rate(self) -> float | None:
         """Embedded utterances per second of encoding."""
         return _rate(self.embedded, self.seconds_encode)
+
+
+@dataclass(frozen=True)
+class SliceIntervals:
+    """95% intervals of the selected run's score on a slice, and of its difference from the baseline run's there; the
+    latter None where the two are not compared."""
+
+    score: Interval
+    difference: Interval | None = None
 
 
 @dataclass(frozen=True)

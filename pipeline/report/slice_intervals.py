@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,26 +10,16 @@ import polars as pl
 
 from features.errors import ErcError
 from pipeline.report.corpus import Corpus
+from pipeline.report.findings import ALL, SliceIntervals
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.report.trained_on import manifest_of
 from pipeline.runs.predictions import read_prediction_frame
 from pipeline.runs.slices import attributes, masks
 
 if TYPE_CHECKING:
-    from pipeline.comparison.compare import Interval
     from pipeline.comparison.counts import Frames
 
 FEWEST_DIALOGUES = 10  # resamples of fewer dialogues say little of others
-ALL = ("", "all labelled utterances")
-
-
-@dataclass(frozen=True)
-class SliceIntervals:
-    """95% intervals of the selected run's score on a slice, and of its difference from the baseline run's there; the
-    latter None where the two are not compared."""
-
-    score: Interval
-    difference: Interval | None = None
 
 
 def slice_intervals(

@@ -10,7 +10,7 @@ from features.cards import HEADLINES, WEIGHTED_F1
 from pipeline.pages.words import capital
 from pipeline.report.configuration import modalities_of
 from pipeline.report.corpus import Corpus
-from pipeline.report.slice_intervals import ALL, SliceIntervals
+from pipeline.report.findings import ALL, SliceIntervals
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.metrics_file import Metrics, Score, SliceScores, scores_shown
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT

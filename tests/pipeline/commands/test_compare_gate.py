@@ -1,4 +1,4 @@
-"""`erc compare --gate MIN`: an exit status for CI, which fewer seeds and unanswered contrasts do not pass in silence."""
+"""`erc compare --gate MIN`: an exit status for CI, which fewer seeds and unanswered contrasts do not pass."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from pipeline.report import slice_intervals
 from pipeline.report.corpus import corpora_of
 from pipeline.report.differences import differences_of
 from pipeline.report.evidence import with_findings
+from pipeline.report.findings import ALL
 from pipeline.report.read import read_runs
-from pipeline.report.slice_intervals import ALL
 from pipeline.report.write import write_report
 from pipeline.runs.folder import Run
 from pipeline.runs.slices import attributes

@@ -194,7 +194,7 @@ def test_what_a_suite_can_show_is_told_before_it_is_run(shell: Shell) -> None:
     (shell.folder / "tiny.yaml").write_text(
         "defaults: {feedforward: {sizes: [4]}, stop: {epochs: 2}, inputs: {text: [sentence]}}\n"
         "experiments: {a: {}, b: {feedforward: {sizes: [6]}}}\n"
-        "contrasts: [{question: Is b better?, A: b, B: a}]\n"
+        "contrasts: [{question: b, A: b, B: a}]\n"
     )
     _, _, err = shell.ablate("--list", "--no-estimate", "--seeds", 5)
     assert "with 5 seeds an experiment, a contrast shows a true difference of " in err
