@@ -83,7 +83,7 @@ def check_judged(a: Run, b: Run, seeds: tuple[int, int]) -> None:
     if max(seeds) == 1:
         raise RunError(
             f"--gate cannot judge {a.path.name} and {b.path.name}: with one seed each, nothing is known of other"
-            " trainings: train both with `--seeds 3` or more"
+            " trainings: train both with three seeds or more"
         )
     asked = asked_beside([a, b])
     few = [(run.path.name, number) for run, number in zip((a, b), seeds, strict=True) if number < asked]

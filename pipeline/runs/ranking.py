@@ -59,10 +59,11 @@ def fewer_text(runs: Sequence[tuple[str, int]], asked: int) -> str:
     shown = [f"{name} ({seeds} {'seed' if seeds == 1 else 'seeds'})" for name, seeds in runs[:4]]
     more = f" and {len(runs) - 4} more" if len(runs) > 4 else ""
     verbs = ("has", "is") if len(runs) == 1 else ("have", "are")
-    mend = "train its" if len(runs) == 1 else "train their"
+    whose = "its" if len(runs) == 1 else "their"
+    listed = ",".join(map(str, range(asked))) if asked <= 6 else f"0,1,...,{asked - 1}"
     return (
         f"{', '.join(shown)}{more} {verbs[0]} fewer than the {asked} seeds that are asked for, and {verbs[1]} not"
-        f" ranked: {mend} other seeds (`--seeds {asked}`)"
+        f" ranked: train {whose} other seeds (`erc train --seeds {listed}`, `erc ablate --seeds {asked}`)"
     )
 
 
