@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from math import sqrt
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
+import polars as pl
 import pytest
 from comparison_factory import LABELS, random_frames
 from scipy.stats import nct, norm, t
 
+from features.manifest import Manifest
 from pipeline.comparison.compare import compare
 from pipeline.comparison.counts import read_arm
+from pipeline.comparison.forecast import forecast
 from pipeline.comparison.places import Places, places_of
 from pipeline.comparison.power import LEVEL, Spread, power, seeds_needed, smallest_difference
 
@@ -83,3 +89,17 @@ def test_places_are_those_of_resampled_scores() -> None:
     assert found["worst"] == Places(4, 4)
     assert found["middle"] == found["alike"] == Places(2, 3)
     assert places_of(arms, replicates=500) == found
+
+
+def test_without_runs_a_forecast_goes_by_the_size_of_dev(tmp_path: Path) -> None:
+    def smallest(dialogues: int, seeds: int, contrasts: int = 1) -> float:
+        rows = {"split": ["dev"] * (10 * dialogues), "label": ["joy"] * (10 * dialogues)}
+        frame = pl.DataFrame(rows | {"dialogue_id": [f"d{number // 10}" for number in range(10 * dialogues)]})
+        found = forecast(tmp_path, cast(Manifest, SimpleNamespace(frame=frame)), seeds, contrasts)
+        assert found is not None
+        assert (found.pairs, found.utterances) == (0, 10 * dialogues)
+        return found.smallest or 1.0
+
+    assert smallest(111, 5) == pytest.approx(0.018, abs=0.001)  # MELD's own size
+    assert smallest(444, 5) == pytest.approx(smallest(111, 5) / 2, rel=0.05)
+    assert smallest(111, 2) > smallest(111, 5) < smallest(111, 5, contrasts=10)
