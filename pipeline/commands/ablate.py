@@ -154,7 +154,9 @@ def command(
         check_device(device)
         folds = folding and (folding.count or _groups_of(manifest, folding.all_splits))
         heads_each = seeds * (max(folds - 1, 1) if folds else 1)  # K folds, each of (K - 1) / K of the rows
-        _print_list(suite.name, chosen, store, manifest, heads_each, jobs or cores(), device, estimate, as_json)
+        names = {one.name for one in chosen}
+        asked = None if folding else (out, seeds, sum({one.A, one.B} <= names for one in played.contrasts))
+        _print_list(suite.name, chosen, store, manifest, heads_each, jobs or cores(), device, estimate, as_json, asked)
         return 0
 
     from features.manifest import read_manifest
@@ -190,7 +192,7 @@ def command(
             )
             if plan.planned:  # the record is of the whole suite: what --only leaves out may have been trained before
                 all_of_it = make_plan(trainers.precise(played.experiments), source, device) if only else plan
-                write_suite_record(suite, all_of_it, out, roles)
+                write_suite_record(suite, all_of_it, out, roles, seeds=seeds, in_part=bool(only))
     printing.print_notes(outcome.notes)
     if as_json:
         document = printing.outcome_document(chosen, plan, outcome, folders, mine)
@@ -257,12 +259,15 @@ def _print_list(
     device: str,
     timed: bool,
     as_json: bool,
+    asked: tuple[Path, int, int] | None,
 ) -> None:
-    """One line an experiment on stdout, its name first; what else there is to say, on stderr."""
+    """One line an experiment on stdout, its name first; what else there is to say, on stderr. asked: folder of runs,
+    seeds and number of contrasts, where dev's power is to be told"""
     from dataclasses import asdict
 
     from features.errors import ErcError
     from features.manifest import read_manifest
+    from pipeline.comparison.forecast import forecast
     from pipeline.suites.listing import duration, list_suite, listing_lines
     from pipeline.suites.plan import Source
 
@@ -273,10 +278,13 @@ def _print_list(
         problem = str(error)
     listing = list_suite(experiments, store, manifest, source, device, timed)
     seconds = listing.seconds(heads_each, jobs)
+    runs, seeds, contrasts = asked or (None, 0, 0)
+    shows = forecast(runs, source.manifest, seeds, contrasts) if source and runs else None
     if as_json:
         lines = [asdict(line) for line in listing.lines]
         head = {"suite": name, "jobs": jobs, "heads_an_experiment": heads_each, "seconds": seconds}
-        print_json(head | {"experiments": lines, "commands": listing.commands})
+        told = asdict(shows) if shows else None
+        print_json(head | {"experiments": lines, "commands": listing.commands, "shows": told})
         return
     for line in listing_lines(listing, source.store.place if source else str(store)):
         click.echo(line)
@@ -290,3 +298,5 @@ def _print_list(
             f"about {duration(seconds)} for {known} of {len(experiments)} experiments, {heads_each:g} heads each,"
             f" {jobs} at a time: all epochs, at the pace of a few steps taken now; early stopping makes it less"
         )
+    if shows:
+        print_warning(shows.text())

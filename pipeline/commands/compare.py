@@ -14,6 +14,8 @@ from pipeline.terminal.output import print_json
 if TYPE_CHECKING:
     import polars as pl
 
+    from pipeline.comparison.gate import Verdict
+
 _SHOWN = 10
 
 
@@ -39,6 +41,12 @@ _SHOWN = 10
     help="Write all flipped utterances to this .parquet or .csv file.",
 )
 @click.option("--mcnemar", is_flag=True, help="McNemar's test, too, which assumes independent utterances.")
+@click.option(
+    "--gate",
+    type=click.FloatRange(-100, 100),
+    metavar="MIN",
+    help="Exit status 3 unless A is shown to be better than B by more than MIN points, in every contrast.",
+)
 @json_option
 def command(
     runs: tuple[Path, ...],
@@ -47,20 +55,27 @@ def command(
     flipped: int | None,
     out: Path | None,
     mcnemar: bool,
+    gate: float | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Compare two runs on one split, or, of a folder of runs, every contrast that its suites declare.
 
     It reads what `erc train`, `erc ablate` and `erc evaluate` predicted with all finished seeds, and predicts nothing.
     The difference A - B of the mean score has a 95% interval (resampling dialogues and one seed an arm) and a p-value
     (swapping whole dialogues between the arms), which is adjusted by Holm's method over a suite's contrasts. The score
     is the dataset card's `headline`, weighted F1 where it names none.
-    A contrast that cannot be compared is named and left out.
+    A contrast that cannot be compared is named and left out. Beside each difference stands the smallest true one that
+    this split and these seeds would show.
+
+    --gate is for CI: status 0 where A is shown to be better by more than MIN points (one-sided, at 5%; MIN may be
+    negative: not worse by more than that), 3 where it is not shown, 1 where it cannot be judged: one seed each, fewer
+    seeds than the suite has, or a contrast without an answer.
 
     \b
     Example:
       erc compare runs/text-1a2b3c4d runs/text-audio-5e6f7a8b --split dev
       erc compare runs --split test
+      erc compare runs/mine runs/text-1a2b3c4d --gate -0.5
     """
     from features.errors import UsageError
     from pipeline.runs.folder import is_run
@@ -73,36 +88,72 @@ def command(
         ]
         if given:
             raise UsageError(f"{given[0]} is of two runs: give RUN_A and RUN_B")
-        _contrasts(runs[0], split, replicates, as_json)
-        return
+        return _contrasts(runs[0], split, replicates, gate, as_json)
     if len(runs) != 2:
         given_runs = "one run is" if len(runs) == 1 else f"{len(runs)} runs are"
         raise UsageError(f"{given_runs} given: give two, or one folder of runs with a suite's record")
-    _pair(runs[0], runs[1], split, replicates, _SHOWN if flipped is None else flipped, out, mcnemar, as_json)
+    shown = _SHOWN if flipped is None else flipped
+    return _pair(runs[0], runs[1], split, replicates, shown, out, mcnemar, gate, as_json)
 
 
-def _contrasts(runs: Path, split: str, replicates: int, as_json: bool) -> None:
+def _contrasts(runs: Path, split: str, replicates: int, gate: float | None, as_json: bool) -> int:
     from pipeline.comparison.contrasts import compare_declared, contrasts_document, contrasts_text
+    from pipeline.comparison.gate import judge_contrasts
+    from pipeline.comparison.pair import few_seeds_by_corpus
 
-    answers = compare_declared(runs, split, replicates=replicates)
+    margin = None if gate is None else gate / 100
+    answers = compare_declared(runs, split, replicates=replicates, margin=margin)
+    verdict = None if margin is None else judge_contrasts(answers, margin)
     if as_json:
-        print_json(contrasts_document(answers, split))
+        print_json(contrasts_document(answers, split) | _gated(verdict))
     else:
         click.echo(contrasts_text(answers, split))
+    compared = [
+        arm for answer in answers if answer.comparison for arm in zip(answer.declared.pair(), answer.seeds, strict=True)
+    ]
+    for line in few_seeds_by_corpus(compared):
+        click.echo(f"erc compare: {line}", err=True)
     for answer in (answer for answer in answers if answer.problem):
         click.echo(f"erc compare: left out {answer.declared.question!r}: {answer.problem}", err=True)
+    return _status(verdict)
+
+
+def _gated(verdict: Verdict | None) -> dict[str, Any]:
+    return {"gate": verdict.document()} if verdict else {}
+
+
+def _status(verdict: Verdict | None) -> int:
+    """The exit status, after a gate's sentence on stderr."""
+    from pipeline.comparison.gate import NOT_PASSED
+
+    if verdict is None:
+        return 0
+    click.echo(f"erc compare: {verdict.text()}", err=True)
+    return 0 if verdict.passed else NOT_PASSED
 
 
 def _pair(
-    first: Path, second: Path, split: str, replicates: int, shown: int, out: Path | None, mcnemar: bool, as_json: bool
-) -> None:
+    first: Path,
+    second: Path,
+    split: str,
+    replicates: int,
+    shown: int,
+    out: Path | None,
+    mcnemar: bool,
+    gate: float | None,
+    as_json: bool,
+) -> int:
+    from pipeline.comparison.gate import judge_pair
     from pipeline.comparison.pair import compare_runs, pair_document, pair_text
     from pipeline.comparison.read import read_texts
     from pipeline.runs.folder import find_runs
 
     write = _writer(out) if out else None
     a, b = (_only(path, find_runs([path])) for path in (first, second))
-    pair = compare_runs(a, b, split, replicates, mcnemar)
+    margin = None if gate is None else gate / 100
+    pair = compare_runs(a, b, split, replicates, mcnemar, margin)
+    sizes = len(pair.seeds[0]), len(pair.seeds[1])
+    verdict = None if margin is None else judge_pair(a, b, sizes, pair.comparison, margin)
     rows = pair.flipped.head(shown).to_dicts()
     texts = read_texts(a, [row["utterance_id"] for row in rows]) if rows else {}
     rows = [row | texts.get(row["utterance_id"], {}) for row in rows]
@@ -112,11 +163,12 @@ def _pair(
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, lambda temporary: write(pair.flipped, temporary))
     if as_json:
-        print_json(pair_document(pair, rows))
-        return
+        print_json(pair_document(pair, rows) | _gated(verdict))
+        return _status(verdict)
     click.echo(pair_text(pair, rows))
     if out:
         click.echo(f"flipped utterances: {out}")
+    return _status(verdict)
 
 
 def _only(path: Path, found: list[Any]) -> Any:

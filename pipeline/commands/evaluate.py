@@ -130,6 +130,8 @@ def _document(item: Evaluated) -> dict[str, Any]:
 def _print_scores(found: Sequence[Evaluated]) -> None:
     """A table of the runs' own corpora, one for each score that judges, then of each other corpus; after each what was
     predicted without being scored."""
+    from pipeline.runs.ranking import asked_beside
+
     groups: dict[tuple[str | None, ...], list[Evaluated]] = {}
     for item in found:
         place = () if item.own else (item.scored.dataset, item.scored.rows, item.folder.name)
@@ -140,7 +142,8 @@ def _print_scores(found: Sequence[Evaluated]) -> None:
         if metrics:
             if not own:
                 click.echo(_heading(first))
-            click.echo(score_table(metrics, ranked=own))
+            asked = asked_beside([item.run for item in items]) if own else 0
+            click.echo(score_table(metrics, ranked=own, asked=asked))
         for line in dict.fromkeys(_unlabelled(item) for item in items):
             if line:
                 click.echo(line)
@@ -175,10 +178,10 @@ def _unlabelled(item: Evaluated) -> str:
     return f"{item.split}: {' and '.join(parts)}: predicted, not scored{scores}: {where}"
 
 
-def score_table(scored: Sequence[Metrics], ranked: bool = True) -> str:
+def score_table(scored: Sequence[Metrics], ranked: bool = True, asked: int = 0) -> str:
     """A line a run, and those of the baselines that need no model; the score that the corpus is judged by leads. The
-    best run comes first, but on test, whose scores rank nothing, and where they are not to be `ranked`: there runs
-    stand in the order given.
+    best run comes first, and those of fewer seeds than `asked` last, but on test, whose scores rank nothing, and where
+    they are not to be `ranked`: there runs stand in the order given.
 
     Where utterances lack a modality, how many they are and the score of the others stand in columns of their own.
     """
@@ -201,7 +204,7 @@ def score_table(scored: Sequence[Metrics], ranked: bool = True) -> str:
     header += ["incomplete", "F1 of the complete" if "F1" in HEADLINES[names[0]] else "of the complete"] * incomplete
     rows = []
     if ranked and split != "test":
-        scored = sorted(scored, key=lambda metrics: -metrics.headline_score.mean)
+        scored = sorted(scored, key=lambda metrics: (len(metrics.seeds) < asked, -metrics.headline_score.mean))
     for metrics in scored:
         rows.append(
             [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -11,10 +11,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from features.cards import HEADLINES
 from features.errors import RunError
 from heads.criterion import Criterion
-from pipeline.comparison.compare import REPLICATES, Comparison, compare
+from pipeline.comparison.compare import REPLICATES, Comparison, Reach, compare
 from pipeline.comparison.counts import Frames
 from pipeline.comparison.holm import holm
-from pipeline.comparison.pair import method_lines
+from pipeline.comparison.pair import REACH_LINES, method_lines, reach_cells
+from pipeline.comparison.power import LEVEL
 from pipeline.comparison.read import Declared, check_comparable, read_declared, read_predictions
 from pipeline.pages.words import p_value, points
 from pipeline.runs.folder import Run
@@ -47,9 +48,15 @@ class Answer(Generic[Item]):
 
 
 def compare_contrasts(
-    declared: Sequence[Item], load: Callable[[Item], Arms], *, replicates: int = REPLICATES, seed: int = 0
+    declared: Sequence[Item],
+    load: Callable[[Item], Arms],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    margin: float | None = None,
 ) -> list[Answer[Item]]:
-    """Compare these contrasts, in the order given. Those that have a result are one family for Holm.
+    """Compare these contrasts, in the order given. Those that have a result are one family for Holm, and what they can
+    show is told for the strictest of its steps.
 
     load: gives a contrast's predictions. Where it, or `compare`, raises RunError, the answer has that problem instead.
     """
@@ -58,21 +65,28 @@ def compare_contrasts(
         try:
             arms = load(contrast)
             comparison = compare(
-                arms.a, arms.b, arms.labels, criterion=arms.criterion, replicates=replicates, seed=seed
+                arms.a, arms.b, arms.labels, criterion=arms.criterion, replicates=replicates, seed=seed, margin=margin
             )
             found.append((comparison, (len(arms.a), len(arms.b))))
         except RunError as error:
             found.append(error)
     adjusted = iter(holm([item[0].p_value for item in found if isinstance(item, tuple)]))
+    level = LEVEL / max(1, sum(isinstance(item, tuple) for item in found))
     return [
-        Answer(contrast, item[0], next(adjusted), seeds=item[1])
+        Answer(contrast, _at_level(*item, level), next(adjusted), seeds=item[1])
         if isinstance(item, tuple)
         else Answer(contrast, problem=str(item))
         for contrast, item in zip(declared, found, strict=True)
     ]
 
 
-def compare_declared(runs: Path, split: str, *, replicates: int = REPLICATES) -> list[Answer[Declared]]:
+def _at_level(comparison: Comparison, seeds: tuple[int, int], level: float) -> Comparison:
+    return replace(comparison, reach=Reach.of(comparison.reach.spread, seeds, level))
+
+
+def compare_declared(
+    runs: Path, split: str, *, replicates: int = REPLICATES, margin: float | None = None
+) -> list[Answer[Declared]]:
     """Every contrast of every suite in a folder of runs; each suite is a family of its own.
 
     Raises RunError where none of them can be compared, and as `read_declared`.
@@ -87,7 +101,7 @@ def compare_declared(runs: Path, split: str, *, replicates: int = REPLICATES) ->
     answers = [
         answer
         for _, members in groupby(read_declared(runs), key=lambda contrast: contrast.suite)
-        for answer in compare_contrasts(list(members), load, replicates=replicates)
+        for answer in compare_contrasts(list(members), load, replicates=replicates, margin=margin)
     ]
     if all(answer.comparison is None for answer in answers):
         raise RunError(
@@ -133,15 +147,17 @@ def contrasts_text(answers: Sequence[Answer[Declared]], split: str) -> str:
                 f"{points(difference.interval.low)} to {points(difference.interval.high)}",
                 p_value(comparison.p_value),
                 p_value(adjusted),
+                *reach_cells(comparison.reach),
             ]
         )
         compared.append(comparison)
         most_seeds = max(most_seeds, *answer.seeds)
-    header = ["contrast", "A", "B", "A - B", "95% interval", "p", "Holm's p"]
+    header = ["contrast", "A", "B", "A - B", "95% interval", "p", "Holm's p", "smallest", "seeds a point"]
     scores = " or ".join(dict.fromkeys(HEADLINES[one.score] for one in compared))
     lines = [text_table(header, rows), "", f"A - B: points of {split} {scores}, means over seeds."]
     lines += method_lines(compared, most_seeds > 1)
-    return "\n".join([*lines, "Holm's p: adjusted for all contrasts of the suite that have a result here."])
+    lines.append("Holm's p: adjusted for all contrasts of the suite that have a result here.")
+    return "\n".join([*lines, *REACH_LINES])
 
 
 def _load(run: Run, split: str, loaded: dict[Path, Frames]) -> Frames:

@@ -35,6 +35,11 @@ class Scores:
     class_f1: np.ndarray
     headline: np.ndarray
 
+    @property
+    def macro_f1(self) -> np.ndarray:
+        """float64 [r]: over all labels, those that do not occur among them."""
+        return np.asarray(self.class_f1.mean(axis=-1))
+
     def minus(self, other: Scores) -> Scores:
         return Scores(*(one - two for one, two in zip(self._parts(), other._parts(), strict=True)))
 

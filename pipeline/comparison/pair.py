@@ -11,13 +11,15 @@ import polars as pl
 from features.cards import HEADLINES, WEIGHTED_F1
 from features.errors import RunError
 from heads.metrics import over_seeds
-from pipeline.comparison.compare import Comparison, Difference, compare
+from pipeline.comparison.compare import Comparison, Difference, Reach, compare
 from pipeline.comparison.counts import Frames, Scores, read_arm
 from pipeline.comparison.flips import ONLY_A, ONLY_B, McNemar, average_predictions, flipped, mcnemar
+from pipeline.comparison.power import MOST_SEEDS
 from pipeline.comparison.read import check_comparable, read_predictions
-from pipeline.pages.words import p_value, points
+from pipeline.pages.words import NOTHING, p_value, percent, points
 from pipeline.runs.folder import Run
 from pipeline.runs.metrics_file import Score
+from pipeline.runs.ranking import asked_beside, corpus_of, fewer_text
 from pipeline.terminal.tables import mean_and_deviation, text_table
 
 
@@ -29,6 +31,7 @@ class Pair:
     scores:  of each seed of each
     support: label -> gold utterances
     flipped: as `flips.flipped`; mcnemar: None where it was not asked for
+    few: which of the two has fewer seeds than are asked for to be ranked, in a line
     """
 
     runs: tuple[Run, Run]
@@ -39,16 +42,24 @@ class Pair:
     comparison: Comparison
     flipped: pl.DataFrame
     mcnemar: McNemar | None
+    few: str = ""
 
 
-def compare_runs(a: Run, b: Run, split: str, replicates: int, with_mcnemar: bool) -> Pair:
+REACH_LINES = (
+    "smallest: the smallest true difference, in points, that would be shown here in 4 of 5 cases, by Holm's p.",
+    "seeds a point: how many seeds of each would show one of 1 point; – where 100 do not, since the dialogues are too"
+    " few, or where one seed each says nothing of other trainings.",
+)
+
+
+def compare_runs(a: Run, b: Run, split: str, replicates: int, with_mcnemar: bool, margin: float | None = None) -> Pair:
     """Raises RunError where the runs are one and the same, or of other corpora, labels or utterances, or unscored."""
     if a.path.resolve() == b.path.resolve():
         raise RunError(f"{a.path} is both A and B: choose two runs")
     check_comparable(a, b)
     frames: tuple[Frames, Frames] = (read_predictions(a, split), read_predictions(b, split))
     criterion = a.features.manifest.criterion
-    comparison = compare(*frames, a.labels, criterion=criterion, replicates=replicates)
+    comparison = compare(*frames, a.labels, criterion=criterion, replicates=replicates, margin=margin)
     averages = average_predictions(*frames, a.labels)
     arms = [read_arm(one, a.labels, criterion) for one in frames]
     support = arms[0].gold.sum(axis=0)
@@ -61,7 +72,23 @@ def compare_runs(a: Run, b: Run, split: str, replicates: int, with_mcnemar: bool
         comparison=comparison,
         flipped=flipped(averages),
         mcnemar=mcnemar(averages) if with_mcnemar else None,
+        few=few_seeds([(a, len(frames[0])), (b, len(frames[1]))]),
     )
+
+
+def few_seeds(compared: Sequence[tuple[Run, int]]) -> str:
+    """Which of these runs of one corpus have fewer seeds than `pipeline.runs.ranking` asks for; empty for none."""
+    asked = asked_beside([run for run, _ in compared])
+    few = dict.fromkeys((run.path.name, seeds) for run, seeds in compared if seeds < asked)
+    return fewer_text(list(few), asked) if few else ""
+
+
+def few_seeds_by_corpus(compared: Sequence[tuple[Run, int]]) -> list[str]:
+    """`few_seeds` of each corpus; those that have none are left out."""
+    corpora: dict[tuple[str | None, ...], list[tuple[Run, int]]] = {}
+    for run, seeds in compared:
+        corpora.setdefault(corpus_of(run), []).append((run, seeds))
+    return [line for runs in corpora.values() if (line := few_seeds(runs))]
 
 
 def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
@@ -91,6 +118,9 @@ def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
         "headline": asdict(comparison.headline),
         "weighted_f1": asdict(comparison.weighted_f1),
         "p_value": comparison.p_value,
+        "p_below": comparison.p_below,
+        "reach": asdict(comparison.reach),
+        "macro_f1": asdict(comparison.macro_f1),
         "accuracy": asdict(comparison.accuracy),
         "per_class_f1": {label: asdict(value) for label, value in comparison.per_class_f1.items()},
         "flipped": {"only_a": _count(pair, ONLY_A), "only_b": _count(pair, ONLY_B), "utterances": shown},
@@ -110,6 +140,8 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
         )
     lines += [
         f"A - B  {difference_text(comparison.headline)} points, p = {p_value(comparison.p_value)}",
+        reach_text(comparison.reach),
+        *([pair.few] if pair.few else []),
         *method_lines([comparison], max(map(len, pair.seeds)) > 1),
         "",
         _class_table(pair),
@@ -155,6 +187,23 @@ def method_lines(comparisons: Sequence[Comparison], several_seeds: bool) -> list
     ]
 
 
+def reach_cells(reach: Reach) -> list[str]:
+    """The smallest difference, in points, and how many seeds one point takes."""
+    seeds = NOTHING if reach.point_takes is None else str(reach.point_takes)
+    return [percent(reach.smallest), seeds]
+
+
+def reach_text(reach: Reach) -> str:
+    """What two runs could have shown, in a sentence or two."""
+    smallest = "no difference at all" if reach.smallest is None else f"{100 * reach.smallest:.1f} points"
+    said = f"The smallest true difference that this split and these seeds show in 4 of 5 cases: {smallest}."
+    if reach.point_takes is not None:
+        return f"{said} One point takes {reach.point_takes} seeds each."
+    if not reach.spread.freedom:
+        return f"{said} That is of these two heads: with one seed each, nothing is known of other trainings."
+    return f"{said} One point is out of reach with {MOST_SEEDS} seeds each: the split has too few dialogues."
+
+
 def difference_text(difference: Difference) -> str:
     """`+0.5 [−0.8, +1.9]`, in points."""
     interval = difference.interval
@@ -181,8 +230,9 @@ def _class_table(pair: Pair) -> str:
     together = [
         ("accuracy", comparison.accuracy, [mean.accuracy[0] for mean in means]),
         ("weighted F1", comparison.weighted_f1, [mean.weighted_f1[0] for mean in means]),
+        ("macro F1", comparison.macro_f1, [mean.macro_f1[0] for mean in means]),
     ]
-    if comparison.score not in ("accuracy", WEIGHTED_F1):
+    if comparison.score not in ("accuracy", WEIGHTED_F1, "macro_f1"):
         together.append((HEADLINES[comparison.score], comparison.headline, [mean.headline[0] for mean in means]))
     for name, difference, values in together:
         rows.append([name, total, *(f"{100 * value:.1f}" for value in values), *_cells(difference)])

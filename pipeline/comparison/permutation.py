@@ -3,16 +3,46 @@ and what seeds add is drawn beside it. Scores are those that the corpus is judge
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pipeline.comparison.counts import Arm
+from pipeline.comparison.power import Spread
 
 SHUFFLES = 100  # how often dialogues are shuffled among an arm's seeds: the mean variance is then known to about 1%
 _TIE = 1e-12  # differences of fractions this close are equal: they were added up in another order
 
 
+@dataclass(frozen=True)
+class SwapTest:
+    """observed: A - B, the difference of the means over seeds; null: float64 [r], such differences between equally good
+    configurations; spread: what it varies by."""
+
+    observed: float
+    null: np.ndarray
+    spread: Spread
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, that A and B are equally good: (hits + 1) / (replicates + 1)."""
+        return self._share(np.abs(self.null) >= abs(self.observed) - _TIE)
+
+    def p_below(self, margin: float) -> float:
+        """One-sided, that A is better than B by no more than `margin`."""
+        return self._share(self.null >= self.observed - margin - _TIE)
+
+    def _share(self, hits: np.ndarray) -> float:
+        return (int(hits.sum()) + 1) / (len(self.null) + 1)
+
+
 def swap_p_value(a: Arm, b: Arm, replicates: int, random: np.random.Generator) -> float:
-    """Two-sided p-value of the difference of the means over seeds: (hits + 1) / (replicates + 1).
+    """The two-sided p-value of `swap_test`."""
+    return swap_test(a, b, replicates, random).p_value
+
+
+def swap_test(a: Arm, b: Arm, replicates: int, random: np.random.Generator) -> SwapTest:
+    """The difference of the means over seeds, beside what it would be by chance.
 
     Null hypothesis: as configurations, A and B are equally good. Where each has one seed, this is Noreen's test with
     dialogues as units: it takes the two heads as given, and says nothing of other trainings. With more seeds it asks
@@ -29,16 +59,19 @@ def swap_p_value(a: Arm, b: Arm, replicates: int, random: np.random.Generator) -
     """
     null = swapped_differences(a, b, random.random((replicates, a.dialogues)) < 0.5)
     freedom = a.seeds + b.seeds - 2
+    observed = float(a.seed_scores().headline.mean() - b.seed_scores().headline.mean())
+    uneven = float((a.gold.sum(axis=1) ** 2).sum() / a.gold.sum() ** 2)
+    of_swaps, between = float(null.var()), 0.0
     if freedom:
         within = 1 / a.seeds + 1 / b.seeds
         between = _pooled(a, b, [arm.seed_scores().headline.var(ddof=1) for arm in (a, b) if arm.seeds > 1])
         shuffled = _pooled(a, b, [shuffled_variance(arm, random) for arm in (a, b) if arm.seeds > 1])
         swaps = null.var()
         share = max(0.0, 1 - shuffled * within / swaps) if swaps else 0.0
+        of_swaps = float(share * swaps)
         null = np.sqrt(share) * null + np.sqrt(between * within) * random.standard_t(freedom, size=replicates)
-    observed = a.seed_scores().headline.mean() - b.seed_scores().headline.mean()
-    hits = int((np.abs(null) >= abs(observed) - _TIE).sum())
-    return (hits + 1) / (replicates + 1)
+    spread = Spread(max(0.0, of_swaps - uneven * observed**2), between, freedom, uneven)
+    return SwapTest(observed, null, spread)
 
 
 def swapped_differences(a: Arm, b: Arm, swapped: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.report.snapshot import RunSnapshot
 
+SETTINGS = "Other settings"
 MODALITY_ORDER = {"text": 0, "audio": 1, "visual": 2}
 
 

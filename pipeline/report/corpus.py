@@ -12,12 +12,15 @@ from pathlib import Path
 from features.cards import WEIGHTED_F1
 from heads.criterion import Criterion
 from heads.metrics import ALWAYS_NEUTRAL, MAJORITY
+from pipeline.pages.words import NOTHING
 from pipeline.report.columns import Column, best_of, columns_of
-from pipeline.report.configuration import ConfigPart, parts_of
+from pipeline.report.configuration import SETTINGS, ConfigPart, parts_of
+from pipeline.report.differences import differences_of
 from pipeline.report.findings import Findings
+from pipeline.report.names import names_of
 from pipeline.report.snapshot import RunSet, RunSnapshot
-from pipeline.runs.folder import dev_rank
 from pipeline.runs.metrics_file import Metrics, Score
+from pipeline.runs.ranking import Candidate, rank, seeds_asked
 from pipeline.runs.reads_of_test import TestRead
 from pipeline.runs.splits import EVALUATION_SPLIT, ordered_splits
 from pipeline.runs.suite_record import Contrast, SuiteRecord
@@ -41,12 +44,15 @@ class Corpus:
     """The runs whose scores may stand in one table: same corpus, same labels in the same order, same neutral label, and
     judged by the same score.
 
-    runs:     by that score on dev, best first; runs without dev scores last
+    runs:     as `pipeline.runs.ranking` ranks them: by that score on dev, best first; then those of fewer seeds than
+              `asked`, which are not ranked; runs without dev scores last
+    asked:    how many seeds a ranked run has
     test_reads: of the runs' own test split; other_reads: of those of other corpora
     findings: what `evidence` worked out from predictions and the store
     """
 
     runs: tuple[RunSnapshot, ...]
+    asked: int = 1
     test_reads: tuple[TestRead, ...] = ()
     other_reads: tuple[TestRead, ...] = ()
     suites: tuple[SuiteRecord, ...] = ()
@@ -75,8 +81,17 @@ class Corpus:
 
     @property
     def selected(self) -> RunSnapshot | None:
-        """The run with the highest mean score on dev; None where no run has dev scores."""
+        """The ranked run with the highest mean score on dev; None where no run has dev scores."""
         return self.runs[0] if self.runs[0].dev else None
+
+    @cached_property
+    def ranked(self) -> tuple[RunSnapshot, ...]:
+        return tuple(run for run in self.runs if run.dev and run.seeds >= self.asked)
+
+    @cached_property
+    def fewer(self) -> tuple[RunSnapshot, ...]:
+        """Runs of fewer seeds than asked for, by score: shown, not ranked."""
+        return tuple(run for run in self.runs if run.dev and run.seeds < self.asked)
 
     @cached_property
     def tried(self) -> Tried:
@@ -116,13 +131,13 @@ class Corpus:
 
     @cached_property
     def baseline(self) -> RunSnapshot | None:
-        """The run that the selected run's suite names as its baseline; of several suites, the first's that has one."""
+        """The run that the selected run's suite names as its baseline; of several suites, the first's that has one.
+        Where the selected run is in no suite, the baseline of the only suite that has one here."""
         by_folder = {run.folder: run for run in self.runs}
-        for suite in self.suites:
-            folder = suite.runs.get(suite.baseline or "")
-            if folder in by_folder and self.runs[0].folder in suite.runs.values():
-                return by_folder[folder]
-        return None
+        own = [suite for suite in self.suites if self.runs[0].folder in suite.runs.values()]
+        named = [suite.runs.get(suite.baseline or "", "") for suite in own or self.suites]
+        found = list(dict.fromkeys(folder for folder in named if folder in by_folder))
+        return by_folder[found[0]] if len(found) == 1 or (found and own) else None
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -131,16 +146,13 @@ class Corpus:
 
     @cached_property
     def best(self) -> dict[str, set[str]]:
-        """Column key -> folders of the runs with its best dev mean. Empty where fewer than two runs are scored."""
-        return best_of(self.columns, {run.folder: run.dev for run in self.runs if run.dev})
+        """Column key -> folders of the runs with its best dev mean. Empty where fewer than two runs are ranked."""
+        return best_of(self.columns, {run.folder: run.dev for run in self.ranked if run.dev})
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Folder -> what to call the run: its experiment, or its folder where several runs have that experiment."""
-        experiments = [run.experiment for run in self.runs]
-        return {
-            run.folder: run.experiment if experiments.count(run.experiment) == 1 else run.folder for run in self.runs
-        }
+        """Of `names_of`."""
+        return names_of(self.runs, self.suites)
 
     @cached_property
     def random_weights(self) -> list[str]:
@@ -154,8 +166,11 @@ class Corpus:
 
     @cached_property
     def parts(self) -> list[ConfigPart]:
-        """What a configuration is made of; where all runs have the same, the leaderboard needs no column for it."""
-        return parts_of(self.runs)
+        """What a configuration is made of, and what else tells a run from the others; where all runs have the same, the
+        leaderboard needs no column for it."""
+        differences = differences_of(self.runs, self.suites)
+        told = [ConfigPart(SETTINGS, tuple(one or NOTHING for one in differences))] if any(differences) else []
+        return parts_of(self.runs) + told
 
     @property
     def shared_parts(self) -> list[ConfigPart]:
@@ -202,25 +217,25 @@ def corpora_of(found: RunSet) -> list[Corpus]:
         judged = "" if run.manifest.criterion.name == WEIGHTED_F1 else str(run.manifest.criterion.key())
         key = (run.manifest.dataset, run.manifest.labels, run.manifest.neutral or "", judged)
         groups.setdefault(key, []).append(run)
-    return [_corpus(tuple(sorted(groups[key], key=_rank)), found) for key in sorted(groups)]
+    return [_corpus(groups[key], found) for key in sorted(groups)]
 
 
-def _corpus(runs: tuple[RunSnapshot, ...], found: RunSet) -> Corpus:
+def _corpus(runs: list[RunSnapshot], found: RunSet) -> Corpus:
     """With the reads of its runs' test splits. A read of a run that is not there any more counts for every corpus."""
     others = {run.folder for run in found.runs} - {run.folder for run in runs}
     reads = [read for read in found.test_reads if Path(read.run).name not in others]
     own, foreign = (tuple(read for read in reads if read.own is wanted) for wanted in (True, False))
-    return Corpus(runs, own, foreign, found.suites)
+    asked = seeds_asked({run.folder: run.seeds for run in runs}, found.suites)
+    candidates = [
+        Candidate(run, run.folder, run.dev.headline_score.mean if run.dev else None, run.seeds) for run in runs
+    ]
+    return Corpus(rank(candidates, asked).all, asked, own, foreign, found.suites)
 
 
 def baseline_of(metrics: Metrics) -> str | None:
     """The baseline that margins are stated over: the constant one if there is one, else the first."""
     names = list(metrics.baselines)
     return next((name for name in names if name in (ALWAYS_NEUTRAL, MAJORITY)), names[0] if names else None)
-
-
-def _rank(run: RunSnapshot) -> tuple[bool, float, str]:
-    return dev_rank(run.dev.headline_score.mean if run.dev else None, run.folder)
 
 
 def _headline(metrics: Metrics) -> Headline:

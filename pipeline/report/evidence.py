@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from features.errors import ErcError, RunError
 from pipeline.pages.words import listed, plural
 from pipeline.report.corpus import Corpus, baseline_of
-from pipeline.report.findings import Answer, FeatureCost, Findings
+from pipeline.report.findings import Answer, FeatureCost, Findings, SliceIntervals
 from pipeline.report.provenance import stored_features
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.features_file import FeatureUse
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.comparison.compare import Comparison, Difference, Interval
     from pipeline.comparison.contrasts import Arms
+    from pipeline.comparison.places import Places
 
 _FEW_DIALOGUES = 30
 _SAME = 1e-6  # what a score may differ by between a metrics file and the predictions beside it
@@ -33,12 +34,16 @@ def with_findings(corpus: Corpus) -> Corpus:
     work = _Work(corpus)
     if corpus.selected:
         work.judge_selected(corpus.selected)
+    work.place_ranked()
     answers = [answer for suite in corpus.suites for answer in work.answers(suite)]
     costs, cost_notes = costs_of(corpus)
     findings = Findings(
         intervals=work.intervals,
         margins=work.margins,
         over_baseline=work.over_baseline,
+        scores=work.scores,
+        ranks=work.ranks,
+        slices=work.slices,
         answers=tuple(answers),
         costs=tuple(costs),
         notes=tuple(dict.fromkeys(map(clean, work.notes))),
@@ -110,6 +115,9 @@ class _Work:
         self.intervals: dict[str, Interval] = {}
         self.margins: dict[str, Difference] = {}
         self.over_baseline: dict[str, Comparison] = {}
+        self.scores: dict[str, dict[str, Interval]] = {}
+        self.ranks: dict[str, Places] = {}
+        self.slices: dict[str, dict[tuple[str, str], SliceIntervals]] = {}
         self.notes: list[str] = []
         self._frames: dict[tuple[str, str], dict[int, pl.DataFrame]] = {}
 
@@ -125,7 +133,9 @@ class _Work:
             except ErcError as error:
                 self.notes.append(f"No interval of {name} on {split}: {error}.")
                 continue
-            if other is None or other is run or split not in other.metrics:
+            theirs = None if other is None or other is run or split not in other.metrics else other
+            self._judge_slices(run, theirs, split)
+            if theirs is None or other is None:
                 continue
             try:
                 frames = self.frames(run, split), self.frames(other, split)
@@ -133,6 +143,33 @@ class _Work:
             except ErcError as error:
                 named = self.corpus.names[other.folder]
                 self.notes.append(f"No interval of {name} over {named} on {split}: {error}.")
+
+    def _judge_slices(self, run: RunSnapshot, other: RunSnapshot | None, split: str) -> None:
+        from pipeline.report.slice_intervals import slice_intervals
+
+        frames = self.frames(run, split)
+        try:
+            theirs = self.frames(other, split) if other else None
+            self.slices[split] = slice_intervals(self.corpus, run, split, frames, theirs)
+        except ErcError:  # of the baseline's predictions; the note on it is `judge_selected`'s
+            self.slices[split] = slice_intervals(self.corpus, run, split, frames, None)
+
+    def place_ranked(self) -> None:
+        """The places of the ranked runs, where all of them have predictions of the same utterances."""
+        from pipeline.comparison.counts import read_arm
+        from pipeline.comparison.places import places_of
+
+        ranked = self.corpus.ranked
+        if len(ranked) < 2 or SELECTION_SPLIT not in self.intervals:
+            return
+        try:
+            arms = {
+                run.folder: read_arm(self.frames(run, SELECTION_SPLIT), self.corpus.labels, self.criterion)
+                for run in ranked
+            }
+            self.ranks = places_of(arms)
+        except ErcError as error:
+            self.notes.append(f"No places of the runs on {SELECTION_SPLIT}: {error}.")
 
     def answers(self, suite: SuiteRecord) -> list[Answer]:
         """What dev says to each of a suite's contrasts; Holm over those that have an answer."""
@@ -169,7 +206,7 @@ class _Work:
         return self._frames[key]
 
     def _judge_alone(self, run: RunSnapshot, split: str) -> None:
-        from pipeline.comparison.compare import margin_interval, score_interval
+        from pipeline.comparison.compare import HEADLINE, margin_interval, score_intervals
 
         frames, labels, metrics = self.frames(run, split), self.corpus.labels, run.metrics[split]
         margin = margin_interval(frames, self.corpus.constant, labels, criterion=self.criterion)
@@ -177,7 +214,8 @@ class _Work:
         rule = metrics.baselines[named].score(metrics.headline) if named is not None else None
         if rule is not None:
             _agree(margin.value, metrics.headline_score.mean - rule, split)
-        self.intervals[split] = score_interval(frames, labels, criterion=self.criterion)
+        self.scores[split] = score_intervals(frames, labels, criterion=self.criterion)
+        self.intervals[split] = self.scores[split][HEADLINE]
         dialogues = next(iter(frames.values()))["dialogue_id"].n_unique()
         if dialogues < _FEW_DIALOGUES:
             self.notes.append(

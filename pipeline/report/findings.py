@@ -12,8 +12,11 @@ from pipeline.runs.suite_record import Contrast
 
 if TYPE_CHECKING:
     from pipeline.comparison.compare import Comparison, Difference, Interval
+    from pipeline.comparison.places import Places
 
 LEVEL = 0.05
+ALL = ("", "all labelled utterances")
+"""The slice, as (group, name), that holds everything."""
 _SHORTEST = 0.05  # seconds; the tables show tenths
 
 
@@ -85,17 +88,32 @@ class FeatureCost:
 
 
 @dataclass(frozen=True)
+class SliceIntervals:
+    """95% intervals of the selected run's score on a slice, and of its difference from the baseline run's there; the
+    latter None where the two are not compared."""
+
+    score: Interval
+    difference: Interval | None = None
+
+
+@dataclass(frozen=True)
 class Findings:
     """All of it for one corpus; what could not be worked out is absent, and `notes` say why.
 
     intervals:     split -> 95% interval of the selected run's score
     margins:       split -> over always predicting one label
     over_baseline: split -> the selected run less the suite's baseline
+    scores:        split -> name of a score -> 95% interval of the selected run's, macro F1 among them
+    ranks:         folder -> 95% interval of the place among the ranked runs on dev
+    slices:        split -> (group, name) of a slice -> intervals of the selected run's score there
     """
 
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     margins: Mapping[str, Difference] = field(default_factory=dict)
     over_baseline: Mapping[str, Comparison] = field(default_factory=dict)
+    scores: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    ranks: Mapping[str, Places] = field(default_factory=dict)
+    slices: Mapping[str, Mapping[tuple[str, str], SliceIntervals]] = field(default_factory=dict)
     answers: tuple[Answer, ...] = ()
     costs: tuple[FeatureCost, ...] = ()
     notes: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from pipeline.report.facts import Badge
 from pipeline.report.figures import confusion, per_class_f1
 from pipeline.runs.folds_file import FoldedExperiment, FoldPart, FoldsFile
 from pipeline.runs.metrics_file import scores_shown
+from pipeline.runs.ranking import ONE_SEED, Candidate, fewer_text, rank, seeds_asked
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class FoldedResult:
     """One nested cross-validation, by one score.
 
     folder:      name of its folder; headline: name of the score
-    experiments: best first by the mean over folds, of equal ones the first by name
+    experiments: best first by the mean over folds, of equal ones the first by name; behind them the `fewer` that
+                 have not as many seeds as `asked`, and are not ranked (`pipeline.runs.ranking`)
     left_out:    results in the file that are of other rows than its newest
     """
 
@@ -30,6 +32,8 @@ class FoldedResult:
     headline: str
     experiments: tuple[FoldedExperiment, ...]
     left_out: int = 0
+    fewer: tuple[FoldedExperiment, ...] = ()
+    asked: int = 1
 
     @property
     def title(self) -> str:
@@ -89,13 +93,17 @@ def folded_results(folded: Mapping[str, FoldsFile]) -> list[FoldedResult]:
     for folder, file in folded.items():
         current = [one for one in file.experiments if one.rows == file.rows and len(one.folds) == file.folds]
         for headline in dict.fromkeys(one.headline for one in current):
-            ranked = sorted(
-                (one for one in current if one.headline == headline),
-                key=lambda one: (-one.headline_score.mean, one.experiment, one.configuration),
-            )
+            judged = [one for one in current if one.headline == headline]
+            asked = seeds_asked({one.configuration: len(one.pooled.seeds) for one in judged})
+            ranking = rank([_candidate(one) for one in judged], asked)
             left_out = len(file.experiments) - len(current)
-            results.append(FoldedResult(folder, file, headline, tuple(ranked), left_out))
+            results.append(FoldedResult(folder, file, headline, ranking.all, left_out, ranking.fewer, asked))
     return results
+
+
+def _candidate(one: FoldedExperiment) -> Candidate[FoldedExperiment]:
+    name = f"{one.experiment} {one.configuration}"
+    return Candidate(one, name, one.headline_score.mean, len(one.pooled.seeds))
 
 
 def headline_parts(result: FoldedResult) -> list[tuple[str, bool]]:
@@ -156,6 +164,11 @@ def notes_on(result: FoldedResult) -> list[str]:
             "The best was chosen by the very folds that score it, so its figure is likely a little too high; the epochs"
             " were not."
         )
+    if result.fewer:
+        few = [(result.names[one.configuration], len(one.pooled.seeds)) for one in result.fewer]
+        notes.append(f"{fewer_text(few, result.asked)}.")
+    if result.asked == 1 and len(result.experiments) > 1:
+        notes.append(ONE_SEED)
     for one in result.experiments:
         if one.mixed:
             name = result.names[one.configuration]

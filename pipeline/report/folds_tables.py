@@ -14,6 +14,8 @@ from pipeline.report.folds import FoldedResult
 from pipeline.report.markdown import sentence, table, text_of
 from pipeline.runs.metrics_file import Score, scores_shown
 
+NOT_RANKED = " (fewer seeds, not ranked)"
+
 
 def folds_markdown(result: FoldedResult, images: Mapping[str, str], folder_notes: Sequence[str] = ()) -> list[str]:
     """The blocks of one result. images: paths of its figures with their titles; folder_notes: of the folder of runs."""
@@ -39,7 +41,8 @@ def _experiments(result: FoldedResult) -> str:
     header += [*result.labels]
     rows = []
     for one in result.experiments:
-        row = [result.names[one.configuration], words.score(one.headline_score), words.score(one.pooled.headline_score)]
+        name = result.names[one.configuration] + (NOT_RANKED if one in result.fewer else "")
+        row = [name, words.score(one.headline_score), words.score(one.pooled.headline_score)]
         row += [words.percent(value) for value in one.headline_score.values]
         row += [words.score(one.scores.score(name)) for name in result.shown]
         rows.append(row + [words.score(one.scores.per_class_f1.get(label)) for label in result.labels])

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from features.digests import sha256_file
 from features.errors import ErcError, RunError
-from features.manifest import Manifest, Utterance, read_manifest
+from features.manifest import Manifest, Utterance
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
-from pipeline.runs.features_file import ManifestFacts
+from pipeline.report.trained_on import manifest_of
 from pipeline.runs.json_files import clean
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import mean_probabilities, read_prediction_frame
@@ -90,7 +89,7 @@ def hardest_of(corpus: Corpus, shown: int = SHOWN) -> Hardest | None:
     except RunError as error:
         return Hardest(metrics.split, problem=clean(str(error)))
     try:
-        return _with_texts(found, _manifest(run.manifest))
+        return _with_texts(found, manifest_of(run.manifest, "the texts are not shown"))
     except ErcError as error:
         return replace(found, no_texts=clean(str(error)))
 
@@ -136,20 +135,6 @@ def _predictions(run: RunSnapshot, seed: int, metrics: Metrics) -> pl.DataFrame:
             f" `erc evaluate {path} --split {split}`"
         )
     return frame
-
-
-def _manifest(facts: ManifestFacts) -> Manifest:
-    """The manifest that the run was trained on. Raises ErcError where it is gone or is another by now."""
-    if facts.path is None or facts.sha256 is None:
-        raise RunError("features.json names no manifest file, so the texts are not shown.")
-    path = Path(facts.path)
-    try:
-        digest = sha256_file(path)
-    except OSError:
-        raise RunError(f"The manifest {path} is not there, so the texts are not shown.") from None
-    if digest != facts.sha256:
-        raise RunError(f"The manifest {path} has changed since the run was trained, so the texts are not shown.")
-    return read_manifest(path)
 
 
 def _with_texts(found: Hardest, manifest: Manifest) -> Hardest:

@@ -57,6 +57,8 @@ def html_report(
         others=other_markup,
         baseline_status=facts.baseline_status,
         questions_note=facts.questions_note,
+        reach_cells=facts.reach_cells,
+        place_text=facts.place_text,
         cost_note=facts.COST_NOTE,
         training_text=facts.training_text,
         against_baseline=tables.against_baseline,

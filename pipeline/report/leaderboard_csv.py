@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from features.cards import WEIGHTED_F1
+from pipeline.comparison.compare import HEADLINE
 from pipeline.report.configuration import loss_name, modalities_of, part_name
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
@@ -31,6 +32,7 @@ def _csv_rows(corpus: Corpus, run: RunSnapshot) -> list[dict[str, Any]]:
         "experiment": run.experiment,
         "run": run.folder,
         "selected_by_dev": run is corpus.selected,
+        "ranked": run in corpus.ranked,
         "modalities": "+".join(modalities_of(run)),
         "features": "+".join(feature.folder for feature in run.features),
         "fusion": part_name(run.config.get("fusion")),
@@ -46,6 +48,8 @@ def _csv_rows(corpus: Corpus, run: RunSnapshot) -> list[dict[str, Any]]:
         "reported_percent": run.reported,
         "headline": corpus.criterion.name,
     }
+    places = corpus.findings.ranks.get(run.folder)
+    facts |= {"place_low": places.low, "place_high": places.high} if places else {}
     if not run.metrics:
         return [facts | {"split": None}]
     return [
@@ -55,9 +59,10 @@ def _csv_rows(corpus: Corpus, run: RunSnapshot) -> list[dict[str, Any]]:
 
 
 def _csv_intervals(corpus: Corpus, split: str) -> dict[str, float]:
-    interval = corpus.findings.intervals.get(split)
-    name = corpus.criterion.name
-    return {f"{name}_low": interval.low, f"{name}_high": interval.high} if interval else {}
+    """Of the selected run."""
+    scores, judged = corpus.findings.scores.get(split, {}), corpus.criterion.name
+    named = {judged: scores[HEADLINE]} | {name: scores[name] for name in scores if name != HEADLINE} if scores else {}
+    return {f"{name}_{end}": getattr(one, end) for name, one in named.items() for end in ("low", "high")}
 
 
 def _csv_scores(metrics: Metrics) -> dict[str, Any]:

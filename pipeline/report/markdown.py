@@ -107,12 +107,16 @@ def _leaderboard(corpus: Corpus) -> str:
     parts, reported, judged = corpus.parts, corpus.shows_reported, corpus.criterion
     wholes = len(whole_columns(judged.name))
     header = ["Experiment", *(part.title for part in parts), f"dev {judged.words}"]
-    header += [f"{split} {judged.words}" for split in tested] + (["Reported, fine-tuned"] if reported else [])
+    header += [f"{split} {judged.words}" for split in tested] + ["Places"] * bool(corpus.findings.ranks)
+    header += ["Reported, fine-tuned"] if reported else []
     header += [column.title for column in corpus.columns] + ["Parameters", "Seconds a seed"]
     rows = [_leaderboard_row(corpus, position, tested) for position in range(len(corpus.runs))]
+    if corpus.fewer:
+        above = len(corpus.ranked)
+        rows.insert(above, [f"Fewer than {corpus.asked} seeds, not ranked:", *[""] * (len(header) - 1)])
     if corpus.dev and corpus.selected:
         others = [corpus.selected.metrics.get(split) for split in tested]
-        gap, end = [""] * reported, ["", ""]
+        gap, end = [""] * (reported + bool(corpus.findings.ranks)), ["", ""]
         rest = [""] * (len(corpus.columns) - wholes - len(corpus.labels))
         for name, scores in corpus.dev.baselines.items():
             elsewhere = [other.baselines.get(name) if other else None for other in others]
@@ -140,6 +144,7 @@ def _leaderboard_row(corpus: Corpus, position: int, tested: Sequence[str]) -> li
     row = [f"{corpus.names[run.folder]}{mark}", *(part.values[position] for part in corpus.parts)]
     row += [words.score(dev.headline_score if dev else None)]
     row += [words.score(run.metrics[split].headline_score if split in run.metrics else None) for split in tested]
+    row += [facts.place_text(corpus.findings.ranks.get(run.folder))] * bool(corpus.findings.ranks)
     if corpus.shows_reported:
         row.append(words.NOTHING if run.reported is None else f"{run.reported:g}")
     row += [words.column_text(column.of(dev) if dev else None, column.percent) for column in corpus.columns]
@@ -172,8 +177,10 @@ def _answers(corpus: Corpus) -> str:
         row = [answer.contrast.question, answer.verdict, answer.contrast.a, words.score(one), answer.contrast.b]
         row += [words.score(two), words.points(found.headline.value if found else None)]
         row += [words.point_interval(found.headline.interval if found else None)]
-        rows.append([*row, words.p_value(found.p_value if found else None), words.p_value(answer.adjusted)])
+        row += [words.p_value(found.p_value if found else None), words.p_value(answer.adjusted)]
+        rows.append([*row, *facts.reach_cells(answer)])
     header = ["Question", "Answer", "A", "A on dev", "B", "B on dev", "A − B", "95% interval", "p", "Holm's p"]
+    header += ["Smallest shown", "Seeds a point"]
     return table(header, rows, text_columns=6)
 
 
@@ -204,12 +211,18 @@ def _slices(corpus: Corpus) -> list[str]:
         for group, members in item.groups:
             for row in members:
                 cells = [group, row.name, words.count(row.utterances), words.score(row.score)]
+                between = row.intervals
+                cells += [words.interval(between.score if between else None)] if item.intervals else []
                 cells += [] if judged.name == "accuracy" else [words.score(row.accuracy)]
                 beside = [words.score(row.baseline), words.points(row.difference)] if item.baseline else []
+                if item.baseline and item.intervals:
+                    beside.append(words.point_interval(between.difference if between and row.baseline else None))
                 rows.append(cells + beside)
         header = ["Group", "Slice", "Utterances", words.capital(judged.words)]
+        header += ["95% interval"] * item.intervals
         header += [] if judged.name == "accuracy" else ["Accuracy"]
         header += [f"Baseline's {judged.words}", "Difference"] if item.baseline else []
+        header += ["95% interval"] if item.baseline and item.intervals else []
         blocks += [f"### On {text_of(item.split)}", table(header, rows, text_columns=2)]
     return blocks
 

@@ -15,6 +15,7 @@ from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.features_file import FeatureUse
 from pipeline.runs.metrics_file import Coverage
+from pipeline.runs.ranking import ONE_SEED, fewer_text
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT, ordered_splits
 
 _NOT_SETTINGS = ("name", "suite", "paper")
@@ -156,8 +157,13 @@ def _comparability(corpus: Corpus) -> list[str]:
     numbers = {len(run.dev.seeds) for run in corpus.runs if run.dev}
     if len(numbers) > 1:
         notes.append(f"Experiments have between {min(numbers)} and {max(numbers)} seeds.")
+    if corpus.fewer:
+        few = [(corpus.names[run.folder], run.seeds) for run in corpus.fewer]
+        notes.append(f"{fewer_text(few, corpus.asked)}.")
     if numbers == {1}:
         notes.append("Every experiment has one seed: there is no deviation to judge differences by.")
+    if corpus.asked == 1 and len(corpus.ranked) > 1:
+        notes.append(ONE_SEED)
     unscored = [corpus.names[run.folder] for run in corpus.runs if not run.dev]
     if unscored:
         notes.append(f"Without {SELECTION_SPLIT} scores, and so not ranked: {listed(unscored)}.")

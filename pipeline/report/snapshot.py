@@ -52,6 +52,11 @@ class RunSnapshot:
         return self.metrics.get(SELECTION_SPLIT)
 
     @property
+    def seeds(self) -> int:
+        """How many its dev scores are of; 0 without any."""
+        return len(self.dev.seeds) if self.dev else 0
+
+    @property
     def configuration(self) -> str:
         """What is the same in runs of equal configuration and features, where they say so."""
         return self.record.run or self.folder

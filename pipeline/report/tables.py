@@ -10,6 +10,7 @@ from features.cards import HEADLINES, WEIGHTED_F1
 from pipeline.pages.words import capital
 from pipeline.report.configuration import modalities_of
 from pipeline.report.corpus import Corpus
+from pipeline.report.findings import ALL, SliceIntervals
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.metrics_file import Metrics, Score, SliceScores, scores_shown
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
@@ -59,13 +60,14 @@ class Against:
 @dataclass(frozen=True)
 class SliceRow:
     """One slice, or all labelled utterances. score: by which the corpus is judged, None where it cannot be computed;
-    baseline: the baseline run's of the same slice, if it has one."""
+    baseline: the baseline run's of the same slice, if it has one; intervals: of the score and of the difference."""
 
     name: str
     utterances: int
     score: Score | None
     accuracy: Score
     baseline: Score | None
+    intervals: SliceIntervals | None = None
 
     @property
     def difference(self) -> float | None:
@@ -80,6 +82,11 @@ class SliceTable:
     split: str
     baseline: RunSnapshot | None
     groups: tuple[tuple[str, tuple[SliceRow, ...]], ...]
+
+    @property
+    def intervals(self) -> bool:
+        """Whether any row has them."""
+        return any(row.intervals for _, rows in self.groups for row in rows)
 
 
 def against_baseline(corpus: Corpus) -> Against | None:
@@ -111,7 +118,14 @@ def against_baseline(corpus: Corpus) -> Against | None:
         for label in corpus.labels
     ]
     intervals = (
-        {WEIGHTED_F1: found.weighted_f1, "accuracy": found.accuracy, found.score: found.headline} if found else {}
+        {
+            WEIGHTED_F1: found.weighted_f1,
+            "macro_f1": found.macro_f1,
+            "accuracy": found.accuracy,
+            found.score: found.headline,
+        }
+        if found
+        else {}
     )
     together = [
         ScoreRow(capital(HEADLINES[name]), None, other, own, intervals[name].interval if name in intervals else None)
@@ -135,12 +149,14 @@ def _slices(corpus: Corpus, run: RunSnapshot, split: str) -> SliceTable:
     baseline = corpus.baseline if corpus.baseline is not run else None
     theirs = baseline.metrics.get(split) if baseline else None
     alike = baseline is not None and modalities_of(baseline) == modalities_of(run)
+    found = corpus.findings.slices.get(split, {})
     whole = SliceRow(
         "all labelled utterances",
         sum(metrics.support.values()),
         metrics.headline_score,
         metrics.accuracy,
         theirs.headline_score if theirs and theirs.support == metrics.support else None,
+        found.get(ALL),
     )
     groups: dict[str, list[SliceRow]] = {"": [whole]}
     for one in metrics.slices:
@@ -151,6 +167,7 @@ def _slices(corpus: Corpus, run: RunSnapshot, split: str) -> SliceTable:
             one.judged_by(metrics.headline),
             one.accuracy,
             other.judged_by(metrics.headline) if other else None,
+            found.get((one.group, one.name)),
         )
         groups.setdefault(GROUPS.get(one.group, one.group), []).append(row)
     compared = any(row.baseline for rows in groups.values() for row in rows)

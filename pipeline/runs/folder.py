@@ -147,15 +147,6 @@ class Run:
         return read_prediction_frame(self.path, seed, split, self.labels, dialogues=dialogues)
 
 
-def dev_rank(score: float | None, folder: str) -> tuple[bool, float, str]:
-    """A key that sorts runs by their mean dev score, the one that their corpus is judged by: best first, equal ones by
-    folder name, unscored ones last.
-
-    Whatever chooses a run by dev sorts by this, so that a report leads with the run that test was read of.
-    """
-    return score is None, -(score or 0.0), folder
-
-
 def is_run(path: Path) -> bool:
     """Whether a folder is a run that can be scored and compared: training writes these two files before any seed."""
     return (path / "config.yaml").is_file() and (path / "features.json").is_file()

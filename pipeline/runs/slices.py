@@ -109,7 +109,7 @@ def score_slices(
                  of the utterances of a mask, bool [n]; None where it cannot be computed
     Weighted F1 is over all labels, each with the support that it has within the slice.
     """
-    found = [(group, name, mask) for group, name, mask in _masks(table, first) if mask.any()]
+    found = [(group, name, mask) for group, name, mask in masks(table, first) if mask.any()]
     cells = num_classes * num_classes
     flat = [gold * num_classes + predicted for predicted in predictions]
     confusions = np.array(
@@ -129,8 +129,8 @@ def score_slices(
     ]
 
 
-def _masks(table: pl.DataFrame | None, first: pl.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:
-    """(group, name, bool [n]) in the order of the report."""
+def masks(table: pl.DataFrame | None, first: pl.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:
+    """(group, name, bool [n]) of every slice, in the order of the report. Arguments as of `score_slices`."""
     if table is not None:
         joined = first.select("utterance_id").join(table, on="utterance_id", how="left", maintain_order="left")
         for group, names in _NAMES.items():

@@ -23,6 +23,7 @@ class SuiteRecord(BaseModel, frozen=True, extra="ignore"):
 
     duplicates: experiment -> the equal one that was trained in its place
     baseline:   the experiment that others are measured against
+    seeds:      the most that the whole suite was asked to train; None in records of before they said
     """
 
     suite: str
@@ -31,6 +32,7 @@ class SuiteRecord(BaseModel, frozen=True, extra="ignore"):
     duplicates: dict[str, str] = {}
     contrasts: tuple[Contrast, ...] = ()
     baseline: str | None = None
+    seeds: Annotated[int, Field(ge=1)] | None = None
 
 
 def read_suite_record(file: Path) -> SuiteRecord:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from features.errors import RunError, UsageError, nearest
-from pipeline.runs.folder import Run, dev_rank, is_run
-from pipeline.runs.suite_record import read_suite_record
+from pipeline.runs.folder import Run, is_run
+from pipeline.runs.ranking import Candidate, Ranking, asked_beside, corpus_of, fewer_text, rank, suites_beside
 from pipeline.runs.tried import count_tried
+from pipeline.terminal.tables import percent_text
 
 BEST_DEV, BASELINE = "best-dev", "baseline"
 WORDS = (BEST_DEV, BASELINE)
@@ -46,8 +46,8 @@ def parse_words(text: str) -> list[str]:
 def select_runs(runs: Sequence[Run], words: Sequence[str]) -> Selection:
     """The runs that these words name, each once.
 
-    best-dev: of each corpus, the run with the highest mean on dev of the score that the corpus is judged by; of equal
-              ones the first by folder name
+    best-dev: of each corpus, the run with the highest mean on dev of the score that the corpus is judged by, among
+              those with as many seeds as `pipeline.runs.ranking` asks for; of equal ones the first by folder name
     baseline: the experiment that each suite beside the runs declares, of suites that some of the runs belong to
     Raises RunError where there is none, and for damaged metrics-dev.json, features.json or suite-NAME.json.
     """
@@ -60,16 +60,17 @@ def select_runs(runs: Sequence[Run], words: Sequence[str]) -> Selection:
 
 
 def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
-    corpora: dict[tuple[str | None, ...], list[tuple[float, Run]]] = {}
+    corpora: dict[tuple[str | None, ...], list[Candidate[Run]]] = {}
     attempts: dict[tuple[str | None, ...], list[tuple[str, bool]]] = {}
     without = []
     for run in runs:
         if not (run.path / "metrics-dev.json").is_file():
             without.append(run.path.name)
             continue
-        manifest = run.features.manifest
-        corpus = (manifest.dataset, *manifest.labels, manifest.neutral, *map(str, manifest.criterion.key()))
-        corpora.setdefault(corpus, []).append((run.metrics("dev").headline_score.mean, run))
+        corpus = corpus_of(run)
+        dev = run.metrics("dev")
+        candidate = Candidate(run, run.path.resolve().name, dev.headline_score.mean, len(dev.seeds))
+        corpora.setdefault(corpus, []).append(candidate)
         attempts.setdefault(corpus, []).append((run.configuration, True))
     if without and corpora:
         selection.notes.append(
@@ -77,35 +78,45 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
         )
     if not corpora:
         raise RunError(f"{runs[0].path}: has no metrics-dev.json to choose by: run `erc ablate` or `erc train` again")
-    for corpus, scored in corpora.items():
-        score, best = min(scored, key=lambda pair: dev_rank(pair[0], pair[1].path.resolve().name))
-        words = best.features.manifest.criterion.words
-        selection.add(best, f"best on dev of {count_tried(attempts[corpus]).scored} ({words} {score:.4f})")
+    for corpus, candidates in corpora.items():
+        given, asked = max(one.seeds for one in candidates), asked_beside([one.item for one in candidates])
+        ranking = rank(candidates, min(given, asked))
+        best = ranking.ranked[0]
+        criterion, score = best.features.manifest.criterion, best.metrics("dev").headline_score.mean
+        selection.add(
+            best, f"best on dev of {count_tried(attempts[corpus]).scored} ({criterion.words} {percent_text(score)} %)"
+        )
+        selection.notes += _remarks(ranking, asked)
+
+
+def _remarks(ranking: Ranking[Run], asked: int) -> list[str]:
+    """What a choice rests on. asked: how many seeds the suite beside the runs has, whether or not it was given."""
+    notes = []
+    if ranking.fewer:
+        named = [(run.path.name, len(run.metrics("dev").seeds)) for run in ranking.fewer]
+        notes.append(f"not chosen from: {fewer_text(named, ranking.asked)}")
+    if ranking.asked < asked:
+        notes.append(
+            f"every given run has fewer than the {asked} seeds of the suite beside them: the report ranks none of them"
+        )
+    return [*notes, ranking.note] if ranking.note else notes
 
 
 def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:
-    names: dict[Path, set[str]] = {}
-    for run in runs:
-        whole = run.path.resolve()
-        names.setdefault(whole.parent, set()).add(whole.name)
     found, undeclared = False, []
-    for folder, given in names.items():
-        for file in sorted(folder.glob("suite-*.json")):
-            record = read_suite_record(file)
-            if not given & set(record.runs.values()):
-                continue
-            name = record.baseline
-            if name is None:
-                undeclared.append(record.suite)
-                continue
-            path = folder / record.runs.get(name, "")
-            if name not in record.runs or not is_run(path):
-                raise RunError(
-                    f"{file}: its baseline {name!r} has no run here: train it with `erc ablate {record.suite}"
-                    f" --out {folder}`, or leave `{BASELINE}` out of --select"
-                )
-            selection.add(Run(path), f"baseline of suite {record.suite}")
-            found = True
+    for file, record in suites_beside(run.path for run in runs):
+        name = record.baseline
+        if name is None:
+            undeclared.append(record.suite)
+            continue
+        path = file.parent / record.runs.get(name, "")
+        if name not in record.runs or not is_run(path):
+            raise RunError(
+                f"{file}: its baseline {name!r} has no run here: train it with `erc ablate {record.suite}"
+                f" --out {file.parent}`, or leave `{BASELINE}` out of --select"
+            )
+        selection.add(Run(path), f"baseline of suite {record.suite}")
+        found = True
     if found:
         selection.notes += [f"suite {name} declares no baseline" for name in undeclared]
     elif undeclared:
@@ -114,7 +125,8 @@ def _add_baselines(selection: Selection, runs: Sequence[Run]) -> None:
             f" `erc ablate` again, or leave `{BASELINE}` out of --select"
         )
     else:
+        folders = dict.fromkeys(str(run.path.resolve().parent) for run in runs)
         raise RunError(
-            f"{', '.join(map(str, names))}: no suite-NAME.json beside the runs names one of them, so no baseline is"
+            f"{', '.join(folders)}: no suite-NAME.json beside the runs names one of them, so no baseline is"
             f" known: give runs of `erc ablate`, or leave `{BASELINE}` out of --select"
         )

@@ -143,7 +143,7 @@ def test_heads_train_and_are_scored_from_an_address_into_the_very_runs(
     store, manifest, _ = made
     monkeypatch.chdir(tmp_path)
     suite = {**SUITE, "experiments": {"a": SUITE["experiments"]["a"]}}
-    Path("suite.yaml").write_text(json.dumps(suite))
+    Path("suite.yaml").write_text(json.dumps(suite), encoding="utf-8")
     more = ["--seeds", "1", "--jobs", "1"]
     own = ["--manifest", str(manifest.path), "--store", str(store)]
     assert run(erc, ["ablate", "suite.yaml", *own, "--out", "here", *more], "erc") == 0
@@ -163,7 +163,7 @@ def test_what_the_pack_lacks_is_named_with_its_address(
     remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("suite.yaml").write_text(json.dumps(SUITE))
+    Path("suite.yaml").write_text(json.dumps(SUITE), encoding="utf-8")
     assert run(erc, ["ablate", "suite.yaml", "--store", remote, "--list", "--no-estimate"], "erc") == 0
     listed, told = capsys.readouterr()
     assert f"({remote} lacks text/glove)" in listed

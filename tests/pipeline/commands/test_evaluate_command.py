@@ -90,7 +90,7 @@ def test_the_protocol_reads_test_for_the_best_on_dev_and_the_baseline_alone(shel
     assert (status, err) == (0, "")
     assert shell.reads() == ["both", "text"]
     assert not (shell.folder_of("sound") / "metrics-test.json").exists()
-    assert "both: best on dev of 3 (weighted F1 0.9000)" in out
+    assert "both: best on dev of 3 (weighted F1 90.0 %)" in out
     assert "text: baseline of suite tiny" in out
     assert "were scored on test" not in out
 
@@ -99,7 +99,7 @@ def test_a_baseline_that_is_best_is_read_once(shell: Shell) -> None:
     shell.set_dev("text", 0.9)
     _, out, _ = shell.erc("evaluate", shell.runs, "--split", "test", *PROTOCOL)
     assert shell.reads() == ["text"]
-    assert "text: best on dev of 3 (weighted F1 0.9000) and baseline of suite tiny" in out
+    assert "text: best on dev of 3 (weighted F1 90.0 %) and baseline of suite tiny" in out
 
 
 def test_the_baseline_is_found_beside_the_runs_that_are_given(shell: Shell) -> None:

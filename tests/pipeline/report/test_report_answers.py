@@ -15,8 +15,17 @@ from run_factory import HOG, LOGMEL, MELD_LABELS, SENTENCE, add_suite, add_test_
 from sklearn.metrics import f1_score
 from test_report_page import read_page
 
-from pipeline.comparison.compare import Comparison, Difference, Interval, compare, margin_interval, score_interval
+from pipeline.comparison.compare import (
+    Comparison,
+    Difference,
+    Interval,
+    Reach,
+    compare,
+    margin_interval,
+    score_interval,
+)
 from pipeline.comparison.holm import holm
+from pipeline.comparison.power import Spread
 from pipeline.pages import words
 from pipeline.report import facts, tables
 from pipeline.report.corpus import Corpus, corpora_of
@@ -118,7 +127,7 @@ def test_each_answer_has_the_comparisons_figures_and_holms_p(runs: Path, out: Pa
     pairs = [("best", "base"), ("base", "best"), ("twin", "base")]
     found = [compare(frames(runs, a, "dev"), frames(runs, b, "dev"), MELD_LABELS) for a, b in pairs]
     adjusted = holm([item.p_value for item in found])
-    rows = {row[0]: row for row in read_page(out).rows if len(row) == 10}
+    rows = {row[0]: row for row in read_page(out).rows if len(row) == 12}
     answers = ["A is higher", "B is higher", "no difference shown"]
     for question, item, p, answer in zip(list(rows)[1:4], found, adjusted, answers, strict=True):
         row = rows[question]
@@ -126,8 +135,10 @@ def test_each_answer_has_the_comparisons_figures_and_holms_p(runs: Path, out: Pa
         assert row[2] == words.points(item.weighted_f1.value)
         assert row[3] == words.point_interval(item.weighted_f1.interval)
         assert row[4:6] == [words.p_value(item.p_value), words.p_value(p)]
+        reach = Reach.of(item.reach.spread, (3, 3), 0.05 / 3)  # the first of Holm's steps
+        assert row[6:8] == [words.percent(reach.smallest), "–" if reach.point_takes is None else str(reach.point_takes)]
     assert [row[1] for row in rows.values()][4] == "not answered: not among the runs: gone"
-    assert rows["Gone?"][2:6] == ["–"] * 4
+    assert rows["Gone?"][2:8] == ["–"] * 6
     assert [answer.family for answer in corpus.findings.answers] == [3, 3, 3, 0]
     assert f"2,000 resamples of the {found[0].dialogues} dialogues" in read_page(out).text
 
@@ -135,7 +146,10 @@ def test_each_answer_has_the_comparisons_figures_and_holms_p(runs: Path, out: Pa
 def test_a_verdict_needs_holms_p_and_says_where_one_training_may_differ() -> None:
     def verdict(low: float, high: float, p: float, family: int = 4) -> str:
         difference = Difference((low + high) / 2, Interval(low, high))
-        comparison = Comparison(100, 40, 2000, difference, p / 4, difference, {}, "weighted_f1", difference)
+        reach = Reach.of(Spread(1e-4), (1, 1))
+        comparison = Comparison(
+            100, 40, 2000, difference, p / 4, difference, {}, "weighted_f1", difference, difference, reach
+        )
         answer = Answer("s", Contrast(question="?", A="a", B="b"), None, None, comparison, p, family)
         assert answer.higher == (answer.verdict[0] if "is higher" in answer.verdict else "")
         return answer.verdict
@@ -175,7 +189,7 @@ def test_the_baseline_table_is_on_test_with_an_interval_a_label(runs: Path, out:
         assert row[5] == words.point_interval(comparison.per_class_f1[label].interval)
     assert rows["Weighted F1"][5] == words.point_interval(comparison.weighted_f1.interval)
     assert rows["Accuracy"][5] == words.point_interval(comparison.accuracy.interval)
-    assert rows["Macro F1"][5] == "–"
+    assert rows["Macro F1"][5] == words.point_interval(comparison.macro_f1.interval)
 
 
 def test_without_test_scores_of_the_baseline_the_table_is_on_dev(tmp_path: Path) -> None:
@@ -350,7 +364,7 @@ def test_a_file_whose_labels_are_numbers_costs_its_own_figures_alone(tmp_path: P
     page = read_page(tmp_path / "out")
     assert f"No interval of best on dev: {problem}." in page.text
     assert f"Not shown: {problem}" in page.text
-    rows = {row[0]: row for row in page.rows if len(row) == 10}
+    rows = {row[0]: row for row in page.rows if len(row) == 12}
     assert rows["Does it help?"][1] == f"not answered: {problem}"
     assert rows["Is the twin another?"][1] == "no difference shown"
     assert "95% interval over dialogues" not in page.text

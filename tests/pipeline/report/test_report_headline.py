@@ -241,7 +241,7 @@ def test_runs_are_ranked_and_chosen_by_the_headline(tmp_path: Path) -> None:
     runs = [Run(tmp_path / name) for name in ("by-f1", "by-macro")]
     selection = select_runs(runs, ["best-dev"])
     assert [run.path.name for run in selection.runs] == ["by-macro"]
-    assert list(selection.reasons.values()) == [["best on dev of 2 (macro F1 0.6000)"]]
+    assert list(selection.reasons.values()) == [["best on dev of 2 (macro F1 60.0 %)"]]
     (corpus,) = corpora_of(read_runs(tmp_path))
     assert [run.experiment for run in corpus.runs] == ["by-macro", "by-f1"]
     assert corpus.headlines[0].score.mean == 0.6

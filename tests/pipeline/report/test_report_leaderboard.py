@@ -129,11 +129,11 @@ def test_csv_has_one_row_an_experiment_and_split_with_the_files_own_fractions(tm
     out = tmp_path / "leaderboard.csv"
     out.write_text(leaderboard_csv([only_corpus(tmp_path)]), encoding="utf-8")
     frame = pl.read_csv(out)
-    assert frame.select("experiment", "split").rows() == [
-        ("all, three", "dev"),
-        ("all, three", "test"),
-        ("text", "dev"),
-        ("text", "test"),
+    assert frame.select("experiment", "split", "ranked").rows() == [
+        ("text", "dev", True),
+        ("text", "test", True),
+        ("all, three", "dev", False),  # one seed beside three
+        ("all, three", "test", False),
     ]
     assert frame["selected_by_dev"].to_list() == [True, True, False, False]
     for row in frame.iter_rows(named=True):
@@ -145,7 +145,7 @@ def test_csv_has_one_row_an_experiment_and_split_with_the_files_own_fractions(tm
             assert row[f"support_{label}"] == values["support"][label]
         assert row["seeds"] == len(values["seeds"])
         assert row["baseline_weighted_f1_class-prior"] == values["baselines"]["class-prior"]["weighted_f1"]
-    assert frame["modalities"].to_list()[0] == "text+audio+visual"
+    assert frame["modalities"].to_list()[2] == "text+audio+visual"
 
 
 def test_csv_keeps_runs_without_scores(tmp_path: Path) -> None:
@@ -227,9 +227,10 @@ def test_notes_say_what_qualifies_the_numbers(tmp_path: Path) -> None:
     metrics = tmp_path / "again" / "metrics-dev.json"
     values = json.loads(metrics.read_text())
     values["support"]["fear"] += 1
-    values["no_input"], values["unlabelled"] = 1, 2
     values["weighted_f1"]["mean"] = 0.99
     metrics.write_text(json.dumps(values))
+    (metrics,) = tmp_path.glob("five-*/metrics-dev.json")  # the only run of five seeds, and so the selected one
+    metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"no_input": 1, "unlabelled": 2}))
     features = tmp_path / "again" / "features.json"
     features.write_text(features.read_text().replace("5d5d5d5d", "6e6e6e6e"))
     add_suite(tmp_path, [], {"twin": "five"})
@@ -242,7 +243,7 @@ def test_notes_say_what_qualifies_the_numbers(tmp_path: Path) -> None:
         "twin has the configuration and features of five: trained once.",
         "1 utterance of dev had no input at all",
         "2 of 1,109 dev utterances have no label",
-        "Same configuration and features under several names: again, ",
+        "Same configuration and features under several names: five, again and same.",
     ):
         assert any(expected in note for note in notes), expected
 

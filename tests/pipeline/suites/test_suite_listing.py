@@ -187,3 +187,25 @@ def test_badges() -> None:
     dialogues = {"unit": "dialogues", "size": 4}
     assert badges_of(experiment()) == []
     assert badges_of(experiment(context={"name": "previous-turns"}, batch=dialogues)) == ["causal"]
+
+
+def test_what_a_suite_can_show_is_told_before_it_is_run(shell: Shell) -> None:
+    """From the size of dev alone; then from runs that are there, more strictly for more contrasts."""
+    (shell.folder / "tiny.yaml").write_text(
+        "defaults: {feedforward: {sizes: [4]}, stop: {epochs: 2}, inputs: {text: [sentence]}}\n"
+        "experiments: {a: {}, b: {feedforward: {sizes: [6]}}}\n"
+        "contrasts: [{question: b, A: b, B: a}]\n"
+    )
+    _, _, err = shell.ablate("--list", "--no-estimate", "--seeds", 5)
+    assert "with 5 seeds an experiment, a contrast shows a true difference of " in err
+    assert "a rough figure: as MELD's text heads vary, for 24 labelled utterances" in err
+    assumed = json.loads(shell.ablate("--list", "--json", "--no-estimate", "--seeds", 5)[1])["shows"]
+    assert (assumed["pairs"], assumed["utterances"], assumed["level"]) == (0, 24, 0.05)
+    fewer = json.loads(shell.ablate("--list", "--json", "--no-estimate", "--seeds", 2)[1])["shows"]
+    assert fewer["smallest"] > assumed["smallest"] > 0.05  # of 24 utterances
+    shell.ablate("--seeds", 2)
+    _, _, err = shell.ablate("--list", "--no-estimate", "--seeds", 3)
+    assert "as the runs that are there vary (1 pair)" in err
+    found = json.loads(shell.ablate("--list", "--json", "--no-estimate", "--seeds", 3)[1])["shows"]
+    assert (found["pairs"], found["seeds"], found["contrasts"]) == (1, 3, 1)
+    assert json.loads(shell.ablate("--list", "--json", "--no-estimate", "--cv", 3)[1])["shows"] is None

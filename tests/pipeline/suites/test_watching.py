@@ -27,7 +27,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
     manifest = make_manifest(tmp_path / "M.parquet")
     make_store(tmp_path / "store", manifest, missing=(0, 3))
-    Path("suite.yaml").write_text(SUITE)
+    Path("suite.yaml").write_text(SUITE, encoding="utf-8")
     return ["ablate", "suite.yaml", "--manifest", "M.parquet", "--out", "runs", "--seeds", "2"]
 
 
