@@ -177,6 +177,12 @@ class UnavailableError(Exception):
         return (UnavailableError, (self.reason, self.detail))
 
 
+def first_line(error: BaseException) -> str:
+    """`Class: what it says`, cut to its first line, for messages of one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
 def bare_line(error: BaseException) -> str:
     """An error's first line as it stands, or its class where it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -16,8 +16,7 @@ from features.encoders.build import create
 from features.encoders.promises import TOLERANCES
 from features.encoders.protocol import Encoder, EncoderRequest, Input, Turn
 from features.encoders.table import entry
-from features.encoders.weights import first_line
-from features.errors import Reason, UnavailableError, UsageError
+from features.errors import Reason, UnavailableError, UsageError, first_line
 from features.manifest import Dialogue, Utterance
 from features.media.clip import Clip
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound

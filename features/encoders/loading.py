@@ -16,8 +16,8 @@ from features.encoders.casting import cast, has_rounded_buffers, loading_dtypes,
 from features.encoders.config_fields import config_fields
 from features.encoders.devices import torch_dtype
 from features.encoders.folder_digest import folder_digest
-from features.encoders.weights import Weights, first_line
-from features.errors import UsageError, WeightsError, nearest
+from features.encoders.weights import Weights
+from features.errors import UsageError, WeightsError, first_line, nearest
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest, Input, Preparer, Reads, Turn
 from features.encoders.state_files import digest_of_network
 from features.encoders.views import FramesView, TextView, Token, whole_frame
-from features.errors import Reason, UnavailableError, UsageError, WeightsError, bare_line
+from features.errors import Reason, UnavailableError, UsageError, WeightsError, first_line
 from features.media.clip import Clip
 from features.media.needs import AudioNeed, ClipNeeds, FramesNeed
 from features.spec import EncoderSpec
@@ -93,9 +93,7 @@ class BuiltOwnEncoder:
         try:
             loaded = self._own.load(request.device, request.dtype) if self._own.load else None
         except Exception as error:
-            raise WeightsError(
-                f"encoder {self._name!r} cannot load: {type(error).__name__}: {bare_line(error)}"
-            ) from error
+            raise WeightsError(f"encoder {self._name!r} cannot load: {first_line(error)}") from error
         if isinstance(loaded, torch.nn.Module):
             loaded.requires_grad_(False).eval()
         return loaded

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from features.encoders.entry import Entry
 from features.encoders.own import OwnEncoder
-from features.errors import UsageError, bare_line
+from features.errors import UsageError, first_line
 
 GROUP = "erc.encoders"
 _TARGET = "features.encoders.own_built:BuiltOwnEncoder"
@@ -34,7 +34,7 @@ def own_encoder(name: str) -> OwnEncoder:
     try:
         loaded = point.load()
     except Exception as error:
-        reason = f"{type(error).__name__}: {bare_line(error)}"
+        reason = f"{first_line(error)}"
         raise UsageError(f"encoder {name!r} of {package_of(name)} cannot be loaded: {reason}") from error
     if not isinstance(loaded, OwnEncoder):
         raise UsageError(

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from features.encoders.weights import first_line
-from features.errors import WeightsError
+from features.errors import WeightsError, first_line
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from features.errors import NetworkError, WeightsError, nearest
+from features.errors import NetworkError, WeightsError, first_line, nearest
 from features.extras import install_extra
 from features.network.hub import hub_snapshot
 
@@ -100,12 +100,6 @@ def find_model(model: str, weights: Weights = "pretrained", *, config_needed: bo
 def has_config(folder: Path) -> bool:
     """Whether a folder says what its architecture is."""
     return (folder / _CONFIG).is_file()
-
-
-def first_line(error: BaseException) -> str:
-    """An error's message cut to its first line, for messages of one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
 
 
 def is_local(model: str) -> bool:

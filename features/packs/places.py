@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from features.digests import sha256_file
-from features.errors import NetworkError, StoreError, UsageError, bare_line
+from features.errors import NetworkError, StoreError, UsageError, bare_line, first_line
 from features.files import write_whole
 from features.packs.check import check_pack, pack_sums
 from features.store.checksums import FOLDER_SUMS
@@ -46,7 +46,7 @@ def push_pack(folder: Path, address: str, *, private: bool = False, advance: Adv
             system.put_file(str(folder / name), target)
             advance(1)
     except Exception as error:
-        raise UsageError(f"{address}: cannot be written ({type(error).__name__}: {bare_line(error)})") from error
+        raise UsageError(f"{address}: cannot be written ({first_line(error)})") from error
 
 
 def fetch_pack(address: str, folder: Path, *, advance: Advance = lambda number: None) -> Path:
@@ -127,7 +127,7 @@ def _system_fetcher(address: str) -> Fetch:
             except FileNotFoundError:
                 raise StoreError(f"no pack at {address}: it has no {name}") from None
             except Exception as error:
-                raise NetworkError(f"{address}: cannot be read ({type(error).__name__}: {bare_line(error)})") from error
+                raise NetworkError(f"{address}: cannot be read ({first_line(error)})") from error
             advance(1)
 
     return fetch

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from features.encoders.weights import first_line
-from features.errors import NetworkError, UsageError, WeightsError
+from features.errors import NetworkError, UsageError, WeightsError, first_line
 from features.network.hub import hub_session, hub_snapshot
 
 

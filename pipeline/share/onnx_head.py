@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from features.encoders.weights import first_line
-from features.errors import ErcError, RunError, UsageError
+from features.errors import ErcError, RunError, UsageError, first_line
 from features.extras import install_extra
 from heads.data.batch import Batch
 from heads.graph.head import HeadGraph, check_traceable

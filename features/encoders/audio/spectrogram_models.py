@@ -31,8 +31,8 @@ from features.encoders.memory_batches import MemoryBatches
 from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
-from features.encoders.weights import find_model, first_line
-from features.errors import WeightsError
+from features.encoders.weights import find_model
+from features.errors import WeightsError, first_line
 from features.pooling import pool
 
 if TYPE_CHECKING:

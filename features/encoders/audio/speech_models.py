@@ -31,8 +31,8 @@ from features.encoders.memory_batches import MemoryBatches, like_lengths
 from features.encoders.promises import TOLERANCES, check_promises, relative_difference
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
-from features.encoders.weights import PREPROCESSOR_FILES, find_model, first_line
-from features.errors import UsageError, WeightsError
+from features.encoders.weights import PREPROCESSOR_FILES, find_model
+from features.errors import UsageError, WeightsError, first_line
 from features.pooling import pool
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from features.encoders.weights import first_line
-from features.errors import UsageError
+from features.errors import UsageError, first_line
 
 _MESSAGE = "The-Message-Itself"
 _DATE = "26 Jul 2024"  # some templates write today's, and no embedding would be had again tomorrow

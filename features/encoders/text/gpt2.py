@@ -29,8 +29,8 @@ from features.encoders.protocol import EncoderRequest, Input
 from features.encoders.specs import network_spec, top_settings
 from features.encoders.text.prompt_windows import PromptPreparer, Prompts, PromptWindow
 from features.encoders.text.text_network import TextNetwork, load_tokenizer, model_name
-from features.encoders.weights import find_model, first_line, has_config
-from features.errors import UsageError, WeightsError
+from features.encoders.weights import find_model, has_config
+from features.errors import UsageError, WeightsError, first_line
 from features.top.elements import FLAGS, with_flags
 
 if TYPE_CHECKING:

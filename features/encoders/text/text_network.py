@@ -14,8 +14,8 @@ from features.encoders.promises import TOLERANCES, check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.text.token_windows import bare_tokenizer, special_tokens, tokenizer_digest
-from features.encoders.weights import TOKENIZER_FILES, find_model, first_line
-from features.errors import UsageError, WeightsError
+from features.encoders.weights import TOKENIZER_FILES, find_model
+from features.errors import UsageError, WeightsError, first_line
 
 if TYPE_CHECKING:
     import torch

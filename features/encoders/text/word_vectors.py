@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from features.digests import weights_digest
-from features.encoders.weights import PACKAGED_PREFIX, first_line, packaged_folder
-from features.errors import WeightsError
+from features.encoders.weights import PACKAGED_PREFIX, packaged_folder
+from features.errors import WeightsError, first_line
 from features.extras import install_extra
 
 _MATRIX = "*_emb.npy"

@@ -23,8 +23,8 @@ from features.encoders.promises import check_promises
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import ENCODERS
 from features.encoders.visual.processed import Processed, processor_settings
-from features.encoders.weights import VIDEO_PROCESSOR_FILE, find_model, first_line
-from features.errors import UsageError, WeightsError
+from features.encoders.weights import VIDEO_PROCESSOR_FILE, find_model
+from features.errors import UsageError, WeightsError, first_line
 
 OWN = "own"
 KINDS = ("videomae", "timesformer", "vjepa2")

@@ -39,8 +39,8 @@ from features.encoders.state_files import (
 from features.encoders.visual.pictures import CentreCrop
 from features.encoders.visual.processed import processor_settings
 from features.encoders.visual.vision_tokens import VisionFeature, vision_part
-from features.encoders.weights import find_model, first_line
-from features.errors import UsageError, WeightsError, nearest
+from features.encoders.weights import find_model
+from features.errors import UsageError, WeightsError, first_line, nearest
 
 Weights = Literal["pretrained", "random"]
 
