@@ -75,6 +75,11 @@ def read_suite(source: str, overrides: Sequence[str] = (), only: str | None = No
     return suite
 
 
+def suite_text(source: str) -> str:
+    """A suite file as it is written, to be copied and changed. Raises ConfigError where there is none."""
+    return _find(source)[1]
+
+
 def _find(source: str) -> tuple[str, str]:
     """(name, text) of a suite file or of a suite that ships."""
     path = Path(source)

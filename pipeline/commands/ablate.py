@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print the experiments, one a line, and train nothing; without SUITE, the suites that ship.",
 )
+@click.option("--show", is_flag=True, help="Print SUITE as it is written, to copy and change, and train nothing.")
 @click.option(
     "--estimate/--no-estimate", default=True, help="With --list: take a few steps to tell how long training takes."
 )
@@ -94,6 +95,7 @@ def command(
     allow_absent: bool,
     track: tuple[str, ...],
     only_list: bool,
+    show: bool,
     estimate: bool,
     as_json: bool,
 ) -> int:
@@ -115,6 +117,7 @@ def command(
     \b
     Example:
       erc ablate meld-text --list
+      erc ablate meld-text --show > mine.yaml
       erc ablate meld-text --out runs --seeds 5
       erc ablate meld-text --out runs --seeds 3 --cv 5
       erc ablate meld-text --out runs --seeds 3 --cv groups --nested
@@ -125,13 +128,16 @@ def command(
     """
     from features.errors import UsageError
     from heads.config.roles import parse_roles
-    from heads.config.suite import read_suite, shipped_suites
+    from heads.config.suite import read_suite, shipped_suites, suite_text
     from pipeline.suites.choice import choose_experiments, play_roles
 
     if suite_source is None:
         if not only_list:
             raise UsageError(f"no SUITE is named: give a YAML file, or one that ships: {', '.join(shipped_suites())}")
         _print_suites(as_json)
+        return 0
+    if show:
+        click.echo(suite_text(suite_source), nl=False)
         return 0
     folding = folding_of(cv, group, nested, all_splits)
     part = parse_shard(shard)

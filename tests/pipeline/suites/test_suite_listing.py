@@ -17,9 +17,10 @@ from features.spec import EncoderSpec
 from features.store import Store, write_feature
 from heads.config.experiment import Batch, Experiment
 from heads.config.resolve import experiment_from_dict
-from heads.config.suite import shipped_suites
+from heads.config.suite import read_suite, shipped_suites
 from heads.data.data import choose_features
 from heads.data.utterances import Utterances, read_utterances
+from pipeline.cli import erc, run
 from pipeline.suites.estimate import count_parameters, estimate, seconds_a_weight, slice_of
 from pipeline.suites.listing import Line, Listing, badges_of, duration
 
@@ -61,6 +62,17 @@ def experiment(**values: Any) -> Experiment:
     return experiment_from_dict(
         {"name": "x", "inputs": {"text": ["sentence"]}, "stop": {"epochs": 30}} | values, "test"
     )
+
+
+def test_a_suite_is_shown_as_it_is_written_and_can_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in shipped_suites():
+        assert run(erc, ["ablate", name, "--show"], "erc") == 0
+        Path(f"{name}.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
+        assert read_suite(f"{name}.yaml").experiments == read_suite(name).experiments
+    assert run(erc, ["ablate", "no-such", "--show"], "erc") == 1
 
 
 def test_a_line_has_size_batch_badges_and_time(shell: Shell) -> None:
