@@ -72,7 +72,7 @@ def test_a_suite_is_shown_as_it_is_written_and_can_be_copied(
         assert run(erc, ["ablate", name, "--show"], "erc") == 0
         Path(f"{name}.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
         assert read_suite(f"{name}.yaml").experiments == read_suite(name).experiments
-    assert run(erc, ["ablate", "no-such", "--show"], "erc") == 1
+    assert run(erc, ["ablate", "no-such", "--show"], "erc") == 2
 
 
 def test_a_line_has_size_batch_badges_and_time(shell: Shell) -> None:
