@@ -201,7 +201,10 @@ def score_table(scored: Sequence[Metrics], ranked: bool = True, asked: int = 0) 
         "utterances",
         "no input",
     ]
-    header += ["incomplete", "F1 of the complete" if "F1" in HEADLINES[names[0]] else "of the complete"] * incomplete
+    header += [
+        "incomplete",
+        "F1 of the complete (%)" if "F1" in HEADLINES[names[0]] else "of the complete (%)",
+    ] * incomplete
     rows = []
     if ranked and split != "test":
         scored = sorted(scored, key=lambda metrics: (len(metrics.seeds) < asked, -metrics.headline_score.mean))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def run_parts(
             outcome.failures[name] = agreement.failures[name]
             del runs[name]
     owners = {run.path: place for place, runs in enumerate(opened) for run in runs.values()}
-    with tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
+    with _kept_when_stopped(), tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
         tasks: list[SeedTask] = []
         for place, part in enumerate(parts):
             shared = part.shared or trainers.share(part.source, Path(workspace) / str(place))
@@ -128,22 +129,28 @@ def run_parts(
             progress_bar(len(tasks), "head", "training", show=show) as progress,
             watching(tasks if show else [], progress) as watch,
         ):
-            try:
-                for task, problem in trainers.train(tasks):
-                    progress.update()
-                    if show:
-                        watch.ended(task)
-                    outcome = outcomes[owners[task.run]]
-                    if problem is None:
-                        outcome.trained += 1
-                    else:
-                        outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {failure_line(problem)}")
-            except KeyboardInterrupt as stopped:
-                stopped.add_note("finished heads are kept; run the same command again to train the others")
-                raise
+            for task, problem in trainers.train(tasks):
+                progress.update()
+                if show:
+                    watch.ended(task)
+                outcome = outcomes[owners[task.run]]
+                if problem is None:
+                    outcome.trained += 1
+                else:
+                    outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {failure_line(problem)}")
     for outcome, runs, part in zip(outcomes, opened, parts, strict=True):
         _read_results(outcome, runs, part.source, shard is not None)
     return outcomes
+
+
+@contextmanager
+def _kept_when_stopped() -> Iterator[None]:
+    """What Ctrl-C within is answered with."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        stopped.add_note("finished heads are kept; run the same command again to train the others")
+        raise
 
 
 def members_of(parts: Sequence[Part]) -> dict[str, list[tuple[Planned, Path]]]:

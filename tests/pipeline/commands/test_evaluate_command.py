@@ -258,9 +258,9 @@ def test_the_table_shows_rows_with_missing_media_with_and_without(shell: Shell) 
     assert sum(bin_["count"] for bin_ in by_name["both"]["reliability"]) == 2 * 24
     _, out, _ = shell.erc("evaluate", shell.folder_of("both"), "--split", "test")
     header, line, *_ = out.splitlines()
-    assert header.split()[-5:] == ["incomplete", "F1", "of", "the", "complete"]
+    assert header.split()[-6:] == ["incomplete", "F1", "of", "the", "complete", "(%)"]
     whole = inputs["all there"]["weighted_f1"]
-    assert line.split()[-5:] == ["0", "2", f"{whole['mean']:.4f}", "±", f"{whole['std']:.4f}"]
+    assert line.split()[-5:] == ["0", "2", f"{100 * whole['mean']:.1f}", "±", f"{100 * whole['std']:.1f}"]
     _, out, _ = shell.erc("evaluate", shell.folder_of("text"), "--split", "test")
     assert out.splitlines()[0].endswith("no input")
 

@@ -54,7 +54,7 @@ def test_ablate_prints_a_table_and_what_was_the_same(shell: Shell) -> None:
     status, out, err = shell.ablate("--seeds", 2)
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].split() == ["experiment", "dev", "weighted", "F1", "seeds", "seconds", "a", "seed"]
+    assert lines[0].split() == ["experiment", "dev", "weighted", "F1", "(%)", "seeds", "seconds", "a", "seed"]
     assert lines[1].startswith("text ")
     assert " ± " in lines[1]
     assert "same-as-text is the same as text (equal config and features): run once" in out
@@ -102,7 +102,7 @@ def test_train_makes_one_run_with_overrides(shell: Shell, monkeypatch: pytest.Mo
     arguments = ["train", shell.folder / "one.yaml", *shell.place, "--out", target, "--jobs", 1]
     status, out, err = shell.erc(*arguments, "--seeds", "0,4", "optim.lr=0.01", "stop.epochs=3")
     assert (status, err) == (0, "")
-    assert re.match(r"one: dev weighted F1 \d\d\.\d( ± \d\.\d)? % over", out)
+    assert re.match(r"one: dev weighted F1 \d\d\.\d( ± \d+\.\d)? % over", out)
     assert "over 2 seed(s)" in out
     assert json.loads((target / "seed-4" / "result.json").read_text())["epochs"] == 3
     assert "lr: 0.01" in (target / "config.yaml").read_text()

@@ -251,9 +251,9 @@ def test_runs_are_ranked_and_chosen_by_the_headline(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:3]] == ["by-macro", "by-f1"]
     assert [name.strip() for name in lines[0].split("  ") if name.strip()][:4] == [
         "experiment",
-        "dev macro F1",
-        "weighted F1",
-        "accuracy",
+        "dev macro F1 (%)",
+        "weighted F1 (%)",
+        "accuracy (%)",
     ]
     with pytest.raises(RunError, match=r"by-f1 is judged by macro F1, .*plain by weighted F1"):
         check_comparable(runs[0], Run(make_run(tmp_path, "plain", folder="plain")))

@@ -86,7 +86,17 @@ class Shell:
         self.train()
 
     def ablate(self) -> tuple[int, str, str]:
-        place = ["--store", self.store, "--manifest", self.folder / "M.parquet", "--jobs", 1, "--out", self.runs]
+        place = [
+            "--store",
+            self.store,
+            "--manifest",
+            self.folder / "M.parquet",
+            "--jobs",
+            1,
+            "--quiet",
+            "--out",
+            self.runs,
+        ]
         return self.erc("ablate", self.folder / "tiny.yaml", *place, "--seeds", 2)
 
     def train(self) -> str:

@@ -183,7 +183,7 @@ def test_ablate_leaves_one_group_out_and_scores_what_it_held_out(shell: Shell) -
     assert (status, err) == (0, "")
     assert out.splitlines()[0].split("  ")[:3] == [
         "experiment",
-        "unweighted average recall over folds",
+        "unweighted average recall over folds (%)",
         "all folds together",
     ]
     assert "16 heads trained, 0 kept from before" in out
