@@ -30,7 +30,11 @@ def leaderboard(corpus: Corpus, name: str) -> Table:
     """Every run, ranked by dev, best first; the best of a column in bold, as the page marks it."""
     judged, splits = corpus.criterion, [split for split in corpus.splits if split != SELECTION_SPLIT]
     wholes, reported = whole_columns(judged.name), corpus.shows_reported
-    header = ["Experiment", "Seeds", f"{words.capital(judged.words)}, dev", *(f"{split}" for split in splits)]
+    header = [
+        "Experiment",
+        "Seeds",
+        *(f"{words.capital(judged.words)}, {split}" for split in (SELECTION_SPLIT, *splits)),
+    ]
     header += ["Places"] * bool(corpus.findings.ranks) + [f"{column.title}, dev" for column in wholes]
     header += ["Reported"] * reported
     rows: list[Row | Rule] = []
@@ -54,7 +58,7 @@ def leaderboard(corpus: Corpus, name: str) -> Table:
         "a": "Predicts one label for every utterance in at least one of its seeds (collapsed).",
         "b": "No scores: failed or not finished.",
     }
-    return Table(name, _leaderboard_caption(corpus, splits), header, rows, notes=notes)
+    return Table(name, _leaderboard_caption(corpus), header, rows, notes=notes)
 
 
 def questions(corpus: Corpus, name: str) -> Table:
@@ -116,7 +120,7 @@ def warnings(corpus: Corpus) -> str:
     return "".join(f" {one}" for one in found)
 
 
-def _leaderboard_caption(corpus: Corpus, splits: list[str]) -> str:
+def _leaderboard_caption(corpus: Corpus) -> str:
     counts = sorted({run.seeds for run in corpus.ranked})
     seeds = (
         f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else words.plural(counts[0], "seed") if counts else ""
@@ -126,7 +130,6 @@ def _leaderboard_caption(corpus: Corpus, splits: list[str]) -> str:
         f"{corpus.title}: scores in percent, mean ± deviation{over}, ranked by {corpus.criterion.words} on dev"
         f"{_utterances(corpus.dev)}, by which alone the best is chosen."
     ]
-    parts += [f"Columns named by a split hold the same score on it: {words.listed(splits)}."] if splits else []
     if corpus.findings.ranks:
         parts.append("Places: 95% interval of the place among the ranked runs, over dialogues and seeds.")
     parts.append(facts.headline_text(corpus))

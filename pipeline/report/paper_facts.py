@@ -1,7 +1,8 @@
 """What the HLM12ERC report set out to show, and what it says that it found.
 
-Source: "HLM12ERC, a Multimodal Model for Emotion Recognition in Conversations" (final report, 2023): the objectives on its
-page 9, its own answers on page 23, table 4 on page 25. Its words are told again here, not quoted.
+Source: "HLM12ERC, a Multimodal Model for Emotion Recognition in Conversations", final report: its objectives stand on
+page 9, its own answers on page 23, table 4 on page 25. Its words are told again here, not quoted. What `remarks` say is
+read from its code and runs. A seventh objective is to test a final model: the first sentence of our report has ours.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Objective:
-    """One objective, the contrasts of the suite that answer it, as (A, B) with A what the report hoped for, and what the
-    report found."""
+    """One objective, what the report found, and the contrasts of the suite that answer it, as (A, B): the report hoped
+    that A is higher."""
 
     number: int
     question: str

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.pages import words
-from pipeline.pages.words import NOTHING, capital, interval, listed, p_value, percent, plural, point_interval, points
+from pipeline.pages.words import NOTHING, capital, interval, p_value, percent, plural, point_interval, points
 from pipeline.report.corpus import Corpus
 from pipeline.report.findings import Answer
 from pipeline.report.paper import PaperResult, PaperRow, Reply
-
-UNTRAINED, UNSCORED, NO_INTERVAL, FEWER, EQUAL = "untrained", "unscored", "no interval", "fewer", "equal"
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,10 @@ def paper_caption(result: PaperResult) -> str:
     seeds = sorted({len(row.run.dev.seeds) for row in result.rows if row.run and row.run.dev})
     over = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else plural(seeds[0], "seed") if seeds else "no seed"
     text = (
-        f"{paper.title} in its order, suite {paper.suite}: F1 of each label and weighted F1 on {corpus.title}'s dev, in "
-        f"percent, mean ± deviation over {over}, with 95% intervals over dialogues and seeds. Reported: the published "
-        f"weighted F1 on {paper.dataset.upper()}'s {paper.split}, of encoders that were fine-tuned; one training each. "
-        "It is context, not a target."
+        f"{paper.title} in its order, suite {paper.suite}: F1 of each label and weighted F1 on {corpus.title}'s dev, "
+        f"in percent, mean ± deviation over {over}, with 95% intervals over dialogues and seeds. Reported: the "
+        f"published weighted F1 on {paper.dataset.upper()}'s {paper.split}, of encoders that were fine-tuned, one "
+        "training each: context, not a target."
     )
     if corpus.dataset != paper.dataset:
         text += f" Ours are of another corpus, {corpus.title}: the two cannot be compared."
@@ -95,14 +93,14 @@ def _contrast_sentence(corpus: Corpus, contrast: tuple[str, str], answer: Answer
     found, one, two = answer.comparison, answer.a, answer.b
     if found is None or not (one and two and one.dev and two.dev):
         return f"{a} and {b} were not compared: {answer.trouble}."
-    scores = listed([f"{name} {words.score(run.dev.headline_score)}" for name, run in ((a, one), (b, two)) if run.dev])
     said = (
-        f"On dev {scores}: {a} less {b} is {points(found.headline.value)} points (95% interval "
-        f"{point_interval(found.headline.interval)}, Holm's p {p_value(answer.adjusted)})"
+        f"On dev {a} has {words.score(one.dev.headline_score)} and {b} {words.score(two.dev.headline_score)}, a "
+        f"difference of {points(found.headline.value)} points (95% interval {point_interval(found.headline.interval)},"
+        f" Holm's p {p_value(answer.adjusted)})"
     )
     if not answer.higher:
         reach = found.reach.smallest
-        least = f"; a true difference of {percent(reach)} points would have been" if reach is not None else ""
+        least = f"; one of {percent(reach)} points would be, in 4 of 5 cases" if reach is not None else ""
         return f"{said}: no difference is shown{least}."
     average = " on average" if answer.verdict.endswith("on average") else ""
     return f"{said}: {a if answer.higher == 'A' else b} is higher{average}."
