@@ -7,7 +7,7 @@ from pipeline.pages import words
 from pipeline.report import facts, tables
 from pipeline.report.columns import whole_columns
 from pipeline.report.corpus import Corpus
-from pipeline.report.findings import Answer
+from pipeline.report.findings import Answer, spans_zero
 from pipeline.report.latex_table import Cell, Row, Rule, Table
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.metrics_file import Metrics, Score, scores_shown
@@ -170,7 +170,14 @@ def _score(metrics: Metrics | None) -> Score | None:
 
 
 def _verdict(answer: Answer, mark: str) -> Cell:
-    return Cell(answer.verdict if answer.comparison else "not answered", bool(answer.higher), mark)
+    """In few words, as A and B stand beside it."""
+    found = answer.comparison
+    if found is None:
+        return Cell("not answered", mark=mark)
+    if not answer.higher:
+        return Cell("no difference shown")
+    average = " on average" if spans_zero(found.headline.interval) else ""
+    return Cell(f"{answer.higher} is higher{average}", bold=True)
 
 
 def _mark(notes: dict[str, str], text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pipeline.pages import words
 from pipeline.pages.words import NOTHING, capital, interval, p_value, percent, plural, point_interval, points
 from pipeline.report.corpus import Corpus
-from pipeline.report.findings import Answer
+from pipeline.report.findings import Answer, spans_zero
 from pipeline.report.paper import PaperResult, PaperRow, Reply
 
 
@@ -102,5 +102,5 @@ def _contrast_sentence(corpus: Corpus, contrast: tuple[str, str], answer: Answer
         reach = found.reach.smallest
         least = f"; one of {percent(reach)} points would be, in 4 of 5 cases" if reach is not None else ""
         return f"{said}: no difference is shown{least}."
-    average = " on average" if answer.verdict.endswith("on average") else ""
+    average = " on average" if spans_zero(found.headline.interval) else ""
     return f"{said}: {a if answer.higher == 'A' else b} is higher{average}."

@@ -84,7 +84,7 @@ def write_report(runs: Path, out: Path, *, latex: bool = False, paper: str | Non
     hardest = [hardest_of(corpus) for corpus in corpora]
     asked = papers if paper else []
     files["report.md"] = _markdown(corpora, folded, notes, captions, hardest, asked)
-    files["report.html"] = html_report(corpora, drawings, notes, hardest, folded)
+    files["report.html"] = html_report(corpora, drawings, notes, hardest, folded, asked)
     files |= latex_files(corpora, drawings, papers) if latex else {}
     _write_all(out, files)
     return Written(
