@@ -6,7 +6,7 @@ from pipeline.report.latex_table import Cell, Table
 from pipeline.report.latex_tables import warnings
 from pipeline.report.latex_text import latex_of
 from pipeline.report.paper import PaperResult
-from pipeline.report.paper_words import paper_caption, paper_header, paper_line, reply_sentences, reply_title
+from pipeline.report.paper_words import paper_caption, paper_header, paper_line, reply_sentences
 
 
 def paper_table(result: PaperResult) -> Table:
@@ -30,9 +30,10 @@ def objectives_latex(result: PaperResult) -> str:
     lines = [rf"% {result.paper.suite}: the objectives of the paper, answered on dev", r"\begin{description}"]
     for reply in result.replies:
         said = " ".join(reply_sentences(result.corpus, reply))
-        lines.append(rf"\item[{{{latex_of(reply_title(reply))}}}] {latex_of(said)}")
+        asked = reply.objective
+        lines.append(rf"\item[Objective {asked.number}.] \emph{{{latex_of(asked.question)}}} {latex_of(said)}")
     warned = warnings(result.corpus).strip()
-    lines += [rf"\item[{{Caution.}}] {latex_of(warned)}"] if warned else []
+    lines += [rf"\item[Caution.] {latex_of(warned)}"] if warned else []
     return "\n".join([*lines, r"\end{description}"]) + "\n"
 
 

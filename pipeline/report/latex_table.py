@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pipeline.report.latex_text import latex_of
 
 MOST_ROWS = 42  # of one float: a taller one does not fit on a page, and LaTeX would set its end beyond the paper
-_QUESTION = r"p{0.26\linewidth}"
+_WRAPPED = r">{\raggedright\arraybackslash}p{0.26\linewidth}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Table:
         return "\n".join([*lines, r"\end{table*}"]) + "\n"
 
     def _columns(self) -> str:
-        first = _QUESTION if self.wrapped else "l"
+        first = _WRAPPED if self.wrapped else "l"
         return first + "l" * (self.text_columns - 1) + "r" * (len(self.header) - self.text_columns)
 
     def _line(self, row: Row | Rule) -> str:

@@ -67,7 +67,7 @@ def tabulars(latex: str) -> list[list[list[str]]]:
     cell. Raises ValueError where a row has not as many cells as the table has columns."""
     found = []
     for columns, body in re.findall(r"\\begin\{tabular\}\{@\{\}(.*?)@\{\}\}\n(.*?)\\end\{tabular\}", latex, re.DOTALL):
-        width = len(re.sub(r"p\{[^}]*\}", "p", columns))
+        width = len(re.sub(r"(>\{[^}]*\})?p\{[^}]*\}", "p", columns))
         rows = []
         for line in body.splitlines():
             if line in (r"\toprule", r"\midrule", r"\bottomrule"):

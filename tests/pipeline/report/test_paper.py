@@ -169,7 +169,7 @@ def test_each_objective_has_an_answer_with_its_interval(
 ) -> None:
     text = (out / "latex" / "1-table4-objectives.tex").read_text(encoding="utf-8")
     check_balance(text)
-    items = dict(re.findall(r"^\\item\[\{Objective (\d)\. .*?\}\] (.*)$", text, re.MULTILINE))
+    items = dict(re.findall(r"^\\item\[Objective (\d)\.\] \\emph\{.*?\?\} (.*)$", text, re.MULTILINE))
     said = {int(number): set_text(item) for number, item in items.items()}
     assert list(said) == [1, 2, 3, 4, 5, 6]
     first = {number: item.partition(".")[0] for number, item in said.items()}
