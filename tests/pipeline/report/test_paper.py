@@ -199,6 +199,9 @@ def test_each_objective_has_an_answer_with_its_interval(
     assert "12-v-mm-retinaface is higher" in said[4]
     (questions,) = tabulars((out / "latex" / "1-questions.tex").read_text(encoding="utf-8"))
     shown = {row[0]: row[1] for row in questions}
+    adjusted = {(row[2], row[3]): row[6] for row in questions[1:] if row[6] != "–"}
+    assert adjusted == {arms: words.p_value(row["adjusted_p"]) for arms, row in answers.items()}
+    assert any(row["adjusted_p"] > row["p_value"] > 0.001 for row in answers.values())
     assert shown["Dice or cross-entropy?"] == "no difference shown"
     assert shown["GPT-2 or GloVe, text alone?"] == "A is higher"
     assert shown["Faces or the scene, picture alone?"] == "B is higher"
