@@ -1,4 +1,4 @@
-"""`erc report`: runs -> report.html, report.md and leaderboard.csv."""
+"""`erc report`: runs -> report.html, report.md, leaderboard.csv, and LaTeX tables where they are asked for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.report.findings import Answer
     from pipeline.report.folds import FoldedResult
     from pipeline.report.other_corpora import OtherRow
+    from pipeline.report.paper import PaperResult
 
 
 @click.command("report")
@@ -25,8 +26,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder to write to; it is made if need be.",
 )
+@click.option("--latex", is_flag=True, help="Write latex/ as well: tables, and figures as PDF, for a paper.")
+@click.option(
+    "--paper",
+    type=click.Choice(["table4", "table4-as-published"]),
+    help="Answer the objectives of the report that this suite re-states, with its table beside ours.",
+)
 @json_option
-def command(runs: Path, out: Path, as_json: bool) -> None:
+def command(runs: Path, out: Path, latex: bool, paper: str | None, as_json: bool) -> None:
     """Write report.html, report.md and leaderboard.csv of the trained heads in RUNS.
 
     Nested cross-validations in RUNS (`erc ablate --cv K --nested`) have a part of their own, and folds.csv.
@@ -35,26 +42,36 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
     dataset card's `headline`, weighted F1 where it names none. The suites' questions are answered on dev, with
     intervals. A run that cannot be read is named, skipped and listed in the report.
 
+    With --latex a paper has \\input{report/latex/preamble} before its text and \\input{report/latex/report}, or single
+    tables, in it. A published table that a suite re-states is there with ours beside it.
+
     \b
-    Example:
+    Examples:
       erc report runs --out report
+      erc report runs --latex --paper table4
     """
     from pipeline.report.other_corpora import other_rows
+    from pipeline.report.paper_words import terminal_lines
     from pipeline.report.write import write_report
 
-    written = write_report(runs, out)
+    written = write_report(runs, out, latex=latex, paper=paper)
     for item in written.unreadable:
         click.echo(f"erc report: skipped {item.folder}: {item.problem}", err=True)
     if not as_json:
         for line in written.headlines:
             click.echo(line)
+        for result in written.papers:
+            click.echo("\n".join(terminal_lines(result)))
         click.echo(f"report: {written.html}")
+        if written.latex:
+            click.echo(f"latex: {written.latex}")
         return
     document = {
         "report": str(written.html),
         "markdown": str(written.markdown),
         "leaderboard": str(written.csv) if written.csv else None,
         "folds": str(written.folds) if written.folds else None,
+        "latex": str(written.latex) if written.latex else None,
         "runs": sum(len(corpus.runs) for corpus in written.corpora),
         "unreadable": [{"run": item.folder, "problem": item.problem} for item in written.unreadable],
         "corpora": [
@@ -76,6 +93,7 @@ def command(runs: Path, out: Path, as_json: bool) -> None:
             }
             for corpus in written.corpora
         ],
+        "papers": [_paper(result) for result in written.papers],
         "cross_validations": [_folded(result) for result in written.folded],
     }
     print_json(document)
@@ -94,6 +112,35 @@ def _folded(result: FoldedResult) -> dict[str, Any]:
         "pooled": best.pooled.headline_score.model_dump(),
         "experiments": len(result.experiments),
     }
+
+
+def _paper(result: PaperResult) -> dict[str, Any]:
+    """A published table as `--json` prints it: ours as fractions, what was reported in percent as it was printed."""
+    from pipeline.report.paper_words import reply_sentences
+
+    rows = []
+    for row in result.rows:
+        dev, bounds = row.run.dev if row.run else None, row.interval
+        rows.append(
+            {
+                "exp": row.number,
+                "experiment": row.experiment,
+                "run": row.run.folder if row.run else None,
+                "weighted_f1": dev.weighted_f1.model_dump() if dev else None,
+                "interval": [bounds.low, bounds.high] if bounds else None,
+                "reported_percent": row.reported,
+            }
+        )
+    objectives = [
+        {
+            "objective": reply.objective.number,
+            "question": reply.objective.question,
+            "answer": reply.verdict,
+            "in_words": reply_sentences(result.corpus, reply),
+        }
+        for reply in result.replies
+    ]
+    return {"suite": result.paper.suite, "dataset": result.corpus.dataset, "rows": rows, "objectives": objectives}
 
 
 def _elsewhere(row: OtherRow) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -59,6 +60,7 @@ _STYLE: dict[str, Any] = {
     **{f"{axis}tick.color": MUTED for axis in "xy"},
     **{f"{axis}tick.labelsize": SMALL for axis in "xy"},
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # TrueType, which publishers take; matplotlib's Type 3 fonts they often do not
 }
 _FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 _HINT = "hint:"
@@ -75,6 +77,7 @@ class Drawing:
     """One figure: an `<svg>` for the page, an SVG file and a PNG file.
 
     title:   what a screen reader says of it
+    pdf:     makes a PDF file; few who draw a figure want one
     missing: characters of its labels that no font on this machine has: the PNG file shows boxes in their place
     """
 
@@ -82,6 +85,7 @@ class Drawing:
     page: Markup
     svg: str
     png: bytes
+    pdf: Callable[[], bytes] = field(compare=False, repr=False)
     missing: frozenset[str] = frozenset()
 
 
@@ -110,7 +114,8 @@ def draw(
         root = ElementTree.fromstring(_saved(figure, around, "svg", {"Date": None}))  # noqa: S314 (matplotlib wrote it)
     _simplify(root)
     _entitle(root, plain(title))
-    return Drawing(plain(title), _for_page(root, least_width), _as_file(root), png, missing)
+    pdf = partial(_pdf, key, figure, around)
+    return Drawing(plain(title), _for_page(root, least_width), _as_file(root), png, pdf, missing)
 
 
 def _plotted(
@@ -177,6 +182,12 @@ def beside(
 def plain(text: str) -> str:
     """Text on one line, without the characters that XML cannot hold."""
     return _UNDRAWABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _pdf(key: str, figure: Figure, around: Bbox) -> bytes:
+    """With its fonts in it, and without a date."""
+    with _style(key):
+        return _saved(figure, around, "pdf", {"CreationDate": None})
 
 
 def _saved(figure: Figure, around: Bbox, form: str, metadata: dict[str, None]) -> bytes:

@@ -11,6 +11,7 @@ from features.errors import ErcError, RunError
 from pipeline.pages.words import listed, plural
 from pipeline.report.corpus import Corpus, baseline_of
 from pipeline.report.findings import Answer, FeatureCost, Findings, SliceIntervals
+from pipeline.report.frames import check_agreement, frames_of
 from pipeline.report.provenance import stored_features
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.features_file import FeatureUse
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pipeline.comparison.places import Places
 
 _FEW_DIALOGUES = 30
-_SAME = 1e-6  # what a score may differ by between a metrics file and the predictions beside it
 
 
 def with_findings(corpus: Corpus) -> Corpus:
@@ -185,24 +185,10 @@ class _Work:
         ]
 
     def frames(self, run: RunSnapshot, split: str) -> dict[int, pl.DataFrame]:
-        """Seed -> predictions, of the seeds that the metrics are of.
-
-        Raises RunError where one cannot be read, or they do not give the metrics' score.
-        """
-        from pipeline.comparison.counts import columns_of, read_arm
-        from pipeline.runs.predictions import read_prediction_frame
-
+        """Of `frames_of`."""
         key = (run.folder, split)
         if key not in self._frames:
-            path, metrics, labels = run.path or Path(run.folder), run.metrics[split], self.corpus.labels
-            columns = columns_of(labels, self.criterion)
-            frames = {
-                seed: read_prediction_frame(path, seed, split, labels, dialogues=True).select(columns)
-                for seed in metrics.seeds
-            }
-            value = float(read_arm(frames, labels, self.criterion).seed_scores().mean().headline[0])
-            _agree(value, metrics.headline_score.mean, split)
-            self._frames[key] = frames
+            self._frames[key] = frames_of(run, split, self.corpus.labels, self.criterion)
         return self._frames[key]
 
     def _judge_alone(self, run: RunSnapshot, split: str) -> None:
@@ -213,7 +199,7 @@ class _Work:
         named = baseline_of(metrics)
         rule = metrics.baselines[named].score(metrics.headline) if named is not None else None
         if rule is not None:
-            _agree(margin.value, metrics.headline_score.mean - rule, split)
+            check_agreement(margin.value, metrics.headline_score.mean - rule, split)
         self.scores[split] = score_intervals(frames, labels, criterion=self.criterion)
         self.intervals[split] = self.scores[split][HEADLINE]
         dialogues = next(iter(frames.values()))["dialogue_id"].n_unique()
@@ -242,8 +228,3 @@ class _Work:
         return Arms(
             self.frames(a, SELECTION_SPLIT), self.frames(b, SELECTION_SPLIT), self.corpus.labels, self.criterion
         )
-
-
-def _agree(value: float, known: float, split: str) -> None:
-    if abs(value - known) > _SAME:
-        raise RunError(f"the predictions do not give the scores of metrics-{split}.json: evaluate again")

@@ -14,7 +14,7 @@ from features.cards import HEADLINES
 from pipeline.pages import words
 from pipeline.pages.drawing import Drawing, boxes_in_files
 from pipeline.pages.html import render, source
-from pipeline.report import configuration, facts, folds, other_corpora, provenance, tables
+from pipeline.report import configuration, facts, folds, other_corpora, paper_words, provenance, tables
 from pipeline.report.columns import whole_columns
 from pipeline.report.corpus import Corpus
 from pipeline.report.curves import with_other_loss
@@ -22,6 +22,7 @@ from pipeline.report.figures import architecture_problem, key_of
 from pipeline.report.findings import spans_zero
 from pipeline.report.folds import FoldedResult
 from pipeline.report.hardest import Hardest
+from pipeline.report.paper import PaperResult
 from pipeline.report.scale import standing
 from pipeline.runs.metrics_file import Score
 
@@ -35,9 +36,10 @@ def html_report(
     folder_notes: Sequence[str] = (),
     hardest: Sequence[Hardest | None] | None = None,
     folded: Sequence[FoldedResult] = (),
+    papers: Sequence[PaperResult] = (),
 ) -> str:
     """The page. `folder_notes` concern the folder of runs: what was skipped and why; `hardest` are of each corpus;
-    `folded` are the nested cross-validations, behind the corpora."""
+    `folded` are the nested cross-validations, behind the corpora; `papers` are published tables beside ours."""
     titles = [corpus.title for corpus in corpora]
     titles += [title for title in dict.fromkeys(result.title for result in folded) if title not in titles]
     return render(
@@ -49,6 +51,8 @@ def html_report(
         corpora=corpora,
         folder_notes=list(folder_notes),
         folded=list(folded),
+        papers=list(papers),
+        paper_words=paper_words,
         folds=folds,
         folds_headline=lambda result: _sentence(folds.headline_parts(result)),
         title=facts.page_title(titles),

@@ -1,4 +1,5 @@
-"""A folder of runs -> report.html, report.md, leaderboard.csv, folds.csv and figures/. Equal runs give equal bytes."""
+"""A folder of runs -> report.html, report.md, leaderboard.csv, folds.csv, figures/ and latex/. Equal runs give equal
+bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.errors import ErcError
+from features.errors import ErcError, RunError
 from pipeline.pages.files import figure_files
 from pipeline.report import facts, folds
 from pipeline.report.corpus import Corpus, corpora_of
@@ -18,8 +19,11 @@ from pipeline.report.folds import FoldedResult
 from pipeline.report.folds_tables import folds_csv, folds_markdown
 from pipeline.report.hardest import Hardest, hardest_of
 from pipeline.report.html import html_report
+from pipeline.report.latex import FOLDER, latex_files
 from pipeline.report.leaderboard_csv import leaderboard_csv
 from pipeline.report.markdown import markdown_report
+from pipeline.report.paper import PaperResult, paper_results
+from pipeline.report.paper_markdown import paper_markdown
 from pipeline.report.read import read_runs
 from pipeline.report.snapshot import Unreadable
 
@@ -27,12 +31,15 @@ from pipeline.report.snapshot import Unreadable
 @dataclass(frozen=True)
 class Written:
     """What was written, and what the command says of it. csv: None where there are only cross-validations; folds: None
-    where there are none."""
+    where there are none; latex: the file that a paper inputs, None where it was not asked for; papers: the published
+    tables that were asked for."""
 
     html: Path
     markdown: Path
     csv: Path | None
     folds: Path | None
+    latex: Path | None
+    papers: tuple[PaperResult, ...]
     corpora: tuple[Corpus, ...]
     folded: tuple[FoldedResult, ...]
     unreadable: tuple[Unreadable, ...]
@@ -43,13 +50,20 @@ class Written:
         return [*map(facts.headline_text, self.corpora), *map(folds.headline_text, self.folded)]
 
 
-def write_report(runs: Path, out: Path) -> Written:
+def write_report(runs: Path, out: Path, *, latex: bool = False, paper: str | None = None) -> Written:
     """Read the runs in a folder and write their report to `out`, each file whole or not at all.
 
-    Raises RunError where no run can be read, ErcError where `out` cannot be written.
+    latex: write latex/ as well, tables and figures for a paper
+    paper: name of the suite whose published table and objectives the report is to have beside ours
+
+    Raises RunError where no run can be read, or none is of what `latex` or `paper` ask for; ErcError where `out` cannot
+    be written.
     """
     found = read_runs(runs)
     corpora = [with_findings(corpus) for corpus in corpora_of(found)]
+    if latex and not corpora:
+        raise RunError(f"{runs} holds nested cross-validations alone, which --latex has no tables of: see folds.csv")
+    papers = paper_results(corpora, paper) if latex or paper else []
     folded = folds.folded_results(found.folded)
     notes = [f"Skipped run {item.folder}: {item.problem}." for item in found.unreadable]
     notes += found.notes
@@ -68,14 +82,18 @@ def write_report(runs: Path, out: Path) -> Written:
         files["folds.csv"] = folds_csv(folded)
     captions = {f"figures/{key}.svg": drawing.title for key, drawing in drawings.items()}
     hardest = [hardest_of(corpus) for corpus in corpora]
-    files["report.md"] = _markdown(corpora, folded, notes, captions, hardest)
-    files["report.html"] = html_report(corpora, drawings, notes, hardest, folded)
+    asked = papers if paper else []
+    files["report.md"] = _markdown(corpora, folded, notes, captions, hardest, asked)
+    files["report.html"] = html_report(corpora, drawings, notes, hardest, folded, asked)
+    files |= latex_files(corpora, drawings, papers) if latex else {}
     _write_all(out, files)
     return Written(
         html=out / "report.html",
         markdown=out / "report.md",
         csv=out / "leaderboard.csv" if corpora else None,
         folds=out / "folds.csv" if folded else None,
+        latex=out / FOLDER / "report.tex" if latex else None,
+        papers=tuple(asked),
         corpora=tuple(corpora),
         folded=tuple(folded),
         unreadable=found.unreadable,
@@ -88,9 +106,11 @@ def _markdown(
     notes: Sequence[str],
     captions: Mapping[str, str],
     hardest: Sequence[Hardest | None],
+    papers: Sequence[PaperResult],
 ) -> str:
-    """The runs' report, and behind it the cross-validations. notes: of the folder, told once."""
+    """The runs' report, and behind it published tables and the cross-validations. notes: of the folder, told once."""
     blocks = [markdown_report(corpora, notes, captions, hardest).strip()] if corpora else []
+    blocks += [block for result in papers for block in paper_markdown(result)]
     for number, result in enumerate(folded, start=len(corpora) + 1):
         images = {image: title for image, title in captions.items() if image.startswith(f"figures/{number}-")}
         told = list(notes) if not corpora and result is folded[0] else []
@@ -102,10 +122,13 @@ def _write_all(out: Path, files: dict[str, str | bytes]) -> None:
     """Write everything beside its place first, then rename: a full disk leaves the old report as it was."""
     staging = out / f".report.{os.getpid()}.tmp"
     try:
-        (staging / "figures").mkdir(parents=True, exist_ok=True)
+        folders = {Path("figures"), *(Path(name).parent for name in files)}
+        for folder in folders:
+            (staging / folder).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (staging / name).write_bytes(content.encode() if isinstance(content, str) else content)
-        (out / "figures").mkdir(exist_ok=True)
+        for folder in folders:
+            (out / folder).mkdir(parents=True, exist_ok=True)
         for name in files:
             (staging / name).replace(out / name)
     except OSError as error:
