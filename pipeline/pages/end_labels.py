@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.pages.axes import shortened
+from pipeline.pages.drawing import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,8 @@ class EndLabel:
 
 
 def label_ends(axes: Axes, labels: Sequence[EndLabel], height: float) -> None:
-    """Write each name beside the axes, with a hair line from its line's end. The axes' limits are final before this.
+    """Write each name beside the axes, with a hair line from its line's end; `(higher)` beside one that ends above the
+    axes. Their limits are final before this.
 
     height: of the axes, in pixels
     """
@@ -36,17 +37,33 @@ def label_ends(axes: Axes, labels: Sequence[EndLabel], height: float) -> None:
     ordered = sorted(labels, key=lambda label: label.y)
     wanted = [(min(max(label.y, low), high) - low) / (high - low) * height for label in ordered]
     for label, middle in zip(ordered, spread(wanted, _APART, height), strict=True):
+        line = {
+            "arrowstyle": "-",
+            "color": label.color,
+            "linewidth": 0.6,
+            "relpos": (0, 0.5),
+            "shrinkA": 0,
+            "shrinkB": 2,
+        }
+        beyond = label.y > high
         axes.annotate(
-            shortened(label.name, _NAME),
+            elided(label.name, _NAME) + (" (higher)" if beyond else ""),
             (label.x, min(max(label.y, low), high)),
-            (1 + _OUT / axes.figure.bbox.width, middle / height),
+            (1 + _OUT / axes.bbox.width, middle / height),
             textcoords="axes fraction",
             va="center",
             color=label.color,
             fontsize=_SIZE,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": label.color, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 2},
+            arrowprops=None if beyond else line,
         )
+
+
+def elided(name: str, most: int) -> str:
+    """A name on one line in at most so many characters, by leaving out of its middle: ends tell experiments apart."""
+    name = plain(name)
+    kept = most - 1
+    return name if len(name) <= most else f"{name[: kept // 2]}…{name[len(name) - (kept - kept // 2) :]}"
 
 
 def spread(wanted: Sequence[float], apart: float, height: float) -> list[float]:

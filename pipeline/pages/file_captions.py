@@ -28,22 +28,28 @@ def add_captions(
 ) -> Bbox:
     """Write title and keys and return what is to be saved with them, in inches. around: the figure without them"""
     width = around.width * units_an_inch
-    inches = figure.dpi_scale_trans
+    left, bottom, top = _of_figure(figure, around.x0, around.y0, around.y1)
     lines = textwrap.wrap(title, max(_FEWEST, int(width / _CHAR)))
-    top = figure.text(
-        around.x0 + _GAP, around.y1 + _GAP, "\n".join(lines), transform=inches, fontsize=_SIZE, color=color,
-        ha="left", va="bottom", fontweight="semibold",
-    )  # fmt: skip
-    top.set_gid(FILE_ONLY)
+    above = figure.text(
+        left, top, "\n".join(lines), fontsize=_SIZE, color=color, ha="left", va="bottom", fontweight="bold"
+    )
+    above.set_gid(FILE_ONLY)
     if keys:
         needed = sum(_KEY_CHAR * len(str(key.get_label())) + _KEY_MARK for key in keys)
-        legend = figure.legend(
-            handles=list(keys), loc="upper left", bbox_to_anchor=(around.x0, around.y0), bbox_transform=inches,
-            ncols=len(keys) if needed < width else 1, frameon=False, fontsize=_KEY_SIZE, labelcolor=color,
-            borderaxespad=0.3, handlelength=1.8, columnspacing=1.6,
+        columns = len(keys) if needed < width else 1
+        below = figure.legend(
+            handles=list(keys), loc="upper left", bbox_to_anchor=(left, bottom), ncols=columns, frameon=False,
+            fontsize=_KEY_SIZE, labelcolor=color, borderaxespad=0.3, borderpad=0, handlelength=1.8,
+            columnspacing=1.6,
         )  # fmt: skip
-        legend.set_gid(FILE_ONLY)
+        below.set_gid(FILE_ONLY)
     return type(around).union([around, figure.get_tightbbox()])
+
+
+def _of_figure(figure: Figure, left: float, bottom: float, top: float) -> tuple[float, float, float]:
+    """Inches as shares of the figure, a gap inside its left side and outside the two others."""
+    width, height = figure.get_size_inches()
+    return (left + _GAP) / width, (bottom - _GAP) / height, (top + _GAP) / height
 
 
 def without_captions(root: ElementTree.Element, around: Bbox, whole: Bbox, units_an_inch: int) -> None:

@@ -40,7 +40,8 @@ def overlaid(key: str, corpus: Corpus, quantity: Quantity) -> Drawing | None:
         return None
     percent, others = quantity == "dev_score", with_other_loss(corpus)
     rule = rule_of(corpus) if percent else None
-    named = standing_out(corpus, [(run, line) for run, line, _ in lines], percent)
+    comparable = [(run, line) for run, line, _ in lines if percent or run not in others]
+    named = standing_out(corpus, comparable, percent)
 
     def plot(axes: Axes) -> Sequence[Artist]:
         ends: dict[str, EndLabel] = {}

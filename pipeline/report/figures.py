@@ -100,7 +100,9 @@ def per_class_f1(key: str, metrics: Metrics, name: str) -> Drawing:
 
     def plot(axes: Axes) -> Sequence[Artist]:
         axes.barh(rows, [100 * score.mean for score in scores], height=0.44, color=ACCENT, alpha=0.8)
-        several = [(row, [100 * one for one in score.values]) for row, score in enumerate(scores) if len(score.values) > 1]
+        several = [
+            (row, [100 * one for one in score.values]) for row, score in enumerate(scores) if len(score.values) > 1
+        ]
         seeds = [(one, row + up) for row, values in several for one, up in zip(values, stacked(values), strict=True)]
         axes.plot(*_columns(seeds), "o", markersize=_RING, markerfacecolor=PAGE, markeredgecolor=ACCENT)
         ticks = [(100 * rules[label], row) for row, label in enumerate(labels) if rules.get(label)]

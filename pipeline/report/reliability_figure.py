@@ -1,4 +1,4 @@
-"""Reliability diagram: how often predictions of some confidence are right, as loud as there are utterances to say so."""
+"""Reliability diagram: how often predictions of some confidence are right, as loud as utterances are many."""
 
 from __future__ import annotations
 
