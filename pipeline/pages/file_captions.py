@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FILE_ONLY = "file-only"
 """Class of what stands in the SVG file and not in the page."""
-_SIZE = 12.5
+_SIZE = 13.0
 _KEY_SIZE = 11.0
 _CHAR = 7.0  # mean advance of a character of the title, in pixels
 _KEY_CHAR, _KEY_MARK = 6.2, 40  # of a key: mean advance of a character, and its mark with the room around it
@@ -31,7 +31,7 @@ def add_captions(
     left, bottom, top = _of_figure(figure, around.x0, around.y0, around.y1)
     lines = textwrap.wrap(title, max(_FEWEST, int(width / _CHAR)))
     above = figure.text(
-        left, top, "\n".join(lines), fontsize=_SIZE, color=color, ha="left", va="bottom", fontweight="bold"
+        left, top, "\n".join(lines), fontsize=_SIZE, color=color, ha="left", va="bottom"
     )
     above.set_gid(FILE_ONLY)
     if keys:

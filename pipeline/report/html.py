@@ -63,6 +63,7 @@ def html_report(
         training_text=facts.training_text,
         against_baseline=tables.against_baseline,
         slice_tables=tables.slice_tables,
+        too_few=tables.TOO_FEW,
         other_rows=other_corpora.other_rows,
         other_reads=other_corpora.reads_text,
         other_note=other_corpora.NOTE,
