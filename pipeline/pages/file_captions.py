@@ -30,9 +30,7 @@ def add_captions(
     width = around.width * units_an_inch
     left, bottom, top = _of_figure(figure, around.x0, around.y0, around.y1)
     lines = textwrap.wrap(title, max(_FEWEST, int(width / _CHAR)))
-    above = figure.text(
-        left, top, "\n".join(lines), fontsize=_SIZE, color=color, ha="left", va="bottom"
-    )
+    above = figure.text(left, top, "\n".join(lines), fontsize=_SIZE, color=color, ha="left", va="bottom")
     above.set_gid(FILE_ONLY)
     if keys:
         needed = sum(_KEY_CHAR * len(str(key.get_label())) + _KEY_MARK for key in keys)

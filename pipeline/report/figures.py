@@ -145,8 +145,9 @@ def _bar_keys(seeds: bool, baseline: str | None) -> list[Artist]:
 
     keys: list[Artist] = [Patch(color=ACCENT, alpha=0.8, label="mean over seeds" if seeds else "F1")]
     if seeds:
-        ring = {"markersize": _RING, "markerfacecolor": PAGE, "markeredgecolor": ACCENT}
-        keys.append(Line2D([], [], linestyle="", marker="o", label="a seed", **ring))
+        ring = Line2D([], [], linestyle="", marker="o", markersize=_RING, label="a seed")
+        ring.set(markerfacecolor=PAGE, markeredgecolor=ACCENT)
+        keys.append(ring)
     if baseline:
         keys.append(
             Line2D([], [], linestyle="", marker="|", markersize=12, markeredgewidth=1.5, color=INK, label=baseline)

@@ -70,6 +70,7 @@ class FeatureCost:
 
     seconds_decode: of all decoding processes together; seconds_encode: of the device; of all rows that were ever made
     unread_share: of a text's tokens, those that the encoder does not know, where they are many
+    versions: library -> its versions among the shards, of those that change an encoder's numbers
     """
 
     feature: FeatureUse
@@ -78,6 +79,7 @@ class FeatureCost:
     seconds_encode: float | None = None
     num_bytes: int | None = None
     unread_share: float | None = None
+    versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def decode_rate(self) -> float | None:

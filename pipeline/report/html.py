@@ -16,13 +16,14 @@ from pipeline.pages.drawing import Drawing, boxes_in_files
 from pipeline.pages.html import render, source
 from pipeline.report import configuration, facts, folds, other_corpora, provenance, tables
 from pipeline.report.columns import whole_columns
+from pipeline.report.computations import made_by
 from pipeline.report.corpus import Corpus
 from pipeline.report.curves import with_other_loss
 from pipeline.report.figures import architecture_problem, key_of
 from pipeline.report.findings import spans_zero
 from pipeline.report.folds import FoldedResult
 from pipeline.report.hardest import Hardest
-from pipeline.report.scale import standing
+from pipeline.report.scale import scale_text, standing
 from pipeline.runs.metrics_file import Score
 
 _PACKAGE = "pipeline.report"
@@ -85,6 +86,8 @@ def html_report(
         architecture_problem=architecture_problem,
         with_other_loss=with_other_loss,
         key_of=key_of,
+        made_by=made_by,
+        scale_text=scale_text,
         standing=standing,
         **{
             name: getattr(provenance, name)
@@ -95,7 +98,6 @@ def html_report(
                 "notes_on",
                 "settings_of",
                 "stored_features",
-                "versions_of",
             )
         },
         **{name: getattr(configuration, name) for name in ("features_of", "loss_name", "part_name")},

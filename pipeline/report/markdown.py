@@ -9,6 +9,7 @@ from features.cards import HEADLINES
 from pipeline.pages import words
 from pipeline.report import facts, other_corpora, provenance, tables
 from pipeline.report.columns import whole_columns
+from pipeline.report.computations import made_by
 from pipeline.report.corpus import Corpus
 from pipeline.report.hardest import Hardest
 from pipeline.runs.metrics_file import Metrics
@@ -313,7 +314,7 @@ def _provenance(corpus: Corpus) -> list[str]:
     settings = [[setting.key, setting.values[0]] for setting in provenance.settings_of(corpus) if setting.shared]
     facts_rows = [["manifest", f"{name} sha256 {digest}"] for name, digest in provenance.manifests_of(corpus)]
     facts_rows += [["test reads", str(len(corpus.test_reads))]]
-    facts_rows += [[name, version] for name, version in provenance.versions_of(corpus)]
+    facts_rows += [[name, version] for name, version in made_by(corpus)]
     facts_rows += [["command", command] for command in provenance.commands_of(corpus)]
     header = ["Feature", "Split", "Missing", "Failed", "Utterances", "Embedded", "Not extracted"]
     head = ["Feature", "Encoder", "Model", "Weights", "Form", "Precision", "Settings", "Fingerprint", "Runs"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from features.digests import canonical_json
 from pipeline.pages.words import count, listed, plural
-from pipeline.report.computations import libraries_of, notes_on_computations, versions_in
+from pipeline.report.computations import notes_on_computations
 from pipeline.report.configuration import MODALITY_ORDER
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
@@ -85,12 +85,6 @@ def settings_of(corpus: Corpus) -> list[Setting]:
     flat = [_flatten({key: run.config[key] for key in run.config if key not in _NOT_SETTINGS}) for run in corpus.runs]
     keys = dict.fromkeys(key for settings in flat for key in settings)
     return [Setting(key, tuple(settings.get(key) for settings in flat)) for key in keys]
-
-
-def versions_of(corpus: Corpus) -> list[tuple[str, str]]:
-    """Library -> its version, or its versions where runs differ."""
-    names = sorted({name for run in corpus.runs for name in libraries_of(run)})
-    return [(name, ", ".join(sorted(set().union(*(versions_in(run, name) for run in corpus.runs))))) for name in names]
 
 
 def manifests_of(corpus: Corpus) -> list[tuple[str, str]]:
