@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from features.cards import HEADLINES
 from pipeline.pages import words
+from pipeline.pages.paths import Verbatim, shareable
 from pipeline.report import facts, other_corpora, provenance, tables
 from pipeline.report.columns import whole_columns
 from pipeline.report.computations import made_by
@@ -41,8 +42,8 @@ def markdown_report(
 
 
 def text_of(value: object) -> str:
-    """Any value as Markdown text on one line: no markup, no HTML, no cell border."""
-    line = " ".join(str(value).split())
+    """Any value as Markdown text on one line: no markup, no HTML, no cell border, no path of this machine."""
+    line = " ".join((shareable(value) if isinstance(value, str) else str(value)).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\g<0>", line)
 
@@ -275,7 +276,7 @@ def _hardest(found: Hardest | None) -> list[str]:
     header = ["Speaker", "Utterance", "Gold", "Predicted", "Probability of gold", "of predicted"]
     rows = []
     for one in found.utterances[:_HARDEST]:
-        said = [one.turn.speaker, one.turn.text] if one.turn else [words.NOTHING, one.utterance_id]
+        said = [one.turn.speaker, Verbatim(one.turn.text)] if one.turn else [words.NOTHING, one.utterance_id]
         chances = [words.percent(one.of_gold), words.percent(one.probabilities[one.predicted])]
         rows.append([*said, one.gold, one.predicted, *chances])
     over = f", mean over {words.plural(found.seeds, 'seed')}" if found.seeds > 1 else ""

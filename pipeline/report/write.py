@@ -10,6 +10,7 @@ from pathlib import Path
 
 from features.errors import ErcError
 from pipeline.pages.files import figure_files
+from pipeline.pages.paths import relative_to
 from pipeline.report import facts, folds
 from pipeline.report.corpus import Corpus, corpora_of
 from pipeline.report.evidence import with_findings
@@ -48,6 +49,11 @@ def write_report(runs: Path, out: Path) -> Written:
 
     Raises RunError where no run can be read, ErcError where `out` cannot be written.
     """
+    with relative_to(runs.resolve().parent, runs.absolute().parent):
+        return _write_report(runs, out)
+
+
+def _write_report(runs: Path, out: Path) -> Written:
     found = read_runs(runs)
     corpora = [with_findings(corpus) for corpus in corpora_of(found)]
     folded = folds.folded_results(found.folded)
