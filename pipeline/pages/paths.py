@@ -1,7 +1,7 @@
 """Paths as pages show them: pages are handed on, and where files lie on their maker's machine is nobody's business.
 
-A path below a folder that a page is of (`relative_to`), or below the working directory, is shown from there on, any
-other absolute path as its last name. Relative paths stay as they are.
+A path below a folder that a page is of (`relative_to`), or below the working or home directory, is shown from there on,
+any other absolute path as its last name. Relative paths stay as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _ABSOLUTE = re.compile(
     rf"(?:file://|(?<![\w.~\-/\\:<]))(?:/(?:{_NAME}+/)+{_NAME}*"  # /home/a/b; one name alone may be a word: /none
     rf"|[A-Za-z]:[\\/](?:{_NAME}+[\\/])*{_NAME}*|\\\\(?:{_NAME}+\\)+{_NAME}*)"  # C:\a\b, \\host\share\b
 )
+_ALONE = re.compile(r"(?:/[^:`\n]*/|[A-Za-z]:[\\/])[^:`\n]*")  # a path and nothing else, with blanks in it or not
 _OWN = ("/", "\\")
 
 
@@ -43,6 +44,8 @@ def shareable(text: str) -> str:
     """The text without the maker's paths."""
     if isinstance(text, Verbatim) or not any(mark in text for mark in _OWN):
         return text
+    if _ALONE.fullmatch(text):
+        return _shareable_word(text)
     for folder in _prefixes():
         text = re.sub(rf"(?<![\w.~\-/\\]){re.escape(folder)}[/\\](?=\S)", "", text)
     return _ABSOLUTE.sub(lambda found: _last_name(found[0]), text)
@@ -67,8 +70,8 @@ def _shareable_word(word: str) -> str:
 
 
 def _prefixes() -> list[str]:
-    here = Path.cwd()
-    return [*_folders.get(), *([str(here)] if len(here.parts) > 1 else [])]
+    here = [folder for folder in (Path.cwd(), Path.home()) if len(folder.parts) > 1]
+    return [*_folders.get(), *map(str, here)]
 
 
 def _last_name(path: str) -> str:

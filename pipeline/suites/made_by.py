@@ -14,7 +14,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @cache
 def processor_of(device: str) -> str | None:
-    """The name of a device: of the GPU for cuda and cuda:N, else of the CPU; None where the machine does not tell it."""
+    """The name of the GPU for cuda and cuda:N, else of the CPU; None where the machine does not tell it."""
     if device.partition(":")[0] == "cuda":
         import torch
 
