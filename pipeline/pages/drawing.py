@@ -36,10 +36,11 @@ COLOURS = {
     "faint": "#a9b2bd",
     "accent": "#1d5fa8",
     "on-accent": "#fefefe",
-    "between": "#1a1f27",
+    "between": "#020202",
+    "strong": "#010101",
     "page": "#ffffff",
 }
-INK, MUTED, LINE, FAINT, ACCENT, ON_ACCENT, BETWEEN, PAGE = COLOURS.values()
+INK, MUTED, LINE, FAINT, ACCENT, ON_ACCENT, BETWEEN, STRONG, PAGE = COLOURS.values()
 SMALL = 11.0
 _UNITS_AN_INCH = 72  # matplotlib's SVG has 72 units an inch, and a page shows a unit as one pixel
 _PNG_DPI = 160

@@ -15,6 +15,7 @@ from pipeline.pages.drawing import (
     ON_ACCENT,
     PAGE,
     SMALL,
+    STRONG,
     Drawing,
     beside,
     draw,
@@ -222,9 +223,9 @@ def _cell(axes: Axes, row: int, column: int, width: float, share: float) -> Arti
 
 
 def _tone(share: float, diagonal: bool) -> str:
-    """The colour of a number on a cell of that shade, for enough contrast in light and dark."""
-    if share > 0.79:
+    """The colour of a number on a cell of that shade, for a contrast of 4.5 and more in light and dark."""
+    if share > 0.835:
         return ON_ACCENT
-    if share > 0.6:
+    if share > 0.645:
         return BETWEEN
-    return INK if share >= 0.1 or diagonal else MUTED
+    return STRONG if share >= 0.1 or diagonal else MUTED
