@@ -41,8 +41,8 @@ def relative_to(*folders: Path) -> Iterator[None]:
 
 
 def shareable(text: str) -> str:
-    """The text without the maker's paths."""
-    if isinstance(text, Verbatim) or not any(mark in text for mark in _OWN):
+    """The text without the maker's paths. A `data:` address holds none: what looks like one is Base64."""
+    if isinstance(text, Verbatim) or text.startswith("data:") or not any(mark in text for mark in _OWN):
         return text
     if _ALONE.fullmatch(text):
         return _shareable_word(text)

@@ -120,6 +120,10 @@ class TestPaths:
     def test_all_else_stays(self, text: str) -> None:
         assert paths.shareable(text) == text
 
+    def test_media_within_the_page_stay(self) -> None:
+        uri = "data:image/png;base64,+/a/b/c+/d/e/f=="
+        assert paths.shareable(uri) == uri
+
     def test_what_was_said_stays(self) -> None:
         assert paths.shareable(paths.Verbatim("look in /etc/passwd")) == "look in /etc/passwd"
 
