@@ -86,6 +86,12 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def processor_name() -> str | None:
+    """`Intel(R) Xeon(R) ...`, as Linux lists it, else as Python knows it; None where neither tells it."""
+    named = [line.partition(":")[2].strip() for line in _cpu() if line.startswith("model name")]
+    return next((name for name in [*named, platform.processor(), platform.machine()] if name), None)
+
+
 def _cpu() -> list[str]:
     """What tells this CPU from others, as Linux lists it of the first core."""
     try:

@@ -124,7 +124,7 @@ def command(
         for name in names
     ]
     look = look_at(table, utterance_id, wanted, follow_symlinks=follow_symlinks, strict=bool(names) and changes)
-    page = clip_page(look, given_command(), str(store) if opened else None)
+    page = clip_page(look, given_command(), store.name or str(store) if opened else None)
     path = out / page_name(utterance_id)
     write_files(out, {path.name: page})
     if as_json:

@@ -59,7 +59,7 @@ def data_files(corpus: Corpus) -> dict[str, str | bytes]:
         missing_foot=_missing_foot(facts),
         drawings=drawings,
         boxes=boxes_in_files(drawings.values()),
-        manifest=str(corpus.manifest.path or "in memory"),
+        manifest=corpus.manifest.path.name if corpus.manifest.path else "in memory",
     )
     return files
 

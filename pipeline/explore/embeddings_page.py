@@ -21,7 +21,7 @@ from pipeline.explore.colours import GREY, Group, colour_groups
 from pipeline.explore.embeddings import FeatureLook, Settings
 from pipeline.explore.probe import MOST_ITERATIONS, STRENGTH
 from pipeline.explore.projection import UMAP_DISTANCE, UMAP_NEIGHBOURS, Projection
-from pipeline.explore.scatter import axis_names, scatter
+from pipeline.explore.scatter import LAYERS, axis_names, scatter
 from pipeline.explore.vectors import missing_text
 from pipeline.pages.drawing import Drawing
 from pipeline.pages.html import render, script_json
@@ -61,7 +61,7 @@ def plots_of(looks: Sequence[FeatureLook], settings: Settings) -> list[Plot]:
 def groups_of(
     looks: Sequence[FeatureLook], utterances: Utterances, settings: Settings, neutral: str | None
 ) -> list[list[Group]]:
-    """For each look the groups of its sample; grey ones first, so that they lie below."""
+    """For each look the groups of its sample, grey ones first."""
     groups = [colour_groups(utterances, look.sample, settings.colour_by, neutral) for look in looks]
     return [sorted(items, key=lambda group: group.colour != GREY) for items in groups]
 
@@ -152,6 +152,7 @@ def _data(
         frame, on="utterance_id", how="left", maintain_order="left"
     )
     return {
+        "layers": LAYERS,
         "looks": [
             {
                 "hover": [hover_text(row) for row in by_id[look.sample].iter_rows(named=True)],

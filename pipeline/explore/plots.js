@@ -1,19 +1,31 @@
 "use strict";
 (() => {
-const {looks, plots} = JSON.parse(document.getElementById("plots").textContent);
+const {looks, plots, layers} = JSON.parse(document.getElementById("plots").textContent);
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const title = text => ({text, font: {size: 11, color: css("--muted")}});
 
 function traces(plot) {
   const {groups, hover} = looks[plot.look], space = plot.points.length === 3;
   const pick = (values, rows) => rows.map(row => values[row]);
-  return groups.map(group => Object.assign({
+  const trace = (group, rows, first) => Object.assign({
     type: space ? "scatter3d" : "scatter", mode: "markers", name: group.name,
-    x: pick(plot.points[0], group.rows), y: pick(plot.points[1], group.rows),
-    hovertext: pick(hover, group.rows), hoverinfo: "text",
+    legendgroup: String(groups.indexOf(group)), showlegend: first,
+    x: pick(plot.points[0], rows), y: pick(plot.points[1], rows),
+    hovertext: pick(hover, rows), hoverinfo: "text",
     marker: {size: space ? 3 : 5.5, color: group.colour, symbol: group.shape,
-      opacity: group.behind ? 0.6 : 0.8, line: {width: 0}},
-  }, space ? {z: pick(plot.points[2], group.rows)} : {}));
+      opacity: group.behind ? 0.6 : 0.75, line: {width: 0}},
+  }, space ? {z: pick(plot.points[2], rows)} : {});
+  if (space) return groups.map(group => trace(group, group.rows, true));  // drawn by depth
+  // In parts, another group on top each time, so that no group hides another.
+  const parts = [];
+  for (let number = 0; number < layers; number++) {
+    groups.forEach((_, place) => {
+      const group = groups[(number + place) % groups.length];
+      const rows = group.rows.filter((_, index) => index % layers === number);
+      if (rows.length) parts.push(trace(group, rows, number === 0));
+    });
+  }
+  return parts;
 }
 
 function layout(plot, camera) {
@@ -23,7 +35,8 @@ function layout(plot, camera) {
   const base = {autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest",
     showlegend: true, font: {family: getComputedStyle(document.body).fontFamily, size: 12, color: css("--ink")},
     margin: {l: 28, r: 12, t: 12, b: 12},
-    legend: {orientation: "h", x: 0, xanchor: "left", y: -0.08, yanchor: "top", itemsizing: "constant"},
+    legend: {orientation: "h", x: 0, xanchor: "left", y: -0.08, yanchor: "top", itemsizing: "constant",
+      traceorder: "normal", tracegroupgap: 0},
     modebar: {bgcolor: "rgba(0,0,0,0)", color: css("--faint"), activecolor: css("--accent")},
     hoverlabel: {align: "left", bgcolor: css("--panel"), bordercolor: css("--faint"),
       font: {size: 12, color: css("--ink")}}};

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipeline.explore.colours import GREY, Group
 from pipeline.explore.projection import Projection
 from pipeline.pages.axes import shortened
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 _SIDE = 460
 _NAME = 24  # characters of a group's name
+LAYERS = 12
+"""Parts in which a group is drawn; the page's script has as many."""
 _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "cross": "P"}
 
 
@@ -26,15 +30,18 @@ def axis_names(projection: Projection) -> list[str]:
 
 
 def scatter(key: str, title: str, projection: Projection, groups: Sequence[Group]) -> Drawing:
-    """One plot. Grey groups lie below the coloured ones."""
+    """One plot. Its points are drawn in `layers`, so that no group hides another."""
 
     def plot(axes: Axes) -> None:
         drawn: Any = axes
         if projection.dims == 3:
             figure: Any = axes.figure
             axes.remove()
-            drawn = figure.add_axes((0, 0, 1, 1), projection="3d")
-        handles = [_points(drawn, projection, group) for group in groups]
+            drawn = figure.add_axes((0, 0, 1, 1), projection="3d", computed_zorder=False)
+        handles: list[Any] = [None] * len(groups)
+        for order, (place, rows) in enumerate(layers(groups)):
+            points = _points(drawn, projection, groups[place], rows, order)
+            handles[place] = handles[place] or points
         names = axis_names(projection)
         for axis, name in zip("xyz", names, strict=False):
             getattr(drawn, f"set_{axis}label")(name, labelpad=-10 if projection.dims == 3 else 4)
@@ -62,17 +69,27 @@ def scatter(key: str, title: str, projection: Projection, groups: Sequence[Group
     return draw(key, title, (_SIDE, _SIDE), plot)
 
 
-def _points(axes: Any, projection: Projection, group: Group) -> Any:
+def layers(groups: Sequence[Group]) -> list[tuple[int, np.ndarray]]:
+    """(place of a group, some of its rows) in the order to draw them, lowest first: each group comes in LAYERS parts,
+    and of the parts with one number another group lies on top each time."""
+    found = []
+    for number in range(LAYERS):
+        turned = [(number + place) % len(groups) for place in range(len(groups))]
+        found += [(place, groups[place].rows[number::LAYERS]) for place in turned]
+    return [(place, rows) for place, rows in found if len(rows)]
+
+
+def _points(axes: Any, projection: Projection, group: Group, rows: np.ndarray, order: int) -> Any:
     behind = group.colour == GREY
     depth: dict[str, Any] = {"depthshade": False} if projection.dims == 3 else {}
     return axes.scatter(
-        *projection.points[group.rows].T,
+        *projection.points[rows].T,
         s=9 if projection.dims == 3 else 14,
         c=group.colour,
         marker=_MARKERS[group.shape],
-        alpha=0.45 if behind else 0.75,
+        alpha=0.45 if behind else 0.7,
         linewidths=0,
-        zorder=1 if behind else 2,
+        zorder=1 + order / 1000,
         **depth,
     )
 

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from pipeline.pages.file_captions import FILE_ONLY, add_captions, without_captions
 from pipeline.pages.fonts import BASE, families_for, lacking
 
 if TYPE_CHECKING:
@@ -36,10 +37,11 @@ COLOURS = {
     "faint": "#a9b2bd",
     "accent": "#1d5fa8",
     "on-accent": "#fefefe",
-    "between": "#1a1f27",
+    "between": "#020202",
+    "strong": "#010101",
     "page": "#ffffff",
 }
-INK, MUTED, LINE, FAINT, ACCENT, ON_ACCENT, BETWEEN, PAGE = COLOURS.values()
+INK, MUTED, LINE, FAINT, ACCENT, ON_ACCENT, BETWEEN, STRONG, PAGE = COLOURS.values()
 SMALL = 11.0
 _UNITS_AN_INCH = 72  # matplotlib's SVG has 72 units an inch, and a page shows a unit as one pixel
 _PNG_DPI = 160
@@ -93,35 +95,44 @@ def draw(
     key: str,
     title: str,
     size: tuple[float, float],
-    plot: Callable[[Axes], None],
+    plot: Callable[[Axes], Sequence[Artist] | None],
     least_width: float = _LEAST_WIDTH,
 ) -> Drawing:
-    """Plot on empty axes and save them with all that stands around them.
+    """Plot on empty axes and save them with all that stands around them; the files have the title, too.
 
     key:         differs between the figures of a page, so that the ids within them do
     size:        width and height of the axes, in pixels of the page
+    plot:        draws, and may return labelled artists, whose keys the files show
     least_width: in pixels; in less room than that the figure scrolls, and is not made smaller
     """
-    figure, around, texts = _plotted(key, size, plot, ())
+    title = plain(title)
+    figure, around, whole, texts = _plotted(key, title, size, plot, ())
     missing: frozenset[str] = frozenset()
     if characters := lacking(texts):
         families, missing = families_for(characters)
         if families:
-            figure, around, _ = _plotted(key, size, plot, families)
+            figure, around, whole, _ = _plotted(key, title, size, plot, families)
     with _style(key):
-        png = _saved(figure, around, "png", {"Software": None})
+        png = _saved(figure, whole, "png", {"Software": None})
         figure.patch.set_visible(False)
-        root = ElementTree.fromstring(_saved(figure, around, "svg", {"Date": None}))  # noqa: S314 (matplotlib wrote it)
+        root = ElementTree.fromstring(_saved(figure, whole, "svg", {"Date": None}))  # noqa: S314 (matplotlib wrote it)
     _simplify(root)
     _entitle(root, plain(title))
-    pdf = partial(_pdf, key, figure, around)
-    return Drawing(plain(title), _for_page(root, least_width), _as_file(root), png, pdf, missing)
+    page = copy.deepcopy(root)
+    without_captions(page, around, whole, _UNITS_AN_INCH)
+    pdf = partial(_pdf, key, figure, whole)
+    return Drawing(plain(title), _for_page(page, least_width), _as_file(root), png, pdf, missing)
 
 
 def _plotted(
-    key: str, size: tuple[float, float], plot: Callable[[Axes], None], families: Sequence[str]
-) -> tuple[Figure, Bbox, list[str]]:
-    """The figure, what is to be saved of it, and all its texts. families: fonts for what the base font has not"""
+    key: str,
+    title: str,
+    size: tuple[float, float],
+    plot: Callable[[Axes], Sequence[Artist] | None],
+    families: Sequence[str],
+) -> tuple[Figure, Bbox, Bbox, list[str]]:
+    """The figure, what a page shows of it, what the files do, and all its texts. families: fonts for what the base
+    font has not"""
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
@@ -129,9 +140,11 @@ def _plotted(
         figure = Figure(figsize=(size[0] / _UNITS_AN_INCH, size[1] / _UNITS_AN_INCH))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.patch.set_visible(False)
-        plot(axes)
+        keys = plot(axes) or ()
         around = figure.get_tightbbox().padded(_MARGIN)
-        return figure, around, [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+        whole = add_captions(figure, around, title, keys, INK, _UNITS_AN_INCH).padded(_MARGIN)
+        texts = [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+        return figure, around, whole, texts
 
 
 @contextmanager
@@ -204,6 +217,8 @@ def _simplify(element: ElementTree.Element) -> None:
         named = attributes.pop("id", "")
         if named.startswith(_HINT):
             _title(element, named.removeprefix(_HINT))
+        elif named == FILE_ONLY:
+            attributes["class"] = FILE_ONLY
     if "style" in attributes:
         attributes["style"] = re.sub(r"font-family: [^;]*;? ?", "", attributes["style"])
     if attributes.get("transform", "").startswith("rotate(-0 "):
@@ -236,8 +251,7 @@ def _entitle(root: ElementTree.Element, title: str) -> None:
     _title(root, title)
 
 
-def _for_page(root: ElementTree.Element, least_width: float) -> Markup:
-    page = copy.deepcopy(root)
+def _for_page(page: ElementTree.Element, least_width: float) -> Markup:
     page.attrib["class"] = "figure"
     page.attrib["style"] = f"min-width: {min(float(page.attrib['width']), least_width):g}px"
     variables = {value: f"var(--{name})" for name, value in COLOURS.items()}

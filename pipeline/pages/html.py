@@ -1,6 +1,7 @@
 """Pages that need nothing else: one HTML file with its style, scripts and figures within, and no way out.
 
-Every value from data passes through autoescape, or through `script_json` where a script reads it. The page's policy
+Every value from data passes through autoescape, or through `script_json` where a script reads it, and without paths of
+this machine (`paths.shareable`), unless the filter `verbatim` marks it as what was said. The page's policy
 lets its own scripts run and nothing load.
 """
 
@@ -18,6 +19,7 @@ from markupsafe import Markup
 
 from features.errors import ErcError
 from pipeline.pages import words
+from pipeline.pages.paths import Verbatim, shareable, shareable_command
 
 _STYLE = "style.css.jinja"  # of every page
 _FILTERS = (
@@ -82,6 +84,11 @@ def script_json(document: Any) -> Markup:
     return Markup(text)  # noqa: S704 (holds no markup)
 
 
+def _shared(value: Any) -> Any:
+    """What is put into a page: markup of ours and the like as it is, texts without the paths of this machine."""
+    return shareable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _environment(package: str) -> jinja2.Environment:
     """The templates of a package, and those that all pages share; each is compiled once a process."""
@@ -91,6 +98,8 @@ def _environment(package: str) -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shared,
     )
     environment.filters |= {name: getattr(words, name) for name in _FILTERS}
+    environment.filters |= {"verbatim": Verbatim, "command": shareable_command}
     return environment

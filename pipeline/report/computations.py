@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.pages.words import listed, plural
+from pipeline.pages.words import NOTHING, listed, plural
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.computation import Computation, mixed_lines
 
+_ALWAYS = ("erc-feature-store", "numpy", "python", "torch", "transformers")
 _NAMED = 3  # files that a note names
 
 
@@ -24,13 +25,31 @@ def notes_on_computations(corpus: Corpus) -> list[str]:
     return [*notes, *_across_runs(known)]
 
 
-def versions_in(run: RunSnapshot, name: str) -> set[str]:
+def made_by(corpus: Corpus) -> list[tuple[str, str]]:
+    """What made the heads: each library, the commit of the code, the device. A dash stands for what some of the runs
+    did not record."""
+    named = {name for run in corpus.runs for name in _libraries(run)}
+    rows = [(name, set().union(*(_versions(run, name) for run in corpus.runs))) for name in sorted({*_ALWAYS, *named})]
+    results = [result for run in corpus.runs for result in run.results]
+    rows.append(("commit", {result.commit or NOTHING for result in results}))
+    rows.append(("processor", {result.processor or NOTHING for result in results}))
+    rows.append(("device, precision", {f"{one.device or NOTHING}, {one.precision or NOTHING}" for one in results}))
+    shards: dict[str, set[str]] = {}
+    for cost in corpus.findings.costs:
+        for name, versions in cost.versions.items():
+            shards.setdefault(name, set()).update(versions)
+    told = [(name, "; ".join(sorted(values)) or NOTHING) for name, values in rows]
+    extracted = ", ".join(f"{name} {' and '.join(sorted(versions))}" for name, versions in shards.items())
+    return [*told, ("features extracted with", extracted or NOTHING)]
+
+
+def _versions(run: RunSnapshot, name: str) -> set[str]:
     """A library's versions in a run: those that its seeds recorded, else that of when the run was begun."""
     recorded = {result.versions[name] for result in run.results if name in result.versions}
-    return recorded or {str(run.record.versions.get(name) or "not recorded")}
+    return recorded or {str(run.record.versions.get(name) or NOTHING)}
 
 
-def libraries_of(run: RunSnapshot) -> set[str]:
+def _libraries(run: RunSnapshot) -> set[str]:
     return {*run.record.versions, *(name for result in run.results for name in result.versions)}
 
 

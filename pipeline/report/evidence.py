@@ -1,20 +1,18 @@
-"""Intervals, comparisons and costs: what a report adds to the runs' own figures. Predictions and ledgers are read, no
+"""Intervals and comparisons: what a report adds to the runs' own figures. Predictions are read, no
 tensors; resampling is done for the selected run and the declared contrasts alone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import ErcError, RunError
 from pipeline.pages.words import listed, plural
 from pipeline.report.corpus import Corpus, baseline_of
-from pipeline.report.findings import Answer, FeatureCost, Findings, SliceIntervals
+from pipeline.report.costs import costs_of
+from pipeline.report.findings import Answer, Findings, SliceIntervals
 from pipeline.report.frames import check_agreement, frames_of
-from pipeline.report.provenance import stored_features
 from pipeline.report.snapshot import RunSnapshot
-from pipeline.runs.features_file import FeatureUse
 from pipeline.runs.json_files import clean
 from pipeline.runs.splits import SELECTION_SPLIT
 from pipeline.runs.suite_record import Contrast, SuiteRecord
@@ -50,60 +48,6 @@ def with_findings(corpus: Corpus) -> Corpus:
         cost_notes=tuple(cost_notes),
     )
     return replace(corpus, findings=findings)
-
-
-def costs_of(corpus: Corpus) -> tuple[list[FeatureCost], list[str]]:
-    """The cost of each feature, from the ledgers of the store that the runs recorded, if it is still there.
-
-    A feature counts only by its fingerprint: another folder of the same name is another feature.
-    """
-    costs, unknown, notes = [], [], []
-    for feature, _ in stored_features(corpus):
-        stores = dict.fromkeys(
-            run.record.store for run in corpus.runs if run.record.store and feature.folder in _folders(run)
-        )
-        cost = next((found for store in stores if (found := _cost(Path(store), feature))), None)
-        costs.append(cost or FeatureCost(feature))
-        if cost is None:
-            unknown.append(feature.folder)
-        elif cost.unread_share is not None:
-            notes.append(
-                f"The encoder of {feature.folder} can hardly read its texts: {100 * cost.unread_share:.0f} % of their"
-                " tokens are unknown to it."
-            )
-    if unknown:
-        lost = "what extraction took and takes is not known"
-        notes.append(f"The store of {', '.join(unknown)} is not at hand: {lost}.")
-    return costs, notes
-
-
-def _folders(run: RunSnapshot) -> set[str]:
-    return {feature.folder for feature in run.features}
-
-
-def _cost(root: Path, feature: FeatureUse) -> FeatureCost | None:
-    from features.store.feature import Feature
-    from features.store.listing import summarise
-    from features.store.unknown_tokens import are_many, unknown_tokens
-
-    try:
-        stored = Feature(root, feature.folder)
-        if stored.fingerprint != feature.fingerprint:
-            return None
-        summary = summarise(stored)
-        tokens, unknown = unknown_tokens(stored) if stored.spec.modality == "text" else (0, 0)
-    except (ErcError, OSError):
-        return None
-    if summary.unread:
-        return None
-    return FeatureCost(
-        feature,
-        summary.ok,
-        summary.seconds_decode or None,
-        summary.seconds_encode or None,
-        summary.num_bytes,
-        unknown / tokens if are_many(tokens, unknown) else None,
-    )
 
 
 class _Work:

@@ -10,22 +10,23 @@ from pipeline.pages.axes import name_columns, name_rows, shortened
 from pipeline.pages.drawing import (
     ACCENT,
     BETWEEN,
-    FAINT,
     INK,
     MUTED,
     ON_ACCENT,
     PAGE,
     SMALL,
+    STRONG,
     Drawing,
     beside,
     draw,
     hint,
 )
-from pipeline.pages.words import count, percent, plural
+from pipeline.pages.words import count, magnitude, percent
 from pipeline.report.architecture import architecture_of
 from pipeline.report.architecture_figure import architecture_figure
 from pipeline.report.corpus import Corpus, baseline_of
 from pipeline.report.curves import Quantity, losses, overlaid
+from pipeline.report.reliability_figure import reliability
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.metrics_file import Metrics
 
@@ -34,13 +35,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LABEL = 16  # characters of a label
+_COUNT = 9.0  # size of the counts in cells and over bars
 _CHAR = 6.4  # mean advance of a 12 px character, in pixels
 CURVES: dict[str, Quantity] = {
     "learning-curves": "dev_score",
     "dev-losses": "dev_loss",
     "train-losses": "train_loss",
 }
-_ROW = 32  # per-label rows, shared by two figures so that they line up side by side
+_ROW = 36  # per-label rows, shared by two figures so that they line up side by side
+_BARS = 250  # width of the bars' axes
+_RING = 4.4  # diameter of a seed's ring
+_STEP, _STEPS = 0.155, 3  # rings that would touch are moved so many rows up and down, so many times
 
 
 def drawings_of(corpora: Sequence[Corpus]) -> dict[str, Drawing]:
@@ -94,10 +99,13 @@ def per_class_f1(key: str, metrics: Metrics, name: str) -> Drawing:
     baseline = baseline_of(metrics)
     rules = metrics.baselines[baseline].per_class_f1 if baseline else {}
 
-    def plot(axes: Axes) -> None:
+    def plot(axes: Axes) -> Sequence[Artist]:
         axes.barh(rows, [100 * score.mean for score in scores], height=0.44, color=ACCENT, alpha=0.8)
-        seeds = [(100 * one, row) for row, score in enumerate(scores) for one in score.values if len(score.values) > 1]
-        axes.plot(*_columns(seeds), "o", markersize=4.4, markerfacecolor=PAGE, markeredgecolor=ACCENT)
+        several = [
+            (row, [100 * one for one in score.values]) for row, score in enumerate(scores) if len(score.values) > 1
+        ]
+        seeds = [(one, row + up) for row, values in several for one, up in zip(values, stacked(values), strict=True)]
+        axes.plot(*_columns(seeds), "o", markersize=_RING, markerfacecolor=PAGE, markeredgecolor=ACCENT)
         ticks = [(100 * rules[label], row) for row, label in enumerate(labels) if rules.get(label)]
         axes.plot(*_columns(ticks), "|", markersize=20, markeredgewidth=1.5, color=INK)
         axes.set(xlim=(0, 100), ylim=(len(labels) - 0.5, -0.5), xticks=range(0, 101, 25))
@@ -109,8 +117,43 @@ def per_class_f1(key: str, metrics: Metrics, name: str) -> Drawing:
             beside(axes, 1, row, 44, percent(score.mean), INK)
             if score.std is not None:
                 beside(axes, 1, row, 88, f"± {percent(score.std)}", MUTED, SMALL)
+        axes.set_xlabel("F1, percent", loc="left")
+        axes.xaxis.set_label_position("top")
+        return _bar_keys(bool(seeds), baseline)
 
-    return draw(key, f"F1 of each label on {metrics.split}, {name}", (250, _ROW * len(labels)), plot)
+    return draw(key, f"F1 of each label on {metrics.split}, {name}", (_BARS, _ROW * len(labels)), plot)
+
+
+def stacked(values: Sequence[float]) -> list[float]:
+    """How far each ring is moved up or down its bar, in rows, so that none lies on another; its value stays as it is.
+
+    values: percent. Where one bar has no room for so many, the last of them share a place.
+    """
+    near = 100 * (_RING + 1) / _BARS  # percent between two rings that just do not touch
+    steps = [0.0, *(side * number * _STEP for number in range(1, _STEPS + 1) for side in (1, -1))]
+    placed: list[tuple[float, float]] = []
+    moved = dict.fromkeys(range(len(values)), 0.0)
+    for place in sorted(moved, key=lambda place: values[place]):
+        taken = {up for value, up in placed if abs(value - values[place]) < near}
+        moved[place] = next((up for up in steps if up not in taken), steps[-1])
+        placed.append((values[place], moved[place]))
+    return list(moved.values())
+
+
+def _bar_keys(seeds: bool, baseline: str | None) -> list[Artist]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    keys: list[Artist] = [Patch(color=ACCENT, alpha=0.8, label="mean over seeds" if seeds else "F1")]
+    if seeds:
+        ring = Line2D([], [], linestyle="", marker="o", markersize=_RING, label="a seed")
+        ring.set(markerfacecolor=PAGE, markeredgecolor=ACCENT)
+        keys.append(ring)
+    if baseline:
+        keys.append(
+            Line2D([], [], linestyle="", marker="|", markersize=12, markeredgewidth=1.5, color=INK, label=baseline)
+        )
+    return keys
 
 
 def confusion(key: str, metrics: Metrics, name: str) -> Drawing:
@@ -128,54 +171,24 @@ def confusion(key: str, metrics: Metrics, name: str) -> Drawing:
                 cell = _cell(axes, row, column, width, share)
                 shown = f"{100 * share:.0f}" if total else "–"
                 text = axes.text(
-                    column, row, shown, color=_tone(share, row == column), ha="center", va="center_baseline"
+                    column, row - 0.13, shown, color=_tone(share, row == column), ha="center", va="center_baseline"
                 )
                 for artist in (cell, text):
                     hint(artist, f"{gold} predicted as {predicted}: {count(found)} of {count(total)}")
+                axes.text(
+                    column, row + 0.27, _in_cell(found, width), color=_tone(share, row == column), ha="center",
+                    va="center_baseline", fontsize=_COUNT,
+                )  # fmt: skip
         name_rows(axes, labels, most=_LABEL, pad=8)
         axes.xaxis.tick_top()
         longest = max(len(shortened(label, _LABEL)) for label in labels)
         name_columns(axes, labels, most=_LABEL, slanted=longest * _CHAR > width)
 
-    title = f"Confusion matrix on {metrics.split}, {name}, percent of each gold label"
+        axes.set(xlabel="predicted", ylabel="gold")
+        axes.xaxis.set_label_position("top")
+
+    title = f"Confusion matrix on {metrics.split}, {name}, percent of each gold label, and counts{_over(metrics)}"
     return draw(key, title, (width * size, _ROW * size), plot)
-
-
-def reliability(key: str, metrics: Metrics, name: str) -> Drawing | None:
-    """Reliability diagram: of the predictions with about that much confidence, the percent that is right (bars), beside
-    the diagonal that calibrated predictions would reach; below, how many predictions there are. All seeds together.
-    None where the metrics file has no such bins or they are empty."""
-    filled = [(one, one.confidence, one.accuracy) for one in metrics.reliability if one.count]
-    bins = [(one, 100 * sure, 100 * right) for one, sure, right in filled if sure is not None and right is not None]
-    if not bins:
-        return None
-    total = sum(one.count for one, _, _ in bins)
-
-    def plot(axes: Axes) -> None:
-        shares = axes.inset_axes((0, -0.3, 1, 0.2))
-        for one, sure, right in bins:
-            left, width = 100 * one.lower, 100 * (one.upper - one.lower)
-            text = (
-                f"confidence {left:.0f} to {left + width:.0f}: {plural(one.count, 'prediction')}, mean confidence"
-                f" {sure:.1f}, right {right:.1f}"
-            )
-            (bar,) = axes.bar(left, right, width - 0.6, align="edge", color=ACCENT, alpha=0.8)
-            (gap,) = axes.plot([sure, sure], [right, sure], color=INK, linewidth=1.25)
-            (share,) = shares.bar(left, 100 * one.count / total, width - 0.6, align="edge", color=FAINT)
-            for artist in (bar, gap, share):
-                hint(artist, text)
-        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, dashes=(4, 3))
-        axes.set(xlim=(0, 100), ylim=(0, 100), xticks=[], yticks=range(0, 101, 25), ylabel="right, percent")
-        axes.grid(axis="y")
-        top = max(100 * one.count / total for one, _, _ in bins)
-        shares.set(xlim=(0, 100), ylim=(0, top), xticks=range(0, 101, 25), yticks=[top])
-        shares.set_yticklabels([f"{top:.0f}"])
-        shares.set_xlabel("confidence: highest probability, percent")
-        shares.set_ylabel("share")
-        shares.patch.set_visible(False)
-
-    title = f"Reliability of {name} on {metrics.split}, {len(metrics.reliability)} bins of confidence"
-    return draw(key, title, (300, 230), plot)
 
 
 # kind of figure -> what draws it, for each split that the selected run was scored on
@@ -184,6 +197,16 @@ FIGURES: dict[str, Callable[[str, Metrics, str], Drawing | None]] = {
     "confusion": confusion,
     "reliability": reliability,
 }
+
+
+def _over(metrics: Metrics) -> str:
+    return f" summed over {len(metrics.seeds)} seeds" if len(metrics.seeds) > 1 else ""
+
+
+def _in_cell(number: int, width: float) -> str:
+    """A count in at most so many pixels."""
+    text = count(number)
+    return text if len(text) * 0.6 * _COUNT <= width - 4 else magnitude(number).replace(" ", "")
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -200,9 +223,9 @@ def _cell(axes: Axes, row: int, column: int, width: float, share: float) -> Arti
 
 
 def _tone(share: float, diagonal: bool) -> str:
-    """The colour of a number on a cell of that shade, for enough contrast in light and dark."""
-    if share > 0.79:
+    """The colour of a number on a cell of that shade, for a contrast of 4.5 and more in light and dark."""
+    if share > 0.835:
         return ON_ACCENT
-    if share > 0.6:
+    if share > 0.645:
         return BETWEEN
-    return INK if share >= 0.1 or diagonal else MUTED
+    return STRONG if share >= 0.1 or diagonal else MUTED

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pipeline.pages.words import percent
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.features_file import FeatureUse
 from pipeline.runs.suite_record import Contrast
@@ -42,16 +43,18 @@ class Answer:
         """A difference counts as shown where its adjusted p is below 0.05.
 
         p is of the means over seeds, the interval of one training of each arm: where the interval holds zero all the
-        same, the words say that the difference is one of averages.
+        same, the words say that the difference is one of averages. They name both arms, or the higher one and by how
+        many points of the means it is.
         """
         if self.comparison is None or self.adjusted is None:
             return f"not answered: {self.trouble}"
         alone = not spans_zero(self.comparison.headline.interval)
         if self.higher:
-            return f"{self.higher} is higher" if alone else f"{self.higher} is higher on average"
-        if alone and self.family > 1:
-            return f"no difference shown, with {self.family} questions asked"
-        return "no difference shown"
+            name = self.contrast.a if self.higher == "A" else self.contrast.b
+            by = f"by {percent(abs(self.comparison.headline.value))} points"
+            return f"{name} is higher {by}" if alone else f"{name} is higher on average, {by}"
+        between = f"no difference shown between {self.contrast.a} and {self.contrast.b}"
+        return f"{between}, with {self.family} questions asked" if alone and self.family > 1 else between
 
     @property
     def higher(self) -> str:
@@ -67,6 +70,7 @@ class FeatureCost:
 
     seconds_decode: of all decoding processes together; seconds_encode: of the device; of all rows that were ever made
     unread_share: of a text's tokens, those that the encoder does not know, where they are many
+    versions: library -> its versions among the shards, of those that change an encoder's numbers
     """
 
     feature: FeatureUse
@@ -75,6 +79,7 @@ class FeatureCost:
     seconds_encode: float | None = None
     num_bytes: int | None = None
     unread_share: float | None = None
+    versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def decode_rate(self) -> float | None:

@@ -16,6 +16,7 @@ from pipeline.pages.drawing import Drawing, boxes_in_files
 from pipeline.pages.html import render, source
 from pipeline.report import configuration, facts, folds, other_corpora, paper_words, provenance, tables
 from pipeline.report.columns import whole_columns
+from pipeline.report.computations import made_by
 from pipeline.report.corpus import Corpus
 from pipeline.report.curves import with_other_loss
 from pipeline.report.figures import architecture_problem, key_of
@@ -23,7 +24,7 @@ from pipeline.report.findings import spans_zero
 from pipeline.report.folds import FoldedResult
 from pipeline.report.hardest import Hardest
 from pipeline.report.paper import PaperResult
-from pipeline.report.scale import standing
+from pipeline.report.scale import scale_text, standing
 from pipeline.runs.metrics_file import Score
 
 _PACKAGE = "pipeline.report"
@@ -67,6 +68,7 @@ def html_report(
         training_text=facts.training_text,
         against_baseline=tables.against_baseline,
         slice_tables=tables.slice_tables,
+        too_few=tables.TOO_FEW,
         other_rows=other_corpora.other_rows,
         other_reads=other_corpora.reads_text,
         other_note=other_corpora.NOTE,
@@ -88,6 +90,8 @@ def html_report(
         architecture_problem=architecture_problem,
         with_other_loss=with_other_loss,
         key_of=key_of,
+        made_by=made_by,
+        scale_text=scale_text,
         standing=standing,
         **{
             name: getattr(provenance, name)
@@ -98,7 +102,6 @@ def html_report(
                 "notes_on",
                 "settings_of",
                 "stored_features",
-                "versions_of",
             )
         },
         **{name: getattr(configuration, name) for name in ("features_of", "loss_name", "part_name")},

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from features.cards import HEADLINES
 from pipeline.pages import words
+from pipeline.pages.paths import Verbatim, shareable
 from pipeline.report import facts, other_corpora, provenance, tables
 from pipeline.report.columns import whole_columns
+from pipeline.report.computations import made_by
 from pipeline.report.corpus import Corpus
 from pipeline.report.hardest import Hardest
 from pipeline.runs.metrics_file import Metrics
@@ -40,8 +42,8 @@ def markdown_report(
 
 
 def text_of(value: object) -> str:
-    """Any value as Markdown text on one line: no markup, no HTML, no cell border."""
-    line = " ".join(str(value).split())
+    """Any value as Markdown text on one line: no markup, no HTML, no cell border, no path of this machine."""
+    line = " ".join((shareable(value) if isinstance(value, str) else str(value)).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\g<0>", line)
 
@@ -76,7 +78,7 @@ def _corpus(corpus: Corpus, folder_notes: list[str]) -> list[str]:
     if notes:
         blocks.append("\n".join(f"- {text_of(note)}" for note in notes))
     if corpus.findings.answers:
-        blocks += ["## The suite's questions", _answers(corpus), text_of(facts.questions_note(corpus))]
+        blocks += ["## The suite's questions", *_answers(corpus), text_of(facts.questions_note(corpus))]
     wholes = ", ".join(HEADLINES[column.key] for column in whole_columns(corpus.criterion.name))
     blocks += [f"## Leaderboard: {text_of(corpus.title)}", _leaderboard(corpus)]
     blocks.append(
@@ -169,19 +171,29 @@ def _selected(metrics: Metrics) -> list[str]:
     ]
 
 
-def _answers(corpus: Corpus) -> str:
-    rows = []
+def _answers(corpus: Corpus) -> list[str]:
+    """Those with an answer as a table; behind it the others, folded away."""
+    rows, unanswered = [], []
     for answer in corpus.findings.answers:
         found = answer.comparison
+        if found is None:
+            unanswered.append([answer.contrast.question, answer.verdict, answer.contrast.a, answer.contrast.b])
+            continue
         one, two = (run.dev.headline_score if run and run.dev else None for run in (answer.a, answer.b))
         row = [answer.contrast.question, answer.verdict, answer.contrast.a, words.score(one), answer.contrast.b]
-        row += [words.score(two), words.points(found.headline.value if found else None)]
-        row += [words.point_interval(found.headline.interval if found else None)]
-        row += [words.p_value(found.p_value if found else None), words.p_value(answer.adjusted)]
+        row += [words.score(two), words.points(found.headline.value), words.point_interval(found.headline.interval)]
+        row += [words.p_value(found.p_value), words.p_value(answer.adjusted)]
         rows.append([*row, *facts.reach_cells(answer)])
     header = ["Question", "Answer", "A", "A on dev", "B", "B on dev", "A − B", "95% interval", "p", "Holm's p"]
     header += ["Smallest shown", "Seeds a point"]
-    return table(header, rows, text_columns=6)
+    blocks = [table(header, rows, text_columns=6)] if rows else []
+    if unanswered:
+        blocks.append(
+            f"<details><summary>{words.plural(len(unanswered), 'question')} without an answer</summary>\n\n"
+            + table(["Question", "Why there is none", "A", "B"], unanswered, text_columns=4)
+            + "\n\n</details>"
+        )
+    return blocks
 
 
 def _against(corpus: Corpus) -> list[str]:
@@ -211,6 +223,7 @@ def _slices(corpus: Corpus) -> list[str]:
         for group, members in item.groups:
             for row in members:
                 cells = [group, row.name, words.count(row.utterances), words.score(row.score)]
+                cells[-1] += f" ({tables.TOO_FEW})" if row.few else ""
                 between = row.intervals
                 cells += [words.interval(between.score if between else None)] if item.intervals else []
                 cells += [] if judged.name == "accuracy" else [words.score(row.accuracy)]
@@ -263,7 +276,7 @@ def _hardest(found: Hardest | None) -> list[str]:
     header = ["Speaker", "Utterance", "Gold", "Predicted", "Probability of gold", "of predicted"]
     rows = []
     for one in found.utterances[:_HARDEST]:
-        said = [one.turn.speaker, one.turn.text] if one.turn else [words.NOTHING, one.utterance_id]
+        said = [one.turn.speaker, Verbatim(one.turn.text)] if one.turn else [words.NOTHING, one.utterance_id]
         chances = [words.percent(one.of_gold), words.percent(one.probabilities[one.predicted])]
         rows.append([*said, one.gold, one.predicted, *chances])
     over = f", mean over {words.plural(found.seeds, 'seed')}" if found.seeds > 1 else ""
@@ -302,7 +315,7 @@ def _provenance(corpus: Corpus) -> list[str]:
     settings = [[setting.key, setting.values[0]] for setting in provenance.settings_of(corpus) if setting.shared]
     facts_rows = [["manifest", f"{name} sha256 {digest}"] for name, digest in provenance.manifests_of(corpus)]
     facts_rows += [["test reads", str(len(corpus.test_reads))]]
-    facts_rows += [[name, version] for name, version in provenance.versions_of(corpus)]
+    facts_rows += [[name, version] for name, version in made_by(corpus)]
     facts_rows += [["command", command] for command in provenance.commands_of(corpus)]
     header = ["Feature", "Split", "Missing", "Failed", "Utterances", "Embedded", "Not extracted"]
     head = ["Feature", "Encoder", "Model", "Weights", "Form", "Precision", "Settings", "Fingerprint", "Runs"]

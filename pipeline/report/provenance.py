@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from features.digests import canonical_json
+from pipeline.pages.paths import shareable_command
 from pipeline.pages.words import count, listed, plural
-from pipeline.report.computations import libraries_of, notes_on_computations, versions_in
+from pipeline.report.computations import notes_on_computations
 from pipeline.report.configuration import MODALITY_ORDER
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
@@ -87,12 +89,6 @@ def settings_of(corpus: Corpus) -> list[Setting]:
     return [Setting(key, tuple(settings.get(key) for settings in flat)) for key in keys]
 
 
-def versions_of(corpus: Corpus) -> list[tuple[str, str]]:
-    """Library -> its version, or its versions where runs differ."""
-    names = sorted({name for run in corpus.runs for name in libraries_of(run)})
-    return [(name, ", ".join(sorted(set().union(*(versions_in(run, name) for run in corpus.runs))))) for name in names]
-
-
 def manifests_of(corpus: Corpus) -> list[tuple[str, str]]:
     """(file name, sha256) of every manifest that the runs were trained on."""
     return sorted(
@@ -101,9 +97,9 @@ def manifests_of(corpus: Corpus) -> list[tuple[str, str]]:
 
 
 def commands_of(corpus: Corpus) -> list[str]:
-    """The command lines that made the runs, each once."""
+    """The command lines that made the runs, each once, without the folders of whoever typed them."""
     found = [run.record.command for run in corpus.runs if run.record.command]
-    return sorted({item if isinstance(item, str) else " ".join(item) for item in found})
+    return sorted({shareable_command(item if isinstance(item, str) else shlex.join(item)) for item in found})
 
 
 def notes_on(corpus: Corpus) -> list[str]:

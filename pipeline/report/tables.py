@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from features.cards import HEADLINES, WEIGHTED_F1
@@ -28,6 +28,9 @@ GROUPS = {
     "text-in-train": "Text in train",
     _BY_MODALITY: "Inputs",
 }
+FEWEST = 10
+"""Utterances of the smallest slice that has scores."""
+TOO_FEW = f"fewer than {FEWEST} utterances"
 SLICES = {"no-shift": "no shift", "first-turn-of-speaker": "the speaker's first turn", "10-": "10 and later"}
 
 
@@ -60,14 +63,20 @@ class Against:
 @dataclass(frozen=True)
 class SliceRow:
     """One slice, or all labelled utterances. score: by which the corpus is judged, None where it cannot be computed;
-    baseline: the baseline run's of the same slice, if it has one; intervals: of the score and of the difference."""
+    baseline: the baseline run's of the same slice, if it has one; intervals: of the score and of the difference.
+    A slice that is `few` has none of them."""
 
     name: str
     utterances: int
     score: Score | None
-    accuracy: Score
+    accuracy: Score | None
     baseline: Score | None
     intervals: SliceIntervals | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether it is too small for a score: one utterance more or less would move it by tens of points."""
+        return self.accuracy is None
 
     @property
     def difference(self) -> float | None:
@@ -161,14 +170,15 @@ def _slices(corpus: Corpus, run: RunSnapshot, split: str) -> SliceTable:
     groups: dict[str, list[SliceRow]] = {"": [whole]}
     for one in metrics.slices:
         other = _same_slice(theirs, one) if theirs and (alike or one.group != _BY_MODALITY) else None
-        row = SliceRow(
-            SLICES.get(one.name, one.name),
-            one.utterances,
-            one.judged_by(metrics.headline),
-            one.accuracy,
-            other.judged_by(metrics.headline) if other else None,
-            found.get((one.group, one.name)),
-        )
+        row = SliceRow(SLICES.get(one.name, one.name), one.utterances, None, None, None)
+        if one.utterances >= FEWEST:
+            row = replace(
+                row,
+                score=one.judged_by(metrics.headline),
+                accuracy=one.accuracy,
+                baseline=other.judged_by(metrics.headline) if other else None,
+                intervals=found.get((one.group, one.name)),
+            )
         groups.setdefault(GROUPS.get(one.group, one.group), []).append(row)
     compared = any(row.baseline for rows in groups.values() for row in rows)
     return SliceTable(

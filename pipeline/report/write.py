@@ -11,6 +11,7 @@ from pathlib import Path
 
 from features.errors import ErcError, RunError
 from pipeline.pages.files import figure_files
+from pipeline.pages.paths import relative_to
 from pipeline.report import facts, folds
 from pipeline.report.corpus import Corpus, corpora_of
 from pipeline.report.evidence import with_findings
@@ -59,6 +60,11 @@ def write_report(runs: Path, out: Path, *, latex: bool = False, paper: str | Non
     Raises RunError where no run can be read, or none is of what `latex` or `paper` ask for; ErcError where `out` cannot
     be written.
     """
+    with relative_to(runs.resolve().parent, runs.absolute().parent):
+        return _write_report(runs, out, latex, paper)
+
+
+def _write_report(runs: Path, out: Path, latex: bool, paper: str | None) -> Written:
     found = read_runs(runs)
     corpora = [with_findings(corpus) for corpus in corpora_of(found)]
     if latex and not corpora:

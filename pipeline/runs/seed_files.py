@@ -23,6 +23,7 @@ class SeedResult(BaseModel, frozen=True, extra="ignore"):
     train_seconds: of this seed; parameters: trained weights
     device, precision, versions, code, sources: what made the numbers (`pipeline.runs.computation`); older files lack
     the last three. code: one digest of all `sources`
+    commit, processor: of the clone that the code ran from, and of the device; for readers alone, and new
     """
 
     seed: int
@@ -37,6 +38,8 @@ class SeedResult(BaseModel, frozen=True, extra="ignore"):
     versions: dict[str, str] = {}
     code: str | None = None
     sources: dict[str, str] = {}
+    commit: str | None = None
+    processor: str | None = None
 
 
 def mean_seconds(results: Iterable[SeedResult]) -> float | None:

@@ -131,7 +131,7 @@ def _set_aside(
         if other[run.path]:
             reasons |= dict.fromkeys(found[run.path][seed].differs(today) for seed in other[run.path])
             places.append(set_aside(run, other[run.path]))
-            update_json(run.path / "features.json", {"versions": dict(today.versions)})
+            update_json(run.path / "features.json", {"versions": run.features.versions | today.versions})
     return sum(map(len, other.values())), " or ".join(reasons), places[0]
 
 

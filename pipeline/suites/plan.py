@@ -173,6 +173,8 @@ def describe_features(planned: Planned, source: Source, command: str) -> Feature
         ),
         versions={
             "torch": version("torch"),
+            "numpy": version("numpy"),
+            "transformers": version("transformers"),
             "python": platform.python_version(),
             "erc-feature-store": version("erc-feature-store"),
         },

@@ -25,6 +25,7 @@ from pipeline.runs.json_files import write_model
 from pipeline.runs.seed_files import SeedResult
 from pipeline.runs.seed_log import SeedLog
 from pipeline.runs.splits import SELECTION_SPLIT
+from pipeline.suites.made_by import processor_of, source_commit
 from pipeline.suites.shared_features import SharedFeature
 
 
@@ -99,6 +100,8 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
         versions=task.computation.versions,
         code=task.computation.code,
         sources=task.computation.sources,
+        commit=source_commit(),
+        processor=processor_of(task.device),
     )
     write_model(folder / "result.json", result)
     return result

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 _EMPTY_SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300"/>'
@@ -30,5 +31,6 @@ def without_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     def saved(figure: Any, around: Any, form: str, metadata: dict[str, None]) -> bytes:
         return picture.getvalue() if form == "png" else _EMPTY_SVG
 
-    monkeypatch.setattr(drawing, "_plotted", lambda key, size, plot, families: (figure, None, []))
+    box = Bbox.from_bounds(0, 0, 400 / 72, 300 / 72)
+    monkeypatch.setattr(drawing, "_plotted", lambda key, title, size, plot, families: (figure, box, box, []))
     monkeypatch.setattr(drawing, "_saved", saved)

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from clip_factory import number_of
 from explore_clip_factory import CLIP_ID, make_corpus, page_of, row_of, run, sound_of
+from page_checks import findings_of, paths_in
 from tiny_gpt2 import report_prompt, write_tiny_gpt2
 
 from features.cards import DatasetCard
@@ -82,6 +83,32 @@ def test_the_pixels_are_what_the_network_gets(corpus: Path) -> None:
     for number, time_s in enumerate(frames.times_s):
         assert block.captions[number] == f"frame {number + 1}, {time_s:.2f} s{share} of it is in the input"
         assert number_of(thumbnails[number]) == round(10 * time_s)  # each frame of the clip shows its own number
+
+
+def test_the_page_is_accessible_and_names_no_folder_of_its_maker(
+    corpus: Path, tiny_gpt2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--encoder", "gpt2", "--model", str(tiny_gpt2)]
+    typed = [
+        "erc",
+        "explore",
+        "clip",
+        CLIP_ID,
+        "--manifest",
+        str(corpus),
+        f"--store={corpus.parent / 'st ore'}",
+        *given,
+    ]
+    monkeypatch.setattr(sys, "argv", typed)
+    store = corpus.parent / "st ore"
+    store.mkdir(exist_ok=True)
+    for flags in (given, ["--encoder", "logmel", "--encoder", "hog-colour", "--store", str(store)]):
+        html = page_of(corpus, *flags).html
+        assert findings_of(html) == []
+        assert paths_in(html, corpus.parent, tiny_gpt2) == []
+    assert "Store: st ore." in html
+    assert f"--manifest {corpus.name} " in html
+    assert tiny_gpt2.name in html
 
 
 def test_as_published_resnet50_sees_less_than_two_frames(corpus: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from explore_factory import HOSTILE, LABELS, SPLITS, make_corpus, save
+from page_checks import findings_of, paths_in
 from test_explore_pages import Page, assert_self_contained, explore
 from tiny_gpt2 import write_tokenizer
 
@@ -182,6 +183,8 @@ class TestPage:
         save(manifest, tmp_path)
         assert explore(capsys, "data", tmp_path)[0] == 0
         text = (tmp_path / "out" / "data.html").read_text()
+        assert findings_of(text) == []
+        assert paths_in(text, tmp_path) == []
         assert "<script>" not in text
         assert "<b>bold" not in text
         page = Page(text)

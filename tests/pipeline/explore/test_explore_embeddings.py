@@ -25,9 +25,10 @@ from features.manifest import Manifest
 from features.spec import MODALITIES
 from features.store import Feature, Store, write_feature
 from pipeline.explore import probe, projection
-from pipeline.explore.colours import GREY, PALETTE, SPEAKERS, colour_groups
+from pipeline.explore.colours import GREY, PALETTE, SPEAKERS, Group, colour_groups
 from pipeline.explore.embeddings import FeatureLook, Settings, look_at, readable_utterances
 from pipeline.explore.sampling import balanced_sample, fewer_than, train_subset
+from pipeline.explore.scatter import LAYERS, layers
 from pipeline.explore.vectors import choose, form_of, present, read_vectors, width_of
 
 
@@ -353,3 +354,22 @@ class TestColours:
         utterances = readable_utterances(make_corpus(card, label=lambda _, number: names[number % 20]))
         groups = colour_groups(utterances, np.arange(len(utterances)), "emotion", None)
         assert len({(group.colour, group.shape) for group in groups}) == 20
+
+
+def test_no_group_is_always_on_top_and_every_point_is_drawn_once() -> None:
+    sizes = (40, 40, 5)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    groups = [
+        Group(
+            f"g{place}", GREY if place == 0 else PALETTE[place], "circle", np.arange(starts[place], starts[place + 1])
+        )
+        for place in range(len(sizes))
+    ]
+    drawn = layers(groups)
+    assert sorted(np.concatenate([rows for _, rows in drawn])) == list(range(sum(sizes)))
+    order = [place for place, _ in drawn]
+    assert min(order.count(0), order.count(1)) == LAYERS
+    last = {place: len(order) - 1 - order[::-1].index(place) for place in range(2)}
+    assert abs(last[0] - last[1]) == 1, "the grey one is drawn to the end, too"
+    above = sum(order[number : number + 2] == [0, 1] for number in range(len(order)))
+    assert 0 < above < LAYERS, "the one on top changes"

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 from explore_factory import HOSTILE, LABELS, SPLITS, WIDTH, make_corpus, save, store_feature
+from page_checks import findings_of, paths_in
 
 from features.cards import DatasetCard
 from features.extras import install_extra
 from pipeline.cli import erc, run
 from pipeline.explore.embeddings_page import hover_text
+from pipeline.explore.scatter import LAYERS
 
 needs_plotly = pytest.mark.skipif(importlib.util.find_spec("plotly") is None, reason="plotly is not installed")
 CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
@@ -107,7 +109,11 @@ class TestEmbeddings:
         assert out.splitlines()[-1] == f"page: {corpus / 'out' / 'embeddings.html'}"
         page = Page((corpus / "out" / "embeddings.html").read_text())
         assert_self_contained(page)
+        html = re.sub(r"<script.*?</script>", "", (corpus / "out" / "embeddings.html").read_text(), flags=re.DOTALL)
+        assert findings_of(html) == []
+        assert paths_in(html, corpus) == []
         data = page.data()
+        assert data["layers"] == LAYERS
         assert [plot["look"] for plot in data["plots"]] == [0, 0, 1, 1]
         assert [len(plot["points"]) for plot in data["plots"]] == [2, 3, 2, 3]
         for look in data["looks"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from page_checks import findings_of, paths_in
 from predict_world import probabilities, rows_of, run_of, talks_of
 
 from features.errors import RunError
@@ -186,6 +187,8 @@ def test_the_command_prints_writes_and_shows(world: Path, tmp_path: Path, capsys
     assert document["temperature"]["rows"] > 0
     assert pl.read_csv(tmp_path / "t.csv")["missing"].to_list()[1] == "audio+visual"
     page = (tmp_path / "t.html").read_text()
+    assert findings_of(page) == []
+    assert paths_in(page, tmp_path) == []
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert 'src="data:video/mp4;base64,' in page

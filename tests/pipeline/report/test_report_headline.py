@@ -142,7 +142,9 @@ def test_a_run_is_judged_by_the_score_that_it_recorded_and_none_are_mixed(corpus
     assert run(program, ["compare", str(folder / "runs" / ours), str(folder / "runs" / theirs)], "erc") == 1
     chosen = select_runs(runs_of(folder), ["best-dev"])
     assert len(chosen.runs) == 2
-    assert sorted(re.split(r" \d", reason.split("(")[1])[0] for found in chosen.reasons.values() for reason in found) == [
+    assert sorted(
+        re.split(r" \d", reason.split("(")[1])[0] for found in chosen.reasons.values() for reason in found
+    ) == [
         "unweighted average recall",
         "weighted F1",
     ]
