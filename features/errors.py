@@ -177,6 +177,10 @@ class UnavailableError(Exception):
         return (UnavailableError, (self.reason, self.detail))
 
 
+class ErcWarning(UserWarning):
+    """What a user should know although the work goes on. A command says it in one line."""
+
+
 def first_line(error: BaseException) -> str:
     """`Class: what it says`, cut to its first line, for messages of one line."""
     lines = str(error).strip().splitlines()

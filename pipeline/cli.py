@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from features.errors import ErcError
+from features.errors import ErcError, ErcWarning
 from pipeline.terminal.lazy_group import LazyGroup
 
 # name -> (module of pipeline.commands, one line of help). The order is that of the work.
@@ -109,8 +111,22 @@ def _end_cleanly_on_signals() -> None:
             signal.signal(number, _stop)
 
 
+def _say_warnings_in_a_line() -> None:
+    """Those of this package, without the place in the code that Python puts before a warning."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, ErcWarning):
+            click.echo(f"erc: {message}", err=True)
+        else:
+            shown(message, category, *where)
+
+    warnings.showwarning = show
+
+
 def main() -> None:
     """The console command `erc`."""
+    _say_warnings_in_a_line()
     _end_cleanly_on_signals()
     # Threads of torch that wait for each other sleep instead of spinning: where something else runs on the same cores,
     # spinning made encoding four times slower (docs/LOG.md). It must be set before torch is loaded.

@@ -23,7 +23,7 @@ from typing import Any
 
 from features.defaults import DEFAULT_STORE
 from features.digests import digest_of, sha256_file
-from features.errors import NetworkError, StoreError
+from features.errors import ErcWarning, NetworkError, StoreError
 from features.files import write_bytes_whole
 from features.manifest import Manifest
 from features.packs.check import check_feature, check_files, pack_sums
@@ -56,7 +56,7 @@ def mount(address: str) -> Path:
         if before is None:
             raise
         root = before
-        warnings.warn(f"{error}: what was fetched of it before is read", stacklevel=2)
+        warnings.warn(f"{error}: what was fetched of it before is read", ErcWarning, stacklevel=2)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
     write_bytes_whole(base / _LATEST, root.name.encode())

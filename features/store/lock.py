@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from features.errors import StoreBusyError
+from features.errors import ErcWarning, StoreBusyError
 from features.locks import NoLocksError, is_alive, lock, open_lock, share
 
 SLICES = ".slices"  # what the slices that are at work have agreed on
@@ -125,7 +125,9 @@ def _acquire(path: Path, folder: Path, shared: bool = False) -> tuple[int, bool]
     try:
         is_held = lock(descriptor, shared=shared)
     except NoLocksError:
-        warnings.warn(f"{folder}: its file system has no locks: never run two extractions on it", stacklevel=2)
+        warnings.warn(
+            f"{folder}: its file system has no locks: never run two extractions on it", ErcWarning, stacklevel=2
+        )
         return descriptor, False
     except OSError:
         os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from features.store import Store
 from features.store.checksums import FOLDER_SUMS
 from features.store.verify import verify_store
 from features.torch import FeatureDataset
-from pipeline.cli import erc, run
+from pipeline.cli import erc, main, run
 
 ADDRESS = "memory://bucket/pack"
 SUITE = {
@@ -98,6 +99,21 @@ def test_what_is_here_is_read_without_the_network(remote: str) -> None:
     with pytest.warns(UserWarning, match=rf"no pack at {remote}.*: what was fetched of it before is read"):
         again = load("sentence", split="dev", store=remote)
     assert again.tensor.numpy().tobytes() == before.tensor.numpy().tobytes()
+
+
+def test_a_command_says_so_in_one_line(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mount(remote)
+    forget("")
+    monkeypatch.setattr(sys, "argv", ["erc", "store", "ls", remote])
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
+        warnings.simplefilter("always")
+        main()
+    assert ended.value.code == 0
+    told = capsys.readouterr().err
+    assert told.startswith(f"erc: no pack at {remote}")
+    assert told.count("\n") == 1
 
 
 def test_nothing_was_fetched_and_there_is_no_network(cache: Path) -> None:
