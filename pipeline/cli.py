@@ -7,7 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TextIO
 
 import click
 
@@ -115,11 +115,18 @@ def _say_warnings_in_a_line() -> None:
     """Those of this package, without the place in the code that Python puts before a warning."""
     shown = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, ErcWarning):
             click.echo(f"erc: {message}", err=True)
         else:
-            shown(message, category, *where)
+            shown(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
 
