@@ -109,7 +109,7 @@ def test_a_command_says_so_in_one_line(
     monkeypatch.setattr(sys, "argv", ["erc", "store", "ls", remote])
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             main()
     told = capsys.readouterr().err
     assert told.startswith(f"erc: no pack at {remote}")
