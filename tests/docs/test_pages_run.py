@@ -76,10 +76,15 @@ def do(block: Block, world: World) -> None:
 
 
 def new_head(world: World) -> None:
-    """The page has read MELD's tables without clips since, and trains runs/mine itself."""
+    """The page trains runs/mine itself."""
     world.type(["erc", "ingest", "meld", "MELD.Raw", "--out", "data/manifest.parquet"])
     shutil.rmtree(world.folder / "runs" / "mine")
     (world.folder / "space.yaml").write_text("optim.lr: {low: 1.0e-4, high: 1.0e-2, log: true}\n")
+
+
+def toured(world: World) -> None:
+    new_head(world)
+    hub_encoders(world)
 
 
 def talk(world: World) -> None:
@@ -169,6 +174,6 @@ BEFORE: dict[str, dict[str, Callable[[World], None]]] = {
     "docs/heads.md": {"machine-a$ erc ablate": shared},
     "docs/import.md": {"erc store import": foreign_files},
     "docs/predict.md": {"erc predict runs/mine": talk},
-    "docs/tour.md": {"erc ablate table4 --list": new_head, "erc predict runs/mine": talk},
+    "docs/tour.md": {"erc ablate table4 --list": toured, "erc predict runs/mine": talk},
     "docs/store.md": {"erc store gc": edited, "erc store export": embedded},
 }
