@@ -127,29 +127,26 @@ def manifest_option(command: Command) -> Command:
 
 def store_option(command: Command) -> Command:
     """--store, or $ERC_STORE, or store."""
-    return click.option(
-        "--store",
-        type=LocalPath(file_okay=False),
-        envvar=STORE_VARIABLE,
-        default=DEFAULT_STORE,
-        show_default=True,
-        show_envvar=True,
-        help="Folder of the stored embeddings.",
-    )(command)
+    return _store_option(LocalPath(file_okay=False), "Folder of the stored embeddings.")(command)
 
 
 def read_store_option(command: Command) -> Command:
     """--store of a command that only reads it: an address of a pack, too."""
+    told = "Folder of the stored embeddings, or the address of a pack of them (hf://OWNER/NAME, s3://...)."
+    return _store_option(StorePlace(), told, metavar="DIRECTORY|ADDRESS")(command)
+
+
+def _store_option(kind: click.ParamType, told: str, metavar: str | None = None) -> Callable[[Command], Command]:
     return click.option(
         "--store",
-        type=StorePlace(),
+        type=kind,
         envvar=STORE_VARIABLE,
         default=DEFAULT_STORE,
         show_default=True,
         show_envvar=True,
-        metavar="DIRECTORY|ADDRESS",
-        help="Folder of the stored embeddings, or the address of a pack of them (hf://OWNER/NAME, s3://...).",
-    )(command)
+        metavar=metavar,
+        help=told,
+    )
 
 
 def allow_options(verb: str) -> Callable[[Command], Command]:
@@ -172,38 +169,23 @@ def mix_option(command: Command) -> Command:
 
 def store_argument(command: Command) -> Command:
     """[STORE], or $ERC_STORE, or store."""
-    return click.argument(
-        "store",
-        type=LocalPath(file_okay=False),
-        envvar=STORE_VARIABLE,
-        default=DEFAULT_STORE,
-        required=False,
-        metavar="[STORE]",
-    )(command)
+    return _store_argument(LocalPath(file_okay=False), "[STORE]")(command)
 
 
 def read_store_argument(command: Command) -> Command:
     """[STORE|ADDRESS], or $ERC_STORE, or store: of a command that only reads it."""
-    return click.argument(
-        "store",
-        type=StorePlace(),
-        envvar=STORE_VARIABLE,
-        default=DEFAULT_STORE,
-        required=False,
-        metavar="[STORE|ADDRESS]",
-    )(command)
+    return _store_argument(StorePlace(), "[STORE|ADDRESS]")(command)
 
 
 def store_or_export_argument(command: Command) -> Command:
     """[STORE|EXPORT], or $ERC_STORE, or store."""
+    return _store_argument(LocalPath(), "[STORE|EXPORT]")(command)
+
+
+def _store_argument(kind: click.ParamType, metavar: str) -> Callable[[Command], Command]:
     return click.argument(
-        "store",
-        type=LocalPath(),
-        envvar=STORE_VARIABLE,
-        default=DEFAULT_STORE,
-        required=False,
-        metavar="[STORE|EXPORT]",
-    )(command)
+        "store", type=kind, envvar=STORE_VARIABLE, default=DEFAULT_STORE, required=False, metavar=metavar
+    )
 
 
 def json_option(command: Command) -> Command:
