@@ -1,0 +1,83 @@
+"""python -m benchmarks [--size small] [SECTION ...]: measure, write docs/benchmarks.md, fail where a claim does not hold."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import click
+
+from benchmarks.sections.table import GPU_SECTIONS, SECTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = ("tiny", "small", "full", "gpu")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[SECTION]...")
+@click.option("--size", type=click.Choice(SIZES), default="small", show_default=True, help="tiny only shows that it runs.")
+@click.option("--device", default="cuda", show_default=True, help="Of the section gpu.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of page and records; default docs/, and none for tiny."
+)
+def main(names: tuple[str, ...], size: str, device: str, out: Path | None) -> None:
+    """Measure SECTIONs, all of a size by default: extraction, together, starting, reading, heads, scale; or gpu.
+
+    A section that is measured alone replaces its part of the page, where the rest is of the same machine.
+
+    \b
+    Example:
+      python -m benchmarks heads reading
+    """
+    from benchmarks.harness.contender import BenchmarkError
+    from benchmarks.harness.machine import machine
+    from benchmarks.harness.results import Results
+
+    known = GPU_SECTIONS if size == "gpu" else SECTIONS
+    if unknown := [name for name in names if name not in known]:
+        raise click.UsageError(f"no section {unknown[0]!r} of size {size}: there are {', '.join(known)}")
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as `erc` sets it
+    chosen = [name for name in known if name in (names or known)]
+    try:
+        measured = tuple(measure(name, known[name], size, device) for name in chosen)
+    except BenchmarkError as error:
+        raise click.ClickException(str(error)) from error
+    found = Results(size, date.today().isoformat(), machine(device if size == "gpu" else "cpu"), measured)
+    if size != "tiny" or out is not None:
+        publish(found, out or ROOT / "docs")
+    if broken := found.broken():
+        raise click.ClickException("\n".join([f"{len(broken)} stated ratios do not hold:", *broken]))
+
+
+def measure(name: str, module: str, size: str, device: str):  # type: ignore[no-untyped-def]
+    """One section, with its seconds."""
+    from benchmarks.harness.results import Section
+
+    section = importlib.import_module(module)
+    click.echo(f"{section.TITLE}")
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="erc-benchmarks-") as folder:
+        options = {"device": device} if size == "gpu" else {}
+        tables = section.measure(size, Path(folder), click.echo, **options)
+    return Section(name, section.TITLE, section.TEXT, tuple(tables), time.perf_counter() - started)
+
+
+def publish(found, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    """The record of this run beside those of other sizes, and the page of them all."""
+    from benchmarks.harness.page import write_page
+    from benchmarks.harness.results import read_results, write_results
+
+    records = folder / "benchmarks"
+    path = records / f"{found.size}.json"
+    write_results(found.merged(read_results(path) if path.is_file() else None), path)
+    kept = [records / f"{size}.json" for size in SIZES]
+    write_page([read_results(one) for one in kept if one.is_file()], folder / "benchmarks.md", records)
+    click.echo(f"{folder / 'benchmarks.md'}, {path}")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

@@ -1,0 +1,69 @@
+"""A chart a section: bars with the range of the rounds, lines for what grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.results import Comparison, Curve, Section, figure
+
+_OURS, _OTHERS, _FLOOR = "#0b6e4f", "#8a8f98", "#c9a227"
+_LINES = ("#0b6e4f", "#b4435c", "#3466a5", "#c9a227", "#6b4c9a", "#5b6770")
+_BAR_INCHES, _CURVE_INCHES, _WIDTH = 0.34, 2.6, 8.0
+
+
+def chart(section: Section, path: Path) -> None:
+    """Write a section's tables as one picture, a panel each."""
+    from matplotlib.figure import Figure
+
+    heights = [_height(table) for table in section.tables]
+    drawn = Figure(figsize=(_WIDTH, sum(heights) + 0.3), layout="constrained")
+    panels = drawn.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for panel, table in zip(panels, section.tables, strict=True):
+        panel.set_title(table.title, loc="left", fontsize=10, fontweight="bold")
+        (_bars if isinstance(table, Comparison) else _lines)(panel, table)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=9)
+    drawn.savefig(path, metadata={"Date": None})
+
+
+def _height(table: Comparison | Curve) -> float:
+    if isinstance(table, Curve):
+        return _CURVE_INCHES
+    return 0.75 + _BAR_INCHES * sum(bool(one.seconds) for one in table.measured)
+
+
+def _bars(panel: Any, table: Comparison) -> None:
+    shown = [one for one in table.measured if one.seconds]
+    medians = [one.median for one in shown]
+    colours = [_OURS if one.name == table.ours else _FLOOR if "floor" in one.name else _OTHERS for one in shown]
+    ranges = [
+        [one.median - min(one.seconds) for one in shown],
+        [max(one.seconds) - one.median for one in shown],
+    ]
+    panel.barh([one.name for one in shown], medians, xerr=ranges, color=colours, ecolor="#333333", height=0.66, capsize=2)
+    panel.invert_yaxis()
+    for place, one in enumerate(shown):
+        ratio = table.ratio(one.name, table.ours)
+        said = f"{figure(one.median)} s" if one.median >= 0.0995 else f"{figure(1000 * one.median)} ms"
+        if ratio is not None and one.name != table.ours:
+            said += f", {figure(ratio.middle)} times ours"
+        panel.annotate(said, (max(one.seconds), place), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
+    if max(medians) > 15 * min(medians):
+        panel.set_xscale("log")
+        panel.set_xlim(min(medians) / 2, max(max(one.seconds) for one in shown) * 6)
+    else:
+        panel.set_xlim(0, max(max(one.seconds) for one in shown) * 1.35)
+    panel.set_xlabel("seconds, shorter is better", fontsize=8.5)
+
+
+def _lines(panel: Any, table: Curve) -> None:
+    for colour, (name, values) in zip(_LINES, table.lines.items(), strict=False):
+        points = [(size, value) for size, value in zip(table.sizes, values, strict=True) if value is not None]
+        panel.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colour, label=name)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_xlabel(table.along, fontsize=8.5)
+    panel.set_ylabel(table.unit, fontsize=8.5)
+    panel.grid(alpha=0.25)
+    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

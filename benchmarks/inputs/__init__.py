@@ -1,0 +1,1 @@
+"""What is measured on: the generated corpus, random weights of real architectures, random features."""

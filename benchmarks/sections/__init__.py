@@ -1,0 +1,1 @@
+"""What is measured, a module a section: `measure(size, place, show)` gives its tables."""

@@ -1,0 +1,1 @@
+"""What contenders run, each in a process of its own: our commands and what a user would do instead."""
