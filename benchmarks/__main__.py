@@ -1,4 +1,4 @@
-"""python -m benchmarks [--size small] [SECTION ...]: measure, write docs/benchmarks.md, fail where a claim does not hold."""
+"""python -m benchmarks [--size small] [SECTION ...]: measure, write docs/benchmarks.md, fail where a claim breaks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ import time
 from datetime import date
 from pathlib import Path
 
+from typing import TYPE_CHECKING
+
 import click
 
 from benchmarks.sections.table import GPU_SECTIONS, SECTIONS
 
+if TYPE_CHECKING:
+    from benchmarks.harness.results import Results, Section
+
 ROOT = Path(__file__).resolve().parents[1]
+RECORDS = "benchmarks"  # beside the page: a JSON file a size, a picture a section
 SIZES = ("tiny", "small", "full", "gpu")
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[SECTION]...")
-@click.option("--size", type=click.Choice(SIZES), default="small", show_default=True, help="tiny only shows that it runs.")
-@click.option("--device", default="cuda", show_default=True, help="Of the section gpu.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of page and records; default docs/, and none for tiny."
+    "--size", type=click.Choice(SIZES), default="small", show_default=True, help="tiny only shows that it runs."
 )
-def main(names: tuple[str, ...], size: str, device: str, out: Path | None) -> None:
+@click.option("--device", default="cuda", show_default=True, help="Of the section gpu.")
+@click.option("--page", is_flag=True, help="Only write the page anew, from the records that there are.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of page and records; default docs/, and none for tiny.",
+)
+def main(names: tuple[str, ...], size: str, device: str, page: bool, out: Path | None) -> None:
     """Measure SECTIONs, all of a size by default: extraction, together, starting, reading, heads, scale; or gpu.
 
     A section that is measured alone replaces its part of the page, where the rest is of the same machine.
@@ -37,6 +48,9 @@ def main(names: tuple[str, ...], size: str, device: str, out: Path | None) -> No
     from benchmarks.harness.machine import machine
     from benchmarks.harness.results import Results
 
+    if page:
+        write_from_records(out or ROOT / "docs")
+        return
     known = GPU_SECTIONS if size == "gpu" else SECTIONS
     if unknown := [name for name in names if name not in known]:
         raise click.UsageError(f"no section {unknown[0]!r} of size {size}: there are {', '.join(known)}")
@@ -53,7 +67,7 @@ def main(names: tuple[str, ...], size: str, device: str, out: Path | None) -> No
         raise click.ClickException("\n".join([f"{len(broken)} stated ratios do not hold:", *broken]))
 
 
-def measure(name: str, module: str, size: str, device: str):  # type: ignore[no-untyped-def]
+def measure(name: str, module: str, size: str, device: str) -> Section:
     """One section, with its seconds."""
     from benchmarks.harness.results import Section
 
@@ -66,17 +80,22 @@ def measure(name: str, module: str, size: str, device: str):  # type: ignore[no-
     return Section(name, section.TITLE, section.TEXT, tuple(tables), time.perf_counter() - started)
 
 
-def publish(found, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def publish(found: Results, folder: Path) -> None:
     """The record of this run beside those of other sizes, and the page of them all."""
-    from benchmarks.harness.page import write_page
     from benchmarks.harness.results import read_results, write_results
 
-    records = folder / "benchmarks"
-    path = records / f"{found.size}.json"
+    path = folder / RECORDS / f"{found.size}.json"
     write_results(found.merged(read_results(path) if path.is_file() else None), path)
-    kept = [records / f"{size}.json" for size in SIZES]
-    write_page([read_results(one) for one in kept if one.is_file()], folder / "benchmarks.md", records)
-    click.echo(f"{folder / 'benchmarks.md'}, {path}")
+    write_from_records(folder)
+
+
+def write_from_records(folder: Path) -> None:
+    from benchmarks.harness.page import write_page
+    from benchmarks.harness.results import read_results
+
+    kept = [folder / RECORDS / f"{size}.json" for size in SIZES]
+    write_page([read_results(one) for one in kept if one.is_file()], folder / "benchmarks.md", folder / RECORDS)
+    click.echo(folder / "benchmarks.md")
 
 
 if __name__ == "__main__":

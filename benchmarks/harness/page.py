@@ -11,9 +11,9 @@ from benchmarks.harness.results import Claim, Comparison, Curve, Measured, Resul
 _OPENING = """\
 # Benchmarks
 
-Every claim about speed is a command that anyone can run. The contenders of a table do the same work on the same inputs in one run,
-each in a process of its own, in turns; a ratio is that of the medians, with the least and greatest of the rounds behind it. Figures
-belong to the machine that is named above them: on yours, run
+Every claim about speed is a command that anyone can run. The contenders of a table do the same work on the same
+inputs in one run, each in a process of its own, in turns; a ratio is that of the medians, with the least and greatest
+of the rounds behind it. Figures belong to the machine that is named above them: on yours, run
 
 ```sh
 make bench         # small sizes, below 20 minutes on two cores; fails where a stated ratio is not reached
@@ -21,9 +21,10 @@ make bench-full    # real sizes: hours
 make bench-gpu     # on a machine with a GPU: 10 minutes
 ```
 
-which write this page and its charts anew. One section alone: `.venv/bin/python -m benchmarks heads`; `benchmarks/README.md` tells where
-each is. **aim** is what we want, **stated** what holds today and what a run fails without; where they differ, the aim is open.
-Weights are drawn by chance in the real architectures: time does not depend on their values.
+which write this page and its charts anew. One section alone: `.venv/bin/python -m benchmarks heads`;
+`benchmarks/README.md` tells where each is. **aim** is what we want, **stated** what holds today and what a run fails
+without; where they differ, the aim is open. Weights are drawn by chance in the real architectures: time does not
+depend on their values.
 """
 _SIZES = {"tiny": "That it runs", "small": "Small sizes", "full": "Real sizes", "gpu": "On a GPU"}
 

@@ -15,14 +15,17 @@ from benchmarks.harness.results import Measured
 Show = Callable[[str], object]
 
 
-def in_turns(contenders: Sequence[Contender], rounds: int, show: Show, alike: float | None = None) -> tuple[Measured, ...]:
+def in_turns(
+    contenders: Sequence[Contender], rounds: int, show: Show, alike: float | None = None
+) -> tuple[Measured, ...]:
     """Warm each up once, then run all of them in turns, `rounds` times; the order turns round from round to round.
 
     alike: where given, what came of the work must be within this relative distance of the first contender's.
     Raises BenchmarkError where a contender fails or gives something else.
     """
     with ExitStack() as stack:
-        processes = [stack.enter_context(Process(contender)) for contender in contenders]
+        started = [Process(contender) for contender in contenders]  # beside each other
+        processes = [stack.enter_context(process) for process in started]
         able = [process for process in processes if not process.absent]
         found: dict[str, list[tuple[float, float]]] = {process.contender.name: [] for process in processes}
         for process in able:

@@ -9,8 +9,8 @@ _VOCABULARY = 4_000
 
 
 def save_gpt2(folder: Path, texts: Iterable[str]) -> Path:
-    """GPT-2's architecture with a byte-level tokenizer that is learnt from these texts: the real one is not shipped, and
-    splits words of everyday English about as finely."""
+    """GPT-2's architecture with a byte-level tokenizer that is learnt from these texts, since the real one is not
+    shipped; it splits words of everyday English about as finely."""
     import torch
     from tokenizers import ByteLevelBPETokenizer
     from transformers import GPT2Config, GPT2Model, GPT2TokenizerFast

@@ -1,0 +1,113 @@
+"""One encoder after the other: `erc extract` against a user's loops and tools, and against its floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.contender import Contender
+from benchmarks.harness.machine import has_bf16_units
+from benchmarks.harness.results import Claim, Comparison
+from benchmarks.harness.rounds import in_turns
+from benchmarks.inputs.corpus import sample_manifest
+from benchmarks.inputs.models import save_gpt2, save_wav2vec2
+
+TITLE = "Extraction, an encoder at a time"
+TEXT = """\
+Dialogues of the generated sample corpus, weights drawn by chance (MiniLM's are real). *one at a time*: plain Hugging
+Face or torchvision in fp32, an utterance after the other, a file each, as a first script does. *careful*: inference
+mode, the dtype that `erc extract` chooses, batches of like length where padding does not change the numbers. *Ray
+Data*: `map_batches` with the careful user's model in one actor. `erc extract` writes shards, ledgers and records as
+always. *floor*: bare decoding of the same clips plus bare encoding of the same inputs. Models are loaded before the
+clock starts; the start of decoding processes is in ours and in the floor. All contenders' embeddings are compared
+with ours, but those of faces."""
+
+OURS, FLOOR, ALONE, CAREFUL, RAY = "erc extract", "floor", "one at a time", "careful", "Ray Data"
+ONE_PASS, PIPELINE, TRANSFORMER = "careful, one pass a dialogue", "transformers.pipeline", "SentenceTransformer"
+MINILM = "packaged:all-MiniLM-L6-v2"
+
+# encoder -> utterances, at the least
+SIZES = {
+    "tiny": {"gpt2": 3, "sentence": 6, "wav2vec2": 3, "resnet50": 3, "retinaface-resnet50": 2},
+    "small": {"gpt2": 30, "sentence": 600, "wav2vec2": 24, "resnet50": 30, "retinaface-resnet50": 12},
+    "full": {"gpt2": 400, "sentence": 5_000, "wav2vec2": 400, "resnet50": 400, "retinaface-resnet50": 100},
+}
+ROUNDS = {"tiny": 1, "small": 3, "full": 3}
+_PLAIN = "benchmarks.workers.plain_loops"
+_ALIKE = 0.05  # bf16 against fp32
+
+# encoder -> aim and stated of "one at a time / erc extract", where the processor has units for bf16 and where it has not
+_TIMES: dict[str, tuple[float, float, float]] = {
+    "gpt2": (30.0, 8.0, 5.0),
+    "sentence": (1.0, 1.0, 1.0),
+    "wav2vec2": (5.0, 1.0, 0.8),
+    "resnet50": (2.0, 1.0, 0.8),
+    "retinaface-resnet50": (4.0, 1.0, 0.8),
+}
+
+
+def measure(size: str, place: Path, show: Callable[[str], object]) -> list[Comparison]:
+    return [compare(name, count, ROUNDS[size], place, show) for name, count in SIZES[size].items()]
+
+
+def compare(name: str, count: int, rounds: int, place: Path, show: Callable[[str], object]) -> Comparison:
+    show(f" {name}")
+    manifest = sample_manifest(place, count)
+    model, request = _model(name, manifest, place)
+    dtype = "bf16" if has_bf16_units() else "fp32"
+    plain = {"encoder": name, "manifest": str(manifest), "model": model}
+    ours = {"requests": [request], "manifest": str(manifest), "dtype": dtype}
+    compared = "ExtractionCompared" if name == "retinaface-resnet50" else "Extraction"
+    contenders = [
+        Contender(OURS, f"benchmarks.workers.ours:{compared}", ours),
+        Contender(FLOOR, "benchmarks.workers.ours:Floor", ours),
+        Contender(ALONE, f"{_PLAIN}:Alone", plain | {"dtype": "fp32"}),
+        Contender(CAREFUL, f"{_PLAIN}:Careful", plain | {"dtype": dtype}),
+    ]
+    others = {
+        "gpt2": {ONE_PASS: "OnePass", PIPELINE: "Pipeline"},
+        "sentence": {PIPELINE: "Pipeline", TRANSFORMER: "SentenceTransformers"},
+    }
+    contenders += [
+        Contender(one, f"{_PLAIN}:{target}", plain | {"dtype": dtype}) for one, target in others.get(name, {}).items()
+    ]
+    contenders.append(Contender(RAY, f"{_PLAIN}:RayData", plain | {"dtype": dtype}))
+    from features.manifest import read_manifest
+
+    utterances = len(read_manifest(manifest))
+    measured = in_turns(contenders, rounds, show, _ALIKE)
+    return Comparison(
+        name, f"{utterances} utterances, ours in {dtype}", OURS, measured, _claims(name, dtype, utterances)
+    )
+
+
+def _model(name: str, manifest: Path, place: Path) -> tuple[str, dict[str, Any]]:
+    """What plain code loads, and our request for the same."""
+    from features.encoders.weights import find_model
+    from features.manifest import read_manifest
+
+    if name == "gpt2":
+        folder = place / "gpt2"
+        if not folder.is_dir():
+            save_gpt2(folder, read_manifest(manifest).frame["text"].to_list())
+        return str(folder), {"encoder": "gpt2", "model": str(folder)}
+    if name == "wav2vec2":
+        folder = place / "wav2vec2"
+        if not folder.is_dir():
+            save_wav2vec2(folder)
+        return str(folder), {"encoder": "wav2vec2", "model": str(folder)}
+    if name == "sentence":
+        return str(find_model(MINILM, "pretrained")), {"encoder": "sentence", "settings": {"pooling": "own"}}
+    return "", {"encoder": name, "weights": "random"}
+
+
+def _claims(name: str, dtype: str, utterances: int) -> tuple[Claim, ...]:
+    aim, with_units, without = _TIMES[name]
+    stated = with_units if dtype == "bf16" else without
+    careful = ONE_PASS if name == "gpt2" else CAREFUL
+    return (
+        Claim(ALONE, OURS, "at least", aim, stated),
+        Claim(careful, OURS, "at least", 1.0, 0.7),
+        Claim(OURS, FLOOR, "at most", 1.10, 1.5),
+    )

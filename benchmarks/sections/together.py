@@ -1,0 +1,71 @@
+"""Work that is shared: the decoding of all modalities, and a recording that is never cut into files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.harness.contender import Contender
+from benchmarks.harness.results import Claim, Comparison
+from benchmarks.harness.rounds import in_turns
+from benchmarks.inputs.corpus import sample_manifest
+from benchmarks.inputs.recording import cuts_of, write_cuts, write_recording
+
+TITLE = "Extraction of several things at once"
+TEXT = """\
+The preset `embedded` (MiniLM, log-mel statistics, MobileNetV2) over the sample corpus in one command, which decodes
+each clip once, against a run an encoder. And cuts of one recording (320 by 240, 10 frames a second, AAC), which `erc
+extract` reads where they lie, against ffmpeg that writes a file a cut first; both then take log-mel, HOG and colour
+statistics. Models are loaded before the clock starts."""
+
+AT_ONCE, SEPARATELY = "erc extract, all at once", "a run an encoder"
+IN_PLACE, CUT_FIRST = "erc extract, cuts in place", "ffmpeg cuts first"
+
+# utterances; seconds of the recording, cuts; rounds
+SIZES = {"tiny": (3, 20, 4, 1), "small": (60, 600, 200, 2), "full": (400, 600, 200, 3)}
+_CUT_SECONDS = 2.5
+
+
+def measure(size: str, place: Path, show: Callable[[str], object]) -> list[Comparison]:
+    utterances, seconds, cuts, rounds = SIZES[size]
+    return [together(utterances, rounds, place, show), in_place(seconds, cuts, rounds, place, show)]
+
+
+def together(utterances: int, rounds: int, place: Path, show: Callable[[str], object]) -> Comparison:
+    manifest = sample_manifest(place, utterances)
+    requests = [
+        {"encoder": "sentence"},
+        {"encoder": "logmel"},
+        {"encoder": "mobilenet", "model": "packaged:mobilenet-v2"},
+    ]
+    options = {"requests": requests, "manifest": str(manifest), "dtype": "auto"}
+    measured = in_turns(
+        [
+            Contender(AT_ONCE, "benchmarks.workers.ours:ExtractionCompared", options),
+            Contender(SEPARATELY, "benchmarks.workers.cutting:OneAfterTheOther", options),
+        ],
+        rounds,
+        show,
+    )
+    claims = (Claim(SEPARATELY, AT_ONCE, "at least", 1.2, 1.0),)
+    return Comparison("Three modalities", f"at least {utterances} utterances", AT_ONCE, measured, claims)
+
+
+def in_place(seconds: int, cuts: int, rounds: int, place: Path, show: Callable[[str], object]) -> Comparison:
+    recording = place / "recording.mp4"
+    write_recording(recording, seconds)
+    length = min(_CUT_SECONDS, seconds / cuts)
+    manifest = write_cuts(place / "cuts.parquet", place, [recording.name] * cuts, cuts_of(seconds, cuts, length))
+    requests = [{"encoder": "logmel"}, {"encoder": "hog-colour"}]
+    options = {"requests": requests, "manifest": str(manifest), "dtype": "auto"}
+    measured = in_turns(
+        [
+            Contender(IN_PLACE, "benchmarks.workers.ours:ExtractionCompared", options),
+            Contender(CUT_FIRST, "benchmarks.workers.cutting:CutFirst", options),
+        ],
+        rounds,
+        show,
+    )
+    claims = (Claim(CUT_FIRST, IN_PLACE, "at least", 1.5, 1.2),)
+    work = f"{cuts} cuts of {length:.1f} s in {seconds} s"
+    return Comparison("Cuts of one recording", work, IN_PLACE, measured, claims)

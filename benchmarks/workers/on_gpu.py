@@ -1,0 +1,87 @@
+"""What only a GPU makes worth asking: where pictures are resized, and heads as one stacked batch."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+_HEIGHT, _WIDTH, _SIDE = 240, 426, 224
+_CLASSES = 7
+
+
+class Pictures:
+    """Frames of noise, resized to 224 pixels and normalised. where: `cpu` (PIL, as `erc extract` does it in its decoding
+    processes, here in one; then copied) or `gpu` (copied whole, then torchvision on the device)"""
+
+    def __init__(self, where: str, count: int, device: str) -> None:
+        self._where, self._device = where, device
+        self._frames = np.random.default_rng(0).integers(0, 256, (count, _HEIGHT, _WIDTH, 3), dtype=np.uint8)
+
+    def __call__(self) -> None:
+        from features.encoders.visual.picture_network import Normalise
+        from features.encoders.visual.pictures import CentreCrop
+
+        normalise = Normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), self._device)
+        if self._where == "cpu":
+            crop = CentreCrop(232, _SIDE, "bilinear")
+            pixels = torch.from_numpy(np.stack([crop(frame) for frame in self._frames]))
+            normalise(pixels.to(self._device))
+        else:
+            from torchvision.transforms.v2.functional import center_crop, resize
+
+            pixels = torch.from_numpy(self._frames).to(self._device).permute(0, 3, 1, 2)
+            pixels = center_crop(resize(pixels, [232], antialias=True), [_SIDE])
+            normalise(pixels.permute(0, 2, 3, 1))
+        wait_for(self._device)
+
+
+class ManyHeads:
+    """Steps of AdamW for heads of one hidden layer (row 5 of table 4) on the same batches. stacked: as one model whose
+    weights have a leading axis, by torch.func; else one head after the other"""
+
+    def __init__(self, stacked: bool, heads: int, steps: int, width: int, device: str) -> None:
+        torch.manual_seed(0)
+        self._stacked, self._steps, self._device = stacked, steps, device
+        self._heads = [
+            nn.Sequential(nn.Linear(width, 64), nn.ReLU(), nn.Linear(64, _CLASSES)).to(device) for _ in range(heads)
+        ]
+        self._values = torch.randn(steps, 16, width, device=device)
+        self._labels = torch.randint(_CLASSES, (steps, 16), device=device)
+
+    def __call__(self) -> None:
+        fused = torch.device(self._device).type in ("cuda", "cpu")
+        if self._stacked:
+            self._train_stacked(fused)
+        else:
+            for head in self._heads:
+                optimizer = torch.optim.AdamW(head.parameters(), fused=fused)
+                for values, labels in zip(self._values, self._labels, strict=True):
+                    optimizer.zero_grad(set_to_none=True)
+                    nn.functional.cross_entropy(head(values), labels).backward()
+                    optimizer.step()
+        wait_for(self._device)
+
+    def _train_stacked(self, fused: bool) -> None:
+        from torch.func import functional_call, stack_module_state, vmap
+
+        weights, buffers = stack_module_state(self._heads)  # type: ignore[arg-type]
+        alone = copy.deepcopy(self._heads[0]).to("meta")
+        leaves = {name: value.detach().requires_grad_() for name, value in weights.items()}
+        optimizer = torch.optim.AdamW(leaves.values(), fused=fused)
+
+        def loss(own: dict[str, torch.Tensor], values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            return nn.functional.cross_entropy(functional_call(alone, (own, buffers), (values,)), labels)
+
+        every = vmap(loss, in_dims=(0, None, None))
+        for values, labels in zip(self._values, self._labels, strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            every(leaves, values, labels).sum().backward()
+            optimizer.step()
+
+
+def wait_for(device: str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,187 @@
+"""What a user would write instead of `erc extract`: loops over plain models, and the tools that do it for them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.workers.plain_models import MODELS, Gpt2, PlainModel, Sentence, pieces_of
+from features.manifest import Manifest, read_manifest
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class _Loop:
+    def __init__(self, encoder: str, manifest: str, model: str, dtype: str) -> None:
+        self.manifest: Manifest = read_manifest(Path(manifest))
+        self.count = len(self.manifest)
+        self.model: PlainModel = MODELS[encoder](self.manifest, model, _DTYPES[dtype])
+        self._rows = np.zeros((0, 0), np.float32)
+
+    def warm(self) -> None:
+        with torch.inference_mode():
+            self.model.encode([self.model.read(0)])
+
+    def __call__(self) -> None:
+        with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+            self._rows = self.work(Path(folder))
+
+    def work(self, folder: Path) -> np.ndarray:
+        raise NotImplementedError
+
+    def rows(self) -> np.ndarray:
+        return self._rows
+
+
+class Alone(_Loop):
+    """One utterance after the other, each saved as a file of its own."""
+
+    def work(self, folder: Path) -> np.ndarray:
+        for row in range(self.count):
+            (vector,) = self.model.encode([self.model.read(row)])
+            np.save(folder / f"{row}.npy", vector)
+        return np.stack([np.load(folder / f"{row}.npy") for row in range(self.count)])
+
+
+class Careful(_Loop):
+    """Batches of like length, one array saved."""
+
+    def work(self, folder: Path) -> np.ndarray:
+        items = [self.model.read(row) for row in range(self.count)]
+        order = sorted(range(self.count), key=lambda row: self.model.length(items[row]))
+        found: list[Any] = [None] * self.count
+        for first in range(0, self.count, self.model.batch_size):
+            rows = order[first : first + self.model.batch_size]
+            for row, vector in zip(rows, self.model.encode([items[row] for row in rows]), strict=True):
+                found[row] = vector
+        np.save(folder / "all.npy", np.stack(found))
+        return np.stack(found)
+
+
+class OnePass(_Loop):
+    """gpt2 by who knows that a causal model needs one pass a dialogue: the states where the turns end."""
+
+    def work(self, folder: Path) -> np.ndarray:
+        assert isinstance(self.model, Gpt2)
+        rows: list[np.ndarray] = []
+        prompts = pieces_of(self.manifest)
+        for start, stop in self.manifest.dialogue_bounds():
+            tokens = self.model.tokenizer(prompts[stop - 1]).input_ids
+            ends = np.cumsum([len(piece) for piece in tokens])
+            ids = torch.tensor([[token for piece in tokens for token in piece]])
+            states = self.model.network(input_ids=ids, use_cache=False).last_hidden_state[0, ends - 1]
+            rows += list(states.float().numpy())
+            assert len(rows) == stop, start
+        np.save(folder / "all.npy", np.stack(rows))
+        return np.stack(rows)
+
+
+class Pipeline(_Loop):
+    """transformers.pipeline("feature-extraction"), which returns the states of all tokens."""
+
+    def __init__(self, encoder: str, manifest: str, model: str, dtype: str) -> None:
+        from transformers import pipeline
+
+        super().__init__(encoder, manifest, model, dtype)
+        assert isinstance(self.model, Gpt2 | Sentence)
+        self._last = isinstance(self.model, Gpt2)
+        self._pipeline = pipeline(
+            "feature-extraction", model=self.model.network, tokenizer=self.model.tokenizer, device="cpu"
+        )
+        self._texts = ["".join(pieces) for pieces in pieces_of(self.manifest)] if self._last else self.model.texts
+
+    def warm(self) -> None:
+        self._pipeline(self._texts[0], return_tensors=True)
+
+    def work(self, folder: Path) -> np.ndarray:
+        states = [one[0].float() for one in self._pipeline(self._texts, return_tensors=True)]
+        if self._last:
+            return torch.stack([one[-1] for one in states]).numpy()
+        return torch.nn.functional.normalize(torch.stack([one.mean(0) for one in states])).numpy()
+
+
+class SentenceTransformers(_Loop):
+    """SentenceTransformer.encode, with its own batches of 32 by length."""
+
+    def __init__(self, encoder: str, manifest: str, model: str, dtype: str) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        super().__init__(encoder, manifest, model, dtype)
+        self._encoder = SentenceTransformer(model, device="cpu", model_kwargs={"dtype": _DTYPES[dtype]})
+        self._texts = self.manifest.frame["text"].to_list()
+
+    def work(self, folder: Path) -> np.ndarray:
+        vectors = self._encoder.encode(self._texts, show_progress_bar=False, convert_to_tensor=True)
+        return vectors.float().numpy()
+
+
+class RayData:
+    """Ray Data's map_batches with the plain model in one actor on all cores. Ray's start and the actor's are left out:
+    timed from the first batch's begin to the last one's end."""
+
+    def __init__(self, encoder: str, manifest: str, model: str, dtype: str) -> None:
+        import logging
+
+        import ray
+
+        from features.hardware import cores
+
+        self._place = tempfile.mkdtemp(prefix="ray-")
+        ray.init(num_cpus=cores(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        self._cores = cores()
+        self._arguments = (encoder, manifest, model, dtype)
+        self._rows = np.zeros((0, 0), np.float32)
+        self._items = [{"row": row} for row in range(len(read_manifest(Path(manifest))))]
+
+    def warm(self) -> None:
+        return None
+
+    def __call__(self) -> float:
+        import ray
+
+        made = ray.data.from_items(self._items, override_num_blocks=1).map_batches(
+            RayModel,
+            fn_constructor_args=self._arguments,
+            batch_size=16,
+            concurrency=1,
+            num_cpus=self._cores,
+        )
+        table = made.to_pandas().sort_values("row")
+        self._rows = np.stack(table["vector"].to_list())
+        return float(table["ended"].max() - table["began"].min())
+
+    def rows(self) -> np.ndarray:
+        return self._rows
+
+    def __del__(self) -> None:
+        shutil.rmtree(self._place, ignore_errors=True)
+
+
+class RayModel:
+    """What Ray Data's actor runs: batches in the order of the corpus."""
+
+    def __init__(self, encoder: str, manifest: str, model: str, dtype: str) -> None:
+        from features.hardware import cores
+
+        torch.set_num_threads(cores())
+        self._model = MODELS[encoder](read_manifest(Path(manifest)), model, _DTYPES[dtype])
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        import time
+
+        began = time.time()
+        rows: Sequence[int] = batch["row"].tolist()
+        with torch.inference_mode():
+            items = [self._model.read(row) for row in rows]
+            size = self._model.batch_size
+            parts = [self._model.encode(items[first : first + size]) for first in range(0, len(items), size)]
+        vectors = np.concatenate(parts)
+        times = {"began": np.full(len(rows), began), "ended": np.full(len(rows), time.time())}
+        return {"row": batch["row"], "vector": vectors} | times

@@ -1,0 +1,146 @@
+"""Contenders in turns, claims, records, the page."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import SIZES
+from benchmarks.harness.contender import BenchmarkError, Contender
+from benchmarks.harness.page import write_page
+from benchmarks.harness.results import (
+    Claim,
+    Comparison,
+    Curve,
+    Measured,
+    Ratio,
+    Results,
+    Section,
+    figure,
+    read_results,
+    write_results,
+)
+from benchmarks.harness.rounds import in_turns
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = "tests.benchmarks.contenders:"
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def counting(log: Path, name: str, seconds: float, value: float = 1.0) -> Contender:
+    options = {"log": str(log), "name": name, "seconds": seconds, "value": value}
+    return Contender(name, f"{TARGET}Counting", options)
+
+
+def test_rounds_go_in_turns_after_one_that_warms_up_and_is_not_counted(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    found = in_turns([counting(log, "a", 3.0), counting(log, "b", 2.0)], 2, quiet, alike=0.0)
+    assert [line.replace(" before", "") for line in log.read_text(encoding="utf-8").splitlines()] == [
+        *("a", "a warm", "b", "b warm"),
+        *("a", "a run", "b", "b run", "b", "b run", "a", "a run"),
+    ]
+    assert [(one.name, one.seconds) for one in found] == [("a", (3.0, 3.0)), ("b", (2.0, 2.0))]
+    assert all(one.peak_mib is not None and one.peak_mib > 5 for one in found)
+
+
+def test_another_outcome_is_no_contender(tmp_path: Path) -> None:
+    contenders = [counting(tmp_path / "log", "a", 1.0), counting(tmp_path / "log", "b", 1.0, value=1.1)]
+    in_turns(contenders, 1, quiet, alike=0.11)
+    with pytest.raises(BenchmarkError, match=r"b makes something else than a: .* distance 0\.1, at most 0\.09"):
+        in_turns(contenders, 1, quiet, alike=0.09)
+
+
+def test_what_is_not_installed_is_left_out_and_said(tmp_path: Path) -> None:
+    contenders = [counting(tmp_path / "log", "a", 1.0), Contender("its tool", f"{TARGET}lacking")]
+    measured = in_turns(contenders, 1, quiet)
+    assert measured[1] == Measured("its tool", (), None, "ray.data is not installed")
+    table = Comparison("t", "w", "a", measured, (Claim("its tool", "a", "at least", 2.0, 2.0),))
+    assert table.value(table.claims[0]) is None
+
+
+@pytest.mark.parametrize(("factory", "said"), [("Failing", "the disk is full"), ("lacking_another", "torhc")])
+def test_a_failure_is_never_left_out(factory: str, said: str) -> None:
+    with pytest.raises(BenchmarkError, match=f"x .*{factory}.*(?s:.*){said}"):
+        in_turns([Contender("x", f"{TARGET}{factory}")], 1, quiet)
+
+
+def results(*claims: Claim) -> Results:
+    measured = (
+        Measured("ours", (1.0, 2.0, 1.5), 100.0),
+        Measured("theirs", (4.0, 6.0, 4.5), 200.0),
+        Measured("another", (), None, "ray is not installed"),
+    )
+    comparison = Comparison("One", "10 utterances", "ours", measured, claims)
+    curve = Curve("Two", "utterances", "utterances", "s", (10, 100), {"plan": (0.1, 1.0), "train": (None, 2.0)})
+    return Results("small", "2026-01-02", "a machine", (Section("s", "S", "What.", (comparison, curve), 60.0),))
+
+
+def test_a_ratio_is_of_the_medians_with_the_range_of_the_rounds() -> None:
+    (table, _) = results().sections[0].tables
+    assert isinstance(table, Comparison)
+    assert table.ratio("theirs", "ours") == Ratio(3.0, 3.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("claim", "broken"),
+    [
+        (Claim("theirs", "ours", "at least", 4.0, 3.0), False),
+        (Claim("theirs", "ours", "at least", 4.0, 3.1), True),
+        (Claim("theirs", "ours", "at most", 2.0, 3.0), False),
+        (Claim("theirs", "ours", "at most", 2.0, 2.9), True),
+        (Claim("ours", None, "at most", 1.0, 1.5), False),
+        (Claim("ours", None, "at most", 1.0, 1.4), True),
+        (Claim("another", "ours", "at least", 4.0, 4.0), False),
+        (Claim("theirs", "ours", "at least", 4.0, 4.0, unless="no units for bf16"), False),
+    ],
+)
+def test_what_is_stated_fails_the_run_where_it_does_not_hold(claim: Claim, broken: bool) -> None:
+    found = results(claim).broken()
+    assert bool(found) == broken
+    assert all(claim.over in line and figure(claim.stated) in line for line in found)
+
+
+def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
+    found = results(Claim("theirs", "ours", "at least", 4.0, 3.0), Claim("ours", None, "at most", 1.0, 1.5))
+    write_results(found, tmp_path / "r.json")
+    assert read_results(tmp_path / "r.json") == found
+
+
+def test_one_section_measured_again_replaces_its_own_and_keeps_the_others_of_this_machine() -> None:
+    older = results()
+    older = replace(older, sections=(*older.sections, replace(older.sections[0], name="other")))
+    newer = results(Claim("ours", None, "at most", 1.0, 1.5))
+    assert newer.merged(older).sections == (newer.sections[0], older.sections[1])
+    assert newer.merged(replace(older, machine="another")) == newer
+    assert newer.merged(None) == newer
+
+
+def test_the_page_tells_figures_claims_and_what_is_open(tmp_path: Path) -> None:
+    claims = (Claim("theirs", "ours", "at least", 4.0, 2.0), Claim("ours", None, "at most", 2.0, 2.0))
+    write_page([results(*claims)], tmp_path / "page.md", tmp_path / "pictures")
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "2026-01-02, a machine. It took 1 minutes." in page
+    assert "| **ours** | 1.50 s |  | 100 MiB |" in page
+    assert "| theirs | 4.50 s | 3.00 (3.00 to 4.00) | 200 MiB |" in page
+    assert "| another | ray is not installed |  |  |" in page
+    assert "| theirs / ours: at least | 3.00 (3.00 to 4.00), **open** | 2.00 | 4.00 |" in page
+    assert "| ours: at most | 1.50 s, reached | 2.00 s | 2.00 s |" in page
+    assert "| 100 | 1.00 s | 2.00 s |" in page
+    (picture,) = re.findall(r"!\[S\]\((.*)\)", page)
+    assert (tmp_path / picture).read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_the_committed_page_is_what_the_committed_records_say(tmp_path: Path) -> None:
+    """So that no figure on it was typed; mend: python -m benchmarks --page."""
+    records = ROOT / "docs" / "benchmarks"
+    found = [read_results(path) for size in SIZES if (path := records / f"{size}.json").is_file()]
+    write_page(found, tmp_path / "benchmarks.md", tmp_path / "benchmarks")
+    made, committed = (folder / "benchmarks.md" for folder in (tmp_path, ROOT / "docs"))
+    assert committed.read_text(encoding="utf-8") == made.read_text(encoding="utf-8")
+    assert {path.name for path in (tmp_path / "benchmarks").iterdir()} == {path.name for path in records.glob("*.svg")}
