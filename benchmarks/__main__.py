@@ -8,7 +8,6 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 import click

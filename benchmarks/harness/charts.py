@@ -21,7 +21,10 @@ def chart(section: Section, path: Path) -> None:
     panels = drawn.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for panel, table in zip(panels, section.tables, strict=True):
         panel.set_title(table.title, loc="left", fontsize=10, fontweight="bold")
-        (_bars if isinstance(table, Comparison) else _lines)(panel, table)
+        if isinstance(table, Comparison):
+            _bars(panel, table)
+        else:
+            _lines(panel, table)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=9)
     drawn.savefig(path, metadata={"Date": None})

@@ -85,7 +85,7 @@ class Comparison:
         if claim.under is None:
             return self.of(claim.over).median if self.of(claim.over).seconds else None
         ratio = self.ratio(claim.over, claim.under)
-        return ratio and ratio.middle
+        return None if ratio is None else ratio.middle
 
 
 @dataclass(frozen=True)

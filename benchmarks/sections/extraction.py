@@ -37,7 +37,7 @@ ROUNDS = {"tiny": 1, "small": 3, "full": 3}
 _PLAIN = "benchmarks.workers.plain_loops"
 _ALIKE = 0.05  # bf16 against fp32
 
-# encoder -> aim and stated of "one at a time / erc extract", where the processor has units for bf16 and where it has not
+# encoder -> aim of "one at a time / erc extract", and what is stated with units for bf16 and without
 _TIMES: dict[str, tuple[float, float, float]] = {
     "gpt2": (30.0, 8.0, 5.0),
     "sentence": (1.0, 1.0, 1.0),

@@ -33,7 +33,7 @@ class CutFirst(Extraction):
 
         super().__init__(requests, manifest, dtype)
         self._ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-        self._cuts = [(item.start, item.end) for item in self.manifest.utterances()]
+        self._cuts = [(item.start or 0.0, item.end or 0.0) for item in self.manifest.utterances()]
         self._recording = self.manifest.media_path(self.manifest.frame["media"][0])
         self._clips = self.place / "clips"
 

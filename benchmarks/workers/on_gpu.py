@@ -13,8 +13,8 @@ _CLASSES = 7
 
 
 class Pictures:
-    """Frames of noise, resized to 224 pixels and normalised. where: `cpu` (PIL, as `erc extract` does it in its decoding
-    processes, here in one; then copied) or `gpu` (copied whole, then torchvision on the device)"""
+    """Frames of noise, resized to 224 pixels and normalised. where: `cpu` (PIL, as `erc extract` does it in its
+    decoding processes, here in one; then copied) or `gpu` (copied whole, then torchvision on the device)"""
 
     def __init__(self, where: str, count: int, device: str) -> None:
         self._where, self._device = where, device
@@ -67,7 +67,7 @@ class ManyHeads:
     def _train_stacked(self, fused: bool) -> None:
         from torch.func import functional_call, stack_module_state, vmap
 
-        weights, buffers = stack_module_state(self._heads)  # type: ignore[arg-type]
+        weights, buffers = stack_module_state(self._heads)
         alone = copy.deepcopy(self._heads[0]).to("meta")
         leaves = {name: value.detach().requires_grad_() for name, value in weights.items()}
         optimizer = torch.optim.AdamW(leaves.values(), fused=fused)

@@ -11,7 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -134,6 +134,8 @@ class Floor(Extraction):
         sources = {other.plan.spec.fingerprint: other for other in self.jobs}
         source = sources.get(job.plan.spec.derives_from or "")
         found = []
+        if job.encoder.needs is None:
+            raise TypeError(f"{job.key} reads no clips")
         with DecodePool({job.key: ClipReader(job.encoder.needs, job.encoder.prepare)}, 0) as pool:
             for result in pool.map(_tasks(self.manifest, (job.key,), start, stop)):
                 item = result.outcomes[job.key]
@@ -143,7 +145,7 @@ class Floor(Extraction):
                     if source is not None:
                         utterance = result.task.utterance.utterance_id
                         (stored,) = Feature(self.store, source.key).read_sequences([utterance])
-                        item = job.encoder.derive(item, stored)
+                        item = cast(DerivedEncoder, job.encoder).derive(item, stored)
                 except UnavailableError:
                     continue
                 found.append(item)

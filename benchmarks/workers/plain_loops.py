@@ -89,12 +89,13 @@ class Pipeline(_Loop):
         from transformers import pipeline
 
         super().__init__(encoder, manifest, model, dtype)
-        assert isinstance(self.model, Gpt2 | Sentence)
+        if not isinstance(self.model, Gpt2 | Sentence):
+            raise TypeError(f"no pipeline for {encoder}")
         self._last = isinstance(self.model, Gpt2)
         self._pipeline = pipeline(
             "feature-extraction", model=self.model.network, tokenizer=self.model.tokenizer, device="cpu"
         )
-        self._texts = ["".join(pieces) for pieces in pieces_of(self.manifest)] if self._last else self.model.texts
+        self._texts = self.model.prompts if isinstance(self.model, Gpt2) else self.model.texts
 
     def warm(self) -> None:
         self._pipeline(self._texts[0], return_tensors=True)

@@ -51,10 +51,10 @@ class Gpt2:
 
         self.tokenizer = AutoTokenizer.from_pretrained(model)
         self.network = AutoModel.from_pretrained(model, dtype=dtype).eval()
-        self._prompts = ["".join(pieces) for pieces in pieces_of(manifest)]
+        self.prompts = ["".join(pieces) for pieces in pieces_of(manifest)]
 
     def read(self, row: int) -> list[int]:
-        ids: list[int] = self.tokenizer(self._prompts[row]).input_ids
+        ids: list[int] = self.tokenizer(self.prompts[row]).input_ids
         return ids
 
     def length(self, item: list[int]) -> int:
