@@ -9,6 +9,7 @@ SECTIONS = {
     "starting": "benchmarks.sections.starting",
     "reading": "benchmarks.sections.reading",
     "heads": "benchmarks.sections.heads",
+    "reporting": "benchmarks.sections.reporting",
     "scale": "benchmarks.sections.scale",
 }
 GPU_SECTIONS = {"gpu": "benchmarks.sections.gpu"}

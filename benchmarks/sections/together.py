@@ -9,26 +9,38 @@ from benchmarks.harness.contender import Contender
 from benchmarks.harness.results import Claim, Comparison
 from benchmarks.harness.rounds import in_turns
 from benchmarks.inputs.corpus import sample_manifest
+from benchmarks.inputs.film import write_film
 from benchmarks.inputs.recording import cuts_of, write_cuts, write_recording
 
-TITLE = "Extraction of several things at once"
+TITLE = "Decoding that is shared or saved"
 TEXT = """\
 The preset `embedded` (MiniLM, log-mel statistics, MobileNetV2) over the sample corpus in one command, which decodes
 each clip once, against a run an encoder. And cuts of one recording (320 by 240, 10 frames a second, AAC), which `erc
 extract` reads where they lie, against ffmpeg that writes a file a cut first; both then take log-mel, HOG and colour
-statistics. Models are loaded before the clock starts."""
+statistics. Models are loaded before the clock starts. And five pictures of a film of 60 frames a second with a key
+frame a second: groups of pictures in which none is wanted are not decoded; the pixels are the same."""
 
 AT_ONCE, SEPARATELY = "erc extract, all at once", "a run an encoder"
 IN_PLACE, CUT_FIRST = "erc extract, cuts in place", "ffmpeg cuts first"
 
-# utterances; seconds of the recording, cuts; rounds
-SIZES = {"tiny": (3, 20, 4, 1), "small": (60, 600, 200, 2), "full": (400, 600, 200, 3)}
+JUMPING, IN_A_ROW, PLAIN = "erc extract", "without passing groups over", "a plain loop"
+
+# utterances; seconds of the recording, cuts; seconds of the film, its height; rounds
+SIZES = {
+    "tiny": (3, 20, 4, 2, 240, 1),
+    "small": (60, 600, 200, 10, 720, 2),
+    "full": (400, 600, 200, 20, 1080, 3),
+}
 _CUT_SECONDS = 2.5
 
 
 def measure(size: str, place: Path, show: Callable[[str], object]) -> list[Comparison]:
-    utterances, seconds, cuts, rounds = SIZES[size]
-    return [together(utterances, rounds, place, show), in_place(seconds, cuts, rounds, place, show)]
+    utterances, seconds, cuts, film_seconds, height, rounds = SIZES[size]
+    return [
+        together(utterances, rounds, place, show),
+        in_place(seconds, cuts, rounds, place, show),
+        pictures(film_seconds, height, rounds, place, show),
+    ]
 
 
 def together(utterances: int, rounds: int, place: Path, show: Callable[[str], object]) -> Comparison:
@@ -69,3 +81,21 @@ def in_place(seconds: int, cuts: int, rounds: int, place: Path, show: Callable[[
     claims = (Claim(CUT_FIRST, IN_PLACE, "at least", 1.5, 1.2),)
     work = f"{cuts} cuts of {length:.1f} s in {seconds} s"
     return Comparison("Cuts of one recording", work, IN_PLACE, measured, claims)
+
+
+def pictures(seconds: int, height: int, rounds: int, place: Path, show: Callable[[str], object]) -> Comparison:
+    film, rate = place / "film.mp4", 60
+    write_film(film, seconds, height, rate, group=rate, b_frames=0)
+    target = "benchmarks.workers.film:"
+    measured = in_turns(
+        [
+            Contender(JUMPING, f"{target}Pictures", {"film": str(film), "all_groups": False}),
+            Contender(IN_A_ROW, f"{target}Pictures", {"film": str(film), "all_groups": True}),
+            Contender(PLAIN, f"{target}EveryFrame", {"film": str(film)}),
+        ],
+        rounds,
+        show,
+        alike=0.0,
+    )
+    claims = (Claim(IN_A_ROW, JUMPING, "at least", 3.0, 2.0),)
+    return Comparison("Five pictures of a film", f"{seconds} s of {height}p{rate}", JUMPING, measured, claims)

@@ -1,27 +1,19 @@
-"""Thirty runs of MELD's size with five seeds each: how long `erc evaluate` and `erc report` take; the size of the page.
+"""Run folders of many experiments on random features of MELD's size, whose heads are not trained.
 
-    python benchmarks/reporting.py [--runs 30] [--seeds 5] [--folder DIR]
-
-9,989 + 1,109 + 2,610 utterances, with random features of the sizes of MiniLM's three layers (2,304), log-mel statistics
-(212) and HOG and colour (324). The heads are not trained: evaluating one with random weights takes as long. Their run
-folders are otherwise those of `erc ablate`. Both commands run as a user types them, in a process of their own.
+9,989 + 1,109 + 2,610 utterances; widths of MiniLM's three layers (2,304), log-mel statistics (212) and HOG and colour
+(324). Evaluating a head with random weights takes as long as a trained one; the folders are otherwise those of
+`erc ablate`.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 
-import click
 import numpy as np
 import polars as pl
 import yaml
-from random_meld import make_manifest
-from timing import machine
 
+from benchmarks.inputs.random_meld import make_manifest
 from features.errors import Reason, UnavailableError
 from features.manifest import read_manifest, write_manifest
 from features.spec import EncoderSpec
@@ -143,37 +135,3 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
             write_model(place / "result.json", result)
         write_metrics(run, range(seeds), "dev", attributes)
     write_suite_record(suite, plan, folder / "runs")
-
-
-def seconds_of(arguments: list[str]) -> float:
-    started = time.perf_counter()
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
-
-
-@click.command()
-@click.option("--runs", default=30, show_default=True)
-@click.option("--seeds", default=5, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="Where the store and the runs are kept.")
-def main(runs: int, seeds: int, folder: Path | None) -> None:
-    click.echo(machine())
-    with tempfile.TemporaryDirectory() as temporary:
-        place = folder or Path(temporary)
-        place.mkdir(parents=True, exist_ok=True)
-        if not (place / "runs").is_dir():
-            started = time.perf_counter()
-            if not (place / "store").is_dir():
-                generate(place)
-            make_runs(place, runs, seeds)
-            click.echo(f"{runs} runs with {seeds} seeds each made in {time.perf_counter() - started:.0f} s")
-        evaluating = seconds_of(["evaluate", str(place / "runs"), "--split", "test"])
-        reporting = seconds_of(["report", str(place / "runs"), "--out", str(place / "report")])
-        megabytes = (place / "report" / "report.html").stat().st_size / 1e6
-    click.echo(f"erc evaluate --split test {evaluating:6.1f} s, {1000 * evaluating / (runs * seeds):.0f} ms a head")
-    click.echo(f"erc report                {reporting:6.1f} s, report.html {megabytes:.2f} MB")
-    click.echo(f"together                  {evaluating + reporting:6.1f} s")
-
-
-if __name__ == "__main__":
-    main()
