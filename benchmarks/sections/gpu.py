@@ -33,6 +33,7 @@ ENCODERS: dict[str, tuple[int, tuple[int, ...]]] = {
     "resnet50": (200, (16, 256)),
     "retinaface-resnet50": (100, ()),
 }
+HEAD_ROWS, HEAD_STEPS = ("5, text", "14, concat", "24, attention"), (64, 200)
 _CLIPS_PRICED = 10_000
 
 
@@ -110,6 +111,22 @@ def pictures(show: Callable[[str], object], device: str) -> Comparison:
         show,
     )
     return Comparison("Pictures", f"{count} frames of 426 by 240 to 224, normalised", names["cpu"], measured)
+
+
+def heads(show: Callable[[str], object], device: str) -> list[Comparison]:
+    """Rows of table 4 on vectors. Two processes train each on the GPU and must give equal bits."""
+    tables = []
+    target, (size, steps) = "benchmarks.workers.on_gpu:TrainRow", HEAD_STEPS
+    for row in HEAD_ROWS:
+        options = {"row": row, "size": size, "steps": steps}
+        on_device = [
+            Contender(name, target, options | {"device": device}) for name in ("on the GPU", "on the GPU, again")
+        ]
+        measured = in_turns(on_device, ROUNDS, show, alike=0.0)
+        on_cpu = in_turns([Contender("on one core", target, options | {"device": "cpu"})], ROUNDS, show)
+        work = f"{steps} steps of {size}"
+        tables.append(Comparison(f"Row {row}", work, "on the GPU", (*measured, *on_cpu)))
+    return tables
 
 
 def stacked(show: Callable[[str], object], device: str) -> Comparison:

@@ -82,6 +82,29 @@ class ManyHeads:
             optimizer.step()
 
 
+class TrainRow:
+    """An epoch of one of table 4's rows on vectors (see benchmarks/workers/heads.py), on a device."""
+
+    def __init__(self, row: str, size: int, steps: int, device: str) -> None:
+        from benchmarks.workers.heads import data_of
+
+        self._experiment, self._data = data_of(row, size, steps)
+        self._device = device
+        self._weights = np.zeros(0, np.float32)
+
+    def __call__(self) -> float:
+        from heads.training.trainer import train_head
+
+        trained = train_head(self._experiment, self._data, seed=0, device=self._device)
+        state = trained.predictor.head.state_dict()
+        self._weights = torch.cat([value.detach().float().cpu().flatten() for value in state.values()]).numpy()
+        return trained.history[0].seconds
+
+    def rows(self) -> np.ndarray:
+        """The weights: equal bits from run to run."""
+        return self._weights
+
+
 def wait_for(device: str) -> None:
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
