@@ -72,7 +72,7 @@ def compare(name: str, count: int, rounds: int, place: Path, show: Callable[[str
     contenders += [
         Contender(one, f"{_PLAIN}:{target}", plain | {"dtype": dtype}) for one, target in others.get(name, {}).items()
     ]
-    contenders.append(Contender(RAY, f"{_PLAIN}:RayData", plain | {"dtype": dtype}))
+    contenders.append(Contender(RAY, f"{_PLAIN}:RayData", plain | {"dtype": dtype}, {"RAY_worker_niceness": "0"}))
     from features.manifest import read_manifest
 
     utterances = len(read_manifest(manifest))

@@ -1,0 +1,41 @@
+"""Each section runs from end to end, at sizes whose figures mean nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness.results import Comparison, read_results
+from benchmarks.sections.table import GPU_SECTIONS, SECTIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("module", [*SECTIONS.values(), *GPU_SECTIONS.values()])
+def test_a_section_says_what_it_is(module: str) -> None:
+    section = import_module(module)
+    assert section.TITLE
+    assert section.TEXT.endswith(".")
+    assert callable(section.measure)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(SECTIONS))
+def test_a_section_runs(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "--size", "tiny", "--out", str(tmp_path), name]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or "stated ratios do not hold" in done.stderr, done.stderr
+    (section,) = read_results(tmp_path / "benchmarks" / "tiny.json").sections
+    assert section.tables
+    for table in section.tables:
+        if isinstance(table, Comparison):
+            assert table.of(table.ours).seconds
+            assert all(one.seconds or one.note.endswith("is not installed") for one in table.measured)
+            for claim in table.claims:
+                assert table.value(claim) is not None or any(one.note for one in table.measured)
+    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert section.title in page
