@@ -19,10 +19,14 @@ SIZES = ("tiny", "small", "full", "gpu")
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[SECTION]...")
-@click.option("--size", type=click.Choice(SIZES), default="small", show_default=True, help="tiny only shows that it runs.")
+@click.option(
+    "--size", type=click.Choice(SIZES), default="small", show_default=True, help="tiny only shows that it runs."
+)
 @click.option("--device", default="cuda", show_default=True, help="Of the section gpu.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of page and records; default docs/, and none for tiny."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of page and records; default docs/, and none for tiny.",
 )
 def main(names: tuple[str, ...], size: str, device: str, out: Path | None) -> None:
     """Measure SECTIONs, all of a size by default: extraction, together, starting, reading, heads, scale; or gpu.

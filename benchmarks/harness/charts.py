@@ -41,7 +41,9 @@ def _bars(panel: Any, table: Comparison) -> None:
         [one.median - min(one.seconds) for one in shown],
         [max(one.seconds) - one.median for one in shown],
     ]
-    panel.barh([one.name for one in shown], medians, xerr=ranges, color=colours, ecolor="#333333", height=0.66, capsize=2)
+    panel.barh(
+        [one.name for one in shown], medians, xerr=ranges, color=colours, ecolor="#333333", height=0.66, capsize=2
+    )
     panel.invert_yaxis()
     for place, one in enumerate(shown):
         ratio = table.ratio(one.name, table.ours)

@@ -15,7 +15,9 @@ from benchmarks.harness.results import Measured
 Show = Callable[[str], object]
 
 
-def in_turns(contenders: Sequence[Contender], rounds: int, show: Show, alike: float | None = None) -> tuple[Measured, ...]:
+def in_turns(
+    contenders: Sequence[Contender], rounds: int, show: Show, alike: float | None = None
+) -> tuple[Measured, ...]:
     """Warm each up once, then run all of them in turns, `rounds` times; the order turns round from round to round.
 
     alike: where given, what came of the work must be within this relative distance of the first contender's.
