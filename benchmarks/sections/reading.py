@@ -122,8 +122,7 @@ def _loaders(size: _Size, place: Path, count: int, show: Show) -> Comparison:
                 "FeatureDataset, 2 workers", "np.memmap, a Dataset of one's own, 2 workers", "at most", aim=2, stated=5
             ),
         ),
-        "Nothing is computed between the batches: workers pay where steps take longer, and hand each batch over in shared"
-        " memory.",
+        "Nothing is computed between the batches: workers pay where steps take longer, and share batches in memory.",
     )
 
 
