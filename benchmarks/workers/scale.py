@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-
 _ENGINE: list[object] = []
 Step = Callable[[Path], object]
 STEPS: dict[str, Step] = {}  # in the order in which they are run: later ones need what earlier ones wrote
