@@ -1,10 +1,10 @@
 """Training a head: our step, its floor, and the same head in Hugging Face's Trainer and in a plain loop.
 
 Random features of MELD's widths (768 + 1536 + 2048). The heads are of the suite table4: row 5 (text alone), 14 (all
-three, concatenated) and 24 (attention over them), with dice. One thread each. A call gives the seconds of an epoch, from
-its start to its end, which for ours is with the scoring of 32 dev rows and for nobody else; the floor is the epoch's
-matrix products and fused AdamW (floor.py). Model, loss, optimiser and its numbers, and the data in memory are the same
-for all; ours clips gradients and draws batches as in a run, the plain loop and the floor clip none.
+three, concatenated) and 24 (attention over them), with dice. One thread each. A call gives the seconds of an epoch,
+from its start to its end; ours scores 32 dev rows within it, the others score nothing. The floor is the epoch's matrix
+products and fused AdamW (floor.py). Model, loss, AdamW's numbers and the data in memory are the same for all. Ours and
+the Trainer clip gradients and have a warm-up, and a fused AdamW; the plain loop has none of these, as users write it.
 """
 
 from __future__ import annotations
