@@ -12,8 +12,8 @@ FILES_A_SHARD = 3  # tensors, ledger, commit record
 
 @dataclass(frozen=True)
 class Measured:
-    """Of a store on this machine, for each utterance: bytes of its ledgers' rows, of commit records, of its manifest; and
-    seconds and bytes of memory that planning takes."""
+    """Of a store on this machine: bytes of ledgers and of the manifest an utterance, of a commit record; seconds and bytes
+    of memory that planning takes an utterance."""
 
     ledger_bytes: float
     record_bytes: float
@@ -76,15 +76,15 @@ def told(paper: OnPaper) -> str:
     return (
         f"**On paper: {paper.machines:,} machines with a GPU each and {paper.utterances:,} utterances.** A chunk holds"
         f" {paper.chunk:,} utterances, which makes {paper.chunks:,} chunks a feature, {paper.chunks_a_machine:,.0f} a"
-        f" machine with `--shard I/{paper.machines}`: a machine that dies costs one of them, and slices differ by at most"
-        f" one. Each chunk is a shard of {FILES_A_SHARD} files: {paper.files:,} names in one folder. Ledgers hold"
+        f" machine with `--shard I/{paper.machines}`: a machine that dies costs one of them, and slices differ by one"
+        f" at most. Each chunk is a shard of {FILES_A_SHARD} files: {paper.files:,} names in one folder. Ledgers hold"
         f" {paper.ledgers_gb:,.1f} GB a feature, commit records {paper.records_gb:,.2f} GB, the manifest"
         f" {paper.manifest_gb:,.1f} GB. Every machine plans for itself from all of that: {paper.read_by_all_gb:,.0f} GB"
         f" that the shared folder hands out when all resume a feature that is nearly done,"
         f" {paper.plan_hours:,.1f} hours and {paper.plan_memory_gb:,.0f} GB of memory on each, before the first"
-        f" clip is decoded. That is where it breaks: the tensors and commits of different machines never meet, but the plan"
-        f" is made whole on each. What works today is a manifest (and a store) for each part of such a corpus, of a million"
-        f" utterances or so: {-(-paper.utterances // 1_000_000):,} of them, ten machines each, each planned in"
+        f" clip is decoded. That is where it breaks: tensors and commits of different machines never meet, but the"
+        f" plan is made whole on each. What works today is a manifest, and a store, for each part of such a corpus, of a"
+        f" million utterances or so: {-(-paper.utterances // 1_000_000):,} of them, ten machines each, each planned in"
         f" {3600 * paper.plan_hours * 1e6 / paper.utterances:,.0f} s with"
         f" {paper.plan_memory_gb * 1e6 / paper.utterances:,.1f} GB."
     )

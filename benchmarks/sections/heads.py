@@ -13,10 +13,10 @@ from benchmarks.harness.rounds import Show, in_turns
 
 TITLE = "Heads"
 TEXT = """\
-Heads on stored features, one thread each. The floor of a step is its matrix products, forwards and backwards, and fused
-AdamW on its parameters, on tensors that are at hand: no gather, activation, norm, dropout or loss, no clipping, no graph. An
-epoch of ours is with scoring 32 dev rows; the others score nothing. The Trainer and ours use fused AdamW, a
-warm-up and clipping; the plain loop is what a user writes: TensorDataset, DataLoader, AdamW as it comes,
+Heads on stored features, one thread each. The floor of a step is its matrix products, forwards and backwards, and
+fused AdamW on its parameters, on tensors that are at hand: no gather, activation, norm, dropout or loss, no clipping,
+no graph. An epoch of ours is with scoring 32 dev rows; the others score nothing. The Trainer and ours use fused
+AdamW, a warm-up and clipping; the plain loop is what a user writes: TensorDataset, DataLoader, AdamW as it comes,
 `zero_grad`, `backward`, `step`. All train the same model with the same loss on the same numbers in memory, in fp32."""
 
 
@@ -104,12 +104,12 @@ def _jobs(place: Path, size: _Size, show: Show) -> Comparison:
     ]
     return Comparison(
         "Five seeds with --jobs",
-        f"{SEEDS} seeds of one head on 768 values, {utterances:,} utterances, {epochs} epochs; the start of processes included",
+        f"{SEEDS} seeds of one head on 768 values, {utterances:,} utterances, {epochs} epochs; with the start of processes",
         "--jobs 2",
         in_turns(contenders, max(1, size.rounds - 1), show, alike=0.0),
         (Claim("--jobs 1", "--jobs 2", "at least", aim=1.6, stated=1.1),),
-        "Predictions of all seeds are equal bit for bit, which is checked in the same run. Five seeds over two processes are"
-        " three one after the other: 1.67 is the most that there is.",
+        "Predictions of all seeds are equal bit for bit, which is checked in the same run. Five seeds over two processes"
+        " are three one after the other: 1.67 is the most that there is.",
     )
 
 
@@ -140,8 +140,8 @@ def _encoder_top(place: Path, size: _Size, show: Show) -> list[Comparison | Curv
                     Claim(trainer, ours, "at least", aim=2.5, stated=1.3),
                     Claim(ours, floor, "at most", aim=1.2, stated=4),
                 ),
-                "Building the head and scoring 32 texts of dev are part of ours, building the Trainer is part of its. What"
-                " was extracted once is not counted.",
+                "Building the head and scoring 32 texts of dev are part of ours, building the Trainer is part of its."
+                " What was extracted once is not counted.",
             )
         )
     return tables

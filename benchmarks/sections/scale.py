@@ -16,11 +16,12 @@ from benchmarks.workers.scale import STEPS
 
 TITLE = "Scale"
 TEXT = """\
-A corpus of short texts, each with a clip: names of one small file, so that planning has to look up each one's size and
-time and nothing is decoded. Each step is a process of its own and runs once a size, after a run over 100 utterances that
-is not counted. Memory is the most that its process ever had, imports included. `extract` counts the marks
-and words of texts (`surface`), which costs next to nothing: what is measured is the way of a row from the manifest to the
-disk. A line that is straight on these axes, with a slope of one, is a cost that grows as the corpus does."""
+A corpus of short texts, each with a clip: names of one small file, so that planning has to look up each one's size
+and time and nothing is decoded. Each step is a process of its own and runs once a size, after a run over 100
+utterances that is not counted. Memory is the most that its process ever had, imports included. `extract` counts the
+marks and words of texts (`surface`), which costs next to nothing: what is measured is the way of a row from the
+manifest to the disk. A line that is straight on these axes, with a slope of one, is a cost that grows as the corpus
+does."""
 
 _WARM = 100
 _IN_FULL_ONLY = ("erc store ls", "erc store verify")

@@ -4,8 +4,8 @@ An epoch of the reader encoder-top on the stored feature `sentence-tokens-top3` 
 sentence-tokens --set from_top=3 --as sentence-tokens-top3`), on one thread: against Hugging Face's Trainer on the same
 model with a linear layer over the mean of its tokens (same texts, batches, dtype, AdamW; padded to the longest of each
 batch, grouped by length as Trainer offers it or in random order), and against the products alone, of the very batches
-that ours runs: every linear layer and both products of attention, forwards and backwards, and a fused AdamW over as many
-weights. Set-up and scoring are part of ours, set-up is part of the Trainer's.
+that ours runs: every linear layer and both products of attention, forwards and backwards, and a fused AdamW over as
+many weights. Set-up and scoring are part of ours, set-up is part of the Trainer's.
 """
 
 from __future__ import annotations

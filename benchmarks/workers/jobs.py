@@ -63,15 +63,12 @@ class Seeds:
             raise RuntimeError(str(outcome.failures))
 
     def rows(self) -> np.ndarray:
-        """float64 [SEEDS x dev, ...]: all numbers of the predictions, which must not depend on the jobs by a bit."""
+        """float64 [SEEDS x dev, 1 + classes]: predictions and probabilities, which must not depend on the jobs by a bit."""
         import polars as pl
-        from polars import selectors
 
         from pipeline.runs.folder import Run
 
-        frames = [Run(self._run).predictions(seed, "dev") for seed in range(SEEDS)]
-        table = pl.concat(frames)
-        lists = [
-            pl.col(name).list.to_struct() if dtype == pl.List else pl.col(name) for name, dtype in table.schema.items()
-        ]
-        return np.asarray(table.select(lists).select(selectors.numeric()).to_numpy(), np.float64)
+        table = pl.concat([Run(self._run).predictions(seed, "dev") for seed in range(SEEDS)])
+        labels = {label: number for number, label in enumerate(sorted(table["prediction"].unique()))}
+        chosen = [labels[label] for label in table["prediction"]]
+        return np.column_stack([np.array(chosen, np.float64), np.array(table["probabilities"].to_list(), np.float64)])

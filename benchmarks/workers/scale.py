@@ -59,7 +59,7 @@ def plan_new(place: Path) -> None:
 
 @_named("extract")
 def extract(place: Path) -> None:
-    """`surface`, which counts marks and words of a text: nearly all is the way of a row from the manifest to the disk."""
+    """`surface`, which counts marks and words of a text: nearly all is a row's way from the manifest to the disk."""
     _erc("extract", "--encoder", "surface", "--quiet", *_of(place), *_ENGINE)
 
 
