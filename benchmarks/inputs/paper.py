@@ -12,8 +12,8 @@ FILES_A_SHARD = 3  # tensors, ledger, commit record
 
 @dataclass(frozen=True)
 class Measured:
-    """Of a store on this machine: bytes of ledgers and of the manifest an utterance, of a commit record; seconds and bytes
-    of memory that planning takes an utterance."""
+    """Of a store on this machine: bytes of ledgers and of the manifest an utterance, of a commit record; seconds and
+    bytes of memory that planning takes an utterance."""
 
     ledger_bytes: float
     record_bytes: float
@@ -83,8 +83,8 @@ def told(paper: OnPaper) -> str:
         f" that the shared folder hands out when all resume a feature that is nearly done,"
         f" {paper.plan_hours:,.1f} hours and {paper.plan_memory_gb:,.0f} GB of memory on each, before the first"
         f" clip is decoded. That is where it breaks: tensors and commits of different machines never meet, but the"
-        f" plan is made whole on each. What works today is a manifest, and a store, for each part of such a corpus, of a"
-        f" million utterances or so: {-(-paper.utterances // 1_000_000):,} of them, ten machines each, each planned in"
+        f" plan is made whole on each. What works today is a manifest, and a store, for each part of such a corpus, of"
+        f" a million utterances or so: {-(-paper.utterances // 1_000_000):,} of them, ten machines each, each planned in"
         f" {3600 * paper.plan_hours * 1e6 / paper.utterances:,.0f} s with"
         f" {paper.plan_memory_gb * 1e6 / paper.utterances:,.1f} GB."
     )

@@ -63,12 +63,16 @@ class Seeds:
             raise RuntimeError(str(outcome.failures))
 
     def rows(self) -> np.ndarray:
-        """float64 [SEEDS x dev, 1 + classes]: predictions and probabilities, which must not depend on the jobs by a bit."""
+        """float64 [SEEDS x dev, ...]: predictions and their probabilities, which must not depend on the jobs by a bit."""
         import polars as pl
+        from polars import selectors
 
         from pipeline.runs.folder import Run
 
         table = pl.concat([Run(self._run).predictions(seed, "dev") for seed in range(SEEDS)])
-        labels = {label: number for number, label in enumerate(sorted(table["prediction"].unique()))}
-        chosen = [labels[label] for label in table["prediction"]]
-        return np.column_stack([np.array(chosen, np.float64), np.array(table["probabilities"].to_list(), np.float64)])
+        labels = {label: number for number, label in enumerate(sorted(table["predicted"].unique()))}
+        chosen = [labels[label] for label in table["predicted"]]
+        numbers = table.select(selectors.float()).to_numpy()
+        if numbers.shape[1] == 0:
+            raise RuntimeError(f"no probabilities among {table.columns}")
+        return np.column_stack([np.array(chosen, np.float64), numbers.astype(np.float64)])
