@@ -1,6 +1,6 @@
 """The report's whole Table 4 on random features of MELD's size: how long each of its experiments takes.
 
-    python benchmarks/table4.py [--seeds 1] [--jobs 2] [--folder DIR] [--epochs N]
+    python -m benchmarks.workers.table4 [--seeds 1] [--jobs 2] [--folder DIR] [--epochs N]
 
 9,989 + 1,109 utterances; GPT-2 768, GloVe 50, wav2vec2 1536 (13 layers of it, too), ResNet-50 and RetinaFace 2048
 values, and waveforms at 8 kHz whose lengths are spread as MELD's are. The features say that they are random, and so do
@@ -22,9 +22,9 @@ import click
 import numpy as np
 import polars as pl
 import yaml
-from random_meld import make_manifest
-from timing import machine
 
+from benchmarks.harness.machine import machine
+from benchmarks.inputs.random_meld import make_manifest
 from features.manifest import read_manifest, write_manifest
 from features.spec import EncoderSpec
 from features.store import write_feature
@@ -97,6 +97,21 @@ def times(runs: Path, seeds: int) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def train_suite(place: Path, seeds: int, jobs: int, epochs: int | None = None) -> tuple[float, pl.DataFrame]:
+    """Seconds of the whole `erc ablate`, and `times`. The store is made unless it is there."""
+    place.mkdir(parents=True, exist_ok=True)
+    if not (place / "store").is_dir():
+        generate(place)
+    suite = "table4" if epochs is None else str(with_epochs(epochs, place / "table4.yaml"))
+    arguments = ["--store", str(place / "store"), "--manifest", str(place / "manifest.parquet")]
+    arguments += ["--out", str(place / "runs"), "--seeds", str(seeds), "--jobs", str(jobs)]
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", "ablate", suite, *arguments], check=True
+    )
+    return time.perf_counter() - started, times(place / "runs", seeds)
+
+
 @click.command()
 @click.option("--seeds", default=1, show_default=True)
 @click.option("--jobs", default=2, show_default=True)
@@ -105,31 +120,13 @@ def times(runs: Path, seeds: int) -> pl.DataFrame:
 def main(seeds: int, jobs: int, folder: Path | None, epochs: int | None) -> None:
     click.echo(machine())
     with tempfile.TemporaryDirectory() as temporary:
-        place = folder or Path(temporary)
-        place.mkdir(parents=True, exist_ok=True)
-        if not (place / "store").is_dir():
-            started = time.perf_counter()
-            generate(place)
-            click.echo(f"generated in {time.perf_counter() - started:.0f} s")
-        suite = "table4" if epochs is None else str(with_epochs(epochs, place / "table4.yaml"))
-        started = time.perf_counter()
-        arguments = ["--store", str(place / "store"), "--manifest", str(place / "manifest.parquet")]
-        arguments += ["--out", str(place / "runs"), "--seeds", str(seeds), "--jobs", str(jobs)]
-        subprocess.run(
-            [sys.executable, "-c", "from pipeline.cli import main; main()", "ablate", suite, *arguments], check=True
-        )
-        whole = time.perf_counter() - started
-        table = times(place / "runs", seeds)
+        whole, table = train_suite(folder or Path(temporary), seeds, jobs, epochs)
     for row in table.iter_rows(named=True):
         each = row["seconds"] / row["epochs"]
         click.echo(
             f"{row['experiment']:28} {row['parameters']:>11,} parameters {row['seconds']:7.1f} s"
             f" {row['epochs']:5.1f} epochs {each:6.2f} s each"
         )
-    sums = table.group_by("waveform").agg(pl.col("seconds").sum(), pl.len()).sort("waveform")
-    for row in sums.iter_rows(named=True):
-        kind = "with the waveform" if row["waveform"] else "on cached vectors"
-        click.echo(f"{row['len']} experiments {kind}: {row['seconds']:.0f} s of training a seed, summed over processes")
     click.echo(f"the whole suite with {seeds} seed(s) and {jobs} processes: {whole:.0f} s")
 
 

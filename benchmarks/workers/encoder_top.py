@@ -1,13 +1,11 @@
 """Training an encoder's last layers from the store, against fine-tuning the whole encoder, and against the floor.
 
-    python benchmarks/encoder_top.py --manifest meld.parquet --store store [--texts 960] [--rounds 3] [--dtype bf16]
-
 An epoch of the reader encoder-top on the stored feature `sentence-tokens-top3` (made by `erc extract --encoder
 sentence-tokens --set from_top=3 --as sentence-tokens-top3`), on one thread: against Hugging Face's Trainer on the same
 model with a linear layer over the mean of its tokens (same texts, batches, dtype, AdamW; padded to the longest of each
-batch, once in random order and once grouped by length as Trainer offers it), and against the products alone, of the
-very batches that ours runs: every linear layer and both products of attention, forwards and backwards, and a fused
-AdamW over as many weights.
+batch, grouped by length as Trainer offers it or in random order), and against the products alone, of the very batches
+that ours runs: every linear layer and both products of attention, forwards and backwards, and a fused AdamW over as
+many weights. Set-up and scoring are part of ours, set-up is part of the Trainer's.
 """
 
 from __future__ import annotations
@@ -18,10 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
-from timing import compare, machine
 from torch import nn
 
 from features.encoders.weights import find_model
@@ -51,10 +47,10 @@ def experiment(size: int, sampler: str, dtype: str) -> Experiment:
         "optim": {"lr": 1e-4, "warmup": 0.1, "precision": dtype},
         "stop": {"epochs": 1, "patience": 1},
     }
-    return experiment_from_dict(body, "benchmarks/encoder_top.py")
+    return experiment_from_dict(body, __file__)
 
 
-def read(manifest: Path, store: Path, texts: int) -> tuple[HeadData, list[str]]:
+def read_data(manifest: Path, store: Path, texts: int) -> tuple[HeadData, list[str]]:
     """So many train utterances and 32 of dev, with their states; and the texts of those of train."""
     whole = read_manifest(manifest).select_splits(("train", "dev"))
     utterances = read_utterances(whole, ("train", "dev"))
@@ -162,44 +158,30 @@ def floor(shapes: list[list[tuple[int, int]]], dtype: str) -> Callable[[], None]
     return train
 
 
-@click.command()
-@click.option("--manifest", type=click.Path(path_type=Path, exists=True), required=True)
-@click.option("--store", type=click.Path(path_type=Path, exists=True), required=True)
-@click.option("--texts", default=960, show_default=True)
-@click.option("--batch-size", default=32, show_default=True)
-@click.option("--rounds", default=3, show_default=True)
-@click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="bf16", show_default=True)
-def main(manifest: Path, store: Path, texts: int, batch_size: int, rounds: int, dtype: str) -> None:
-    click.echo(f"{machine()}; one thread, {dtype}, {texts} texts, batch {batch_size}")
+STRATEGIES = {"bucketed": "group_by_length", "shuffle": "random"}  # ours -> Trainer's
+
+
+def ours(place: str, texts: int, size: int, sampler: str, dtype: str) -> Callable[[], None]:
+    chosen, data, _ = _given(place, texts, size, sampler, dtype)
+
+    def train() -> None:
+        train_head(chosen, data, seed=0)
+
+    return train
+
+
+def trainer(place: str, texts: int, size: int, sampler: str, dtype: str) -> Callable[[], None]:
+    import accelerate  # noqa: F401  # without it Trainer raises ImportError, and not one that names the package
+
+    return in_trainer(*_given(place, texts, size, sampler, dtype), STRATEGIES[sampler])
+
+
+def products(place: str, texts: int, size: int, sampler: str, dtype: str) -> Callable[[], None]:
+    chosen, data, _ = _given(place, texts, size, sampler, dtype)
+    return floor(shapes_run(chosen, data), dtype)
+
+
+def _given(place: str, texts: int, size: int, sampler: str, dtype: str) -> tuple[Experiment, HeadData, list[str]]:
     torch.set_num_threads(1)
-    data, said = read(manifest, store, texts)
-    for sampler, strategy in (("bucketed", "group_by_length"), ("shuffle", "random")):
-        chosen = experiment(batch_size, sampler, dtype)
-
-        def ours(chosen: Experiment = chosen) -> None:
-            train_head(chosen, data, seed=0)
-
-        whole = in_trainer(chosen, data, said, strategy)
-        click.echo(f"{sampler}, against the whole encoder, {strategy}: {compare(whole, ours, rounds)}")
-        shapes = shapes_run(chosen, data)
-        alone = floor(shapes, dtype)
-        alone()
-        padded, real = sum(n * t for batch in shapes for n, t in batch), int(np.diff(_offsets(data)).sum())
-        runs = sum(map(len, shapes)) / len(shapes)
-        found = compare(alone, ours, rounds)
-        least, most = (1 / ratio for ratio in reversed(found.rounds))
-        click.echo(
-            f"{sampler}, against its floor: {1 / found.ratio:.2f} times ({least:.2f} to {most:.2f});"
-            f" {runs:.1f} runs a batch, {padded / real:.2f} padded elements for a real one"
-        )
-
-
-def _offsets(data: HeadData) -> np.ndarray:
-    rows = data.inputs["text"][0]
-    last = int(data.utterances.rows("train")[-1]) + 1
-    offsets: np.ndarray = rows.offsets[: last + 1]  # type: ignore[index]
-    return offsets
-
-
-if __name__ == "__main__":
-    main()
+    data, said = read_data(Path(place) / "manifest.parquet", Path(place) / "store", texts)
+    return experiment(size, sampler, dtype), data, said
