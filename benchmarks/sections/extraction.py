@@ -20,8 +20,9 @@ Face or torchvision in fp32, an utterance after the other, a file each, as a fir
 mode, the dtype that `erc extract` chooses, batches of like length where padding does not change the numbers. *Ray
 Data*: `map_batches` with the careful user's model in one actor. `erc extract` writes shards, ledgers and records as
 always. *floor*: bare decoding of the same clips plus bare encoding of the same inputs. Models are loaded before the
-clock starts; the start of decoding processes is in ours and in the floor. All contenders' embeddings are compared
-with ours, but those of faces."""
+clock starts; the start of decoding processes is in ours and in the floor. *transformers.pipeline* is
+`feature-extraction`, which is there for text alone. All contenders' embeddings are compared with ours, but those of
+faces."""
 
 OURS, FLOOR, ALONE, CAREFUL, RAY = "erc extract", "floor", "one at a time", "careful", "Ray Data"
 ONE_PASS, PIPELINE, TRANSFORMER = "careful, one pass a dialogue", "transformers.pipeline", "SentenceTransformer"
@@ -30,7 +31,7 @@ MINILM = "packaged:all-MiniLM-L6-v2"
 # encoder -> utterances, at the least
 SIZES = {
     "tiny": {"gpt2": 3, "sentence": 6, "wav2vec2": 3, "resnet50": 3, "retinaface-resnet50": 2},
-    "small": {"gpt2": 30, "sentence": 600, "wav2vec2": 24, "resnet50": 30, "retinaface-resnet50": 12},
+    "small": {"gpt2": 30, "sentence": 600, "wav2vec2": 40, "resnet50": 40, "retinaface-resnet50": 16},
     "full": {"gpt2": 400, "sentence": 5_000, "wav2vec2": 400, "resnet50": 400, "retinaface-resnet50": 100},
 }
 ROUNDS = {"tiny": 1, "small": 3, "full": 3}
