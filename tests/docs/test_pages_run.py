@@ -79,7 +79,13 @@ def new_head(world: World) -> None:
     """The page trains runs/mine itself."""
     world.type(["erc", "ingest", "meld", "MELD.Raw", "--out", "data/manifest.parquet"])
     shutil.rmtree(world.folder / "runs" / "mine")
-    (world.folder / "space.yaml").write_text("optim.lr: {low: 1.0e-4, high: 1.0e-2, log: true}\n")
+    mine(world)
+
+
+def mine(world: World) -> None:
+    """The suite and the space that docs/suites.md has to copy."""
+    for name, block in zip(("mine", "space"), (b for b in blocks("docs/suites.md") if b.tag == "yaml"), strict=True):
+        (world.folder / f"{name}.yaml").write_text(block.text, encoding="utf-8")
 
 
 def toured(world: World) -> None:
@@ -175,5 +181,6 @@ BEFORE: dict[str, dict[str, Callable[[World], None]]] = {
     "docs/import.md": {"erc store import": foreign_files},
     "docs/predict.md": {"erc predict runs/mine": talk},
     "docs/tour.md": {"erc ablate table4 --list": toured, "erc predict runs/mine": talk},
+    "docs/suites.md": {"erc ablate mine.yaml": mine},
     "docs/store.md": {"erc store gc": edited, "erc store export": embedded},
 }

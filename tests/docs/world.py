@@ -31,6 +31,7 @@ BESIDES = {
     "store gc": ["--yes"],
     "ablate systems": ["--only", "linear-text", "--only", "spcl-text"],
     "train meld-text --only linear --out search": ["--trials", "2"],
+    "train mine.yaml --only text --out search": ["--trials", "2", "--seeds", "0"],
     "extract": ["--device", "cpu"],
     "sample": ["--dialogues", "6"],
 }
