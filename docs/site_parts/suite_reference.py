@@ -36,11 +36,17 @@ KINDS = {
         " shows an utterance the other turns of its dialogue.",
     ),
     "loss": ("Losses", "`loss: [{name: cross-entropy}, {name: supcon, weight: 0.1}]`, a list whose losses are summed."),
-    "sampler": ("Samplers", "`batch: {sampler: shuffle}`. A sampler says which training examples an epoch shows, and when."),
+    "sampler": (
+        "Samplers",
+        "`batch: {sampler: shuffle}`. A sampler says which training examples an epoch shows, and when.",
+    ),
     "normalise": ("Normalisations", "`normalise: standardise`. What is done to each stored feature first."),
     "section": ("Sections", "The other mappings of an experiment."),
 }
-COMMON = {"fusion": (FusionCommon, "Every fusion takes these, too:"), "loss": (LossCommon, "Every loss takes this, too:")}
+COMMON = {
+    "fusion": (FusionCommon, "Every fusion takes these, too:"),
+    "loss": (LossCommon, "Every loss takes this, too:"),
+}
 
 
 def reference() -> str:
@@ -52,7 +58,9 @@ def reference() -> str:
 
 def _chapter(kind: str, parts: Sequence[Part]) -> str:
     heading, text = KINDS[kind]
-    return "\n\n".join([f"## {heading}", text, *_shared(kind, parts), *(line for part in parts for line in _part(part))])
+    return "\n\n".join(
+        [f"## {heading}", text, *_shared(kind, parts), *(line for part in parts for line in _part(part))]
+    )
 
 
 def _shared(kind: str, parts: Sequence[Part]) -> Iterator[str]:
@@ -85,7 +93,8 @@ def _needs(part: Part) -> str:
 
 def _table(settings: Sequence[Setting]) -> str:
     rows = [
-        f"| `{setting.name}` | {_values(setting)} | {_default(setting)} | {_cell(setting.text)} |" for setting in settings
+        f"| `{setting.name}` | {_values(setting)} | {_default(setting)} | {_cell(setting.text)} |"
+        for setting in settings
     ]
     return "\n".join(["| setting | values | default | meaning |", "|---|---|---|---|", *rows])
 
@@ -109,7 +118,9 @@ def _shipped() -> str:
         counts = f"{len(suite.experiments)} | {len(suite.contrasts)}"
         rows.append(f"| `{name}` | {_cell(suite.title)} | {counts} |")
     head = ["| suite | title | experiments | questions |", "|---|---|---|---|"]
-    told = "`erc ablate NAME --list` tells what one needs and about how long it takes; `erc ablate NAME --show` prints it."
+    told = (
+        "`erc ablate NAME --list` tells what one needs and about how long it takes; `erc ablate NAME --show` prints it."
+    )
     return "\n\n".join(["## Suites that ship", told, "\n".join([*head, *rows])])
 
 
