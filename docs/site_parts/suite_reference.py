@@ -26,8 +26,8 @@ from heads.fusion import FUSIONS  # noqa: E402
 KINDS = {
     "reader": (
         "Readers",
-        "`readers: {text: {name: text-cnn, filters: 100}}`, one for each modality. A reader makes one vector of a sequence"
-        " (tokens, frames, samples) or of a stack of layers. Vectors need none.",
+        "`readers: {text: {name: text-cnn, filters: 100}}`, one for each modality. A reader makes one vector of a"
+        " sequence (tokens, frames, samples) or of a stack of layers. Vectors need none.",
     ),
     "fusion": ("Fusions", "`fusion: {name: attention, dim: 256}`. A fusion makes one vector of the modalities."),
     "context": (

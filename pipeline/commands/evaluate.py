@@ -43,8 +43,8 @@ PROTOCOL = "--select best-dev,baseline"
     "--labels-map",
     metavar="MAP",
     type=LABELS_MAP_OR_PATH,
-    help="Which label of the manifest (THEIRS) is which label of the run (OURS): THEIRS=OURS,... (several may go to one),"
-    " a YAML file of such lines, or the name of a map that ships. Labels that are not named are counted and not scored.",
+    help="Which label of the manifest (THEIRS) is which label of the run (OURS): THEIRS=OURS,... (several may go to"
+    " one), a YAML file of such lines, or the name of a map that ships. Labels without a name there are not scored.",
 )
 @allow_options("Score")
 @json_option

@@ -28,7 +28,7 @@ def out_option(command: Command) -> Command:
         default=DEFAULT_MANIFEST,
         show_default=True,
         show_envvar=True,
-        help="The manifest to write. A .parquet also keeps the dataset card and the media root; .csv and .jsonl do not.",
+        help="The manifest to write. A .parquet keeps dataset card and media root, too; .csv and .jsonl do not.",
     )(command)
 
 
@@ -53,12 +53,12 @@ def card_options(command: Command) -> Command:
         click.option(
             "--card",
             type=LocalPath(dir_okay=False),
-            help="A dataset card of your own (YAML): labels in order, the neutral one, main speakers, bad clips, licence.",
+            help="A dataset card of your own (YAML): labels in order, the neutral one, leads, bad clips, licence.",
         ),
         click.option(
             "--neutral",
             metavar="LABEL",
-            help="The neutral label, which a baseline always predicts.  [default: the label spelt neutral, in any case]",
+            help="The neutral label, which a baseline always predicts.  [default: one spelt neutral, in any case]",
         ),
         click.option(
             "--labels", callback=comma_separated, metavar="A,B,...", help="The labels, in the order that reports show."

@@ -227,8 +227,8 @@ def cv_options(command: Command) -> Command:
         click.option(
             "--nested",
             is_flag=True,
-            help="With --cv: scores that may be reported. Each fold's epoch is chosen on a part of the other folds, never"
-            " on what is scored.",
+            help="With --cv: scores that may be reported. Each fold's epoch is chosen on a part of the other folds,"
+            " never on what is scored.",
         ),
         click.option(
             "--group",
@@ -285,7 +285,7 @@ def encoder_options(weights_help: str) -> Callable[[Command], Command]:
             click.option(
                 "--as-published",
                 is_flag=True,
-                help="Give the encoder what the HLM12ERC report's code gave it, slips included; see docs/differences.md.",
+                help="Give the encoder what the HLM12ERC code gave it, slips included: see docs/differences.md.",
             ),
             click.option(
                 "--weights",

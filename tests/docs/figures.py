@@ -1,8 +1,8 @@
 """The figures that a page claims in prose, and whether the pages that it links have them.
 
-A figure is a number that claims a score, a speed or a size: one with ±, or with a unit after it (%, F1, points, times, seconds,
-minutes, hours, MB, ...). Digits alone (a version, a year, a number of labels) claim nothing. Blocks of code and code in a line are
-left out. A paragraph, an item of a list or a table is one piece of prose: its own links are its sources.
+A figure is a number that claims a score, a speed or a size: one with ±, or with a unit after it (%, F1, points, times,
+seconds, minutes, hours, MB, ...). Digits alone (a version, a year, a number of labels) claim nothing. Code is left out,
+in blocks and in lines. A paragraph, an item of a list or a table is one piece of prose: its own links are its sources.
 """
 
 from __future__ import annotations
