@@ -240,8 +240,8 @@ class Predictor:
 
 @dataclass
 class Conversation:
-    """A talk as it goes on. In a causal run, a new turn never changes the predictions for earlier ones. In another run it
-    may: then ask for the earlier turns again with `Predictor.predict`."""
+    """A talk as it goes on. In a causal run, a new turn never changes the predictions for earlier ones. In another run
+    it may: then ask for the earlier turns again with `Predictor.predict`."""
 
     predictor: Predictor
     name: str
