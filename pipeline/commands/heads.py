@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False, shell_complete=completion.parts)
-@click.option("--list", "everything", is_flag=True, help="Every part with its settings and sources.")
+@click.option("--list", "everything", is_flag=True, help="List every part with its settings and sources.")
 @json_option
 def command(name: str | None, everything: bool, as_json: bool) -> None:
-    """What a head can be made of: readers, fusions, contexts, losses, samplers, normalisations, sections of YAML.
+    """List what a head can be made of: readers, fusions, contexts, losses, samplers, normalisations, YAML sections.
 
-    Without anything, a line each. With NAME, all that is known of that part: its equations, where they come from, and
-    what differs from there.
+    Without NAME, one line for each part. With NAME, everything about that part: its equations, their source, and what
+    differs from the source. docs/suites.md has the same list.
 
     \b
     Example:
