@@ -102,6 +102,11 @@ def talk(world: World) -> None:
     shutil.copy(world.folder / "data" / "manifest.parquet", world.folder / "new.parquet")
 
 
+def head(world: World) -> None:
+    text = next(block.text for block in blocks("docs/own-head.md") if block.tag == "yaml")
+    (world.folder / "head.yaml").write_text(text, encoding="utf-8")
+
+
 def suite(world: World) -> None:
     world.type(["erc", "ablate", "meld-text", "--only", "linear", "--only", "one-hidden-layer"])
 
@@ -179,6 +184,7 @@ BEFORE: dict[str, dict[str, Callable[[World], None]]] = {
     "docs/extraction.md": {"machine-a$ erc extract": shared},
     "docs/heads.md": {"machine-a$ erc ablate": shared},
     "docs/import.md": {"erc store import": foreign_files},
+    "docs/own-head.md": {"erc train head.yaml": head},
     "docs/predict.md": {"erc predict runs/mine": talk},
     "docs/tour.md": {"erc ablate table4 --list": toured, "erc predict runs/mine": talk},
     "docs/suites.md": {"erc ablate mine.yaml": mine},
