@@ -26,7 +26,11 @@ from features.media.clip import decode_clip
 
 
 class Encoding:
-    """See the module. The encoder is loaded at once, and once more in each process that this is sent to."""
+    """An encoder as a function of a batch of rows. `encode` makes it. Called with columns, it gives them back with two
+    more: `embedding`, and the `reason` where there is none.
+
+    The encoder is loaded at once, and again in each process that the function is sent to.
+    """
 
     def __init__(self, request: EncoderRequest) -> None:
         self.request = request

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A feature of n utterances, row i of every field the i-th of them, in the manifest's order.
+    """A feature of n utterances, in the manifest's order. Row i of every field belongs to the same utterance.
 
     tensor:  float32 [n, *shape], zeros where there is no embedding; of a sequence [n, longest, *shape] in the stored
              dtype, zeros from each one's length on
@@ -66,16 +66,17 @@ def load(
 ) -> Loaded:
     """Read one feature of the store into memory, joined by utterance id.
 
-    feature:     NAME or NAME@FINGERPRINT, as `erc store ls` shows it; MODALITY/NAME where two modalities have the name
+    feature:     NAME or NAME@FINGERPRINT, as `erc store ls` shows it; MODALITY/NAME if two modalities have the name
     split:       of these utterances alone; None: of every split
-    manifest:    a path or a manifest that is read; None: $ERC_MANIFEST, or data/manifest.parquet; of a pack, its own
-    store:       a folder, or the address of a pack (hf://OWNER/NAME, s3://...), of which this feature alone is fetched
+    manifest:    a path, or a Manifest; None: $ERC_MANIFEST, or data/manifest.parquet, or the pack's own manifest
+    store:       a folder, or the address of a pack (hf://OWNER/NAME, s3://...), from which only this feature is fetched
                  into the user's cache; None: $ERC_STORE, or store
-    allow_stale: take rows, too, that were made from other input than the manifest holds today
+    allow_stale: also take rows that were made from another input than the manifest holds today
 
-    Raises FeatureChoiceError where no feature or several are meant, ManifestError for a split that is not there, and
-    StaleFeaturesError for stale rows; of an address StoreError, UsageError and NetworkError, too. For more than memory
-    holds, or several features at once: `features.torch.FeatureDataset`, or `Store.choose` and `Feature.read`.
+    Raises FeatureChoiceError if no feature fits, or several do; ManifestError for a split that is not there;
+    StaleFeaturesError for stale rows; for an address also StoreError, UsageError and NetworkError. For features that
+    are larger than memory, and for several at once, take `features.torch.FeatureDataset`, or `Store.choose` and
+    `Feature.read`.
     """
     place = store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
     opened = open_store(place)

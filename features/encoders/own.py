@@ -36,7 +36,7 @@ _MODALITY: dict[str, Modality] = {"text": "text", "audio": "audio", "frames": "v
 
 @dataclass(frozen=True, slots=True)
 class OwnClip:
-    """What an encoder that reads `clip` gets of each utterance.
+    """One utterance, as an encoder that reads `clip` gets it.
 
     samples: float32 [n], mono at the encoder's `rate_hz`, in [-1, 1]
     frames:  uint8 RGB [h, w, 3] each, equidistant
@@ -48,7 +48,8 @@ class OwnClip:
 
 @dataclass(frozen=True)
 class OwnEncoder:
-    """An encoder of one's own: see the module.
+    """An encoder of your own: a function from a batch to arrays, and what has to be known of it. docs/own-encoder.md
+    has an example.
 
     reads:       what `encode` gets of each utterance: `text` (str), `audio` (float32 [n], mono at `rate_hz`, in
                  [-1, 1]), `frames` (a list of uint8 RGB [h, w, 3]), or `clip` (an OwnClip: both)

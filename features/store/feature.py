@@ -96,8 +96,9 @@ class Feature:
         self._maps = ShardMaps(self.path, self.spec)
 
     def fitting(self, manifest: Manifest) -> Feature:
-        """The same feature as this manifest's utterances see it: of each, the newest row that was made from what the
-        manifest holds today. A store may hold rows of several manifests, and of texts that were edited and put back."""
+        """The same feature, with the rows that fit this manifest: for each utterance, the newest row that was made from
+        what the manifest holds today. A store may hold rows of several manifests, and of texts that were edited and
+        put back."""
         sources = Sources(manifest.ids, manifest.source_digests(self.spec.depends))
         return Feature(self.root, self.folder, self.spec, sources)
 

@@ -43,7 +43,7 @@ class Store:
 
     @property
     def extract_to(self) -> Path:
-        """The store that a command is to name which makes or mends a feature."""
+        """The store to name in a command that makes or mends a feature."""
         return self.path
 
     @cached_property
@@ -91,10 +91,10 @@ class Store:
         return list(self._opened[1])
 
     def choose(self, modality: str, selector: str | Mapping[str, Any]) -> Feature:
-        """The one feature that a selector names: `gpt2`, `gpt2@1f3a` (a fingerprint begins so), or {encoder: ...}.
+        """The one feature that a selector names: `gpt2`, `gpt2@1f3a` (a fingerprint's beginning), or {encoder: ...}.
 
-        A mapping's keys are fields of the spec, or of its settings. Raises FeatureChoiceError that lists the candidates
-        where none or several match, or where the one that is meant may be damaged.
+        A mapping's keys are fields of the spec, or of its settings. Raises FeatureChoiceError, which lists the
+        candidates, if none or several match, or if the one that is meant may be damaged.
         """
         candidates = [feature for feature in self.features() if feature.spec.modality == modality]
         if isinstance(selector, str):

@@ -48,7 +48,7 @@ class Batch(Section):
 
     unit:    what a batch is made of: utterances, or whole dialogues
     size:    how many of them
-    sampler: in which order they come
+    sampler: which examples come, and in which order: one of the samplers
     """
 
     unit: Literal["utterances", "dialogues"] = "utterances"
@@ -57,16 +57,17 @@ class Batch(Section):
 
 
 class Optim(Section):
-    """AdamW. weight_decay is for what multiplies an input, and spares biases, norms and embeddings
-    (heads/training/weight_decay.py).
+    """AdamW, the optimiser, with its learning rate, its schedule and its precision.
 
     lr:       the highest learning rate
+    weight_decay: of weights that multiply an input; biases, norms and embeddings have none
+              (heads/training/weight_decay.py)
     warmup:   share of all steps during which the learning rate rises from 0
-    schedule: how it goes on from there: down to 0, or constant
-    clip:   largest norm of the gradient, or null
-    ema:    decay of an exponential moving average of the weights, which is then what is scored and kept; or null
-    lr_top: learning rate of an encoder's layers (the reader encoder-top); null: lr
-    top_decay: what it is multiplied by for each layer below the last
+    schedule: what the learning rate does after the warm-up: linear and cosine go down to 0, constant stays
+    clip:   largest norm of the gradient; null: any
+    ema:    decay of an exponential moving average of the weights, which is then scored and kept; null: no average
+    lr_top: learning rate of an encoder's layers (the reader encoder-top); null: as lr
+    top_decay: what lr_top is multiplied by for each layer below the last
     precision: of the head's matrix products in training: fp32, bf16 (mixed precision: weights, losses, AdamW and all
             scoring stay fp32), or auto: bf16 where the device has units for it, else fp32
     """
@@ -94,9 +95,9 @@ class Optim(Section):
 class Stop(Section):
     """When training ends.
 
-    epochs:   at most, and what schedules and curricula go over
-    patience: epochs without a better score on dev, counted after the warm-up; the sampler spcl-curriculum goes on to
-              the last epoch, which is where it ends
+    epochs:   the largest number of epochs; learning rates and curricula are spread over so many
+    patience: training stops after so many epochs without a better score on dev, counted after the warm-up. With the
+              sampler spcl-curriculum it goes on to the last epoch
     """
 
     epochs: Size = 60
@@ -107,8 +108,8 @@ class Speakers(Section):
     """An embedding of the speaker's name beside the fused vector. Reports then say "uses speaker names".
 
     dim:      values of an embedding
-    min_rows: speakers with fewer train utterances share one embedding, `other`, with those that are not in train
-    dropout:  chance that a training example's speaker is taken for `other`
+    min_rows: speakers with fewer utterances in train share one embedding, `other`; so do speakers that are not in train
+    dropout:  chance that the speaker of a training example is taken for `other`
     """
 
     dim: Size = 16
@@ -119,7 +120,7 @@ class Speakers(Section):
 class Evaluation(Section):
     """How the head is scored.
 
-    dropout: leave it on while scoring, a slip of the HLM12ERC code that is only wanted to measure what it costs
+    dropout: true leaves dropout on while scoring. That is a slip of the HLM12ERC code, and serves to measure its cost
     """
 
     dropout: bool = False
@@ -128,8 +129,8 @@ class Evaluation(Section):
 class FusionCommon(Section):
     """What every fusion takes.
 
-    input_dropout:    share of an embedding's values dropped before they are fused
-    modality_dropout: chance that a present modality is hidden from one training example
+    input_dropout:    share of an embedding's values that training drops before they are fused
+    modality_dropout: chance that a modality that is there is hidden from one training example
     """
 
     input_dropout: Share = 0.0
@@ -137,7 +138,10 @@ class FusionCommon(Section):
 
 
 class LossCommon(Section):
-    """What every loss takes: its weight in the sum."""
+    """What every loss takes.
+
+    weight: what the loss is multiplied by before the losses are summed
+    """
 
     weight: Annotated[float, Field(gt=0)] = 1.0
 

@@ -50,6 +50,15 @@ class Setting:
     required: bool
     text: str
 
+    @property
+    def default_text(self) -> str:
+        """As YAML has it; empty where there is none."""
+        if self.required:
+            return ""
+        if self.default is None or isinstance(self.default, bool):
+            return "null" if self.default is None else str(self.default).lower()
+        return str(list(self.default) if isinstance(self.default, tuple) else self.default)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -140,6 +149,24 @@ def _settings(model: type[BaseModel], documented: Callable[..., Any]) -> tuple[S
         )
         for name, field in model.model_fields.items()
     )
+
+
+def limits(schema: Mapping[str, Any]) -> str:
+    """A setting's type and limits in words."""
+    if "anyOf" in schema:
+        return " or ".join(limits(item) for item in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if schema["type"] == "array":
+        return f"list of {limits(schema['items'])}"
+    words = {"integer": "whole number", "number": "number", "boolean": "true | false", "string": "text", "null": "null"}
+    bounds = [
+        f"{word} {schema[key]:.10g}"
+        for key, word in (("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "to"))
+        if key in schema
+    ]
+    bounds += [f"below {schema['exclusiveMaximum']:.10g}"] if "exclusiveMaximum" in schema else []
+    return " ".join([words[schema["type"]], *bounds])
 
 
 def setting_texts(docstring: str, names: set[str]) -> dict[str, str]:

@@ -23,8 +23,10 @@ class BiLSTM(nn.Module):
 
     Each layer: dropout of its input, then an LSTM in both directions, side by side. Padding is never stepped through.
 
-    causal:     forwards alone
-    dropout:    .3 for text and .4 for audio in MELD's baseline
+    causal:     forwards alone: a turn sees itself and earlier ones
+    units:      values of a state, in each direction
+    layers:     LSTMs one after the other
+    dropout:    of each layer's input; .3 for text and .4 for audio in MELD's baseline
     activation: what the cell applies to its candidate and its state; MELD's baseline has `relu` for text
 
     The layers are `nn.LSTM`s, for their weights; the turns are stepped through here, since torch's cell knows tanh

@@ -35,10 +35,10 @@ class DialogueRNN(nn.Module):
     Checked against declare-lab/conv-emotion, DialogueRNN/model.py and train_MELD.py: no revision has a tanh in
     "general2"; COSMIC and DialogueGCN, in the same repository, have one. Not in the script: `causal`.
 
-    causal:          forwards alone, and b_t over i <= t
-    state:           values of g and q (150 in the script)
-    emotion:         values of e (100)
-    hidden:          values of h (200)
+    causal:          forwards alone, and b_t over i <= t: a turn sees itself and earlier ones
+    state:           values of g, the global state, and of q, a speaker's (150 in the script)
+    emotion:         values of e, the emotion state (100)
+    hidden:          values of h, the vector that comes out (200)
     dropout:         of h (.1)
     state_dropout:   of g, q and e at every step, also as the next step sees them (.1)
     emotion_dropout: of e after the last step (.25)

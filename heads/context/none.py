@@ -8,7 +8,10 @@ from heads.data.layout import Layout
 
 
 class NoContext(nn.Module):
-    """Passes each utterance's vector on. Causal whatever the setting says; a layout is not needed."""
+    """Passes each utterance's vector on. Causal whatever the setting says; a layout is not needed.
+
+    causal: changes nothing here; every context has it, so that suites can set it once
+    """
 
     needs_dialogues = False
     always_causal = True

@@ -16,7 +16,9 @@ class PreviousTurns(nn.Module):
     `same_speaker` the vector of the speaker's own previous turn follows, however long ago that was. A learned vector
     stands where there is no such turn. Ours: the plainest context that there is, for comparison.
 
-    Causal always, whatever the setting `causal` says.
+    causal: changes nothing here: this context is always causal
+    turns: how many earlier turns stand beside a turn
+    same_speaker: whether the speaker's own previous turn stands there, too
     """
 
     needs_dialogues = True

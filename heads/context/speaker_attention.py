@@ -27,6 +27,10 @@ class SpeakerAttention(nn.Module):
     layer adds its two attentions, and has no feed-forward network. TRMSM's binary view of speakers is kept.
 
     causal:    a turn sees itself and earlier ones
+    dim:       values that each turn is projected to, and of the vector that comes out
+    layers:    how many times the equation is applied, each time with weights of its own
+    heads:     of each attention; they must divide `dim`
+    dropout:   of attention weights, and of the attentions' sum
     positions: as in `transformer`
     """
 

@@ -25,6 +25,12 @@ class TransformerContext(nn.Module):
     dropout, residual and layer norm after it. Linear parts run over real turns alone.
 
     causal:    a turn sees itself and earlier ones
+    dim:       values that each turn is projected to, and of the vector that comes out
+    blocks:    encoders one after the other, each with a residual around it
+    layers:    of each encoder
+    heads:     of each attention; they must divide `dim`
+    feedforward: values of the hidden layer of each ReLU network
+    dropout:   of attention weights, and of what each part of a layer gives
     positions: `sinusoidal` (Vaswani et al. 2017, section 3.5) are added after the projection; without them a turn of a
                full dialogue cannot tell before from after. Whether M2FNet adds any could not be verified
 

@@ -23,6 +23,8 @@ class AttentionFusion(nn.Module):
     A missing modality is neither seen nor counted in the mean; where all are missing, the result is zeros. This is what
     the HLM12ERC report describes; its code attends over the batch instead (`attention-over-batch`).
 
+    dim:     values that each modality is projected to
+    heads:   of the attention; they must divide `dim`
     dropout: of the attention's result, before it is added
     """
 

@@ -15,7 +15,10 @@ from heads.unit_length import unit_length
 
 class Concat(nn.Module):
     """The modalities side by side, each projected to `dim` where that is given, then one bit a modality: 1 where it is
-    missing. In a missing modality's place stands a learned vector."""
+    missing. In a missing modality's place stands a learned vector.
+
+    dim: values that each modality is projected to; null: as it is
+    """
 
     over_batch = False
     over_dialogue = False
@@ -50,6 +53,7 @@ class NormedConcat(nn.Module):
           norm; each of its encoders is brought to length 1 before, which `normalise: l2` does here). `layer` is layer
           norm with a learned scale and shift (Ba et al. 2016), for comparisons with fusions that end in one: the report
           compared L2 after concatenation with layer norm after attention.
+    dim:  values that each modality is projected to; null: as it is
 
     The report filled a missing modality with dummy values; here it is `concat`'s learned vector.
     """

@@ -19,6 +19,7 @@ class Gated(nn.Module):
     Each modality gives h_m = tanh(W_m x_m + b_m), float32 [b, dim]; a gate z_m in (0, 1) for each value of it is
     computed from all modalities side by side; the result is the sum of z_m * h_m.
 
+    dim:   values that each modality is projected to
     gates: `softmax` has the gates of a value sum to 1 over the modalities that are there. With two modalities that is
            the paper's z * h_1 + (1 - z) * h_2 with the difference of two linear maps for its one. `sigmoid` leaves
            each gate on its own, as the paper does for more than two.

@@ -31,6 +31,9 @@ class M2FNetFusion(nn.Module):
     A learned vector takes the place of missing text, and that of another missing modality in the result. A turn
     that sees no turn with a modality gets zeros from that attention.
 
+    dim:     values that each modality is projected to
+    layers:  how many times the equation is applied, each time with weights of its own
+    heads:   of each attention; they must divide `dim`
     causal:  a turn sees itself and earlier ones alone. The paper's turns see the whole dialogue.
     dropout: of the attention weights
     """

@@ -12,7 +12,10 @@ from heads.fusion.inputs import Dim, Present, masks_of, projections, visible
 
 
 class Mean(nn.Module):
-    """The mean of the modalities that are there, each projected to `dim`. Where none is, zeros."""
+    """The mean of the modalities that are there, each projected to `dim`. Where none is, zeros.
+
+    dim: values that each modality is projected to
+    """
 
     over_batch = False
     over_dialogue = False

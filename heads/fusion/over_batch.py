@@ -24,6 +24,9 @@ class AttentionOverBatch(nn.Module):
     What rounding down leaves of `dim` goes to the widest share, as in that code. Its "heads degree" of 3 is the third
     divisor of 512 or 1024: 4 heads. A missing modality counts as zeros; the report's code had dummies in its place (a
     black picture, silence), put through its encoders.
+
+    dim:   values of all modalities together
+    heads: of the attention; they must divide `dim`
     """
 
     over_batch = True

@@ -28,10 +28,12 @@ class AdaptiveTriplet(nn.Module):
     T = mean over triples (a, p, n) of the batch of max(0, d_ap - (d_an + d_pn) / 2 + margin), with Euclidean distances
     between unit vectors; C and V are VICReg's, on the projection as it is.
 
-    margin: as-printed: m = 1 + 2 / (exp(4 d_ap) + e) + 1 + 2 / (exp(4 - 4 d_an) + e), with the gradient through m
-            bounded: 0.1 * (m - 2), at most 1, without its gradient (ours)
-            fixed: 0.2
-    projection: d
+    margin: as-printed: m = 1 + 2 / (exp(4 d_ap) + e) + 1 + 2 / (exp(4 - 4 d_an) + e), with the gradient through m;
+            bounded: 0.1 * (m - 2), at most 1, without its gradient (ours); fixed: 0.2
+    projection: d, the values of the projection
+    triplet_weight: of T in the sum
+    covariance_weight: of C, which keeps the projection's values from repeating each other
+    variance_weight: of V, which keeps the embeddings from falling together
 
     Chudasama et al. 2022, "M2FNet", who train feature extractors with it, where this one shapes a projection of cached
     features (not checked against code: none is public). As printed, the gradient through m pulls negatives closer once

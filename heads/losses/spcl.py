@@ -32,8 +32,8 @@ class Spcl(nn.Module):
     embeddings, or the class centre while there are fewer. The centre is the mean over all training examples, as of the
     last `refresh`. Prototypes carry no gradient.
 
-    dim:         d
-    temperature: t
+    dim:         d, the values of the projection
+    temperature: t; the lower it is, the more the nearest examples count
     queue:       embeddings kept of each class
     items:       of these, how many make a prototype
     threshold:   terms up to it count as learned; where all are, the loss is 0

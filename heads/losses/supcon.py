@@ -17,7 +17,7 @@ class SupCon(nn.Module):
     z are unit vectors, P(i) the other examples of i's class in the batch. Anchors without a positive are left out;
     where none is left the loss is 0.
 
-    temperature: t
+    temperature: t; the lower it is, the more the nearest examples count
     projection:  width of a linear layer before z, or null for none
 
     Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2 (L_out), temperature 0.1 as in their section 4.

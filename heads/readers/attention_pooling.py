@@ -20,6 +20,8 @@ class AttentionPooling(nn.Module):
     elements of u . h / sqrt(values of a part), and its own weighted mean. With one head it is pooling by one learned
     query.
 
+    heads: how many learned queries; they must divide the width of an element
+
     Checked against miquelindia90/DoubleAttentionSpeakerVerification, whose queries are drawn at first (Xavier). Ours
     start at zero, so that the reader starts as the mean. Padding has no weight; without elements there are
     zeros.

@@ -23,7 +23,11 @@ class TextCNN(nn.Module):
     4 and 5 tokens, 512 of each, ReLU, the maximum over the text, then a tanh layer of 100 values and dropout (checked
     against declare-lab/MELD, baseline.py; Kim's own code, yoonkim/CNN_sentence, has 100 filters and no tanh layer).
 
-    length: tokens that are read; longer texts are cut
+    length:  tokens that are read; longer texts are cut
+    windows: tokens that a filter sees, a group of filters for each number
+    filters: how many filters each group has
+    size:    values of the vector that comes out
+    dropout: of that vector
 
     A window starts at every real token and may reach over the end into zeros. The baseline lets windows lie in the
     padding altogether, where a filter answers with its bias, so that the padded length has a say; here it has none.

@@ -18,13 +18,16 @@ class WaveformMLP(nn.Module):
     """Three linear layers on the samples themselves, of widths 3h, 2h and h, each with ReLU and dropout; the result is
     brought to length 1 (HLM12ERC report, figure 10).
 
-    seconds, rate_hz: what is read is round(seconds * rate_hz) samples, cut or filled with zeros. `rate_hz` is the
-                      stored feature's. The report's "200K samples" are 2.27 s of 44.1 kHz stereo
-    hidden:           h (50, 256 or 768 in the report)
+    seconds:          what is read of the sound, round(seconds * rate_hz) samples; longer sounds are cut, shorter ones
+                      filled with zeros. The report's "200K samples" are 2.27 s of 44.1 kHz stereo
+    rate_hz:          samples a second of the stored feature
+    hidden:           h, the values of the vector that comes out (50, 256 or 768 in the report)
+    dropout:          after each layer
     attention:        `over-batch` is the report's variant 23: self-attention among the utterances of the batch,
                       residual and layer norm before the length is brought to 1. So an utterance's vector changes with
                       its batch-mates, and the reader says so in `over_batch`. `itself` has the same weights, and
                       each utterance attends to itself alone: what is left of that variant without the slip
+    heads:            of that attention; they must divide `hidden`
 
     The report read interleaved stereo in steps of 16-bit integers; samples here are mono, at the scale that they are
     stored and normalised in. A missing utterance counts as silence.

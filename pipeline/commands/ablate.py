@@ -99,20 +99,20 @@ def command(
     estimate: bool,
     as_json: bool,
 ) -> int:
-    """Train every experiment of a suite, selecting by its score on dev. The test split is not read.
+    """Train every experiment of a suite, and choose each head's epoch by its score on dev. Test is not read.
 
-    That score is the dataset card's `headline`, weighted F1 where it names none.
+    That score is the dataset card's `headline`, or weighted F1 where it names none.
 
-    SUITE is a YAML file or the name of a suite that ships. Finished seeds are kept where the code that
-    they use, torch, numpy and the kind of device are still the same; others are set aside and trained again. Equal
-    experiments run once; one that fails does not stop the others, and the exit status is then 1.
+    SUITE is a YAML file or the name of a suite that ships. Finished seeds are kept if their code, torch, numpy and the
+    kind of device are still the same; others are set aside and trained again. Equal experiments run once. If one
+    fails, the others go on, and the exit status is 1.
 
-    A corpus without splits is reported by cross-validation: `--cv 5 --nested`, or `--cv groups --nested`, which leaves
-    one group out at a time; `erc report` shows what comes of it.
+    For a corpus without splits, use nested cross-validation: `--cv 5 --nested`, or `--cv groups --nested`, which leaves
+    one group out at a time. `erc report` shows the result.
 
-    Slices (--shard) run at once, one after the other, or again. Each trains its own heads, dealt by what they cost, and
-    writes the scores of all that are there when it ends: the last one leaves what one machine would. Give all of them
-    the same options. The command without --shard trains what is left, and nothing where nothing is.
+    With --shard, several machines each train a slice of the heads. Slices may run at the same time, one after the
+    other, or again. Give all of them the same options. The last one to end leaves what one machine would. Without
+    --shard, the command trains what is left.
 
     \b
     Example:

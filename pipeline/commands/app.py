@@ -12,14 +12,14 @@ from pipeline.terminal.options import LocalPath
 @click.command()
 @click.argument("run", metavar="DIR", type=LocalPath())
 @click.option("--host", default="127.0.0.1", help="Where it is served; 0.0.0.0 lets other machines in.")
-@click.option("--port", type=click.IntRange(1, 65535), default=7860, help="Of that host.")
-@click.option("--device", default="auto", help="Of the encoders: auto, cpu, cuda, cuda:N or mps.")
+@click.option("--port", type=click.IntRange(1, 65535), default=7860, help="Port of that host.")
+@click.option("--device", default="auto", help="Where encoders compute: auto, cpu, cuda, cuda:N or mps.")
 def command(run: Path, host: str, port: int, device: str) -> None:
     """Serve a page that predicts the emotions of what is typed and uploaded.
 
-    DIR is a run, or what `erc export` wrote of one. Turns are typed or pasted, with clips where there are any, or cut
-    from a recording by its transcript. What is uploaded stays on this machine, and is deleted within two hours. Needs
-    the extra `app`, which `erc doctor` says how to install. Ctrl-C ends it.
+    DIR is a run, or a folder that `erc export` wrote. Type or paste turns, with or without clips, or upload a recording
+    with its transcript. Uploads stay on this machine, and are deleted within two hours. Needs the extra `app`;
+    `erc doctor` says how to install it. Ctrl-C ends it.
 
     \b
     Example:

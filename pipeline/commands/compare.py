@@ -21,7 +21,7 @@ _SHOWN = 10
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B | RUNS", type=LocalPath())
-@click.option("--split", default="dev", show_default=True, help="Whose stored predictions to compare.")
+@click.option("--split", default="dev", show_default=True, help="The split whose stored predictions are compared.")
 @click.option(
     "--replicates",
     type=click.IntRange(min=100),
@@ -40,7 +40,7 @@ _SHOWN = 10
     type=LocalPath(dir_okay=False),
     help="Write all flipped utterances to this .parquet or .csv file.",
 )
-@click.option("--mcnemar", is_flag=True, help="McNemar's test, too, which assumes independent utterances.")
+@click.option("--mcnemar", is_flag=True, help="Also McNemar's test, which assumes independent utterances.")
 @click.option(
     "--gate",
     type=click.FloatRange(-100, 100),
@@ -58,18 +58,19 @@ def command(
     gate: float | None,
     as_json: bool,
 ) -> int:
-    """Compare two runs on one split, or, of a folder of runs, every contrast that its suites declare.
+    """Compare two runs on one split; or, in a folder of runs, all contrasts that its suites declare.
 
     It reads what `erc train`, `erc ablate` and `erc evaluate` predicted with all finished seeds, and predicts nothing.
-    The difference A - B of the mean score has a 95% interval (resampling dialogues and one seed an arm) and a p-value
-    (swapping whole dialogues between the arms), which is adjusted by Holm's method over a suite's contrasts. The score
-    is the dataset card's `headline`, weighted F1 where it names none.
-    A contrast that cannot be compared is named and left out. Beside each difference stands the smallest true one that
-    this split and these seeds would show.
+    The score is the dataset card's `headline`, or weighted F1 where it names none.
 
-    --gate is for CI: status 0 where A is shown to be better by more than MIN points (one-sided, at 5%; MIN may be
-    negative: not worse by more than that), 3 where it is not shown, 1 where it cannot be judged: one seed each, fewer
-    seeds than the suite has, or a contrast without an answer.
+    The difference A - B of the mean score has a 95% interval (resampling dialogues, and one seed of each side) and a
+    p-value (swapping whole dialogues between the sides). Over a suite's contrasts, p is adjusted by Holm's method.
+    Beside each difference stands the smallest true one that this split and these seeds would show. A contrast that
+    cannot be compared is named and left out.
+
+    --gate is for CI. The exit status is 0 if A is shown to be better by more than MIN points (one-sided, at 5%). MIN
+    may be negative: A may then be worse by less than that. The status is 3 if it is not shown, and 1 if it cannot be
+    judged: with one seed each, fewer seeds than the suite has, or a contrast without an answer.
 
     \b
     Example:

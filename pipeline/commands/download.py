@@ -38,8 +38,9 @@ Give the same command again after an interruption: it goes on where it stopped.
 def command(corpus: str, folder: Path | None, list_only: bool, dry_run: bool) -> None:
     """Fetch CORPUS, named by its card, from the Hugging Face hub, Kaggle or a plain address.
 
-    Files are held against the card's checksums, or else against downloads.json beside them from the second run on.
-    Archives, and archives within, are unpacked into folders of their names. The last line is the `erc ingest` to type.
+    Files are compared with the card's checksums. If the card has none, downloads.json beside the files notes what came,
+    and later runs compare with that. Archives are unpacked into folders of their names, and so are archives in them.
+    The last line is the `erc ingest` to type.
     """
     from features.errors import DownloadError, UsageError
 

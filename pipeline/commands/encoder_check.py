@@ -32,9 +32,10 @@ def command(
 ) -> int:
     """Try an encoder on made-up texts, sounds or pictures: does it keep what is promised of every embedding?
 
-    One fingerprint however often it is built; inputs that can be sent between processes; the shape that its spec says,
-    and finite numbers; the same bits for the same input; the same, within the rounding of the dtype, in another order
-    and alone; and a reason where there is no input. Exit status 1 where one is broken.
+    It must have one fingerprint, however often it is built; make inputs that can be sent between processes; give the
+    shape that its spec says, and finite numbers; give the same bits for the same input, and the same numbers, within
+    the rounding of the dtype, in another order and alone; and give a reason where there is no input. The exit status
+    is 1 if one of these promises is broken.
 
     \b
     Example:

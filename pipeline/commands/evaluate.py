@@ -25,8 +25,8 @@ PROTOCOL = "--select best-dev,baseline"
 @click.option(
     "--select",
     metavar="WORDS",
-    help="Score only what these words name, with commas between: best-dev (of each corpus the run with the highest mean"
-    " on dev of the corpus's score), baseline (the one that each suite declares).",
+    help="Score only these runs, with commas between: best-dev (for each corpus, the run with the highest mean score on"
+    " dev), baseline (the experiment that each suite declares).",
 )
 @click.option(
     "--store",
@@ -43,8 +43,8 @@ PROTOCOL = "--select best-dev,baseline"
     "--labels-map",
     metavar="MAP",
     type=LABELS_MAP_OR_PATH,
-    help="Which label of the manifest is which of the run: THEIRS=OURS,... (several may go to one), a YAML file of the"
-    " same, or the name of a map that ships. Labels that are not named are left out, and counted.",
+    help="Which label of the manifest (THEIRS) is which label of the run (OURS): THEIRS=OURS,... (several may go to"
+    " one), a YAML file of such lines, or the name of a map that ships. Labels without a name there are not scored.",
 )
 @allow_options("Score")
 @json_option
@@ -61,10 +61,10 @@ def command(
 ) -> int:
     """Score trained heads on a split, each over all its seeds.
 
-    RUN is a run folder, or a folder of them. Each scoring of test is appended to test_reads.jsonl beside the runs. The
-    protocol for test is `--select best-dev,baseline`: a choice by dev, and no look at the test scores of the others.
-    Utterances without a label are predicted, and in no score. What is scored on another corpus than that of the run's
-    training lies in RUN/other-corpora.
+    RUN is a run folder, or a folder of run folders. For test, use `--select best-dev,baseline`: the run is chosen by
+    dev, and nobody sees the test scores of the others. Each scoring of test is appended to test_reads.jsonl beside the
+    runs. Utterances without a label are predicted, and are in no score. Scores on another corpus than the run was
+    trained on lie in RUN/other-corpora.
 
     \b
     Example:

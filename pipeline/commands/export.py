@@ -12,24 +12,22 @@ from pipeline.terminal.options import LocalPath
 @click.command()
 @click.argument("run", metavar="RUN", type=LocalPath())
 @click.option("--to", "folder", type=LocalPath(file_okay=False), required=True, help="The folder to write.")
-@click.option("--replace", is_flag=True, help="An earlier export there.")
+@click.option("--replace", is_flag=True, help="Replace an earlier export at --to.")
 @click.option(
     "--onnx",
     is_flag=True,
-    help="Also head.onnx: the heads of all seeds as one graph, held against torch by onnxruntime before it is kept."
+    help="Also write head.onnx: the heads of all seeds as one graph, compared with torch before it is kept."
     " Needs the extra `onnx`: see `erc doctor`.",
 )
-@click.option(
-    "--app", is_flag=True, help="Also app.py and requirements.txt: the folder as a demo (`erc app`, a Space)."
-)
-@click.option("--push-to-hub", "hub_id", metavar="OWNER/NAME", help="Send the folder to the Hugging Face hub, too.")
-@click.option("--private", is_flag=True, help="With --push-to-hub: a repository that others do not see.")
+@click.option("--app", is_flag=True, help="Also write app.py and requirements.txt, for a demo (`erc app`, or a Space).")
+@click.option("--push-to-hub", "hub_id", metavar="OWNER/NAME", help="Also send the folder to the Hugging Face hub.")
+@click.option("--private", is_flag=True, help="With --push-to-hub: make the repository private.")
 def command(run: Path, folder: Path, replace: bool, onnx: bool, app: bool, hub_id: str | None, private: bool) -> None:
-    """Write a run as a Hugging Face model folder that needs neither its store nor its manifest.
+    """Write a run as a Hugging Face model folder, to be used without its store and manifest.
 
     The folder holds the heads of all seeds (safetensors), the encoders with their settings, scores, a temperature, and
-    a model card made of what the run measured. Paths and commands of this machine are left out, and so are the
-    corpus's texts. `erc predict` and `Predictor.from_pretrained` read it.
+    a model card with what the run measured. It holds no paths or commands of this machine, and no texts of the corpus.
+    `erc predict` and `Predictor.from_pretrained` read it.
 
     \b
     Example:

@@ -86,14 +86,14 @@ _GROUPS = {
     multiple=True,
     metavar="NAME",
     shell_complete=completion.encoders,
-    help="An encoder, instead of the preset's; repeatable.",
+    help="This encoder, instead of those of the preset; repeatable.",
 )
 @click.option(
     "--preset",
     type=click.Choice(sorted(PRESETS)),
     default=DEFAULT_PRESET,
     show_default=True,
-    help="Named set of encoders.",
+    help="A named set of encoders.",
 )
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where encoders compute."
@@ -103,7 +103,7 @@ _GROUPS = {
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
     default="auto",
     show_default=True,
-    help="Precision; auto continues what the store has, else bf16 where the hardware is made for it.",
+    help="Precision. auto: what the store already has, else bf16 if the hardware is made for it, else fp32.",
 )
 @click.option(
     "--batch-size", type=click.IntRange(1), metavar="N", help="Inputs encoded at once.  [default: the encoder's]"
@@ -113,45 +113,45 @@ _GROUPS = {
     default="auto",
     show_default=True,
     metavar="auto|N",
-    help="Processes that decode clips (auto: one a core; 0: this one, which cannot limit a clip's time or memory).",
+    help="Processes that decode clips. auto: one per core. 0: this one, which cannot limit a clip's time or memory.",
 )
 @click.option(
     "--clip-timeout",
     "clip_timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Give a clip up that takes longer to decode, twice: it is `failed`, the others go on.  [default: 300]",
+    help="A clip that takes longer to decode, two times, is `failed`; the others go on.  [default: 300]",
 )
 @click.option(
-    "--follow-symlinks", is_flag=True, help="Read clips, too, that symbolic links lead to out of the media root."
+    "--follow-symlinks", is_flag=True, help="Also read clips to which symbolic links lead out of the media root."
 )
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N utterances that are left.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N utterances that are not done yet.")
 @shard_option("the work, for several machines on one store")
 @engine_options(
     "the actors of a Ray cluster",
     "Actors that encode.  [default: one a GPU, or as many as have all of an encoder's threads]",
 )
-@click.option("--retry-failed", is_flag=True, help="Try utterances again that failed before.")
-@click.option(
-    "--rehash", is_flag=True, help="Read every clip again to see whether it changed, not only size and mtime."
-)
+@click.option("--retry-failed", is_flag=True, help="Try again what failed before.")
+@click.option("--rehash", is_flag=True, help="Find changed clips by reading all of them, not only by size and mtime.")
 @click.option(
     "--known-bad",
     type=click.Choice(["mask", "use"]),
     default="mask",
     show_default=True,
-    help="Clips that the dataset card calls wrong: record them as missing, or use them.",
+    help="Clips that the dataset card calls bad. mask: record them as missing. use: read them.",
 )
 @click.option(
     "--clips-gone",
     is_flag=True,
-    help="Go on where most clips that have embeddings are gone; they are kept.",
+    help="Go on although most clips that have embeddings are gone. The embeddings are kept.",
 )
 @encoder_options("random: seeded, for tests and benchmarks; every report says so.")
-@click.option("--as", "alias", metavar="ALIAS", help="Name of the feature's folder, to tell two settings apart.")
+@click.option(
+    "--as", "alias", metavar="ALIAS", help="Another name for the feature, to tell two settings of an encoder apart."
+)
 @media_root_option
-@click.option("--dry-run", is_flag=True, help="Show what is left, as far as weights are to be had, and do nothing.")
-@click.option("--list", "list_encoders", is_flag=True, help="List the encoders with their settings, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Only show what is not done yet (for encoders whose weights can be had).")
+@click.option("--list", "list_encoders", is_flag=True, help="Only list the encoders with their settings.")
 @loudness_options
 @json_option
 @click.pass_context
@@ -189,8 +189,8 @@ def command(
 ) -> None:
     """Run frozen encoders once and keep one embedding per utterance.
 
-    What is done stays done: run the same command again to resume, or after the manifest has grown or changed. Clips are
-    decoded once for all the encoders asked for.
+    What is done stays done. Run the same command again after an interruption, or when the manifest has grown or
+    changed: it does what is left. Each clip is decoded once, for all encoders that you ask for.
     """
     if list_encoders:
         _list_encoders()

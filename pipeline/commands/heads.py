@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False, shell_complete=completion.parts)
-@click.option("--list", "everything", is_flag=True, help="Every part with its settings and sources.")
+@click.option("--list", "everything", is_flag=True, help="List every part with its settings and sources.")
 @json_option
 def command(name: str | None, everything: bool, as_json: bool) -> None:
-    """What a head can be made of: readers, fusions, contexts, losses, samplers, normalisations, sections of YAML.
+    """List what a head can be made of: readers, fusions, contexts, losses, samplers, normalisations, YAML sections.
 
-    Without anything, a line each. With NAME, all that is known of that part: its equations, where they come from, and
-    what differs from there.
+    Without NAME, one line for each part. With NAME, everything about that part: its equations, their source, and what
+    differs from the source. docs/suites.md has the same list.
 
     \b
     Example:
@@ -79,29 +79,12 @@ def _wrapped(text: str, indent: int) -> str:
 
 
 def _told(setting: Setting) -> str:
+    from heads.config.parts import limits
+
     said = f"{setting.name}: {limits(setting.schema)}"
     if not setting.required:
-        default = list(setting.default) if isinstance(setting.default, tuple) else setting.default
-        said += f" [{'null' if default is None else str(default).lower() if isinstance(default, bool) else default}]"
+        said += f" [{setting.default_text}]"
     return f"{said}  {setting.text}" if setting.text else said
-
-
-def limits(schema: Any) -> str:
-    """A setting's type and limits in words."""
-    if "anyOf" in schema:
-        return " or ".join(limits(item) for item in schema["anyOf"])
-    if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
-    if schema["type"] == "array":
-        return f"list of {limits(schema['items'])}"
-    words = {"integer": "whole number", "number": "number", "boolean": "true | false", "string": "text", "null": "null"}
-    bounds = [
-        f"{word} {schema[key]:g}"
-        for key, word in (("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "to"))
-        if key in schema
-    ]
-    bounds += [f"below {schema['exclusiveMaximum']:g}"] if "exclusiveMaximum" in schema else []
-    return " ".join([words[schema["type"]], *bounds])
 
 
 def _whole(part: Part) -> str:

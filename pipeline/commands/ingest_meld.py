@@ -24,19 +24,22 @@ folder, `media` is empty without one.
 @click.argument("root", type=LocalPath())
 @out_option
 @click.option(
-    "--splits", callback=comma_separated, metavar="A,B", help="Of train,dev,test.  [default: those that are there]"
+    "--splits",
+    callback=comma_separated,
+    metavar="A,B",
+    help="Which of train,dev,test.  [default: those that are there]",
 )
 @click.option("--media-root", type=LocalPath(), help="Where the clip folders are, if not in ROOT.")
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="The card and the ids' first part.  [default: sample where ROOT is one, else meld]",
+    help="Name of the dataset card, and the first part of ids.  [default: sample for a generated corpus, else meld]",
 )
 @click.option(
-    "--probe/--no-probe", default=True, show_default=True, help="Compare the clips' lengths with the annotation."
+    "--probe/--no-probe", default=True, show_default=True, help="Compare each clip's length with the annotation."
 )
 @click.option(
-    "--follow-symlinks", is_flag=True, help="Probe clips, too, that symbolic links lead to out of the media root."
+    "--follow-symlinks", is_flag=True, help="Also probe clips to which symbolic links lead out of the media root."
 )
 @json_option
 def command(

@@ -28,7 +28,7 @@ def out_option(command: Command) -> Command:
         default=DEFAULT_MANIFEST,
         show_default=True,
         show_envvar=True,
-        help="The manifest to write: .parquet carries the dataset card and the media root, .csv and .jsonl do not.",
+        help="The manifest to write. A .parquet keeps dataset card and media root, too; .csv and .jsonl do not.",
     )(command)
 
 
@@ -38,7 +38,7 @@ def probe_option(command: Command) -> Command:
         "--probe/--no-probe",
         default=True,
         show_default=True,
-        help="Look whether the clips that utterances are cut out of are as long as the cuts say.",
+        help="Check that files from which utterances are cut are long enough for the cuts.",
     )(command)
 
 
@@ -46,19 +46,23 @@ def card_options(command: Command) -> Command:
     """--labels, --neutral, --card and --write-card."""
     for option in (
         click.option(
-            "--write-card", type=LocalPath(dir_okay=False), help="Begin a card: what was found, with comments."
+            "--write-card",
+            type=LocalPath(dir_okay=False),
+            help="Write a dataset card with what was found, to be completed by you.",
         ),
         click.option(
             "--card",
             type=LocalPath(dir_okay=False),
-            help="A dataset card of your own (YAML): labels in order, neutral, leads, known-bad clips, licence.",
+            help="A dataset card of your own (YAML): labels in order, the neutral one, leads, bad clips, licence.",
         ),
         click.option(
             "--neutral",
             metavar="LABEL",
-            help="The label of the baseline.  [default: the one spelt neutral in any case]",
+            help="The neutral label, which a baseline always predicts.  [default: one spelt neutral, in any case]",
         ),
-        click.option("--labels", callback=comma_separated, metavar="A,B,...", help="Emotions in the order of reports."),
+        click.option(
+            "--labels", callback=comma_separated, metavar="A,B,...", help="The labels, in the order that reports show."
+        ),
     ):
         command = option(command)
     return command
@@ -67,18 +71,18 @@ def card_options(command: Command) -> Command:
 def reading_options(command: Command) -> Command:
     """How text files and workbooks are read where they do not say it themselves."""
     for option in (
-        click.option("--sheet", metavar="NAME", help="Of an .xlsx with several."),
-        click.option("--no-quotes", "text_quotes", is_flag=True, help="Quote marks of a CSV are text."),
+        click.option("--sheet", metavar="NAME", help="Which sheet of an .xlsx."),
+        click.option("--no-quotes", "text_quotes", is_flag=True, help="In a CSV, take quote marks for plain text."),
         click.option(
             "--encoding",
             metavar="NAME",
-            help="Of text files, as gb18030.  [default: UTF-8, or what a byte order mark says]",
+            help="Encoding of text files, such as gb18030.  [default: UTF-8, or what a byte order mark says]",
         ),
         click.option(
             "--delimiter",
             callback=delimiter_of,
             metavar="CHAR|NAME",
-            help="Of a CSV: comma, semicolon, tab, bar.  [default: found out]",
+            help="Delimiter of a CSV: a character, or comma, semicolon, tab, bar.  [default: found out]",
         ),
     ):
         command = option(command)
@@ -90,12 +94,14 @@ def dev_option(command: Command) -> Command:
         "--dev",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         metavar="SHARE",
-        help="Make this share of train's dialogues dev, or of its groups where there are any.",
+        help="Move this share of train's groups to dev; without groups, of its dialogues.",
     )(command)
 
 
 def seed_option(command: Command) -> Command:
-    return click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For --dev.")(command)
+    return click.option(
+        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which part --dev moves."
+    )(command)
 
 
 def delimiter_of(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -58,19 +58,30 @@ supported. docs/own-corpus.md leads from a table to a report.
 @click.argument("files", nargs=-1, required=True, type=_File(), metavar="[SPLIT=]FILE...")
 @out_option
 @click.option(
-    "--map", "maps", multiple=True, metavar="COLUMN=THEIRS,...", help="Manifest column = the file's; repeatable."
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="COLUMN=THEIRS,...",
+    help="Which of the file's columns (THEIRS) is which column of a manifest; repeatable.",
 )
 @click.option(
-    "--dataset", metavar="NAME", help="Name of the corpus, the ids' first part.  [default: the file's or folder's name]"
+    "--dataset",
+    metavar="NAME",
+    help="Name of the corpus, and the first part of ids.  [default: the file's or folder's name]",
 )
-@click.option("--split", metavar="NAME", help="The split of all rows, where no column tells it.")
+@click.option("--split", metavar="NAME", help="The split of all rows, if no column says it.")
 @click.option(
-    "--split-map", multiple=True, metavar="THEIRS=OURS,...", help="What the file's splits are here; repeatable."
+    "--split-map",
+    multiple=True,
+    metavar="THEIRS=OURS,...",
+    help="Other names for the file's splits, as in eval=test; repeatable.",
 )
 @dev_option
 @seed_option
 @card_options
-@click.option("--media-root", type=LocalPath(), help="What clip paths are relative to.  [default: FILE's folder]")
+@click.option(
+    "--media-root", type=LocalPath(), help="Folder that clip paths are relative to.  [default: FILE's folder]"
+)
 @reading_options
 @probe_option
 @json_option

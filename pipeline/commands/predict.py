@@ -34,20 +34,24 @@ Exit status: 0, or 3 where some input could not be used (it is named; the rest i
 
 @click.command(epilog=_EPILOG)
 @click.argument("run", metavar="RUN", type=LocalPath())
-@click.option("--dialogue", type=LocalPath(), help="JSON of one dialogue or several: turns with text, speaker, clip.")
-@click.option("--clip", type=LocalPath(), help="One utterance's file: picture, sound or both.")
+@click.option(
+    "--dialogue", type=LocalPath(), help="JSON file of one or more dialogues: turns with text, speaker and clip."
+)
+@click.option("--clip", type=LocalPath(), help="The media file of one utterance: picture, sound or both.")
 @click.option("--text", help="What is said in one utterance.")
 @click.option("--speaker", default="", help="Who says it.", show_default=False)
 @click.option("--video", type=LocalPath(), help="One recording of a whole talk; its turns come from --transcript.")
-@click.option("--transcript", type=LocalPath(), help="Of --video: .srt, .vtt, or a transcriber's .json.")
+@click.option(
+    "--transcript", type=LocalPath(), help="Transcript of --video: .srt, .vtt, or the .json of a transcriber."
+)
 @click.option("--manifest", type=LocalPath(), help="Every utterance of a manifest, in batches; uses and fills --store.")
 @click.option(
     "--store",
     type=LocalPath(file_okay=False),
-    help="With --manifest: where embeddings are, and where those that are not there yet are put [default: the run's].",
+    help="With --manifest: the store that embeddings are read from and added to [default: the run's].",
 )
-@click.option("--device", default="auto", help="Of the encoders: auto, cpu, cuda, cuda:N or mps.")
-@click.option("--what-if", is_flag=True, help="Also: what would be predicted without each modality.")
+@click.option("--device", default="auto", help="Where encoders compute: auto, cpu, cuda, cuda:N or mps.")
+@click.option("--what-if", is_flag=True, help="Also show what would be predicted without each modality.")
 @click.option("--out", type=LocalPath(dir_okay=False), help="Write the table: .parquet, .csv or .json.")
 @click.option("--html", type=LocalPath(dir_okay=False), help="Write a page: clip, turns, probabilities over the talk.")
 @json_option
@@ -69,9 +73,9 @@ def command(
 ) -> int:
     """Predict the emotions of raw turns: texts, clips, a recording with its transcript, or a manifest.
 
-    The turns go through the very encoders and settings that RUN was trained on; where these cannot be had here, the
-    command says which and how to get them. Several seeds are an ensemble: the mean of their probabilities, calibrated
-    by one temperature that is fitted on dev. A turn without text, clip or sound is predicted from what it has.
+    The turns go through the same encoders, with the same settings, that RUN was trained on. If one is not here, the
+    command says which, and how to get it. The probabilities are the mean over RUN's seeds, calibrated by a temperature
+    that is fitted on dev. A turn that lacks text, clip or sound is predicted from what it has.
     """
     from features.errors import UsageError
 

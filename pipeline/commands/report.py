@@ -24,26 +24,25 @@ if TYPE_CHECKING:
     type=LocalPath(file_okay=False),
     default="report",
     show_default=True,
-    help="Folder to write to; it is made if need be.",
+    help="Folder to write to; it is made if it is not there.",
 )
 @click.option("--latex", is_flag=True, help="Write latex/ as well: tables, and figures as PDF, for a paper.")
 @click.option(
     "--paper",
     type=click.Choice(["table4", "table4-as-published"]),
-    help="Answer the objectives of the report that this suite re-states, with its table beside ours.",
+    help="Answer the objectives of the HLM12ERC report, and show its table beside ours.",
 )
 @json_option
 def command(runs: Path, out: Path, latex: bool, paper: str | None, as_json: bool) -> None:
     """Write report.html, report.md and leaderboard.csv of the trained heads in RUNS.
 
-    Nested cross-validations in RUNS (`erc ablate --cv K --nested`) have a part of their own, and folds.csv.
+    The page is one file that works offline. The best model is always the one with the highest score on dev (the
+    dataset card's `headline`, or weighted F1 where it names none). The suites' questions are answered on dev, with
+    intervals. A run that cannot be read is named, skipped and listed in the report. Nested cross-validations (`erc
+    ablate --cv K --nested`) have a section of their own, and folds.csv.
 
-    The page is one file that works offline. The best model is the one with the highest score on dev, always: the
-    dataset card's `headline`, weighted F1 where it names none. The suites' questions are answered on dev, with
-    intervals. A run that cannot be read is named, skipped and listed in the report.
-
-    With --latex a paper has \\input{report/latex/preamble} before its text and \\input{report/latex/report}, or single
-    tables, in it. A published table that a suite re-states is there with ours beside it.
+    With --latex, write \\input{report/latex/preamble} before your paper's text, and \\input{report/latex/report} or
+    single tables in it. If a suite re-states a published table, that table is there too, with ours beside it.
 
     \b
     Examples:

@@ -8,21 +8,21 @@ from pipeline.terminal.lazy_group import LazyGroup
 
 # name -> (module of pipeline.commands, one line of help)
 _COMMANDS: dict[str, tuple[str, str]] = {
-    "ls": ("store_ls", "What a store holds: one line a feature."),
-    "verify": ("store_verify", "Check every byte; --repair moves away what is damaged."),
-    "gc": ("store_gc", "Remove what later shards replace, orphans, and features that no run uses."),
-    "import": ("store_import", "Take in vectors that others made, joined by id."),
+    "ls": ("store_ls", "List the features of a store, one per line."),
+    "verify": ("store_verify", "Check every byte of a store; --repair moves damaged shards away."),
+    "gc": ("store_gc", "Remove what is no longer needed: replaced rows, orphans, unused features."),
+    "import": ("store_import", "Add vectors that others made, joined by id."),
     "export": ("store_export", "Write features as Parquet, HDF5, .npy, or for MMSA, MERTools, DialogueRNN, datasets."),
-    "pack": ("store_pack", "Features with their manifest in a folder that travels, and trains without clips."),
+    "pack": ("store_pack", "Write features and their manifest as a folder to send to others."),
     "push": ("store_push", "Send a pack to the Hugging Face hub or another store of objects."),
     "pull": ("store_pull", "Fetch a pack, check every byte, and put its rows into a store."),
-    "tag": ("store_tag", "Freeze which very rows some features have, for a paper to cite."),
+    "tag": ("store_tag", "Record the exact rows of features, for a paper to cite."),
 }
 
 
 @click.group(cls=LazyGroup, members=_COMMANDS)
 def command() -> None:
-    """Look after a store of embeddings.
+    """List, check, clear, import and export stored embeddings.
 
     \b
     Example:

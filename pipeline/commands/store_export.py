@@ -31,19 +31,20 @@ Examples:
   erc store export store --format hf --feature text/sentence --feature audio/logmel \\
       --manifest data/manifest.parquet --to dataset
 
-One feature: parquet keeps every utterance: `embedding` is null where there is none, `status` and
-`reason` say why. hdf5 and npy hold the ok rows alone, with a table of those left out. An utterance of
-the manifest that was never extracted has the status `absent`.
+One feature: parquet has a row for every utterance. If there is no embedding, `embedding` is null, and
+`status` and `reason` say why. hdf5 and npy have only the rows that are ok, and a table of the others.
+An utterance of the manifest that was never extracted has the status `absent`.
 
-Several features, with --manifest: mmsa (a pickle with train, valid and test), mertools (a folder of
-.npy a clip, and label.npz), conv-emotion (DialogueRNN's pickle of MELD), hf (a folder that
-datasets.load_dataset reads, one Parquet a split). The first three know no missing vector: it is zeros
-there, counted at the end and named in the side file (mmsa.pkl.json; export.json within a folder).
+Several features, with --manifest: mmsa (a pickle with train, valid and test), mertools (a folder with
+one .npy per clip, and label.npz), conv-emotion (DialogueRNN's pickle of MELD), hf (a folder that
+datasets.load_dataset reads, one Parquet per split). The first three cannot say that a vector is missing:
+zeros stand in its place, counted at the end and named in a side file (mmsa.pkl.json; in a folder
+export.json).
 
 In parquet, hdf5 and npy each row has the crc32 of its bytes. The sha256 lies beside a file
-(sentence.parquet.sha256), and within a folder (SHA256SUMS), for `sha256sum -c` and
-`erc store verify sentence.parquet`. With a feature that was extracted with from_top go the layers of
-its encoder (sentence.parquet.top.safetensors).
+(sentence.parquet.sha256) or within a folder (SHA256SUMS), for `sha256sum -c` and
+`erc store verify sentence.parquet`. For a feature that was extracted with from_top, the layers of its
+encoder are written, too (sentence.parquet.top.safetensors).
 """
 
 

@@ -23,10 +23,11 @@ Examples:
   erc store gc store --unused runs
 
 A row is replaced by a later row of the same utterance and the same source. Rows of another source
-(an edited text) stay, since another manifest may read them, unless --manifest names all that do.
+(such as an edited text) stay, since another manifest may read them. With --manifest, rows go that none
+of the manifests given reads: name all that are in use.
 
---unused removes whole features. A feature is used if the features.json of a run anywhere below RUNS
-names its fingerprint, or if a used one is derived from it.
+--unused removes whole features. A feature is in use if the features.json of a run anywhere below RUNS
+names its fingerprint, or if a feature that is in use is derived from it.
 """
 
 
@@ -37,14 +38,14 @@ names its fingerprint, or if a used one is derived from it.
     "runs",
     type=LocalPath(file_okay=False),
     metavar="RUNS",
-    help="Remove also every feature that no run below this folder uses.",
+    help="Also remove every feature that no run below this folder uses.",
 )
 @click.option(
     "--manifest",
     "manifests",
     type=LocalPath(),
     multiple=True,
-    help="A manifest that is in use, as often as there are such: remove also rows that none of them reads.",
+    help="A manifest that is in use; repeatable. Also remove rows that none of these manifests reads.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -54,8 +55,8 @@ def command(
 ) -> None:
     """Remove shards whose rows are all replaced by later ones, and what interrupted commits left.
 
-    What would be removed is listed first, with its size, and then asked for. A shard that still holds for a single
-    utterance stays, and so does one that is damaged, cannot be read, or is replaced by one that is.
+    First a list shows what would be removed, with sizes; then you are asked. A shard stays if one of its rows is still
+    in use, if it is damaged or cannot be read, or if the shard that replaces it is damaged or cannot be read.
     """
     from features.manifest import read_manifest
     from features.store.garbage import plan_garbage, remove_garbage

@@ -26,37 +26,41 @@ Examples:
   erc store import unaligned_50.pkl --modality visual --as openface --dry-run
   erc store import vectors.npy --ids ids.json --modality text --as e5 --model intfloat/e5-large
 
-Formats are told apart by what a file is; docs/import.md describes each. A pickle is read by a parser of
-our own, which knows arrays and plain containers, refuses everything else, and runs nothing.
+The format is recognised by the file's content; docs/import.md describes each. A pickle is read by a
+parser of our own, which knows arrays and plain containers, refuses everything else, and runs nothing.
 
-Rows are joined by id alone. --id is a template over the manifest's columns and the parts of its
-utterance_id; without it, the usual rule that fits most ids is used, and printed. Texts, labels and
-splits that the file has are compared: a shifted list of ids is refused.
+Rows are joined by id only. --id is a template of the manifest's columns and of the parts of its
+utterance_id. Without it, the usual rule that fits most ids is used, and printed. If the file has texts,
+labels or splits, they are compared with the manifest, so that a shifted list of ids is refused.
 """
 
 
 @click.command("import", epilog=_EPILOG)
 @click.argument("source", type=LocalPath())
 @click.option("--modality", type=click.Choice(_MODALITIES), required=True, help="What the vectors were made of.")
-@click.option("--as", "name", required=True, metavar="NAME", help="What the feature is called.")
-@click.option("--format", "file_format", type=click.Choice(_FORMATS), default="auto", help="What SOURCE is.")
-@click.option("--field", metavar="NAME", help="Which of several: text, audio, vision, roberta1, a column, ...")
+@click.option("--as", "name", required=True, metavar="NAME", help="Name of the feature.")
+@click.option("--format", "file_format", type=click.Choice(_FORMATS), default="auto", help="Format of SOURCE.")
+@click.option(
+    "--field",
+    metavar="NAME",
+    help="Which part of SOURCE, if it has several: text, audio, vision, roberta1, a column, ...",
+)
 @click.option(
     "--ids",
     type=PathOrName("the name of a column"),
     metavar="FILE|COLUMN",
-    help="The ids: of one .npy a file (.json, .txt, .csv), else a column.",
+    help="Where the ids are: for a single .npy a file (.json, .txt, .csv), else a column.",
 )
 @click.option(
     "--id",
     "template",
     metavar="TEMPLATE",
     shell_complete=completion.id_rules,
-    help="The rule that makes a file's id of an utterance.",
+    help="How the id in SOURCE is made from an utterance.",
 )
-@click.option("--kind", type=click.Choice(_KINDS), help="What an array is, where its form does not say.")
+@click.option("--kind", type=click.Choice(_KINDS), help="What an array is, if its shape does not tell.")
 @click.option(
-    "--model", type=MODEL_OR_PATH, metavar="HUB_ID_OR_PATH", help="What made the vectors, as reports show it."
+    "--model", type=MODEL_OR_PATH, metavar="HUB_ID_OR_PATH", help="The model that made the vectors, as reports show it."
 )
 @click.option("--note", metavar="WORDS", help="How they were made; kept in the spec.")
 @click.option("--dry-run", is_flag=True, help="Read, join and check; write nothing.")
@@ -79,9 +83,9 @@ def command(
     store: Path,
     as_json: bool,
 ) -> int:
-    """Take in vectors or sequences that others made, joined to the manifest by id.
+    """Add vectors or sequences that others made to a store, joined to the manifest by id.
 
-    Exit status: 0; 3 where some of the utterances are `failed`: their vectors hold NaN or infinity.
+    Exit status: 0, or 3 if some utterances are `failed` because their vectors hold NaN or infinity.
     """
     from features.encoders.table import known_encoders
     from features.imports.store_import import ImportRequest, check_name, prepare_import, write_import

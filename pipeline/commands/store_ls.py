@@ -18,10 +18,10 @@ Example:
   erc store ls store
   erc store ls hf://me/meld-features
 
-`shards` counts what is committed; `superseded` are those of them all of whose rows later shards
-replace: `erc store gc` removes them. `took` is decoding and encoding, over all rows ever made.
+`shards` counts committed shards. `superseded` counts those whose rows were all replaced by later
+shards: `erc store gc` removes them. `took` is the time of decoding and encoding, for all rows ever made.
 
-Exit status: 0, or 1 where a feature or a ledger is damaged or cannot be read; the rest is listed.
+Exit status: 0, or 1 if a feature or a ledger is damaged or cannot be read; the rest is listed.
 """
 
 
@@ -29,10 +29,10 @@ Exit status: 0, or 1 where a feature or a ledger is damaged or cannot be read; t
 @read_store_argument
 @json_option
 def command(store: Path | str, as_json: bool) -> int:
-    """What a store holds: one line a feature, with the state of its utterances, its size and its weights.
+    """List the features of a store, one per line, with the state of their utterances, their size and their weights.
 
-    Utterances are counted by the newest row of each: ok, missing (there is no input) or failed. What is damaged or
-    cannot be read has a line of its own. Of a pack's address: its features, and what was fetched of them.
+    An utterance is counted by its newest row: ok, missing (there is no input) or failed. Whatever is damaged or cannot
+    be read has a line of its own. For the address of a pack, its features are listed, and what was fetched of them.
     """
     if isinstance(store, str):
         _list_pack(store, as_json)

@@ -19,10 +19,11 @@ from pipeline.terminal.output import print_json
 @click.option("--overwrite", is_flag=True, help="Replace the pack at --to.")
 @json_option
 def command(names: tuple[str, ...], out: Path, manifest: Path, store: Path, overwrite: bool, as_json: bool) -> None:
-    """Write features of a manifest's utterances as a pack: Parquet a split, spec, ledger, sha256 sums, a card.
+    """Write features and their manifest as a pack, a folder to send to others.
 
-    FEATURE is NAME, NAME@FINGERPRINT or MODALITY/NAME. The manifest goes with them, its texts and labels among it;
-    clips do not, nor the folder that they are in. Mind the licence of the corpus before you send it on.
+    FEATURE is NAME, NAME@FINGERPRINT or MODALITY/NAME. The pack has one Parquet file per split, spec, ledger, sha256
+    sums and a card. It holds the manifest with its texts and labels, but no clips and not the folder that they are in.
+    Mind the licence of the corpus before you send it.
 
     \b
     Example:

@@ -21,8 +21,8 @@ def command(address: str, store: Path, wanted: tuple[str, ...], to: Path | None,
     """Put a pack's rows into a store, bit for bit, after every byte of it is checked.
 
     PACK is a folder, hf://OWNER/NAME, or an address that fsspec knows (s3://..., https://...). Its manifest stays in
-    the pack: give it to `erc ablate --manifest`. Rows that the store has are kept; where it has other numbers for the
-    same input, nothing is written. What was fetched is not fetched again.
+    the pack: give it to `erc ablate --manifest`. Rows that the store has are kept. If it has other numbers for the
+    same input, nothing is written. What was fetched before is not fetched again.
 
     \b
     Example:

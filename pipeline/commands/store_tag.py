@@ -16,10 +16,10 @@ from pipeline.terminal.options import LocalPath, store_option
 @click.option("--manifest", type=LocalPath(), help="Only the rows of its utterances.  [default: all that are stored]")
 @store_option
 def command(name: str, names: tuple[str, ...], manifest: Path | None, store: Path) -> None:
-    """Freeze the rows that features have now, and print a digest that a paper can cite.
+    """Record the rows that features have now, and print a digest that a paper can cite.
 
-    Of all features of the store, if none is named. `erc store verify --tag NAME` tells later whether they are still
-    those rows. A tag keeps nothing alive, and lies in STORE/.tags.
+    Without FEATURE, all features of the store are recorded. `erc store verify --tag NAME` tells later whether the
+    store still has those rows. A tag protects no row from being removed. It lies in STORE/.tags.
 
     \b
     Example:

@@ -22,15 +22,15 @@ Examples:
   erc store verify store --repair && erc extract --store store
   erc store verify sentence.parquet
 
-A store is a folder with text/, audio/ or visual/; a file, or a folder with embedding.npy or values.npy,
-is an export: its sha256 and the crc32 of each row are compared, and wrong rows named by their ids.
-Exports for mmsa, mertools, conv-emotion and hf are compared by the sha256 of each file alone.
+A store is a folder with text/, audio/ or visual/. A file, or a folder with embedding.npy or values.npy,
+is an export: its sha256 and the crc32 of each row are checked, and wrong rows are named by their ids.
+For exports to mmsa, mertools, conv-emotion and hf only the sha256 of each file is checked.
 
---repair moves what is damaged to .damaged/ in its feature's folder. What could not be read is no
-damage: it is named, and stays where it is.
+--repair moves what is damaged to .damaged/ in the feature's folder. What could not be read does not
+count as damage: it is named, and stays where it is.
 
-Exit status: 0 sound, 1 with faults (after --repair: with faults that are left, or with a feature that
-another run holds), 2 wrong usage.
+Exit status: 0 sound; 1 with faults (after --repair: if faults are left, or if another run holds a
+feature); 2 wrong usage.
 """
 
 
@@ -39,18 +39,20 @@ another run holds), 2 wrong usage.
 @click.option(
     "--manifest",
     type=LocalPath(),
-    help="Tell also how the rows fit this utterance table: which are absent, stale or of other utterances.",
+    help="Also compare the rows with this utterance table: which are absent, stale, or of other utterances.",
 )
 @click.option(
-    "--repair", is_flag=True, help="Move damaged shards and orphans away; `erc extract` then makes just them again."
+    "--repair", is_flag=True, help="Move damaged shards and orphans away. `erc extract` then makes just these again."
 )
-@click.option("--tag", metavar="NAME", help="Only whether the store still has the rows that `erc store tag` froze.")
+@click.option(
+    "--tag", metavar="NAME", help="Only check that the store still has the rows that `erc store tag` recorded."
+)
 @json_option
 def command(store: Path, manifest: Path | None, repair: bool, tag: str | None, as_json: bool) -> int:
     """Check every byte of every feature: specs, commit records, checksums, each row's crc32, finiteness and ledgers.
 
-    Nothing is written without --repair, and an extraction may run meanwhile: what it has in hand is no fault. Rows that
-    a manifest lacks or that are stale are told, but are no faults: `erc extract` mends them.
+    Without --repair nothing is written. An extraction may run at the same time; what it is just writing is no fault.
+    With --manifest, rows that are stale or absent are told. They are no faults either: `erc extract` mends them.
     """
     from features.errors import UsageError
     from features.exports.verify import is_tool_export

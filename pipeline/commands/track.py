@@ -20,8 +20,8 @@ from pipeline.tracking.choice import TRACKERS
 def command(runs: Path, names: tuple[str, ...], as_json: bool) -> int:
     """Hand trained heads in RUNS to trackers: curves, parameters, scores with intervals, contrasts, the report.
 
-    RUNS is a run folder, or a folder of runs or of a cross-validation, whenever it was made. What was sent before, by
-    --track or by this command, is not sent again unless its files have changed. Local runs lie in RUNS/tracking.
+    RUNS is a run folder, a folder of runs, or a folder of a cross-validation, old or new. What was sent before, by
+    --track or by this command, is sent again only if its files have changed. Local trackers write to RUNS/tracking.
 
     Exit status: 0; 1 where a tracker failed, or a run could not be read.
 

@@ -45,9 +45,9 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @read_store_option
 @manifest_option
 @click.option("--out", type=LocalPath(file_okay=False), required=True, help="The run's folder.")
-@click.option("--seeds", default="0", callback=parse_seeds, help="Seeds, as in 0,1,2; finished ones are kept.")
+@click.option("--seeds", default="0", callback=parse_seeds, help="Seeds, such as 0,1,2. Finished ones are kept.")
 @click.option(
-    "--only", metavar="NAME", shell_complete=completion.experiments, help="Which experiment, where CONFIG is a suite."
+    "--only", metavar="NAME", shell_complete=completion.experiments, help="Which experiment, if CONFIG is a suite."
 )
 @use_option
 @cv_options
@@ -56,10 +56,17 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
     "space",
     metavar="SPACE.yaml",
     type=LocalPath(dir_okay=False),
-    help="Try settings of this space; OUT is then the folder of the search. Needs the extra `tuning`.",
+    help="Try settings of this space. OUT is then the folder of the search. Needs the extra `tuning`.",
 )
-@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="With --search: trials in all.  [default: 20]")
-@click.option("--search-seed", type=click.IntRange(min=0), help="With --search: other seeds draw others.  [default: 0]")
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --search: how many trials, earlier ones included.  [default: 20]",
+)
+@click.option(
+    "--search-seed", type=click.IntRange(min=0), help="With --search: decides which values are drawn.  [default: 0]"
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
 @click.option("--device", default="cpu", help="cpu, cuda, cuda:N or mps (Apple's GPU).")
 @mix_option
@@ -91,15 +98,19 @@ def command(
     track: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Train one head on stored embeddings, selecting by its score on dev. The test split is not read.
+    """Train one head on stored embeddings, and choose its epoch by its score on dev. Test is not read.
 
-    That score is the dataset card's `headline`, weighted F1 where it names none.
+    That score is the dataset card's `headline`, or weighted F1 where it names none.
 
     CONFIG is a YAML file of one experiment, or a suite (a path, or the name of one that ships) with --only NAME.
-    With --cv, folds of the train split are held out in turn, dev is not read either, and runs lie in OUT/cv-K-GROUP.
-    With --search, settings are drawn from SPACE (YAML: a dotted key each, with {low, high} and log: true or step, or
-    with {choices: [...]}), scored by that on dev, or over the folds of --cv; typed again, the search goes on. OUT
-    gets trials.csv, search.json and best.yaml.
+    KEY=VALUE changes a setting, as in optim.lr=3e-4.
+
+    With --cv, folds of the train split are held out in turn. Dev is not read either, and runs lie in OUT/cv-K-GROUP.
+
+    With --search, values of some settings are tried and the best are kept. SPACE.yaml has a dotted key for each
+    setting, with {low, high} and log: true or step, or with {choices: [...]}; docs/suites.md has one to copy. Trials
+    are scored on dev, or over the folds of --cv. OUT gets trials.csv, search.json and best.yaml. Typed again, the
+    search goes on.
 
     \b
     Example:

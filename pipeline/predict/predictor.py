@@ -44,7 +44,7 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Predicted:
-    """What is said of some utterances.
+    """The predictions for some utterances.
 
     frame:   a line each, in their order: utterance_id, dialogue_id, turn, speaker, text, media, start, end, predicted,
              p_LABEL (the mean over seeds), calibrated_LABEL where a temperature was fitted, no_input, missing (the
@@ -70,13 +70,13 @@ class Predicted:
 
 
 class Predictor:
-    """One run, ready to predict. Several seeds are an ensemble: the mean of their probabilities.
+    """One run, ready to predict. Probabilities are the mean over the run's seeds.
 
         with Predictor(Path("runs/mine")) as predictor:
             print(predictor.predict([Talk("a", (Turn("Ross", "Hi."),))]).frame)
 
-    Weights are loaded when they are first needed, and stay. Use it as a context, or call `close`: it keeps a decoding
-    process and a temporary store, in which what was encoded once is found again.
+    Weights are loaded when they are first needed, and stay. A decoding process and a temporary store of what was
+    encoded are kept, too: use the predictor in a `with` statement, or call `close`.
     """
 
     def __init__(self, run: Run | Path, device: str = "auto", store: Path | None = None) -> None:
@@ -240,8 +240,8 @@ class Predictor:
 
 @dataclass
 class Conversation:
-    """A talk as it goes on. In a causal run nothing that is added changes what was said before; in another one, the
-    earlier turns may be asked again with `Predictor.predict`."""
+    """A talk as it goes on. In a causal run, a new turn never changes the predictions for earlier ones. In another run
+    it may: then ask for the earlier turns again with `Predictor.predict`."""
 
     predictor: Predictor
     name: str
@@ -249,7 +249,7 @@ class Conversation:
     turns: list[Turn] = field(default_factory=list)
 
     def add(self, turn: Turn, *, what_if: bool = False) -> Predicted:
-        """What is predicted of this turn, after all turns before it."""
+        """The prediction for this turn, given all turns before it."""
         self.turns.append(turn)
         manifest = talk_manifest([Talk(self.name, tuple(self.turns))], self.predictor.run, self.root)
         whole = self.predictor._predicted(manifest, self.predictor._own_store, what_if)

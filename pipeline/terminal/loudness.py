@@ -23,11 +23,11 @@ def is_verbose() -> bool:
 
 def loudness_options(command: Command) -> Command:
     """-q/--quiet and -v/--verbose; they hold until the process' next command."""
-    told = "Say each epoch as it ends, too."
+    told = "Also print each epoch as it ends."
     command = click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=_set(_VERBOSE), help=told)(
         command
     )
-    told = "Show no progress: errors, warnings and the result alone."
+    told = "Print only errors, warnings and the result, no progress."
     return click.option(
         "-q", "--quiet", is_flag=True, is_eager=True, expose_value=False, callback=_set(_QUIET), help=told
     )(command)

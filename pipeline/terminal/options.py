@@ -153,8 +153,8 @@ def allow_options(verb: str) -> Callable[[Command], Command]:
     """--allow-stale and --allow-absent. verb: what is done with the rows, as in `Train on`"""
 
     def add(command: Command) -> Command:
-        stale = f"{verb} rows that were made from other input than the manifest's."
-        absent = f"{verb.split()[0]}, and count utterances as missing that were never extracted."
+        stale = f"{verb} rows even if they were made from another input than the manifest has now."
+        absent = f"{verb.split()[0]} even if some utterances were never extracted; they count as missing."
         command = click.option("--allow-absent", is_flag=True, help=absent)(command)
         return click.option("--allow-stale", is_flag=True, help=stale)(command)
 
@@ -163,7 +163,7 @@ def allow_options(verb: str) -> Callable[[Command], Command]:
 
 def mix_option(command: Command) -> Command:
     """--mix-seeds"""
-    told = "Average finished seeds although they were made by other code or versions, or on another kind of device."
+    told = "Average finished seeds even if other code, other versions or another kind of device made them."
     return click.option("--mix-seeds", is_flag=True, help=told)(command)
 
 
@@ -199,7 +199,7 @@ def use_option(command: Command) -> Command:
         "--use",
         multiple=True,
         metavar="ROLE=FEATURE",
-        help="Let another stored feature (NAME or NAME@FINGERPRINT) play this one's role in every experiment.",
+        help="Take another stored feature (NAME or NAME@FINGERPRINT) wherever the suite says ROLE; repeatable.",
     )(command)
 
 
@@ -222,25 +222,25 @@ def cv_options(command: Command) -> Command:
         click.option(
             "--all-splits",
             is_flag=True,
-            help="With --nested: fold the rows of every split, test among them, and not those of train alone.",
+            help="With --nested: use the rows of every split, test included, and not only those of train.",
         ),
         click.option(
             "--nested",
             is_flag=True,
-            help="With --cv: a result to report. Each fold's epoch is chosen on a part of the other folds, never on"
-            " what is scored.",
+            help="With --cv: scores that may be reported. Each fold's epoch is chosen on a part of the other folds,"
+            " never on what is scored.",
         ),
         click.option(
             "--group",
             type=click.Choice(["dialogue", "group"]),
-            help="What --cv never splits: a dialogue, or the manifest's `group`.  [default: dialogue]",
+            help="What --cv keeps together: each dialogue, or each `group` of the manifest.  [default: dialogue]",
         ),
         click.option(
             "--cv",
             type=FoldsParam(),
             metavar="K|groups",
-            help="Cross-validate with K folds of the train split, or with a fold for each `group` (leave one group out:"
-            " sessions, actors, episodes); dev and test are not read.",
+            help="Cross-validate within the train split: K folds, or `groups`, which leaves one `group` out at a time"
+            " (sessions, actors, episodes). Dev and test are not read.",
         ),
     ):
         command = option(command)
@@ -270,7 +270,7 @@ def media_root_option(command: Command) -> Command:
     return click.option(
         "--media-root",
         type=LocalPath(file_okay=False),
-        help="Folder that the manifest's clip paths are relative to, instead of the one it names.",
+        help="Folder that clip paths are relative to, instead of the one that the manifest names.",
     )(command)
 
 
@@ -285,7 +285,7 @@ def encoder_options(weights_help: str) -> Callable[[Command], Command]:
             click.option(
                 "--as-published",
                 is_flag=True,
-                help="Feed the encoder what the HLM12ERC code really fed it; see docs/encoders.md.",
+                help="Give the encoder what the HLM12ERC code gave it, slips included: see docs/differences.md.",
             ),
             click.option(
                 "--weights",
@@ -298,7 +298,7 @@ def encoder_options(weights_help: str) -> Callable[[Command], Command]:
                 "--model",
                 type=MODEL_OR_PATH,
                 metavar="HUB_ID_OR_PATH",
-                help="Model or weights, instead of the encoder's own choice.",
+                help="Another model, or other weights, than the encoder's own.",
             ),
         ):
             command = option(command)

@@ -79,7 +79,13 @@ def new_head(world: World) -> None:
     """The page trains runs/mine itself."""
     world.type(["erc", "ingest", "meld", "MELD.Raw", "--out", "data/manifest.parquet"])
     shutil.rmtree(world.folder / "runs" / "mine")
-    (world.folder / "space.yaml").write_text("optim.lr: {low: 1.0e-4, high: 1.0e-2, log: true}\n")
+    mine(world)
+
+
+def mine(world: World) -> None:
+    """The suite and the space that docs/suites.md has to copy."""
+    for name, block in zip(("mine", "space"), (b for b in blocks("docs/suites.md") if b.tag == "yaml"), strict=True):
+        (world.folder / f"{name}.yaml").write_text(block.text, encoding="utf-8")
 
 
 def toured(world: World) -> None:
@@ -94,6 +100,11 @@ def talk(world: World) -> None:
         shutil.copy(clip, world.folder / name)
     (world.folder / "episode.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nROSS: Hi.\n")
     shutil.copy(world.folder / "data" / "manifest.parquet", world.folder / "new.parquet")
+
+
+def head(world: World) -> None:
+    text = next(block.text for block in blocks("docs/own-head.md") if block.tag == "yaml")
+    (world.folder / "head.yaml").write_text(text, encoding="utf-8")
 
 
 def suite(world: World) -> None:
@@ -173,7 +184,9 @@ BEFORE: dict[str, dict[str, Callable[[World], None]]] = {
     "docs/extraction.md": {"machine-a$ erc extract": shared},
     "docs/heads.md": {"machine-a$ erc ablate": shared},
     "docs/import.md": {"erc store import": foreign_files},
+    "docs/own-head.md": {"erc train head.yaml": head},
     "docs/predict.md": {"erc predict runs/mine": talk},
     "docs/tour.md": {"erc ablate table4 --list": toured, "erc predict runs/mine": talk},
+    "docs/suites.md": {"erc ablate mine.yaml": mine},
     "docs/store.md": {"erc store gc": edited, "erc store export": embedded},
 }

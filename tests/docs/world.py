@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
+import pytest
 from pages import arguments_of_erc, parse
 from tiny_gpt2 import write_tiny_gpt2
 from tiny_models import tiny_config, write_model
@@ -31,6 +35,7 @@ BESIDES = {
     "store gc": ["--yes"],
     "ablate systems": ["--only", "linear-text", "--only", "spcl-text"],
     "train meld-text --only linear --out search": ["--trials", "2"],
+    "train mine.yaml --only text --out search": ["--trials", "2", "--seeds", "0"],
     "extract": ["--device", "cpu"],
     "sample": ["--dialogues", "6"],
 }
@@ -49,7 +54,7 @@ class World:
         arguments = arguments_of_erc(command)
         if arguments is not None and AWAY.isdisjoint(arguments):
             arguments = self._here(arguments)
-            status = run(erc, arguments, "erc")
+            status = serve(arguments) if arguments[0] == "app" else run(erc, arguments, "erc")
             assert status in ((0, 3) if arguments[0] == "extract" else (0,)), f"{' '.join(arguments)}: status {status}"
         elif command[0] == "sha256sum":
             subprocess.run(command, check=True, cwd=self.folder)
@@ -75,6 +80,25 @@ class World:
         if len(names) > 1 and not given["encoders"]:
             return ["--preset", "embedded"]
         return ["--model", str(self.models[names[0]])] if names[0] in self.models else []
+
+
+def serve(arguments: list[str]) -> int:
+    """`erc app` on a free port. It would serve until Ctrl-C: here it ends once its page was fetched."""
+    gradio = pytest.importorskip("gradio")
+    fetched = []
+
+    def fetch(page: Any) -> None:
+        with urlopen(page.local_url, timeout=60) as answer:
+            fetched.append(answer.status)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradio.Blocks, "block_thread", fetch)
+        status = run(erc, [*arguments, "--port", port], "erc")
+    assert fetched == [200], "the page was not served"
+    return status
 
 
 def write_models(folder: Path) -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heads.config.parts import all_parts, all_sections, part_tables, setting_texts
+from heads.config.parts import all_parts, all_sections, limits, part_tables, setting_texts
 from heads.config.registry import settings_of
 
 PARTS = [*all_parts(), *all_sections()]
@@ -63,3 +63,18 @@ def test_what_a_docstring_says_of_a_setting() -> None:
         "two": "of both",
         "three": "of both",
     }
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: f"{part.kind}-{part.name}")
+def test_every_setting_is_explained(part) -> None:
+    assert [setting.name for setting in part.settings if len(setting.text) < 6] == []
+
+
+def test_limits_and_defaults_are_said_in_full() -> None:
+    settings = {f"{part.name}.{setting.name}": setting for part in PARTS for setting in part.settings}
+    assert limits(settings["batch.size"].schema) == "whole number from 1 to 1048576"
+    assert limits(settings["optim.clip"].schema) == "number above 0 or null"
+    assert limits(settings["encoder-top.dropout"].schema) == "number from 0 below 1 or null"
+    assert settings["feedforward.sizes"].default_text == "[512]"
+    assert settings["optim.ema"].default_text == "null"
+    assert settings["evaluation.dropout"].default_text == "false"

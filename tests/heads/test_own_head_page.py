@@ -1,4 +1,4 @@
-"""The fusion that CONTRIBUTING.md shows works as it stands there, from one file and one line in the table."""
+"""The fusion that docs/own-head.md shows works as it stands there, from one file and one line in the table."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from heads.fusion import FUSIONS
 from heads.predict import Predictor
 
 
-def test_the_fusion_of_contributing_works_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+def test_the_fusion_of_the_page_works_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "own-head.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     scope: dict[str, object] = {"__name__": "heads.fusion.product"}
     exec(compile(code, "product.py", "exec", dont_inherit=True), scope)
