@@ -18,7 +18,7 @@ from features.errors import UsageError, WeightsError
 from features.spec import MODALITIES
 from pipeline.terminal import completion
 from pipeline.terminal.grouped import GroupedCommand
-from pipeline.terminal.loudness import loudness_options
+from pipeline.terminal.loudness import quiet_option
 from pipeline.terminal.machines import check_engine, engine_options, parse_shard, shard_option
 from pipeline.terminal.options import (
     encoder_options,
@@ -152,7 +152,7 @@ _GROUPS = {
 @media_root_option
 @click.option("--dry-run", is_flag=True, help="Only show what is not done yet (for encoders whose weights can be had).")
 @click.option("--list", "list_encoders", is_flag=True, help="Only list the encoders with their settings.")
-@loudness_options
+@quiet_option
 @json_option
 @click.pass_context
 def command(

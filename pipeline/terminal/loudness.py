@@ -24,9 +24,13 @@ def is_verbose() -> bool:
 def loudness_options(command: Command) -> Command:
     """-q/--quiet and -v/--verbose; they hold until the process' next command."""
     told = "Also print each epoch as it ends."
-    command = click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=_set(_VERBOSE), help=told)(
-        command
+    return quiet_option(
+        click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=_set(_VERBOSE), help=told)(command)
     )
+
+
+def quiet_option(command: Command) -> Command:
+    """-q/--quiet alone, for a command that has no more to say than it says."""
     told = "Print only errors, warnings and the result, no progress."
     return click.option(
         "-q", "--quiet", is_flag=True, is_eager=True, expose_value=False, callback=_set(_QUIET), help=told
