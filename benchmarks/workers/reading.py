@@ -104,7 +104,8 @@ def _of_table(table: Any) -> list[np.ndarray]:
     """The arrays of an Arrow table, copied where it has them in several pieces."""
     columns = [table.column(name).combine_chunks() for name in NAMES]
     return [
-        column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width) for column, (_, width) in _pairs(columns)
+        column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        for column, (_, width) in zip(columns, FEATURES.values(), strict=True)
     ]
 
 
