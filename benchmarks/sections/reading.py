@@ -80,7 +80,7 @@ def _minibatches(size: _Size, place: Path, show: Show) -> Comparison:
         "a .npy an utterance": "FilesBatches",
     }
     options = {"place": str(place), "batches": size.batches}
-    contenders = [Contender(name, f"{_WORKERS}:{target}", options) for name, target in ways.items()]
+    contenders = [Contender(name, f"benchmarks.workers.minibatches:{target}", options) for name, target in ways.items()]
     return Comparison(
         "Random minibatches",
         f"{size.batches} of 32 utterances, three features each, {size.rounds} rounds; opening is not counted",

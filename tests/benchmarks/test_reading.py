@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.inputs.meld_features import FEATURES, make_others, make_store, random_values
-from benchmarks.workers import reading
+from benchmarks.workers import minibatches, reading
 
 SPLITS = {"train": 50, "dev": 10, "test": 10}
 WHOLE = [
@@ -57,7 +57,7 @@ def test_all_of_them_read_the_very_numbers(place: str, name: str) -> None:
 @pytest.mark.parametrize("name", BATCHES)
 def test_minibatches_are_the_same_rows(place: str, name: str) -> None:
     need_package(name)
-    work = getattr(reading, name)(place, batches=3)
+    work = getattr(minibatches, name)(place, batches=3)
     wanted = random_values(sum(SPLITS.values()))
     assert len(work.drawn) == 3
     for rows in work.drawn:
