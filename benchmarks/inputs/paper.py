@@ -84,7 +84,7 @@ def told(paper: OnPaper) -> str:
         f" {paper.plan_hours:,.1f} hours and {paper.plan_memory_gb:,.0f} GB of memory on each, before the first"
         f" clip is decoded. That is where it breaks: tensors and commits of different machines never meet, but the"
         f" plan is made whole on each. What works today is a manifest, and a store, for each part of such a corpus, of"
-        f" a million utterances or so: {-(-paper.utterances // 1_000_000):,} of them, ten machines each, each planned in"
-        f" {3600 * paper.plan_hours * 1e6 / paper.utterances:,.0f} s with"
+        f" a million utterances or so: {-(-paper.utterances // 1_000_000):,} of them, ten machines each, each planned"
+        f" in {3600 * paper.plan_hours * 1e6 / paper.utterances:,.0f} s with"
         f" {paper.plan_memory_gb * 1e6 / paper.utterances:,.1f} GB."
     )

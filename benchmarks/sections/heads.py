@@ -55,7 +55,7 @@ class _Size:
 
 _SIZES = {
     "tiny": _Size(1, (200, 1), 8, ("bucketed",)),
-    "small": _Size(3, (10_000, 6), 128, ("bucketed",)),
+    "small": _Size(3, (10_000, 10), 128, ("bucketed",)),
     "full": _Size(5, (10_000, 12), 960, ("bucketed", "shuffle"), table4=True),
 }
 
@@ -104,7 +104,7 @@ def _jobs(place: Path, size: _Size, show: Show) -> Comparison:
     ]
     return Comparison(
         "Five seeds with --jobs",
-        f"{SEEDS} seeds of one head on 768 values, {utterances:,} utterances, {epochs} epochs; starting processes counts",
+        f"{SEEDS} seeds of a head on 768 values, {utterances:,} utterances, {epochs} epochs; with starting processes",
         "--jobs 2",
         in_turns(contenders, max(1, size.rounds - 1), show, alike=0.0),
         (Claim("--jobs 1", "--jobs 2", "at least", aim=1.6, stated=1.1),),

@@ -52,7 +52,7 @@ def _whole(size: _Size, place: Path, count: int, show: Show) -> Comparison:
         "safetensors": "whole_safetensors",
         "Hugging Face datasets": "whole_datasets",
         "Lance": "whole_lance",
-        "a folder of a .npy an utterance": "whole_files",
+        "a .npy an utterance": "whole_files",
     }
     contenders = [Contender(name, f"{_WORKERS}:{target}", {"place": str(place)}) for name, target in ways.items()]
     return Comparison(
@@ -61,9 +61,9 @@ def _whole(size: _Size, place: Path, count: int, show: Show) -> Comparison:
         "features.load",
         in_turns(contenders, size.rounds, show, alike=1e-6),
         (
-            Claim("features.load", "np.load, a .npy a feature", "at most", aim=2, stated=12),
-            Claim("a folder of a .npy an utterance", "features.load", "at least", aim=4, stated=1.2),
-            Claim("Hugging Face datasets", "features.load", "at least", aim=1, stated=0.15),
+            Claim("features.load", "np.load, a .npy a feature", "at most", aim=2, stated=30),
+            Claim("a .npy an utterance", "features.load", "at least", aim=4, stated=1.2),
+            Claim("Hugging Face datasets", "features.load", "at least", aim=1, stated=0.1),
         ),
         "`features.load` reads the manifest for each feature anew, and gives labels, reasons and its columns, too.",
     )
@@ -77,19 +77,19 @@ def _minibatches(size: _Size, place: Path, show: Show) -> Comparison:
         "safetensors, a slice a row": "SafetensorsBatches",
         "Hugging Face datasets": "DatasetsBatches",
         "Lance": "LanceBatches",
-        "a folder of a .npy an utterance": "FilesBatches",
+        "a .npy an utterance": "FilesBatches",
     }
     options = {"place": str(place), "batches": size.batches}
-    contenders = [Contender(name, f"{_WORKERS}:{target}", options) for name, target in ways.items()]
+    contenders = [Contender(name, f"benchmarks.workers.minibatches:{target}", options) for name, target in ways.items()]
     return Comparison(
         "Random minibatches",
         f"{size.batches} of 32 utterances, three features each, {size.rounds} rounds; opening is not counted",
         _OURS,
         in_turns(contenders, size.rounds, show, alike=1e-6),
         (
-            Claim(_OURS, _MEMMAP, "at most", aim=2, stated=6),
-            Claim("FeatureDataset and collate", _MEMMAP, "at most", aim=2, stated=12),
-            Claim("a folder of a .npy an utterance", _OURS, "at least", aim=3, stated=1.2),
+            Claim(_OURS, _MEMMAP, "at most", aim=2, stated=40),
+            Claim("FeatureDataset and collate", _MEMMAP, "at most", aim=2, stated=30),
+            Claim("a .npy an utterance", _OURS, "at least", aim=3, stated=1.2),
         ),
     )
 
@@ -98,7 +98,7 @@ def _loaders(size: _Size, place: Path, count: int, show: Show) -> Comparison:
     ways = {
         "FeatureDataset": "epoch_features",
         "TensorDataset in memory": "epoch_tensors",
-        "np.memmap, a Dataset of one's own": "epoch_memmap",
+        "a Dataset over np.memmap": "epoch_memmap",
     }
     contenders = [
         Contender(f"{name}, {_said(workers)}", f"{_WORKERS}:{target}", {"place": str(place), "workers": workers})
@@ -113,14 +113,12 @@ def _loaders(size: _Size, place: Path, count: int, show: Show) -> Comparison:
         (
             Claim(
                 "FeatureDataset, no workers",
-                "np.memmap, a Dataset of one's own, no workers",
+                "a Dataset over np.memmap, no workers",
                 "at most",
                 aim=2,
                 stated=5,
             ),
-            Claim(
-                "FeatureDataset, 2 workers", "np.memmap, a Dataset of one's own, 2 workers", "at most", aim=2, stated=5
-            ),
+            Claim("FeatureDataset, 2 workers", "a Dataset over np.memmap, 2 workers", "at most", aim=2, stated=5),
         ),
         "Nothing is computed between the batches: workers pay where steps take longer, and share batches in memory.",
     )

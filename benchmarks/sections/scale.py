@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.harness.contender import Contender, Process
 from benchmarks.harness.results import Comparison, Curve
 from benchmarks.harness.rounds import Show
+from benchmarks.inputs.corpus import erc
 from benchmarks.inputs.many_utterances import make_corpus, store_clips
 from benchmarks.inputs.paper import Measured, bytes_of_store, on_paper, told
 from benchmarks.workers.scale import STEPS
@@ -52,7 +53,7 @@ _SIZES = {
 
 def measure(size: str, place: Path, show: Show) -> list[Comparison | Curve]:
     chosen = _SIZES[size]
-    warm = _warm(place / "warm", chosen.steps)
+    warm = _warm(place / "warm")
     seconds: dict[str, list[float]] = {name: [] for name in chosen.steps}
     peaks: dict[str, list[float]] = {name: [] for name in chosen.steps}
     for count in chosen.utterances:
@@ -92,10 +93,10 @@ def _corpus(place: Path, count: int) -> Path:
     return place
 
 
-def _warm(place: Path, steps: Sequence[str]) -> Path:
+def _warm(place: Path) -> Path:
     """A small corpus on which everything was done."""
     _corpus(place, _WARM)
-    STEPS["extract"](place)
+    erc("extract", "--encoder", "surface", "--manifest", place / "manifest.parquet", "--store", place / "store")
     return place
 
 

@@ -122,6 +122,7 @@ def shapes_run(chosen: Experiment, data: HeadData) -> list[list[tuple[int, int]]
     """Of each batch of an epoch, (windows, padded length) of each run of the layers."""
     examples = Examples.of(data, (), "cpu")
     (sequences,) = examples.table.values["text"]
+    assert not isinstance(sequences, torch.Tensor)
     batches = examples.batches(chosen, 1, torch.Generator().manual_seed(0))
     sizes = [sequences.lengths[batch] for batch in batches]  # every utterance is one window
     return [[(len(group), int(lengths[group].max())) for group in groups_of(lengths, True, "cpu")] for lengths in sizes]

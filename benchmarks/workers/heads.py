@@ -62,7 +62,7 @@ def experiment(row: str, size: int) -> Experiment:
 def random_data(train: int, dev: int) -> HeadData:
     rng = np.random.default_rng(0)
     count = train + dev
-    inputs = {}
+    inputs: dict[str, tuple[FeatureRows, ...]] = {}
     for modality, (name, width) in WIDTHS.items():
         values = rng.standard_normal((count, width), dtype=np.float32)
         shape = FeatureShape("vector", (width,))

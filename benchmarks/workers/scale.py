@@ -21,6 +21,7 @@ def step(name: str, place: str, warm: str, actors: int = 0) -> Callable[[], None
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary)
         shutil.copy(Path(warm) / "manifest.parquet", copy)
+        (copy / "clips").symlink_to(Path(warm) / "clips")
         if chosen is not extract:
             shutil.copytree(Path(warm) / "store", copy / "store")
         chosen(copy)
