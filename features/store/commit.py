@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from features.digests import digest_of, is_later_format
 from features.errors import FormatError, ShardError, StoreError, UnreadableError
@@ -55,8 +55,7 @@ _MENDS = {
 Role = Literal["spec", "top", "record", "member", "temporary", "lock", "damaged", "unknown"]
 
 
-@dataclass(frozen=True, order=True)
-class ShardName:
+class ShardName(NamedTuple):
     """Which shard: generation first, so that sorting puts the one that holds last."""
 
     generation: int

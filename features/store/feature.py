@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ABSENT = "absent"
 
 _SHARDS_OPEN = 64  # while many rows are read
+_FEW_ROWS = 256  # no more shards than these are open at once
 
 # Where no ledger holds what spec.json said, the command that made it can: a spec is written the same each time.
 SPEC_MEND = "move it away and run the `erc extract` that made it, or move the folder away"
@@ -190,16 +191,35 @@ class Feature:
         """
         if self.spec.kind == "sequence":
             raise StoreError(f"{self.folder} is a sequence feature: each utterance has its own length")
-        values = np.zeros((len(ids), *self.spec.shape), np.float32) if out is None else out
 
         def work(index: LedgerIndex) -> Rows:
             found = index.find(ids)
             present = _present(index, found)
+            shape = (len(ids), *self.spec.shape)
+            if len(ids) <= _FEW_ROWS and present.all():
+                values = np.empty(shape, np.float32) if out is None else out
+                self._take_each(index, found, values)
+                return Rows(values, present, [STATUSES[OK]] * len(ids), [None] * len(ids))
+            values = np.zeros(shape, np.float32) if out is None else out
             for shard, positions in self._shards(index, found, present):
-                values[positions] = shard.take(index.row[found[positions]])
+                rows = index.row[found[positions]]
+                if _in_a_row(rows) and _in_a_row(positions):
+                    values[positions[0] : positions[-1] + 1] = shard.span(rows[0], len(rows))
+                else:
+                    values[positions] = shard.take(rows)
             return Rows(values, present, _statuses(index, found), _reasons(index, found))
 
         return self._reading(work)
+
+    def _take_each(self, index: LedgerIndex, found: np.ndarray, values: np.ndarray) -> None:
+        """A minibatch, row by row: most of them are in a shard of their own."""
+        numbers, rows = index.shard[found].tolist(), index.row[found].tolist()
+        shards = {number: self._maps[index.names[number]] for number in set(numbers)}
+        tensors = {number: shard.values for number, shard in shards.items()}
+        for position, (number, row) in enumerate(zip(numbers, rows, strict=True)):
+            if not 0 <= row < len(tensors[number]):
+                shards[number].row(row)  # says what is wrong
+            values[position] = tensors[number][row]
 
     def read_sequences(self, ids: Sequence[str]) -> list[np.ndarray | None]:
         """Embeddings of a sequence feature, each [length, *shape] in the stored dtype; None where there is none."""
@@ -300,6 +320,11 @@ def _present(index: LedgerIndex, found: np.ndarray) -> np.ndarray:
     present = found >= 0
     present[present] = index.status[found[present]] == OK
     return present
+
+
+def _in_a_row(numbers: np.ndarray) -> bool:
+    """Whether each is one more than the one before."""
+    return bool(numbers[-1] - numbers[0] == len(numbers) - 1 and (np.diff(numbers) == 1).all())
 
 
 def _by_shard(index: LedgerIndex, found: np.ndarray, present: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

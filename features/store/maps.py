@@ -16,7 +16,7 @@ from features.hardware import open_files_limit
 from features.spec import EncoderSpec
 from features.store.commit import ShardName, read_record
 from features.store.reading import is_there, read_error
-from features.store.shard import Shard, open_shard
+from features.store.shard import Shard, map_values, open_shard
 
 _SHARE = 8  # of the files that a process may have open: a mapped file takes one, and several features are read at once
 _FEWEST, _MOST = 8, 4096
@@ -31,15 +31,15 @@ class _Layout:
     """Where a shard that was checked has its tensors, so that mapping it again takes no look into HDF5."""
 
     path: Path
-    offset: int
+    begin: int
     shape: tuple[int, ...]
     dtype: np.dtype
     offsets: np.ndarray | None
 
     def map(self) -> Shard:
         """Raises OSError where it cannot be opened."""
-        values = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
-        return Shard(self.path, values, self.offsets)
+        values = map_values(self.path, self.dtype, self.begin, self.shape)
+        return Shard(self.path, values, self.begin, self.offsets)
 
 
 class ShardMaps:
@@ -71,9 +71,9 @@ class ShardMaps:
             if isinstance(error.__cause__, FileNotFoundError) and not is_there(record_path):
                 raise ShardGoneError(f"{record_path}: was removed while its feature was read") from error
             raise
-        if isinstance(shard.values, np.memmap):  # one without rows is no map
+        if shard.begin is not None:
             values = shard.values
-            self._layouts[name] = _Layout(shard.path, values.offset, values.shape, values.dtype, shard.offsets)
+            self._layouts[name] = _Layout(shard.path, shard.begin, values.shape, values.dtype, shard.offsets)
         return shard
 
     def _again(self, name: ShardName, layout: _Layout) -> Shard:

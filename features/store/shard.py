@@ -68,11 +68,17 @@ def shard_bytes(spec: EncoderSpec, rows: Sequence[np.ndarray]) -> bytes:
 
 @dataclass(frozen=True)
 class Shard:
-    """A checked shard. `values` is a read-only memory map; `offsets` is int64 [n + 1] for a sequence, else None."""
+    """A checked shard.
+
+    values:  a read-only memory map, as a plain array: one row of an `np.memmap` takes ten times as long to take
+    begin:   where they begin in the file, in bytes; None where there are none, and nothing is mapped
+    offsets: int64 [n + 1] for a sequence, else None
+    """
 
     path: Path
     values: np.ndarray
-    offsets: np.ndarray | None
+    begin: int | None
+    offsets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values) if self.offsets is None else len(self.offsets) - 1
@@ -88,6 +94,12 @@ class Shard:
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Stored embeddings of a vector or stack feature, [len(rows), *shape]. Raises as `row`."""
         return self.values[self._checked(rows)]
+
+    def span(self, first: int, count: int) -> np.ndarray:
+        """So many stored embeddings of a vector or stack feature from one on, as a view. Raises as `row`."""
+        if not 0 <= first <= len(self) - count:
+            raise self._no_row(first if first < 0 else first + count - 1)
+        return self.values[first : first + count]
 
     def lengths(self, rows: np.ndarray) -> np.ndarray:
         """int64 [len(rows)], of sequences; 1 for other features. Raises as `row`."""
@@ -140,18 +152,18 @@ def _checked(path: Path, file: BinaryIO, tensors: h5py.File, spec: EncoderSpec) 
         raise ShardError(f"{path}: holds {sorted(tensors)}, expected {sorted(names)}: {REPAIR}")
     dtype = np.dtype(spec.stored_dtype).newbyteorder("<")
     if spec.kind != "sequence":
-        return Shard(path, _map(path, file, tensors, "embedding", dtype, spec.shape), None)
-    values = _map(path, file, tensors, "values", dtype, spec.shape)
-    offsets = np.array(_map(path, file, tensors, "offsets", np.dtype("<i8"), ()))
+        return Shard(path, *_map(path, file, tensors, "embedding", dtype, spec.shape))
+    values, begin = _map(path, file, tensors, "values", dtype, spec.shape)
+    offsets = np.array(_map(path, file, tensors, "offsets", np.dtype("<i8"), ())[0])
     if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
         raise ShardError(f"{path}: /offsets do not fit /values: {REPAIR}")
-    return Shard(path, values, offsets)
+    return Shard(path, values, begin, offsets)
 
 
 def _map(
     path: Path, file: BinaryIO, tensors: h5py.File, name: str, dtype: np.dtype, shape: tuple[int, ...]
-) -> np.ndarray:
-    """Memory-map one dataset, after checking that it is plain."""
+) -> tuple[np.ndarray, int | None]:
+    """Memory-map one dataset, after checking that it is plain; with where it begins. One without values is no map."""
     if not isinstance(tensors.get(name, getlink=True), h5py.HardLink):
         raise ShardError(f"{path}: /{name} is a link: refused")
     dataset = tensors[name]
@@ -162,8 +174,13 @@ def _map(
     if dataset.dtype != dtype or dataset.ndim != len(shape) + 1 or dataset.shape[1:] != shape:
         raise ShardError(f"{path}: /{name} is {dataset.dtype} {dataset.shape}, the spec says {dtype} [n, {shape}]")
     if dataset.size == 0:
-        return np.zeros(dataset.shape, dtype)
+        return np.zeros(dataset.shape, dtype), None
     offset = dataset.id.get_offset()
     if offset is None or offset + dataset.nbytes > os.fstat(file.fileno()).st_size:
         raise ShardError(f"{path}: /{name} reaches past the end of the file")
-    return np.memmap(file, dtype=dtype, mode="r", offset=offset, shape=dataset.shape)
+    return map_values(file, dtype, offset, dataset.shape), offset
+
+
+def map_values(file: BinaryIO | Path, dtype: np.dtype, begin: int, shape: tuple[int, ...]) -> np.ndarray:
+    """A read-only map of a part of a file, as a plain array. Raises OSError where it cannot be opened."""
+    return np.memmap(file, dtype, "r", begin, shape).view(np.ndarray)

@@ -201,12 +201,12 @@ def _checked_rows(shard: Shard) -> Iterator[tuple[int, bool]]:
     The bytes come by plain reads (from the system's cache: the checksum of the file has just read them): where a disk
     fails, a memory map ends the process. Raises ShardError where the file was cut meanwhile, else UnreadableError.
     """
-    if not isinstance(shard.values, np.memmap):  # no values at all
+    if shard.begin is None:  # no values at all
         yield from ((0, True) for _ in range(len(shard)))
         return
     size = shard.values[:1].nbytes
     with _plain_reads(shard.path) as file:
-        file.seek(shard.values.offset)
+        file.seek(shard.begin)
         for counts in _blocks(shard, max(1, _BLOCK_BYTES // size)):
             content = file.read(sum(counts) * size)
             if len(content) < sum(counts) * size:
