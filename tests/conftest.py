@@ -20,7 +20,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# As `pipeline.cli.main` has it, here and in all that tests start: threads that have nothing to do wait, where they would
+# As `pipeline.cli.main` has it, here and in all that tests start: threads with nothing to do wait, where they would
 # take the cores from the other worker's tests. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
