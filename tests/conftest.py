@@ -21,8 +21,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # As `pipeline.cli.main` has it, here and in all that tests start: threads with nothing to do wait, where they would
-# take the cores from the other worker's tests. Read when torch is loaded.
+# take the cores from the other worker's tests. Read when torch and numpy are loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2**4 ticks; else 2**26
 
 
 # No time limit in a test: on a busy machine the same example takes a hundred times as long.
