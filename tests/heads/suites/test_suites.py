@@ -224,8 +224,9 @@ def shape_of(encoder: str) -> FeatureShape:
 
 
 def parameters_of(experiment: Experiment) -> int:
+    shape = HeadShape(shapes_of(experiment), len(LABELS))
     with torch.device("meta"):
-        return num_parameters(build_head(experiment, HeadShape(shapes_of(experiment), len(LABELS))))
+        return num_parameters(build_head(experiment, shape))
 
 
 def test_the_suites_that_ship() -> None:
