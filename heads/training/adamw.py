@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.adamw import adamw
 
 _SETTINGS: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False, "maximize": False}
@@ -21,10 +21,10 @@ _SETTINGS: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad
 class _Group:
     """Parameters of one weight decay and one learning rate; `lr` is that before the schedule."""
 
-    params: list[nn.Parameter]
+    params: list[Tensor]
     weight_decay: float
     lr: float
-    state: dict[nn.Parameter, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
+    state: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
 
     def step(self, factor: float) -> None:
         learnt = [parameter for parameter in self.params if parameter.grad is not None]
@@ -37,7 +37,7 @@ class _Group:
             learnt, grads, means, squares, [], steps, fused=True, lr=rate, weight_decay=self.weight_decay, **_SETTINGS
         )  # fmt: skip
 
-    def _state(self, parameter: nn.Parameter) -> tuple[Tensor, Tensor, Tensor]:
+    def _state(self, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(mean of the gradients, mean of their squares, steps taken): made when it first has a gradient."""
         found = self.state.get(parameter)
         if found is None:
