@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +20,21 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# As `pipeline.cli.main` has it, here and in all that tests start: threads with nothing to do wait, where they would
+# take the cores from the other worker's tests. Read when torch and numpy are loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2**4 ticks; else 2**26
+
+
 # No time limit in a test: on a busy machine the same example takes a hundred times as long.
 hypothesis.settings.register_profile("busy-machine", deadline=None)
 hypothesis.settings.load_profile("busy-machine")
+
+
+def pytest_collection_finish() -> None:
+    """Seven thousand tests and the libraries stay: no collection of garbage looks through them again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

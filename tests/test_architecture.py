@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,8 @@ LAYERS = {
 MAY_IMPORT_PICKLE = {"features.exports.pickled"}
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for package in PACKAGES:
+def modules(*packages: str) -> Iterator[tuple[str, ast.Module]]:
+    for package in packages or PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             yield name, ast.parse(path.read_text(encoding="utf-8"))
@@ -96,7 +97,7 @@ def command_files() -> set[str]:
     """The modules that expose a `command`."""
     return {
         name
-        for name, tree in modules()
+        for name, tree in modules("pipeline")
         if name.startswith("pipeline.commands.")
         and any(isinstance(node, ast.FunctionDef) and node.name == "command" for node in tree.body)
     }
@@ -173,6 +174,7 @@ def _reached(name: str, arrows: Mapping[str, set[str]]) -> set[str]:
     return seen
 
 
+@cache
 def all_arrows() -> dict[str, set[str]]:
     trees = dict(modules())
     known = frozenset(trees)

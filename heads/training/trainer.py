@@ -17,7 +17,6 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from features.errors import TrainingError
@@ -31,6 +30,7 @@ from heads.model import Head, HeadShape, build_head
 from heads.precision import products_in, resolve_precision
 from heads.predict import Predictor
 from heads.signals import LossTask, Output
+from heads.training.adamw import AdamW
 from heads.training.clipping import clip_gradients
 from heads.training.dev_scores import score_dev
 from heads.training.examples import Examples
@@ -217,17 +217,16 @@ def _epochs(
 ) -> Iterator[Epoch]:
     """Train one epoch after another and score dev after each. precision: of `_loss`; utterances: of `score_dev`."""
     optim = experiment.optim
-    optimizer = torch.optim.AdamW(parameter_groups(model, optim.weight_decay, optim.top_rate), lr=optim.lr, fused=True)
     trainable = examples.trainable() if experiment.batch.unit == "dialogues" else None
-    schedule: LambdaLR | None = None
+    optimizer: AdamW | None = None
     scored.refresh(examples)
     for number in range(1, experiment.stop.epochs + 1):
         started = time.perf_counter()
         batches = examples.batches(experiment, number, generator, lambda: scored.difficulty(examples))
-        if schedule is None:
-            schedule = _schedule(optimizer, experiment, len(batches))
+        if optimizer is None:
+            optimizer = _optimizer(experiment, model, len(batches))
         model.train()
-        train_loss, rate = _train_epoch(scored, steps_of(examples, batches, trainable), optimizer, schedule, precision)
+        train_loss, rate = _train_epoch(scored, steps_of(examples, batches, trainable), optimizer, precision)
         if not math.isfinite(train_loss):
             raise TrainingError(
                 f"the loss is {train_loss} in epoch {number} with optim.lr={optim.lr:g}: try a lower one"
@@ -242,9 +241,7 @@ def _epochs(
         yield Epoch(number, train_loss, on_dev.loss, on_dev.weighted_f1, rate, seconds, on_dev.headline)
 
 
-def _train_epoch(
-    scored: _Scored, steps: Iterator[Step], optimizer: torch.optim.Optimizer, schedule: LambdaLR, precision: str
-) -> tuple[float, float]:
+def _train_epoch(scored: _Scored, steps: Iterator[Step], optimizer: AdamW, precision: str) -> tuple[float, float]:
     """Gives the mean loss over the epoch's examples, and the learning rate of its last step. Until the end no number is
     read from the device."""
     model, clip = scored.trained, scored.predictor.experiment.optim.clip
@@ -257,9 +254,8 @@ def _train_epoch(
         value.backward()
         if clip is not None:
             clip_gradients(parameters, clip)
-        rate = float(schedule.get_last_lr()[0])
+        rate = optimizer.rate
         optimizer.step()
-        schedule.step()
         scored.after_step()
         losses.append(value.detach())
         counts.append(step.count)
@@ -285,8 +281,9 @@ def _loss(model: Model, step: Step, precision: str) -> Tensor:
     return value
 
 
-def _schedule(optimizer: torch.optim.Optimizer, experiment: Experiment, steps_per_epoch: int) -> LambdaLR:
+def _optimizer(experiment: Experiment, model: Model, steps_per_epoch: int) -> AdamW:
     optim = experiment.optim
     total_steps = steps_per_epoch * experiment.stop.epochs
     warmup_steps = round(optim.warmup * total_steps)
-    return LambdaLR(optimizer, lambda step: learning_rate_factor(step, warmup_steps, total_steps, optim.schedule))
+    groups = parameter_groups(model, optim.weight_decay, optim.top_rate)
+    return AdamW(groups, optim.lr, lambda step: learning_rate_factor(step, warmup_steps, total_steps, optim.schedule))

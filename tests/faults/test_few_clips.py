@@ -16,7 +16,7 @@ from bad_preparers import Behaving
 from click.testing import CliRunner
 from clip_factory import sine, write_clip
 from store_factory import make_manifest
-from test_hanging_clip import ClipEncoder
+from test_hanging_clip import HANGS_S, ClipEncoder
 
 from features.encoders.protocol import Input
 from features.engines import decode_pool
@@ -53,8 +53,10 @@ def run(manifest: Manifest, store: Path, options: PlanOptions | None = None, wor
 
 
 @pytest.fixture(autouse=True)
-def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_pool, "DEFAULT_CLIP_TIMEOUT_S", 3.0)
+def short_limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortest where all that a clip does is hang."""
+    hangs = "sleep" in request.node.name
+    monkeypatch.setattr(decode_pool, "DEFAULT_CLIP_TIMEOUT_S", HANGS_S if hangs else 3.0)
 
 
 @pytest.mark.parametrize("how", REASONS)

@@ -40,6 +40,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and /pr
 
 NEEDS = ClipNeeds(frames=FramesNeed(1, 30.0))
 LIMIT_S = 2.0  # enough for a behaving clip on a busy core
+HANGS_S = 1.0  # where clips do nothing or hang: one that is late all the same has its second try
 LONG_S = 600.0
 
 
@@ -88,7 +89,7 @@ def test_a_clip_that_hangs_is_a_failed_row_and_the_others_go_on(clip: Path, tmp_
 
     def run(manifest: Manifest, **options: Any) -> Feature:
         jobs = extract_features(
-            manifest, tmp_path, [ClipEncoder()], PlanOptions(**options), decoding=DecodeOptions(2, LIMIT_S)
+            manifest, tmp_path, [ClipEncoder()], PlanOptions(**options), decoding=DecodeOptions(2, HANGS_S)
         )
         return Feature(tmp_path, jobs[0].key)
 
@@ -99,8 +100,8 @@ def test_a_clip_that_hangs_is_a_failed_row_and_the_others_go_on(clip: Path, tmp_
     assert expected.count("timed-out") == 5
     ledger = feature.ledger()
     assert set(ledger["status"].filter(ledger["reason"] == "timed-out")) == {"failed"}
-    assert ledger["detail"][2] == "not decoded within 2 s: raise --clip-timeout if it only takes long"
-    assert ledger["seconds_decode"][2] == LIMIT_S
+    assert ledger["detail"][2] == "not decoded within 1 s: raise --clip-timeout if it only takes long"
+    assert ledger["seconds_decode"][2] == HANGS_S
     assert (ledger["media_size"][2], ledger["media_mtime_ns"][2]) == (clip.stat().st_size, clip.stat().st_mtime_ns)
     assert multiprocessing.active_children() == []
     assert run(manifest).names == feature.names  # not tried again
@@ -143,7 +144,7 @@ def test_few_tasks_are_ahead_while_a_clip_hangs(clip: Path) -> None:
             taken += 1
             yield task
 
-    with DecodePool({"one": ClipReader(NEEDS, Behaving())}, 2, LIMIT_S) as pool:
+    with DecodePool({"one": ClipReader(NEEDS, Behaving())}, 2, HANGS_S) as pool:
         for number, result in enumerate(pool.map(counted())):
             assert taken - number <= 2 * 8 + 1
             assert result.task.utterance.turn == number % 7

@@ -34,7 +34,7 @@ def make_world(folder: Path) -> None:
     for arguments in (
         ["sample", str(folder / "sample"), "--dialogues", "6"],
         ["ingest", "meld", str(folder / "sample"), "--out", manifest],
-        ["extract", *given, "--modality", "all", *encoders, "--batch-size", "1", "--dtype", "fp32"],
+        ["extract", *given, "--modality", "all", *encoders, "--batch-size", "1", "--dtype", "fp32", "--workers", "0"],
         ["ablate", str(folder / "suite.yaml"), *given, "--out", str(folder / "runs"), "--seeds", "2", "--jobs", "1"],
         ["evaluate", str(folder / "runs"), "--split", "test"],
     ):

@@ -61,7 +61,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
         "feedforward": {"sizes": [16], "dropout": 0.0},
         "batch": {"unit": "dialogues", "size": 2},
         "optim": {"lr": 0.01},
-        "stop": {"epochs": 40, "patience": 20},
+        "stop": {"epochs": 20, "patience": 20},
     },
     "previous-turns": {
         "context": {"name": "previous-turns", "same_speaker": True},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pipeline.app.page import build_app, launch
 from pipeline.predict import Predictor
 from pipeline.predict.turns import Talk, Turn
 
-pytest.importorskip("gradio")
+pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="the extra `app` is not installed")
 ROWS = [["Ross", "Hi.", ""], ["Rachel", "Go away!", ""]]
 
 

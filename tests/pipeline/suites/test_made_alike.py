@@ -81,7 +81,7 @@ def test_an_edit_of_the_code_trains_again_what_uses_it_and_nothing_else(tmp_path
         done = subprocess.run(
             [sys.executable, "-c", command, "ablate", "losses.yaml", *place, "--json"],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(code), "PYTHONPYCACHEPREFIX": str(tmp_path / "compiled")},
+            env=os.environ | {"PYTHONPATH": str(code)},
             capture_output=True,
             text=True,
             check=True,
