@@ -213,13 +213,15 @@ class Feature:
 
     def _take_each(self, index: LedgerIndex, found: np.ndarray, values: np.ndarray) -> None:
         """A minibatch, row by row: most of them are in a shard of their own."""
-        numbers, rows = index.shard[found].tolist(), index.row[found].tolist()
-        shards = {number: self._maps[index.names[number]] for number in set(numbers)}
-        tensors = {number: shard.values for number, shard in shards.items()}
-        for position, (number, row) in enumerate(zip(numbers, rows, strict=True)):
-            if not 0 <= row < len(tensors[number]):
-                shards[number].row(row)  # says what is wrong
-            values[position] = tensors[number][row]
+        names, opened = index.names, self._maps.tensors
+        rows = index.row[found].tolist()
+        for position, (number, row) in enumerate(zip(index.shard[found].tolist(), rows, strict=True)):
+            tensors = opened.get(names[number])
+            if tensors is None:
+                tensors = self._maps[names[number]].values
+            if not 0 <= row < len(tensors):
+                self._maps[names[number]].row(row)  # says what is wrong
+            values[position] = tensors[row]
 
     def read_sequences(self, ids: Sequence[str]) -> list[np.ndarray | None]:
         """Embeddings of a sequence feature, each [length, *shape] in the stored dtype; None where there is none."""

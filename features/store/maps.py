@@ -49,6 +49,7 @@ class ShardMaps:
         self.folder = folder
         self.spec = spec
         self._open: dict[ShardName, Shard] = {}
+        self.tensors: dict[ShardName, np.ndarray] = {}  # of those that are open: one look-up for who takes row by row
         self._layouts: dict[ShardName, _Layout] = {}
 
     def __getitem__(self, name: ShardName) -> Shard:
@@ -58,8 +59,9 @@ class ShardMaps:
             layout = self._layouts.get(name)
             shard = self._again(name, layout) if layout else self._checked(name)
             while len(self._open) >= _limit():
-                del self._open[next(iter(self._open))]
-            self._open[name] = shard
+                oldest = next(iter(self._open))
+                del self._open[oldest], self.tensors[oldest]
+            self._open[name], self.tensors[name] = shard, shard.values
         return shard
 
     def _checked(self, name: ShardName) -> Shard:
@@ -88,9 +90,10 @@ class ShardMaps:
     def close(self) -> None:
         """Let go of all of them: pages of a mapped file count as memory until then."""
         self._open.clear()
+        self.tensors.clear()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": {}}
+        return self.__dict__ | {"_open": {}, "tensors": {}}
 
 
 def _limit() -> int:
