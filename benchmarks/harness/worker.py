@@ -49,7 +49,7 @@ def main(target: str, options: dict[str, Any]) -> None:
         started = time.perf_counter()
         own = work()
         seconds = time.perf_counter() - started
-        answer(seconds=seconds if own is None else own, peak_mib=peak_mib())
+        answer(seconds=seconds if own is None else own, peak_mib=getattr(work, "peak_mib", peak_mib)())
 
 
 def peak_mib() -> float:

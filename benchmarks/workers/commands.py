@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,10 @@ class Command:
 
     def __call__(self) -> None:
         subprocess.run(self._arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def peak_mib(self) -> float:
+        """Of the largest process that it started."""
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 class Erc(Command):
