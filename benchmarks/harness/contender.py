@@ -22,8 +22,8 @@ class Work(Protocol):
     """What a worker's factory returns. Each call does the whole work once and is timed.
 
     It may return seconds that it has timed itself. Optional attributes, called untimed: `before()` makes ready for a
-    call, `warm()` stands for the call that is not counted, `rows()` gives the outcome as one array, `peak_mib()` the memory where
-    another process has it.
+    call, `warm()` stands for the call that is not counted, `rows()` gives the outcome as one array, `peak_mib()` the
+    memory where another process has it.
     """
 
     def __call__(self) -> float | None: ...

@@ -90,8 +90,8 @@ def _minibatches(size: _Size, place: Path, show: Show) -> Comparison:
             Claim("safetensors, a slice a row", _OURS, "at least", aim=1, stated=0.8),
             Claim("a .npy an utterance", _OURS, "at least", aim=5, stated=5),
         ),
-        "Most rows of a minibatch lie in a shard of their own, each of which is looked up in Python: that is what is left"
-        " of the distance to one large map, which is gathered by one call.",
+        "Most rows of a minibatch lie in a shard of their own, each of which is looked up in Python: that is what is"
+        " left of the distance to one large map, which is gathered by one call.",
     )
 
 

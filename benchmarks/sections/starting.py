@@ -15,7 +15,7 @@ TITLE = "Starting and starting again"
 TEXT = """\
 Whole commands as a user waits for them, imports and all. The corpus has MELD's size (13,708 utterances of random
 text). A finished extraction (`surface`) is asked for again: it plans all of it. The first embedding (`sentence`):
-from the command to the first committed chunk on the disk; beside it, what torch and transformers take to be imported."""
+from the command to the first committed chunk on the disk; beside it, the import of torch and transformers."""
 
 SPLITS = {"train": 9_989, "dev": 1_109, "test": 2_610}
 # share of MELD's size, rounds
