@@ -10,7 +10,7 @@ from benchmarks.harness.contender import Contender
 from benchmarks.harness.machine import has_bf16_units
 from benchmarks.harness.results import Claim, Comparison
 from benchmarks.harness.rounds import in_turns
-from benchmarks.inputs.corpus import sample_manifest
+from benchmarks.inputs.corpus import sample_manifest, text_manifest
 from benchmarks.inputs.models import save_gpt2, save_wav2vec2
 
 TITLE = "Extraction, an encoder at a time"
@@ -26,12 +26,13 @@ faces."""
 
 OURS, FLOOR, ALONE, CAREFUL, RAY = "erc extract", "floor", "one at a time", "careful", "Ray Data"
 ONE_PASS, PIPELINE, TRANSFORMER = "careful, one pass a dialogue", "transformers.pipeline", "SentenceTransformer"
+READ_TEXT = ("gpt2", "sentence")
 MINILM = "packaged:all-MiniLM-L6-v2"
 
 # encoder -> utterances, at the least
 SIZES = {
     "tiny": {"gpt2": 3, "sentence": 6, "wav2vec2": 3, "resnet50": 3, "retinaface-resnet50": 2},
-    "small": {"gpt2": 30, "sentence": 600, "wav2vec2": 40, "resnet50": 40, "retinaface-resnet50": 16},
+    "small": {"gpt2": 24, "sentence": 600, "wav2vec2": 40, "resnet50": 40, "retinaface-resnet50": 16},
     "full": {"gpt2": 400, "sentence": 5_000, "wav2vec2": 400, "resnet50": 400, "retinaface-resnet50": 100},
 }
 ROUNDS = {"tiny": 1, "small": 3, "full": 3}
@@ -54,7 +55,7 @@ def measure(size: str, place: Path, show: Callable[[str], object]) -> list[Compa
 
 def compare(name: str, count: int, rounds: int, place: Path, show: Callable[[str], object]) -> Comparison:
     show(f" {name}")
-    manifest = sample_manifest(place, count)
+    manifest = (text_manifest if name in READ_TEXT else sample_manifest)(place, count)
     model, request = _model(name, manifest, place)
     dtype = "bf16" if has_bf16_units() else "fp32"
     plain = {"encoder": name, "manifest": str(manifest), "model": model}

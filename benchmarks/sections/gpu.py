@@ -11,7 +11,7 @@ from benchmarks.harness.contender import BenchmarkError, Contender
 from benchmarks.harness.gpu import Utilisation
 from benchmarks.harness.results import Claim, Comparison
 from benchmarks.harness.rounds import in_turns
-from benchmarks.inputs.corpus import sample_manifest
+from benchmarks.inputs.corpus import sample_manifest, text_manifest
 from benchmarks.inputs.models import save_gpt2, save_wav2vec2
 from features.manifest import read_manifest
 
@@ -25,6 +25,7 @@ a faster GPU does not. *batches of N* are other values of `--batch-size` than th
 
 ROUNDS = 2
 OURS, FLOOR, DECODING = "erc extract", "floor", "decoding alone"
+READ_TEXT = ("gpt2", "sentence")
 # encoder -> utterances at the least, other batch sizes
 ENCODERS: dict[str, tuple[int, tuple[int, ...]]] = {
     "gpt2": (400, (4, 64)),
@@ -53,7 +54,7 @@ def encoder(
     name: str, count: int, sizes: tuple[int, ...], place: Path, show: Callable[[str], object], device: str
 ) -> Comparison:
     show(f" {name}")
-    manifest = sample_manifest(place, count)
+    manifest = (text_manifest if name in READ_TEXT else sample_manifest)(place, count)
     request = _request(name, manifest, place) | {"device": device}
     options = {"manifest": str(manifest), "dtype": "auto"}
     ours = "benchmarks.workers.ours:ExtractionCompared"
@@ -61,7 +62,7 @@ def encoder(
         Contender(OURS, ours, options | {"requests": [request]}),
         Contender(FLOOR, "benchmarks.workers.ours:Floor", options | {"requests": [request]}),
     ]
-    reads_clips = name not in ("gpt2", "sentence")
+    reads_clips = name not in READ_TEXT
     if reads_clips:
         contenders.append(
             Contender(DECODING, "benchmarks.workers.ours:DecodingAlone", options | {"requests": [request]})

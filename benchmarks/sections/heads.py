@@ -114,10 +114,10 @@ def _jobs(place: Path, size: _Size, show: Show) -> Comparison:
 
 
 def _encoder_top(place: Path, size: _Size, show: Show) -> list[Comparison | Curve]:
-    from benchmarks.inputs.corpus import erc, sample_manifest
+    from benchmarks.inputs.corpus import erc, text_manifest
 
     place.mkdir()
-    shutil.copy(sample_manifest(place, size.texts * 3 // 2), place / "manifest.parquet")
+    shutil.copy(text_manifest(place, size.texts * 3 // 2), place / "manifest.parquet")
     made = ["--encoder", "sentence-tokens", "--set", "from_top=3", "--as", "sentence-tokens-top3"]
     erc("extract", *made, "--manifest", place / "manifest.parquet", "--store", place / "store")
     dtype = "bf16" if has_bf16_units() else "fp32"
