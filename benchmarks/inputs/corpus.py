@@ -18,8 +18,8 @@ _FEWEST_DIALOGUES = 3
 
 
 def sample_manifest(place: Path, utterances: int) -> Path:
-    """The path of a manifest of the first whole dialogues with at least so many utterances, with their clips. What is in
-    the folder already is not rendered again."""
+    """The path of a manifest of the first whole dialogues with at least so many utterances, with their clips. What is
+    in the folder already is not rendered again."""
     path = place / f"sample-{utterances}.parquet"
     if not path.is_file():
         wanted = max(_FEWEST_DIALOGUES, -(-utterances // _UTTERANCES_A_DIALOGUE))
