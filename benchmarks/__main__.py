@@ -55,13 +55,16 @@ def main(names: tuple[str, ...], size: str, device: str, page: bool, out: Path |
         raise click.UsageError(f"no section {unknown[0]!r} of size {size}: there are {', '.join(known)}")
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as `erc` sets it
     chosen = [name for name in known if name in (names or known)]
-    try:
-        measured = tuple(measure(name, known[name], size, device) for name in chosen)
-    except BenchmarkError as error:
-        raise click.ClickException(str(error)) from error
-    found = Results(size, date.today().isoformat(), machine(device if size == "gpu" else "cpu"), measured)
-    if size != "tiny" or out is not None:
-        publish(found, out or ROOT / "docs")
+    published = size != "tiny" or out is not None
+    found = Results(size, date.today().isoformat(), machine(device if size == "gpu" else "cpu"))
+    for name in chosen:
+        try:
+            section = measure(name, known[name], size, device)
+        except BenchmarkError as error:
+            raise click.ClickException(str(error)) from error
+        found = found.with_section(section)
+        if published:
+            publish(found, out or ROOT / "docs")  # after each: what follows may take long, or fail
     if broken := found.broken():
         raise click.ClickException("\n".join([f"{len(broken)} stated ratios do not hold:", *broken]))
 

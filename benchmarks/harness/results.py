@@ -123,6 +123,9 @@ class Results:
     def seconds(self) -> float:
         return sum(section.seconds for section in self.sections)
 
+    def with_section(self, section: Section) -> Results:
+        return Results(self.size, self.date, self.machine, (*self.sections, section))
+
     def broken(self) -> list[str]:
         """The stated claims that do not hold, in words."""
         found = []
