@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.report.configuration import features_of, loss_name, part_name
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.suite_record import SuiteRecord
 
@@ -22,7 +23,7 @@ def differences_of(runs: Sequence[RunSnapshot], suites: Sequence[SuiteRecord] = 
 
     Of settings that are equally common, the one of a suite's baseline, else of the first run, counts as the commonest.
     A setting of a part that a run does not have (the width of another fusion) is told only where nothing else tells two
-    runs apart.
+    runs apart, the leaderboard's other columns included.
     """
     settings = [_settings(run) for run in runs]
     baselines = {suite.runs.get(suite.baseline or "") for suite in suites}
@@ -33,11 +34,18 @@ def differences_of(runs: Sequence[RunSnapshot], suites: Sequence[SuiteRecord] = 
             counts.setdefault(key, Counter())[value] += 1
     commonest = {key: count.most_common(1)[0][0] for key, count in counts.items()}  # of equal ones the first seen
     found = [_rarest_first({key: one[key] for key in one if one[key] != commonest[key]}, counts) for one in settings]
+    shown = [(_other_columns(run), words) for run, words in zip(runs, found, strict=True)]
     for place, one in enumerate(settings):
-        twins = [other for other in range(len(runs)) if other != place and found[other] == found[place]]
+        twins = [other for other in range(len(runs)) if other != place and shown[other] == shown[place]]
         lacks = {key for other in twins for key in settings[other] if key not in one}
-        found[place] |= {key: "unused" for key in counts if key in lacks}
+        found[place] = found[place] | {key: "unused" for key in counts if key in lacks}
     return [_words(one) for one in found]
+
+
+def _other_columns(run: RunSnapshot) -> tuple[Any, ...]:
+    """What the leaderboard shows of a configuration beside these settings: inputs, fusion, context and losses."""
+    parts = [part_name(run.config.get(key)) for key in ("fusion", "context")]
+    return features_of(run), *parts, loss_name(run.config.get("loss"))
 
 
 def _rarest_first(found: Mapping[str, str], counts: Mapping[str, Counter[str]]) -> dict[str, str]:

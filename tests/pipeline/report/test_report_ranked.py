@@ -162,3 +162,13 @@ def test_equal_words_are_told_apart_by_what_one_of_them_lacks(tmp_path: Path) ->
         fusion = {"name": "gated"} | ({"dim": dim} if dim else {})
         make_run(tmp_path, name, config={"fusion": fusion})
     assert told(tmp_path) == {"a": "fusion.dim unused", "b": "", "c": ""}
+
+
+def test_what_another_column_tells_is_not_told_by_settings_that_a_run_lacks(tmp_path: Path) -> None:
+    """Three runs that have the commonest settings all: their inputs, losses and fusions are other ones."""
+    make_run(tmp_path, "base")
+    sound = FakeFeature("audio", "logmel", "logmel", "9c" * 32, settings={"pooling": "statistics"})
+    make_run(tmp_path, "sound", features=(sound,))
+    make_run(tmp_path, "dice", config={"loss": [{"name": "dice", "weight": 1, "absent": "skip"}]})
+    make_run(tmp_path, "gated", config={"fusion": {"name": "gated"}})
+    assert not [words for words in told(tmp_path).values() if "unused" in words]
