@@ -36,8 +36,8 @@ SIZES = {
     "full": {"gpt2": 400, "sentence": 5_000, "wav2vec2": 400, "resnet50": 400, "retinaface-resnet50": 100},
 }
 ROUNDS = {"tiny": 1, "small": 3, "full": 3}
-_SLOW = ("gpt2", "retinaface-resnet50")  # in contenders: two rounds are enough where differences are large
-_WITH_RAY = ("sentence", "wav2vec2")  # at small sizes: Ray takes longer to start than all others to work
+_SLOW = ("gpt2", "resnet50", "retinaface-resnet50")  # in contenders: two rounds are enough where differences are large
+_WITH_RAY = ("sentence",)  # at small sizes: Ray takes longer to start than all others to work
 _PLAIN = "benchmarks.workers.plain_loops"
 _ALIKE = 0.05  # bf16 against fp32
 

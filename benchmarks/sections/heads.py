@@ -55,7 +55,7 @@ class _Size:
 
 _SIZES = {
     "tiny": _Size(1, (200, 1), 8, ("bucketed",)),
-    "small": _Size(3, (10_000, 10), 128, ("bucketed",)),
+    "small": _Size(3, (10_000, 6), 128, ("bucketed",)),
     "full": _Size(5, (10_000, 12), 960, ("bucketed", "shuffle"), table4=True),
 }
 

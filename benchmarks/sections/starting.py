@@ -19,7 +19,7 @@ from the command to the first committed chunk on the disk; beside it, the import
 
 SPLITS = {"train": 9_989, "dev": 1_109, "test": 2_610}
 # share of MELD's size, rounds
-SIZES = {"tiny": (0.01, 1), "small": (1.0, 5), "full": (1.0, 9)}
+SIZES = {"tiny": (0.01, 1), "small": (1.0, 3), "full": (1.0, 9)}
 _COMMANDS = "benchmarks.workers.commands"
 PYTHON, HELP = "python -c pass", "erc --help"
 LEFT, FIRST = "erc extract, nothing left", "erc extract, first embedding"
