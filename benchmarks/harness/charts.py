@@ -14,6 +14,7 @@ _BAR_INCHES, _CURVE_INCHES, _WIDTH = 0.34, 2.6, 8.0
 
 def chart(section: Section, path: Path) -> None:
     """Write a section's tables as one picture, a panel each."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     heights = [_height(table) for table in section.tables]
@@ -27,7 +28,8 @@ def chart(section: Section, path: Path) -> None:
             _lines(panel, table)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=9)
-    drawn.savefig(path, metadata={"Date": None})
+    with rc_context({"svg.hashsalt": section.name}):  # equal figures give equal bytes
+        drawn.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _height(table: Comparison | Curve) -> float:
