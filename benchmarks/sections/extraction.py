@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from benchmarks.harness.contender import Contender
 from benchmarks.harness.machine import has_bf16_units
 from benchmarks.harness.results import Claim, Comparison
 from benchmarks.harness.rounds import in_turns
-from benchmarks.inputs.corpus import sample_manifest, text_manifest
-from benchmarks.inputs.models import save_gpt2, save_wav2vec2
+from benchmarks.inputs.encoders import manifest_for, model_for
 
 TITLE = "Extraction, an encoder at a time"
 TEXT = """\
@@ -26,8 +24,6 @@ faces."""
 
 OURS, FLOOR, ALONE, CAREFUL, RAY = "erc extract", "floor", "one at a time", "careful", "Ray Data"
 ONE_PASS, PIPELINE, TRANSFORMER = "careful, one pass a dialogue", "transformers.pipeline", "SentenceTransformer"
-READ_TEXT = ("gpt2", "sentence")
-MINILM = "packaged:all-MiniLM-L6-v2"
 
 # encoder -> utterances, at the least
 SIZES = {
@@ -60,8 +56,8 @@ def measure(size: str, place: Path, show: Callable[[str], object]) -> list[Compa
 
 def compare(name: str, size: str, rounds: int, place: Path, show: Callable[[str], object]) -> Comparison:
     show(f" {name}")
-    manifest = (text_manifest if name in READ_TEXT else sample_manifest)(place, SIZES[size][name])
-    model, request = _model(name, manifest, place)
+    manifest = manifest_for(name, place, SIZES[size][name])
+    model, request = model_for(name, manifest, place)
     dtype = "bf16" if has_bf16_units() else "fp32"
     plain = {"encoder": name, "manifest": str(manifest), "model": model}
     ours = {"requests": [request], "manifest": str(manifest), "dtype": dtype}
@@ -85,32 +81,10 @@ def compare(name: str, size: str, rounds: int, place: Path, show: Callable[[str]
 
     utterances = len(read_manifest(manifest))
     measured = in_turns(contenders, rounds, show, _ALIKE)
-    return Comparison(
-        name, f"{utterances} utterances, ours in {dtype}", OURS, measured, _claims(name, dtype, utterances)
-    )
+    return Comparison(name, f"{utterances} utterances, ours in {dtype}", OURS, measured, _claims(name, dtype))
 
 
-def _model(name: str, manifest: Path, place: Path) -> tuple[str, dict[str, Any]]:
-    """What plain code loads, and our request for the same."""
-    from features.encoders.weights import find_model
-    from features.manifest import read_manifest
-
-    if name == "gpt2":
-        folder = place / "gpt2"
-        if not folder.is_dir():
-            save_gpt2(folder, read_manifest(manifest).frame["text"].to_list())
-        return str(folder), {"encoder": "gpt2", "model": str(folder)}
-    if name == "wav2vec2":
-        folder = place / "wav2vec2"
-        if not folder.is_dir():
-            save_wav2vec2(folder)
-        return str(folder), {"encoder": "wav2vec2", "model": str(folder)}
-    if name == "sentence":
-        return str(find_model(MINILM, "pretrained")), {"encoder": "sentence", "settings": {"pooling": "own"}}
-    return "", {"encoder": name, "weights": "random"}
-
-
-def _claims(name: str, dtype: str, utterances: int) -> tuple[Claim, ...]:
+def _claims(name: str, dtype: str) -> tuple[Claim, ...]:
     aim, with_units, without = _TIMES[name]
     stated = with_units if dtype == "bf16" else without
     careful = ONE_PASS if name == "gpt2" else CAREFUL

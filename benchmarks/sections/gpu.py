@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from benchmarks.harness.contender import BenchmarkError, Contender
 from benchmarks.harness.gpu import Utilisation
 from benchmarks.harness.results import Claim, Comparison
 from benchmarks.harness.rounds import in_turns
-from benchmarks.inputs.corpus import sample_manifest, text_manifest
-from benchmarks.inputs.models import save_gpt2, save_wav2vec2
+from benchmarks.inputs.encoders import READ_TEXT, manifest_for, model_for
 from features.manifest import read_manifest
 
 TITLE = "Extraction and heads on a GPU"
@@ -25,7 +23,6 @@ a faster GPU does not. *batches of N* are other values of `--batch-size` than th
 
 ROUNDS = 2
 OURS, FLOOR, DECODING = "erc extract", "floor", "decoding alone"
-READ_TEXT = ("gpt2", "sentence")
 # encoder -> utterances at the least, other batch sizes
 ENCODERS: dict[str, tuple[int, tuple[int, ...]]] = {
     "gpt2": (400, (4, 64)),
@@ -54,8 +51,9 @@ def encoder(
     name: str, count: int, sizes: tuple[int, ...], place: Path, show: Callable[[str], object], device: str
 ) -> Comparison:
     show(f" {name}")
-    manifest = (text_manifest if name in READ_TEXT else sample_manifest)(place, count)
-    request = _request(name, manifest, place) | {"device": device}
+    manifest = manifest_for(name, place, count)
+    _, request = model_for(name, manifest, place)
+    request = request | {"device": device}
     options = {"manifest": str(manifest), "dtype": "auto"}
     ours = "benchmarks.workers.ours:ExtractionCompared"
     contenders = [
@@ -71,36 +69,22 @@ def encoder(
         Contender(f"batches of {size}", ours, options | {"requests": [request | {"batch_size": size}]})
         for size in sizes
     ]
-    busy: list[float] = []
     with Utilisation() as used:
-        alone = in_turns(contenders[:1], 1, show)
-    if used.percent is not None:
-        busy.append(used.percent)
+        in_turns(contenders[:1], 1, show)
     measured = in_turns(contenders, ROUNDS, show)
     utterances = len(read_manifest(manifest))
     own = measured[0]
     a_second = utterances / own.median
     dollars = _CLIPS_PRICED / a_second / 3600 * DOLLARS_AN_HOUR
-    note = f"{a_second:.0f} utterances a second" + (f", GPU busy {busy[0]:.0f} % of a run" if busy else "")
+    note = f"{a_second:.0f} utterances a second" + (
+        "" if used.percent is None else f", GPU busy {used.percent:.0f} % of a run"
+    )
     text = f"10,000 utterances: {_CLIPS_PRICED / a_second / 60:.1f} minutes, {dollars:.2f} dollars."
     if reads_clips:
         decoding, floor = measured[2].median, measured[1].median
         text += f" Decoding is {decoding / floor:.0%} of the floor on the cores of this machine."
-    assert alone[0].seconds
     claims = (Claim(OURS, FLOOR, "at most", 1.10, 2.0),)
     return Comparison(name, f"{utterances} utterances", OURS, (replace(own, note=note), *measured[1:]), claims, text)
-
-
-def _request(name: str, manifest: Path, place: Path) -> dict[str, Any]:
-    if name == "gpt2":
-        if not (place / name).is_dir():
-            save_gpt2(place / name, read_manifest(manifest).frame["text"].to_list())
-        return {"encoder": name, "model": str(place / name)}
-    if name == "wav2vec2":
-        if not (place / name).is_dir():
-            save_wav2vec2(place / name)
-        return {"encoder": name, "model": str(place / name)}
-    return {"encoder": name} if name == "sentence" else {"encoder": name, "weights": "random"}
 
 
 def pictures(show: Callable[[str], object], device: str) -> Comparison:

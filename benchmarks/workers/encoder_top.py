@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.workers.trainer import arguments_for
 from features.encoders.weights import find_model
 from features.manifest import read_manifest
 from features.store import Store
@@ -77,7 +78,7 @@ class Whole(nn.Module):
 
 
 def in_trainer(chosen: Experiment, data: HeadData, texts: list[str], strategy: str) -> Callable[[], None]:
-    from transformers import AutoModel, AutoTokenizer, Trainer, TrainingArguments
+    from transformers import AutoModel, AutoTokenizer, Trainer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
@@ -96,23 +97,8 @@ def in_trainer(chosen: Experiment, data: HeadData, texts: list[str], strategy: s
 
     def train() -> None:
         with tempfile.TemporaryDirectory() as output:
-            arguments = TrainingArguments(
-                output_dir=output,
-                per_device_train_batch_size=chosen.batch.size,
-                num_train_epochs=1,
-                learning_rate=chosen.optim.lr,
-                weight_decay=chosen.optim.weight_decay,
-                bf16=chosen.optim.precision == "bf16",
-                optim="adamw_torch_fused",
-                train_sampling_strategy=strategy,
-                save_strategy="no",
-                logging_strategy="no",
-                eval_strategy="no",
-                report_to=[],
-                use_cpu=True,
-                remove_unused_columns=False,
-                disable_tqdm=True,
-            )
+            precise = {"bf16": chosen.optim.precision == "bf16", "train_sampling_strategy": strategy}
+            arguments = arguments_for(chosen, output, **precise)
             Trainer(model=copy.deepcopy(made), args=arguments, train_dataset=rows, data_collator=collate).train()
 
     return train

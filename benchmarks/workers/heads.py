@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.workers.floor import floor_step
+from benchmarks.workers.trainer import arguments_for
 from heads.config.experiment import Experiment
 from heads.config.resolve import experiment_from_dict
 from heads.data.batch import batch_of
@@ -110,8 +111,7 @@ class HeadAndLoss(torch.nn.Module):
 def train_in_trainer(chosen: Experiment, data: HeadData, folder: Path) -> float:
     """Seconds from the start of its epoch to its end."""
     from torch.utils.data import Dataset
-    from transformers import Trainer, TrainerCallback, TrainingArguments
-    from transformers.utils.logging import disable_progress_bar
+    from transformers import Trainer, TrainerCallback
 
     rows = data.utterances.rows("train")
     arrays = {modality: torch.from_numpy(data.inputs[modality][0].values) for modality in chosen.inputs}
@@ -132,23 +132,7 @@ def train_in_trainer(chosen: Experiment, data: HeadData, folder: Path) -> float:
             self.seconds = time.perf_counter() - self.started
 
     clock = Clock()
-    disable_progress_bar()
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=chosen.batch.size,
-        num_train_epochs=chosen.stop.epochs,
-        learning_rate=chosen.optim.lr,
-        weight_decay=chosen.optim.weight_decay,
-        warmup_steps=chosen.optim.warmup,
-        optim="adamw_torch_fused",
-        save_strategy="no",
-        logging_strategy="no",
-        eval_strategy="no",
-        report_to=[],
-        use_cpu=True,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-    )
+    arguments = arguments_for(chosen, str(folder), warmup_steps=chosen.optim.warmup)
     Trainer(model=HeadAndLoss(chosen, data), args=arguments, train_dataset=Examples(), callbacks=[clock]).train()
     return clock.seconds
 

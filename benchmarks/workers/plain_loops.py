@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,7 +132,6 @@ class RayData:
 
         from features.hardware import cores
 
-        self._place = tempfile.mkdtemp(prefix="ray-")
         ray.init(num_cpus=cores(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         self._cores = cores()
@@ -160,9 +158,6 @@ class RayData:
 
     def rows(self) -> np.ndarray:
         return self._rows
-
-    def __del__(self) -> None:
-        shutil.rmtree(self._place, ignore_errors=True)
 
 
 class RayModel:

@@ -1,0 +1,34 @@
+"""What an encoder is measured on: its part of the sample corpus, and the model that all contenders load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.inputs.corpus import sample_manifest, text_manifest
+from benchmarks.inputs.models import save_gpt2, save_wav2vec2
+from features.manifest import read_manifest
+
+READ_TEXT = ("gpt2", "sentence")
+_MINILM = "packaged:all-MiniLM-L6-v2"
+
+
+def manifest_for(name: str, place: Path, utterances: int) -> Path:
+    """Of at least so many utterances; as text alone for an encoder that reads no clips."""
+    return (text_manifest if name in READ_TEXT else sample_manifest)(place, utterances)
+
+
+def model_for(name: str, manifest: Path, place: Path) -> tuple[str, dict[str, Any]]:
+    """What plain code loads ('' for the random weights that it draws itself), and our request for the same."""
+    from features.encoders.weights import find_model
+
+    folder = place / name
+    if name == "sentence":
+        return str(find_model(_MINILM, "pretrained")), {"encoder": name, "settings": {"pooling": "own"}}
+    if name not in ("gpt2", "wav2vec2"):
+        return "", {"encoder": name, "weights": "random"}
+    if not folder.is_dir() and name == "gpt2":
+        save_gpt2(folder, read_manifest(manifest).frame["text"].to_list())
+    elif not folder.is_dir():
+        save_wav2vec2(folder)
+    return str(folder), {"encoder": name, "model": str(folder)}
