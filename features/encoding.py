@@ -21,8 +21,8 @@ import numpy as np
 from features.encoders.build import create
 from features.encoders.protocol import Encoder, EncoderRequest, Input, Turn
 from features.errors import UnavailableError, UsageError
-from features.manifest import Dialogue, Utterance
 from features.media.clip import decode_clip
+from features.utterances import Dialogue, Utterance
 
 
 class Encoding:

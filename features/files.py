@@ -1,4 +1,4 @@
-"""Writing a file or a folder so that it appears whole or not at all."""
+"""Writing a file or a folder so that it appears whole or not at all, and asking whether one has changed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from features.errors import StoreError
 
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # a folder, on file systems that make names durable at once
 
 
@@ -96,3 +97,20 @@ def sync_file(path: Path) -> None:
 def may_replace_open() -> bool:
     """Whether this system renames, replaces and removes files that are open: not Windows."""
     return os.name != "nt"
+
+
+def size_and_mtime(path: str) -> tuple[int, int]:
+    """Of a file; the mtime in ns. (-1, -1) where there is none, (-2, -2) where that cannot be told."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  # asked of every clip of a corpus: a Path would take as long again
+    except OSError as error:
+        return (-1, -1) if error.errno in _NOT_THERE else (-2, -2)
+    except ValueError:  # a name that no file system has
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
+
+
+def known_size_and_mtime(path: Path) -> tuple[int | None, int | None]:
+    """The same, (None, None) where there is no such file or that cannot be told."""
+    size, mtime_ns = size_and_mtime(str(path))
+    return (None, None) if size < 0 else (size, mtime_ns)

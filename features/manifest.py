@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import polars as pl
 
@@ -20,9 +20,8 @@ from features.digests import sha256_file
 from features.errors import ManifestError, bare_line, nearest
 from features.files import seen_from, write_whole
 from features.schema import SCHEMA, cast_columns, column_problems, row_problems
-from features.sources import dialogue_digests, media_digests, text_digests
-
-Depends = Literal["text", "dialogue", "media"]
+from features.sources import Depends, dialogue_digests, media_digests, text_digests
+from features.utterances import Dialogue, Utterance
 
 NOBODY = ("", "unknown")
 """Speakers that name nobody: blank, and what ingest wrote before for a table without speakers. Such a turn is a
@@ -30,35 +29,6 @@ stranger's each time: it is no known person's, and no two of them are one person
 
 _SHOWN_PROBLEMS = 20
 _C1 = re.compile("[\u0080-\u009f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """One row of the manifest. Times are seconds; the columns are described in the README."""
-
-    utterance_id: str
-    dataset: str
-    split: str
-    dialogue_id: str
-    turn: int
-    speaker: str
-    text: str
-    label: str | None = None
-    sentiment: str | None = None
-    media: str | None = None
-    start: float | None = None
-    end: float | None = None
-    duration: float | None = None
-    group: str | None = None
-    note: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Dialogue:
-    """The utterances of one dialogue, in the order of their turns."""
-
-    dialogue_id: str
-    utterances: tuple[Utterance, ...]
 
 
 @dataclass(frozen=True)

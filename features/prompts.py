@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from features.manifest import Utterance
+from features.utterances import Utterance
 
 LINE_END = "\n"
 _TURN_SEPARATOR = "\n\n\n"

@@ -9,6 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import Literal
+
+Depends = Literal["text", "dialogue", "media"]
 
 _LENGTH = struct.Struct("<q")
 _SECONDS = struct.Struct("<?d?d")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from features.digests import digest_of, is_later_format
 from features.errors import FormatError, StoreError, UsageError
-from features.manifest import Depends
+from features.sources import Depends
 
 Modality = Literal["text", "audio", "visual"]
 Kind = Literal["vector", "stack", "sequence"]

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("features", "heads", "pipeline")
 HEAVY = ("torch", "transformers", "torchvision", "cv2", "librosa", "av", "sklearn", "matplotlib")
 HEAVY += ("tensorboard", "wandb", "mlflow")
+NOT_TO_DECODE = ("polars", "pyarrow", "h5py", "torch", "transformers", "torchvision", "sklearn")
 
 # What each top-level package may import of the others; heads may use only these parts of features.
 ALLOWED = {"features": {"features"}, "heads": {"features", "heads"}, "pipeline": {"features", "heads", "pipeline"}}
@@ -24,7 +25,7 @@ HEADS_MAY_USE = {"cards", "digests", "errors", "files", "hardware", "manifest", 
 LAYERS = {
     "features": [
         {"defaults", "errors", "digests", "extras", "files", "hardware", "locks", "network", "remembered", "units"},
-        {"card_downloads", "cards", "schema", "sources", "manifest", "spec"},
+        {"card_downloads", "cards", "schema", "sources", "utterances", "manifest", "spec"},
         {"store", "media", "pooling", "prompts", "top"},
         {"encoders", "torch", "loaded", "exports", "imports", "packs"},
         {"encoding", "extract", "engines"},
@@ -275,6 +276,24 @@ def test_light_packages_stay_light(code: str) -> None:
     check = f"{code}\nimport sys\nprint([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_decoding_processes_load_no_tables_and_no_networks() -> None:
+    """Each of them, one a core, would load them anew: half a second of polars, HDF5 and the store."""
+    assert len(set(preparing())) > 8
+    code = "\n".join(f"import features.{name}" for name in ("engines.decode_pool", *preparing()))
+    check = f"{code}\nimport sys\nprint([name for name in {NOT_TO_DECODE!r} if name in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def preparing() -> Iterator[str]:
+    """The modules whose classes make an encoder's input of a decoded clip."""
+    for name, tree in modules("features"):
+        for found in ast.walk(tree):
+            takes = found.args.posonlyargs if isinstance(found, ast.FunctionDef) and found.name == "__call__" else []
+            if any(one.annotation is not None and ast.unparse(one.annotation) == "Clip" for one in takes):
+                yield name.removeprefix("features.")
 
 
 def test_every_command_has_help_with_an_example() -> None:

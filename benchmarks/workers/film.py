@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from features.manifest import Utterance
 from features.media.clip import decode_clip
 from features.media.frame_reader import FrameReader
 from features.media.needs import ClipNeeds, FramesNeed
+from features.utterances import Utterance
 
 _NEED = FramesNeed(5, 600.0)
 

@@ -17,10 +17,10 @@ from features.encoders.promises import TOLERANCES
 from features.encoders.protocol import Encoder, EncoderRequest, Input, Turn
 from features.encoders.table import entry
 from features.errors import Reason, UnavailableError, UsageError, first_line
-from features.manifest import Dialogue, Utterance
 from features.media.clip import Clip
 from features.media.needs import AudioNeed, Frames, FramesNeed, Sound
 from features.spec import EncoderSpec
+from features.utterances import Dialogue, Utterance
 
 _TEXTS = (
     ("Hi.", "Oh my God, what are you doing here?!", "I just… came by.", "You came all the way from Zürich, in THIS?"),

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from features.errors import UnavailableError
-from features.manifest import Dialogue, Utterance
 from features.spec import EncoderSpec
+from features.utterances import Dialogue, Utterance
 
 if TYPE_CHECKING:
     import numpy as np

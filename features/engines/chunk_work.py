@@ -21,9 +21,10 @@ from features.engines.encode_queue import EncodeQueue
 from features.engines.job import Advance, Job
 from features.engines.source_rows import SourceRows
 from features.errors import EncoderError, ErcError, Reason, UnavailableError
-from features.manifest import Dialogue, Manifest
+from features.manifest import Manifest
 from features.store.ledger import OUTSIDE, LedgerRow
 from features.store.plan import Chunk
+from features.utterances import Dialogue
 
 # Decoded clips wait until 8 batches or 64 of them are full, and at least one batch: enough to find like lengths, few
 # enough to hold their frames in memory and to encode while others are decoded.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from features.encoders.protocol import Input, Preparer
 from features.errors import Reason, UnavailableError
-from features.manifest import Utterance
+from features.files import known_size_and_mtime
 from features.media.clip import check_inside, decode_clip
 from features.media.needs import ClipNeeds
-from features.store.media_state import media_stat
+from features.utterances import Utterance
 
 OUT_OF_MEMORY = MemoryError.__name__  # the fault of a `ClipResult`
 
@@ -73,7 +73,7 @@ def as_unavailable(error: Exception) -> UnavailableError:
 def process_clip(task: ClipTask, readers: Mapping[str, ClipReader]) -> ClipResult:
     """Decode one clip and prepare the inputs of its encoders. Whatever is wrong with it becomes an outcome."""
     started = time.perf_counter()
-    size, mtime_ns = media_stat(task.path)
+    size, mtime_ns = known_size_and_mtime(task.path)
     outcomes: dict[str, Input | UnavailableError] = {}
     outside_ms: dict[str, int] = {}
     errors: list[Exception] = []

@@ -17,9 +17,9 @@ from features.encoders.protocol import Input
 from features.engines.clip_task import OUT_OF_MEMORY, ClipReader, ClipResult, ClipTask, process_clip
 from features.engines.worker import TaskDiedError, TaskFaultError, TaskTimedOutError, Worker
 from features.errors import Reason, UnavailableError
+from features.files import known_size_and_mtime
 from features.hardware import cores
 from features.media.limits import limit_memory
-from features.store.media_state import media_stat
 
 _AHEAD_PER_WORKER = 8
 _IN_VAIN = 8  # clips that raised an error of one kind alone, too: then it is believed
@@ -151,7 +151,7 @@ class DecodePool:
     def _decode(self, task: ClipTask, fresh: bool = False) -> ClipResult:
         """What comes of a clip; its worker is ended where it failed. fresh: by a process that has done nothing yet"""
         limit_s = DEFAULT_CLIP_TIMEOUT_S if self.clip_timeout_s is None else self.clip_timeout_s
-        state = media_stat(task.path)
+        state = known_size_and_mtime(task.path)
         worker = self._idle.get()
         try:
             if fresh:

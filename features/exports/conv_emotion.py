@@ -23,7 +23,8 @@ from features.errors import UsageError
 from features.exports.corpus import tool_splits
 from features.exports.pickled import write_pickle
 from features.exports.request import Request, Written, feature_name, width
-from features.manifest import NOBODY, Dialogue
+from features.manifest import NOBODY
+from features.utterances import Dialogue
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 SENTIMENTS = ("neutral", "positive", "negative")

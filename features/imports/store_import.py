@@ -19,7 +19,8 @@ from features.errors import Reason, UsageError
 from features.imports.foreign import Foreign, ForeignError, Form, fitted, form_of
 from features.imports.formats import read_foreign, source_digest
 from features.imports.join import Joined, join
-from features.manifest import Depends, Manifest
+from features.manifest import Manifest
+from features.sources import Depends
 from features.spec import EncoderSpec, Kind, Modality
 from features.store.ledger import LedgerRow
 from features.store.plan import Plan, manifest_chunks

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from features.digests import sha256_file
 from features.errors import Reason, UnavailableError
-from features.manifest import Utterance
 from features.media.needs import AudioNeed, ClipNeeds, Frames, FramesNeed, Sound
+from features.utterances import Utterance
 
 _OUTSIDE_S = 0.1  # a cut that ends within this of its file ends with it
 

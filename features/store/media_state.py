@@ -6,7 +6,6 @@ take its embedding with it.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from features.files import size_and_mtime
 from features.store.media_digests import MediaDigests
 
 _STATS = 1000  # clips whose state is asked for at once
 _SLOW_STAT_S = 50e-6
 _STAT_THREADS = 16
-_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 # Places among some rows, int64 -> the digest that each row has of its clip, or None
 RecordedDigests = Callable[[np.ndarray], list[str | None]]
@@ -54,7 +53,7 @@ def stat_clips(root: Path, media: Sequence[str]) -> ClipStats:
     folder = os.path.join(root, "")  # noqa: PTH118  # a Path a clip would take as long as its state
 
     def stats(block: Sequence[str]) -> np.ndarray:
-        return np.array([_stat(folder + name) for name in block], np.int64)
+        return np.array([size_and_mtime(folder + name) for name in block], np.int64)
 
     blocks = [media[start : start + _STATS] for start in range(0, len(media), _STATS)]
     started = time.perf_counter()
@@ -63,16 +62,6 @@ def stat_clips(root: Path, media: Sequence[str]) -> ClipStats:
     with ThreadPoolExecutor(_STAT_THREADS if is_slow else 1) as pool:
         table = np.concatenate([*tables, *pool.map(stats, blocks[1:])])
     return ClipStats(table[:, 0], table[:, 1])
-
-
-def _stat(path: str) -> tuple[int, int]:
-    try:
-        status = os.stat(path)  # noqa: PTH116
-    except OSError as error:
-        return (-1, -1) if error.errno in _NOT_THERE else (-2, -2)
-    except ValueError:  # a name that no file system has
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
 
 
 def judge_clips(
@@ -127,9 +116,3 @@ def gone_clips(stats: ClipStats, sizes: np.ndarray) -> np.ndarray:
     """bool [n], True where there is no clip any more. sizes: the rows' record of it, -1 where they had none"""
     gone: np.ndarray = (stats.sizes == -1) & (sizes != -1)
     return gone
-
-
-def media_stat(path: Path | str) -> tuple[int | None, int | None]:
-    """(size, mtime in ns) of a clip, or (None, None) where there is no such file."""
-    size, mtime_ns = _stat(str(path))
-    return (None, None) if size < 0 else (size, mtime_ns)

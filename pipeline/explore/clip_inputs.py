@@ -17,8 +17,9 @@ from features.encoders.table import entry as encoder_entry
 from features.encoders.views import View, Viewed
 from features.engines.clip_task import as_unavailable
 from features.errors import ErcError, Reason, StoreError, UnavailableError, UsageError, WeightsError
-from features.manifest import Dialogue, Manifest, Utterance
+from features.manifest import Manifest
 from features.media.clip import Clip, check_inside, decode_clip
+from features.utterances import Dialogue, Utterance
 from pipeline.explore.clip_wanted import Stored, Wanted
 
 if TYPE_CHECKING:

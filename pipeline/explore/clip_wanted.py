@@ -11,11 +11,11 @@ import polars as pl
 from features.encoders.protocol import EncoderRequest
 from features.encoders.table import entry as encoder_entry
 from features.encoders.table import options_of
+from features.files import known_size_and_mtime
 from features.manifest import Manifest
 from features.spec import EncoderSpec
 from features.store import Feature
 from features.store.ledger import OUTSIDE
-from features.store.media_state import media_stat
 
 ABSENT = "absent"
 
@@ -87,7 +87,7 @@ def stored_of(feature: Feature, manifest: Manifest, utterance_id: str) -> Stored
     stale = row["source_digest"] != manifest.source_digests(depends)[position]
     media = manifest.frame["media"][position]
     if depends == "media" and media is not None and manifest.media_root and row["media_size"] is not None:
-        stale |= media_stat(manifest.media_path(media)) != (row["media_size"], row["media_mtime_ns"])
+        stale |= known_size_and_mtime(manifest.media_path(media)) != (row["media_size"], row["media_mtime_ns"])
     counts = tuple(
         (name, row[name])
         for name in row

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from features.errors import ErcError, RunError
-from features.manifest import Manifest, Utterance
+from features.manifest import Manifest
+from features.utterances import Utterance
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.report.trained_on import manifest_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from features.manifest import Utterance
+from features.utterances import Utterance
 
 BITS = 10
 _TICKS = 1000  # video time base: milliseconds

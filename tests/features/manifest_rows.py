@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from features.cards import DatasetCard
-from features.manifest import Depends, Manifest, build_manifest, frame_of
+from features.manifest import Manifest, build_manifest, frame_of
+from features.sources import Depends
 
 DEPENDS: tuple[Depends, ...] = ("text", "dialogue", "media")
 CARD = DatasetCard("toy", labels=("joy", "neutral"), neutral="neutral", known_bad={"toy/train/d0_u1": "cut wrongly"})

@@ -10,8 +10,9 @@ import numpy as np
 from features.cards import DatasetCard
 from features.encoders.protocol import Input, Turn
 from features.errors import Reason, UnavailableError
-from features.manifest import Dialogue, Manifest, build_manifest, frame_of
+from features.manifest import Manifest, build_manifest, frame_of
 from features.spec import EncoderSpec
+from features.utterances import Dialogue
 
 
 def make_manifest(

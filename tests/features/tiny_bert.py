@@ -6,7 +6,7 @@ import string
 from pathlib import Path
 
 from features.encoders.protocol import Turn
-from features.manifest import Dialogue, Utterance
+from features.utterances import Dialogue, Utterance
 
 WORDS = [
     *("oh", "my", "god", "you", "are", "so", "sad", "and", "i", "am", "happy", "no", "way"),

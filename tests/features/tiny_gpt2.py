@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from features.manifest import Dialogue, Utterance
+from features.utterances import Dialogue, Utterance
 
 WIDTH = 32
 LAYERS = 3

@@ -27,8 +27,8 @@ from features.encoders.text.token_windows import special_tokens
 from features.encoders.text.unknown_tokens import count_unknown, unknown_id
 from features.encoders.views import Part, TextView, Token, token_text
 from features.errors import Reason, UnavailableError, UsageError
-from features.manifest import Dialogue
 from features.prompts import report_pieces
+from features.utterances import Dialogue
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

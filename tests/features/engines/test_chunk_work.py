@@ -19,10 +19,11 @@ from features.engines.encode_queue import EncodeQueue
 from features.engines.job import Job
 from features.errors import EncoderError, Reason, UnavailableError
 from features.extract import extract_features, plan_extraction
-from features.manifest import Dialogue, Manifest
+from features.manifest import Manifest
 from features.media.needs import ClipNeeds
 from features.store import Feature
 from features.store.plan import PlanOptions
+from features.utterances import Dialogue
 
 
 def run(manifest: Manifest, root: Path, *encoders: Any, workers: int = 0, **options: Any) -> list[Job]:

@@ -24,7 +24,7 @@ from features.encoders.protocol import Encoder, EncoderRequest
 from features.encoders.text import gpt2 as gpt2_encoder
 from features.encoders.text.gpt2 import VERSION
 from features.errors import Reason, UsageError, WeightsError
-from features.manifest import Dialogue
+from features.utterances import Dialogue
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

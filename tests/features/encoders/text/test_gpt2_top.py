@@ -21,9 +21,10 @@ from features.encoders.text.gpt2 import _turns_of
 from features.encoders.text.prompt_windows import PromptWindow
 from features.errors import Reason, UsageError
 from features.extract import extract_features
-from features.manifest import Dialogue, build_manifest, frame_of
+from features.manifest import build_manifest, frame_of
 from features.store import Store
 from features.top.network import TopNetwork
+from features.utterances import Dialogue
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
