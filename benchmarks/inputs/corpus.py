@@ -70,6 +70,13 @@ def text_manifest(place: Path, utterances: int) -> Path:
     )
 
 
+def first_rows(manifest: Path, rows: int) -> Path:
+    """The path of a manifest of another's first rows."""
+    whole = read_manifest(manifest)
+    part = build_manifest(whole.frame.head(rows), whole.card, whole.media_root)
+    return write_manifest(part, manifest.with_stem(f"{manifest.stem}-first-{rows}"))
+
+
 def erc(*arguments: object) -> None:
     """A command in a process of its own, quietly. Raises BenchmarkError with what it said."""
     code = "from pipeline.cli import main; main()"

@@ -13,13 +13,12 @@ import numpy as np
 import polars as pl
 import yaml
 
-from benchmarks.inputs.random_meld import make_manifest
+from benchmarks.inputs.random_meld import SPLITS, make_manifest
 from features.errors import Reason, UnavailableError
 from features.manifest import read_manifest, write_manifest
 from features.spec import EncoderSpec
 from features.store import write_feature
 
-_SPLITS = {"train": 9_989, "dev": 1_109, "test": 2_610}
 _FEATURES = {"sentence": ("text", 2304), "logmel": ("audio", 212), "hog-colour": ("visual", 324)}
 _INPUTS = [
     {"text": ["sentence"]},
@@ -34,7 +33,7 @@ _SIZES = [128, 256, 512]
 
 def generate(folder: Path) -> None:
     """The manifest and the store; one utterance in a hundred has no sound."""
-    write_manifest(make_manifest(_SPLITS), folder / "manifest.parquet")
+    write_manifest(make_manifest(SPLITS), folder / "manifest.parquet")
     manifest = read_manifest(folder / "manifest.parquet")
     rng = np.random.default_rng(0)
     for name, (modality, width) in _FEATURES.items():

@@ -10,6 +10,8 @@ import polars as pl
 from features.cards import load_card
 from features.manifest import Manifest, build_manifest
 
+SPLITS = {"train": 9_989, "dev": 1_109, "test": 2_610}  # of MELD
+SIZE = sum(SPLITS.values())
 _TURNS = 10
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from benchmarks.harness.contender import Contender
 from benchmarks.harness.results import Claim, Comparison, Curve
 from benchmarks.harness.rounds import Show, in_turns
-from benchmarks.inputs.meld_features import SPLITS, make_others, make_store
+from benchmarks.inputs.meld_features import make_others, make_store
+from benchmarks.inputs.random_meld import SPLITS
 
 TITLE = "Reading"
 TEXT = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.harness.contender import Contender
 from benchmarks.harness.results import Claim, Comparison
 from benchmarks.harness.rounds import in_turns
-from benchmarks.inputs.random_meld import make_manifest
+from benchmarks.inputs.random_meld import SPLITS, make_manifest
 from features.manifest import write_manifest
 
 TITLE = "Starting and starting again"
@@ -17,7 +17,6 @@ Whole commands as a user waits for them, imports and all. The corpus has MELD's 
 text). A finished extraction (`surface`) is asked for again: it plans all of it. The first embedding (`sentence`):
 from the command to the first committed chunk on the disk; beside it, the import of torch and transformers."""
 
-SPLITS = {"train": 9_989, "dev": 1_109, "test": 2_610}
 # share of MELD's size, rounds
 SIZES = {"tiny": (0.01, 1), "small": (1.0, 3), "full": (1.0, 9)}
 _COMMANDS = "benchmarks.workers.commands"

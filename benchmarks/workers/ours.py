@@ -24,15 +24,19 @@ from features.errors import UnavailableError
 from features.extract import extract_features
 from features.manifest import Manifest, read_manifest
 from features.store import Feature
+from features.store.plan import PlanOptions
 
-_INPUTS_AT_ONCE = 64  # held by the floor, for memory's sake
+_INPUTS_AT_ONCE = 192  # held by the floor, for memory's sake
 
 
 class Extraction:
-    """requests: what EncoderRequest takes, each as a dict. They are extracted together, into a new store each time"""
+    """requests: what EncoderRequest takes, each as a dict. They are extracted together, into a new store each time
+    limit: so many utterances, the manifest's first; None: all of it
+    """
 
-    def __init__(self, requests: list[dict[str, Any]], manifest: str, dtype: str) -> None:
+    def __init__(self, requests: list[dict[str, Any]], manifest: str, dtype: str, limit: int | None = None) -> None:
         self.manifest = read_manifest(Path(manifest))
+        self.count = len(self.manifest) if limit is None else limit
         self.place = Path(tempfile.mkdtemp(prefix="erc-benchmark-store-"))
         self.store = self.place / "store"
         self.encoders, self.implied = build_encoders(
@@ -46,12 +50,17 @@ class Extraction:
 
     def __call__(self) -> float | None:
         self.jobs = extract_features(
-            self.manifest, self.store, self.encoders, implied=self.implied, decoding=self.decoding
+            self.manifest,
+            self.store,
+            self.encoders,
+            implied=self.implied,
+            options=PlanOptions(limit=self.count),
+            decoding=self.decoding,
         )
         return None
 
     def rows(self) -> np.ndarray:
-        found = Feature(self.store, self.jobs[-1].key).read(self.manifest.ids)
+        found = Feature(self.store, self.jobs[-1].key).read(self.manifest.ids[: self.count])
         if not found.present.all():
             raise SystemExit("extraction lacks an embedding")
         return np.asarray(found.values, np.float32)
@@ -83,8 +92,8 @@ class Nothing:
 class Floor(Extraction):
     """Decodes every clip once and keeps nothing, then encodes inputs that are in memory already."""
 
-    def __init__(self, requests: list[dict[str, Any]], manifest: str, dtype: str) -> None:
-        super().__init__(requests, manifest, dtype)
+    def __init__(self, requests: list[dict[str, Any]], manifest: str, dtype: str, limit: int | None = None) -> None:
+        super().__init__(requests, manifest, dtype, limit)
         super().__call__()  # what derives from another feature reads its rows
 
     def before(self) -> None:
@@ -104,7 +113,7 @@ class Floor(Extraction):
         }
         if not readers:
             return 0.0
-        tasks = _tasks(self.manifest, tuple(readers), 0, len(self.manifest))
+        tasks = _tasks(self.manifest, tuple(readers), 0, self.count)
         started = time.perf_counter()
         with DecodePool(readers, self.decoding.workers_for(len(tasks))) as pool:
             for _ in pool.map(tasks):
@@ -114,8 +123,9 @@ class Floor(Extraction):
     def _encoding(self, job: Job) -> float:
         seconds = 0.0
         encoder: Encoder | DerivedEncoder = job.encoder
-        for first in range(0, len(self.manifest), _INPUTS_AT_ONCE):
-            inputs = sorted(self._inputs(job, first, first + _INPUTS_AT_ONCE), key=lambda item: item.length)
+        for first in range(0, self.count, _INPUTS_AT_ONCE):
+            stop = min(first + _INPUTS_AT_ONCE, self.count)
+            inputs = sorted(self._inputs(job, first, stop), key=lambda item: item.length)
             started = time.perf_counter()
             for begin in range(0, len(inputs), encoder.batch_size):
                 encoder.encode(inputs[begin : begin + encoder.batch_size])

@@ -24,12 +24,12 @@ import polars as pl
 import yaml
 
 from benchmarks.harness.machine import machine
-from benchmarks.inputs.random_meld import make_manifest
+from benchmarks.inputs.random_meld import SPLITS, make_manifest
 from features.manifest import read_manifest, write_manifest
 from features.spec import EncoderSpec
 from features.store import write_feature
 
-_SPLITS = {"train": 9_989, "dev": 1_109}
+_SPLITS = {split: SPLITS[split] for split in ("train", "dev")}
 _RATE_HZ, _LONGEST_SECONDS = 8_000, 2.27  # what the suite's waveform rows read at most
 _VECTORS = {
     "gpt2": ("text", 768),
