@@ -5,7 +5,8 @@ sentence-tokens --set from_top=3 --as sentence-tokens-top3`), on one thread: aga
 model with a linear layer over the mean of its tokens (same texts, batches, dtype, AdamW; padded to the longest of each
 batch, grouped by length as Trainer offers it or in random order), and against the products alone, of the very batches
 that ours runs: every linear layer and both products of attention, forwards and backwards, and a fused AdamW over as
-many weights. Set-up and scoring are part of ours, set-up is part of the Trainer's.
+many weights. Set-up and scoring are part of ours, set-up is part of the Trainer's. Beside the floor stands what torch
+itself takes, on batches that are at hand.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from heads.config.experiment import Experiment
 from heads.config.resolve import experiment_from_dict
 from heads.data.data import HeadData, fit_feature
 from heads.data.utterances import read_utterances
+from heads.model import HeadShape, build_head
 from heads.precision import products_in
 from heads.readers.by_length import groups_of
 from heads.training.examples import Examples
+from heads.training.steps import steps_of
 from heads.training.trainer import train_head
 
 MODEL = "packaged:all-MiniLM-L6-v2"
@@ -161,6 +164,27 @@ def trainer(place: str, texts: int, size: int, sampler: str, dtype: str) -> Call
     import accelerate  # noqa: F401  # without it Trainer raises ImportError, and not one that names the package
 
     return in_trainer(*_given(place, texts, size, sampler, dtype), STRATEGIES[sampler])
+
+
+def bare(place: str, texts: int, size: int, sampler: str, dtype: str) -> Callable[[], None]:
+    """What torch itself takes: forwards, loss, backwards and fused AdamW on the batches of an epoch, which are at hand.
+    Nothing is clipped, scheduled, looked at or scored."""
+    chosen, data, _ = _given(place, texts, size, sampler, dtype)
+    examples = Examples.of(data, (), "cpu")
+    steps = list(steps_of(examples, examples.batches(chosen, 1, torch.Generator().manual_seed(0)), None))
+    classes = len(data.utterances.label_names)
+
+    def train() -> None:
+        head = build_head(chosen, HeadShape(data.shapes, classes))
+        optimizer = torch.optim.AdamW(head.parameters(), lr=1e-4, fused=True)
+        for step in steps:
+            optimizer.zero_grad()
+            with products_in(dtype, torch.device("cpu")):
+                output = head(step.batch)
+            nn.functional.cross_entropy(output.logits.float(), step.targets.labels).backward()
+            optimizer.step()
+
+    return train
 
 
 def products(place: str, texts: int, size: int, sampler: str, dtype: str) -> Callable[[], None]:

@@ -189,18 +189,39 @@ def plain_loop(row: str, size: int, steps: int) -> Callable[[], float]:
     return train
 
 
+def bare(row: str, size: int, steps: int) -> Callable[[], None]:
+    """What torch itself takes: forwards, loss, backwards and fused AdamW of one batch at hand, again and again. No
+    batch is gathered, nothing clipped or scheduled, nothing looked at or scored."""
+    head, loss = _one_batch(row, size, steps)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
+
+    def train() -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+
+    return train
+
+
 def floor(row: str, size: int, steps: int) -> Callable[[], None]:
     """The products and AdamW of one batch, as often as there are steps."""
-    chosen, data = data_of(row, size, steps)
-    head = build_head(chosen, HeadShape(data.shapes, len(LABELS)))
-    objective = build_objective(chosen.loss, LossTask(torch.ones(len(LABELS)), head.hidden_width))
-    places = torch.arange(size)
-    batch = batch_of(data).select(places)
-    targets = Targets(torch.from_numpy(data.utterances.labels), torch.from_numpy(data.utterances.sentiments))
-    step = floor_step(head, lambda: objective(head(batch), targets.select(places)))
+    step = floor_step(*_one_batch(row, size, steps))
 
     def train() -> None:
         for _ in range(steps):
             step()
 
     return train
+
+
+def _one_batch(row: str, size: int, steps: int) -> tuple[torch.nn.Module, Callable[[], torch.Tensor]]:
+    """A head in training mode, and its loss on one batch that is at hand."""
+    chosen, data = data_of(row, size, steps)
+    head = build_head(chosen, HeadShape(data.shapes, len(LABELS)))
+    objective = build_objective(chosen.loss, LossTask(torch.ones(len(LABELS)), head.hidden_width))
+    places = torch.arange(size)
+    batch = batch_of(data).select(places)
+    every = Targets(torch.from_numpy(data.utterances.labels), torch.from_numpy(data.utterances.sentiments))
+    targets = every.select(places)
+    return head, lambda: objective(head(batch), targets)
