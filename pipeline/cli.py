@@ -16,26 +16,29 @@ from pipeline.terminal.lazy_group import LazyGroup
 
 # name -> (module of pipeline.commands, one line of help). The order is that of the work.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("demo", "The whole path on a generated corpus: sample, extract, ablate, evaluate, report."),
+    "demo": ("demo", "Run every step on a generated corpus: sample, ingest, extract, ablate, evaluate, report."),
     "sample": ("sample", "Write a small generated corpus in MELD's layout."),
-    "download": ("download", "Fetch a corpus from where its card says, checked and unpacked."),
-    "ingest": ("ingest", "Make a manifest from MELD, EmoryNLP, IEMOCAP or any table."),
+    "download": ("download", "Download a corpus, check its files and unpack them."),
+    "ingest": ("ingest", "Make a manifest, the table of utterances, from MELD, IEMOCAP and others, or from any table."),
     "extract": ("extract", "Run frozen encoders once and keep one embedding per utterance."),
-    "encoder": ("encoder", "Check an encoder, ours or another package's."),
+    "encoder": ("encoder", "Check an encoder of this project or of another package."),
     "store": ("store", "List, verify, clear up, import, export, pack or share stored embeddings."),
     "train": ("train", "Train one head on stored embeddings."),
     "ablate": ("ablate", "Train every experiment of a suite, over several seeds."),
-    "heads": ("heads", "What a head can be made of: readers, fusions, contexts, losses, samplers."),
-    "schema": ("schema", "The JSON schema of suite files, for editors."),
+    "heads": ("heads", "List what a head can be made of: readers, fusions, contexts, losses, samplers."),
+    "schema": ("schema", "Print the JSON schema of suite files, for editors."),
     "evaluate": ("evaluate", "Score trained heads on a split."),
-    "predict": ("predict", "Predict the emotions of raw turns: texts, clips, a recording, a manifest."),
-    "app": ("app", "A demo of a run in a browser: type turns, upload clips."),
-    "export": ("export", "A run as a Hugging Face model folder, for others."),
-    "compare": ("compare", "Tell whether two runs differ: interval, p-value, what flipped; or a suite's contrasts."),
-    "track": ("track", "Hand trained heads to TensorBoard, W&B or MLflow."),
+    "predict": ("predict", "Predict emotions from texts, clips, a recording or a manifest."),
+    "app": ("app", "Serve a demo of a run in a browser: type turns, upload clips."),
+    "export": ("export", "Write a run as a Hugging Face model folder, for others."),
+    "compare": (
+        "compare",
+        "Compare two runs, or answer a suite's questions: intervals, p-values, changed predictions.",
+    ),
+    "track": ("track", "Send trained heads to TensorBoard, W&B or MLflow."),
     "report": ("report", "Write report.html, report.md and leaderboard.csv of trained heads."),
-    "doctor": ("doctor", "What is installed, which weights are here, what would run where."),
-    "explore": ("explore", "Look inside: stored embeddings, the corpus, one clip."),
+    "doctor": ("doctor", "Show what is installed, which weights are here, and what would run where."),
+    "explore": ("explore", "Make pages that show stored embeddings, the corpus, or one clip."),
 }
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
@@ -43,7 +46,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "sh
 
 @click.command(cls=LazyGroup, members=COMMANDS, context_settings=_CONTEXT)
 @click.version_option(package_name="erc-feature-store", prog_name="erc")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error; may stand anywhere.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error. May stand anywhere.")
 def erc() -> None:
     """Offline features and fast heads for emotion recognition in conversation.
 

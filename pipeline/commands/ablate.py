@@ -40,22 +40,27 @@ if TYPE_CHECKING:
 )
 @read_store_option
 @manifest_option
-@click.option("--out", type=LocalPath(file_okay=False), default="runs", help="Folder of the run folders.")
-@click.option("--seeds", type=click.IntRange(min=1), default=5, help="How many seeds: 0, 1, ...")
+@click.option("--out", type=LocalPath(file_okay=False), default="runs", help="Folder that holds the run folders.")
+@click.option("--seeds", type=click.IntRange(min=1), default=5, help="Number of seeds; they are 0, 1, ...")
 @click.option(
     "--only",
     multiple=True,
     metavar="NAME",
     shell_complete=completion.experiments,
-    help="Only this experiment (may be repeated).",
+    help="Train only this experiment; repeatable.",
 )
 @use_option
 @cv_options
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Number of processes, with one thread each.  [default: the number of cores]",
+)
 @click.option("--device", default="cpu", help="cpu, cuda, cuda:N or mps (Apple's GPU).")
 @shard_option("the heads (experiments x seeds), for several machines on one --out")
 @engine_options(
-    "the actors of a Ray cluster", "Actors that train, one head at a time each.  [default: one a GPU, or one a CPU]"
+    "the actors of a Ray cluster",
+    "Number of actors. Each trains one head at a time.  [default: one per GPU; without GPUs, one per CPU]",
 )
 @mix_option
 @allow_options("Train on")
@@ -64,11 +69,13 @@ if TYPE_CHECKING:
     "--list",
     "only_list",
     is_flag=True,
-    help="Print the experiments, one a line, and train nothing; without SUITE, the suites that ship.",
+    help="Print the experiments, one per line, and train nothing. Without SUITE: print the suites that ship.",
 )
-@click.option("--show", is_flag=True, help="Print SUITE as it is written, to copy and change, and train nothing.")
+@click.option("--show", is_flag=True, help="Print the text of SUITE, for you to copy and change. Train nothing.")
 @click.option(
-    "--estimate/--no-estimate", default=True, help="With --list: take a few steps to tell how long training takes."
+    "--estimate/--no-estimate",
+    default=True,
+    help="With --list: train a few steps to estimate how long the suite takes.",
 )
 @json_option
 @loudness_options
@@ -99,20 +106,20 @@ def command(
     estimate: bool,
     as_json: bool,
 ) -> int:
-    """Train every experiment of a suite, and choose each head's epoch by its score on dev. Test is not read.
+    """Train every experiment of a suite, and keep the epoch of each head with the best score on dev. Test is not read.
 
-    That score is the dataset card's `headline`, or weighted F1 where it names none.
+    The score is the one that the dataset card names as `headline`, or weighted F1 if it names none.
 
     SUITE is a YAML file or the name of a suite that ships. Finished seeds are kept if their code, torch, numpy and the
-    kind of device are still the same; others are set aside and trained again. Equal experiments run once. If one
-    fails, the others go on, and the exit status is 1.
+    kind of device are still the same. Other seeds are set aside and trained again. Equal experiments are trained once.
+    If one fails, the others go on, and the exit status is 1.
 
     For a corpus without splits, use nested cross-validation: `--cv 5 --nested`, or `--cv groups --nested`, which leaves
     one group out at a time. `erc report` shows the result.
 
-    With --shard, several machines each train a slice of the heads. Slices may run at the same time, one after the
-    other, or again. Give all of them the same options. The last one to end leaves what one machine would. Without
-    --shard, the command trains what is left.
+    With --shard, several machines each train a slice of the heads. The slices may run at the same time or one after the
+    other, and you may run a slice again. Give all of them the same options. When the last slice ends, OUT holds the
+    same as after a run on one machine. Without --shard, the command trains all heads that are left.
 
     \b
     Example:

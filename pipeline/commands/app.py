@@ -11,15 +11,15 @@ from pipeline.terminal.options import LocalPath
 
 @click.command()
 @click.argument("run", metavar="DIR", type=LocalPath())
-@click.option("--host", default="127.0.0.1", help="Where it is served; 0.0.0.0 lets other machines in.")
-@click.option("--port", type=click.IntRange(1, 65535), default=7860, help="Port of that host.")
+@click.option("--host", default="127.0.0.1", help="Address to serve at. 0.0.0.0 lets other machines connect.")
+@click.option("--port", type=click.IntRange(1, 65535), default=7860, help="Port to serve at.")
 @click.option("--device", default="auto", help="Where encoders compute: auto, cpu, cuda, cuda:N or mps.")
 def command(run: Path, host: str, port: int, device: str) -> None:
-    """Serve a page that predicts the emotions of what is typed and uploaded.
+    """Serve a page in the browser that predicts emotions from typed turns and uploaded clips.
 
-    DIR is a run, or a folder that `erc export` wrote. Type or paste turns, with or without clips, or upload a recording
-    with its transcript. Uploads stay on this machine, and are deleted within two hours. Needs the extra `app`;
-    `erc doctor` says how to install it. Ctrl-C ends it.
+    DIR is a run, or a folder that `erc export` wrote. In the page, type or paste turns, with or without clips, or
+    upload a recording with its transcript. Uploads stay on this machine, and are deleted within two hours. The command
+    needs the extra `app`; `erc doctor` says how to install it. Press Ctrl-C to stop.
 
     \b
     Example:

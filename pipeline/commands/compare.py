@@ -27,25 +27,26 @@ _SHOWN = 10
     type=click.IntRange(min=100),
     default=2000,
     show_default=True,
-    help="How many resamples, and how many swaps.",
+    help="Number of resamples for intervals, and of swaps for p-values.",
 )
 @click.option(
     "--flipped",
     type=click.IntRange(min=0),
     metavar="N",
-    help=f"Print the N flipped utterances whose probability of gold changes most.  [default: {_SHOWN}]",
+    help="Print N flipped utterances (only one run is right): those whose probability of the gold label changes most."
+    f"  [default: {_SHOWN}]",
 )
 @click.option(
     "--out",
     type=LocalPath(dir_okay=False),
     help="Write all flipped utterances to this .parquet or .csv file.",
 )
-@click.option("--mcnemar", is_flag=True, help="Also McNemar's test, which assumes independent utterances.")
+@click.option("--mcnemar", is_flag=True, help="Also run McNemar's test, which assumes independent utterances.")
 @click.option(
     "--gate",
     type=click.FloatRange(-100, 100),
     metavar="MIN",
-    help="Exit status 3 unless A is shown to be better than B by more than MIN points, in every contrast.",
+    help="End with exit status 3 unless A is shown to be better than B by more than MIN points, in every contrast.",
 )
 @json_option
 def command(
@@ -58,19 +59,20 @@ def command(
     gate: float | None,
     as_json: bool,
 ) -> int:
-    """Compare two runs on one split; or, in a folder of runs, all contrasts that its suites declare.
+    """Compare two runs on one split. Given a folder of runs, compare all contrasts that its suites declare.
 
-    It reads what `erc train`, `erc ablate` and `erc evaluate` predicted with all finished seeds, and predicts nothing.
-    The score is the dataset card's `headline`, or weighted F1 where it names none.
+    The command reads the stored predictions of all finished seeds, which `erc train`, `erc ablate` and `erc evaluate`
+    wrote. It predicts nothing itself. The score is the one that the dataset card names as `headline`, or weighted F1 if
+    it names none.
 
-    The difference A - B of the mean score has a 95% interval (resampling dialogues, and one seed of each side) and a
-    p-value (swapping whole dialogues between the sides). Over a suite's contrasts, p is adjusted by Holm's method.
-    Beside each difference stands the smallest true one that this split and these seeds would show. A contrast that
-    cannot be compared is named and left out.
+    For the difference A - B of the mean scores, the command gives a 95% interval (resampling dialogues, and one seed of
+    each side) and a p-value (swapping whole dialogues between the sides). Over a suite's contrasts, p-values are
+    adjusted by Holm's method. Beside each difference stands the smallest true difference that this split and these
+    seeds would show. A contrast that cannot be compared is named and left out.
 
-    --gate is for CI. The exit status is 0 if A is shown to be better by more than MIN points (one-sided, at 5%). MIN
-    may be negative: A may then be worse by less than that. The status is 3 if it is not shown, and 1 if it cannot be
-    judged: with one seed each, fewer seeds than the suite has, or a contrast without an answer.
+    --gate is for CI. The exit status is 0 if A is shown to be better than B by more than MIN points (one-sided, at 5%).
+    MIN may be negative: A may then be worse, by less than that. The exit status is 3 if this is not shown. It is 1 if
+    it cannot be judged: with one seed each, with fewer seeds than the suite has, or if a contrast has no answer.
 
     \b
     Example:

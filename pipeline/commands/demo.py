@@ -21,14 +21,22 @@ from pipeline.terminal.options import LocalPath
     show_default=True,
     help="Folder for the corpus, the store, the runs and the report.",
 )
-@click.option("--dialogues", type=click.IntRange(3), metavar="N", help="Size of the corpus.  [default: erc sample's]")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Seeds per experiment.")
+@click.option(
+    "--dialogues",
+    type=click.IntRange(3),
+    metavar="N",
+    help="Number of dialogues in the corpus.  [default: that of erc sample]",
+)
+@click.option(
+    "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Number of seeds for each experiment."
+)
 @click.pass_context
 def command(context: click.Context, out: Path, dialogues: int | None, seeds: int) -> None:
-    """The whole path on a generated corpus: sample, ingest, extract, ablate, evaluate, report.
+    """Run every step on a generated corpus: sample, ingest, extract, ablate, evaluate, report.
 
-    Each step is a command that you can type yourself; it is printed before it runs. The corpus is synthetic: scores on
-    it show that everything works, not how well emotions are recognised. Run it again to resume.
+    Each step is a command that you can type yourself. The demo prints it before it runs. The corpus is synthetic: the
+    scores show that everything works, and say nothing about how well emotions are recognised. To resume after an
+    interruption, give the same command again.
 
     \b
     Example:

@@ -20,12 +20,13 @@ _COLOURS = {"ok": "green", "note": "yellow", "absent": "blue", "failed": "red"}
 @store_option
 @json_option
 def command(store: Path, as_json: bool) -> int:
-    """What is installed, which weights are here, and what would run where.
+    """Show what is installed, which weights are here, and what would run where.
 
-    Looks at Python and packages, extras with the command that installs them, cores, memory and disk, devices with
-    their speed in each dtype, FFmpeg's codecs, fonts, and the weights of every encoder. Nothing is downloaded.
+    The command looks at Python and its packages, the extras (with the command that installs each), cores, memory and
+    disk, devices and their speed in each dtype, FFmpeg's codecs, fonts, and the weights of every encoder. It downloads
+    nothing.
 
-    Exit status: 0; 1 where extraction and training cannot run (lines that begin with `failed`).
+    Exit status: 0; 1 if extraction and training cannot run. The lines that begin with `failed` say why.
 
     \b
     Example:

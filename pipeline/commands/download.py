@@ -23,24 +23,31 @@ Examples:
   erc download emorynlp --to data/emorynlp
   erc download my-card.yaml
 
-Where a corpus is to be had stands in its card (data_manifests/NAME.yaml); docs/corpora.md says how.
-Give the same command again after an interruption: it goes on where it stopped.
+Each corpus has a card (data_manifests/NAME.yaml) that says where its files are. docs/corpora.md says how to write a
+card of your own. After an interruption, give the same command again: it goes on where it stopped.
 """
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("corpus", type=PathOrName("the name of a corpus whose card ships"))
 @click.option(
-    "--to", "folder", type=LocalPath(file_okay=False), metavar="DIR", help="Where it goes.  [default: data/CORPUS]"
+    "--to",
+    "folder",
+    type=LocalPath(file_okay=False),
+    metavar="DIR",
+    help="Folder for the files.  [default: data/CORPUS]",
 )
-@click.option("--list", "list_only", is_flag=True, help="Say what would be fetched, by the card; ask no server.")
-@click.option("--dry-run", is_flag=True, help="Ask the servers for sizes, and look at the disk; fetch nothing.")
+@click.option(
+    "--list", "list_only", is_flag=True, help="Print what would be fetched, according to the card. Contact no server."
+)
+@click.option("--dry-run", is_flag=True, help="Ask the servers for sizes and check the free disk space. Fetch nothing.")
 def command(corpus: str, folder: Path | None, list_only: bool, dry_run: bool) -> None:
-    """Fetch CORPUS, named by its card, from the Hugging Face hub, Kaggle or a plain address.
+    """Download CORPUS from the Hugging Face hub, Kaggle or a plain address.
 
-    Files are compared with the card's checksums. If the card has none, downloads.json beside the files notes what came,
-    and later runs compare with that. Archives are unpacked into folders of their names, and so are archives in them.
-    The last line is the `erc ingest` to type.
+    CORPUS is the name of a card that ships, or the path of a card of your own. Files are compared with the checksums in
+    the card. If the card has none, the first run writes them to downloads.json beside the files, and later runs compare
+    with them. Each archive, and each archive inside it, is unpacked into a folder of its name. The last line of the
+    output is the `erc ingest` command to type next.
     """
     from features.errors import DownloadError, UsageError
 

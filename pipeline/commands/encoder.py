@@ -8,13 +8,15 @@ from pipeline.terminal.lazy_group import LazyGroup
 
 # name -> (module of pipeline.commands, one line of help)
 _COMMANDS: dict[str, tuple[str, str]] = {
-    "check": ("encoder_check", "Try an encoder: same bits twice, whatever is beside it, whatever the order."),
+    "check": ("encoder_check", "Try an encoder: does it give the same numbers in any batch and in any order?"),
 }
 
 
 @click.group(cls=LazyGroup, members=_COMMANDS)
 def command() -> None:
-    """Encoders: ours, and those of other packages (docs/own-encoder.md). `erc extract --list` shows them all.
+    """Check encoders: those of this project and those of other packages (docs/own-encoder.md).
+
+    `erc extract --list` shows all encoders.
 
     \b
     Example:

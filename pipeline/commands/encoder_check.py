@@ -14,8 +14,10 @@ from pipeline.terminal.output import print_json
 
 @click.command("check")
 @click.argument("name", shell_complete=completion.encoders)
-@encoder_options("random: seeded, where the weights are not at hand.")
-@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda|cuda:N|mps", help="Where it computes.")
+@encoder_options("Weights of the encoder. random: from a seed, if the real weights are not at hand.")
+@click.option(
+    "--device", default="cpu", show_default=True, metavar="cpu|cuda|cuda:N|mps", help="Where the encoder computes."
+)
 @click.option(
     "--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True, help="Precision."
 )
@@ -30,12 +32,17 @@ def command(
     dtype: str,
     as_json: bool,
 ) -> int:
-    """Try an encoder on made-up texts, sounds or pictures: does it keep what is promised of every embedding?
+    """Try an encoder on made-up texts, sounds or pictures, and check the promises that every encoder makes:
 
-    It must have one fingerprint, however often it is built; make inputs that can be sent between processes; give the
-    shape that its spec says, and finite numbers; give the same bits for the same input, and the same numbers, within
-    the rounding of the dtype, in another order and alone; and give a reason where there is no input. The exit status
-    is 1 if one of these promises is broken.
+    \b
+    - Its fingerprint is the same each time it is built.
+    - Its inputs can be sent between processes.
+    - Its embeddings have the shape that its spec says, and finite numbers.
+    - The same batch gives the same bits again.
+    - An input gives the same numbers alone and in another order, within the rounding of the dtype.
+    - Where there is no input, it gives a reason.
+
+    The exit status is 1 if a promise is broken.
 
     \b
     Example:

@@ -25,26 +25,28 @@ PROTOCOL = "--select best-dev,baseline"
 @click.option(
     "--select",
     metavar="WORDS",
-    help="Score only these runs, with commas between: best-dev (for each corpus, the run with the highest mean score on"
-    " dev), baseline (the experiment that each suite declares).",
+    help="Score only these runs, separated by commas. best-dev: for each corpus, the run with the highest mean score on"
+    " dev. baseline: the experiment that each suite declares as its baseline.",
 )
 @click.option(
     "--store",
     type=StorePlace(),
     metavar="DIRECTORY|ADDRESS",
-    help="Instead of the store that each run recorded: a folder, or the address of a pack.",
+    help="Folder, or address of a pack, to read embeddings from.  [default: the store that each run recorded]",
 )
 @click.option(
     "--manifest",
     type=LocalPath(),
-    help="Instead of the manifest that each run recorded. Scores on another corpus, or on other rows, are kept apart.",
+    help="Score the utterances of this manifest. Scores on another corpus, or on other rows, are kept apart."
+    "  [default: the manifest that each run recorded]",
 )
 @click.option(
     "--labels-map",
     metavar="MAP",
     type=LABELS_MAP_OR_PATH,
-    help="Which label of the manifest (THEIRS) is which label of the run (OURS): THEIRS=OURS,... (several may go to"
-    " one), a YAML file of such lines, or the name of a map that ships. Labels without a name there are not scored.",
+    help="Which label of the manifest (THEIRS) counts as which label of the run (OURS). MAP is THEIRS=OURS,..., a YAML"
+    " file of such lines, or the name of a map that ships. Several labels may become one. Labels that MAP does not"
+    " name are not scored.",
 )
 @allow_options("Score")
 @json_option
@@ -61,10 +63,10 @@ def command(
 ) -> int:
     """Score trained heads on a split, each over all its seeds.
 
-    RUN is a run folder, or a folder of run folders. For test, use `--select best-dev,baseline`: the run is chosen by
-    dev, and nobody sees the test scores of the others. Each scoring of test is appended to test_reads.jsonl beside the
-    runs. Utterances without a label are predicted, and are in no score. Scores on another corpus than the run was
-    trained on lie in RUN/other-corpora.
+    RUN is a run folder, or a folder of run folders. For test, use `--select best-dev,baseline`: it chooses the run by
+    its scores on dev, and the test scores of all other runs stay unseen. Each time that test is scored, a line is
+    appended to test_reads.jsonl beside the runs. Utterances without a label are predicted, but do not count in any
+    score. Scores on another corpus than that of training lie in RUN/other-corpora.
 
     \b
     Example:

@@ -8,15 +8,18 @@ from pipeline.terminal.lazy_group import LazyGroup
 
 # name -> (module of pipeline.commands, one line of help)
 _COMMANDS: dict[str, tuple[str, str]] = {
-    "embeddings": ("explore_embeddings", "Stored embeddings in 2-D and 3-D, with probe scores: one interactive page."),
-    "data": ("explore_data", "Class balance, durations, dialogues, speakers, tokens, missing clips: one page."),
-    "clip": ("explore_clip", "What each encoder saw of one utterance: one page."),
+    "embeddings": (
+        "explore_embeddings",
+        "Plot stored embeddings in 2-D and 3-D, with scores of simple classifiers beside them.",
+    ),
+    "data": ("explore_data", "Show a corpus: classes, durations, dialogues, speakers, tokens, missing clips."),
+    "clip": ("explore_clip", "Show what each encoder saw of one utterance."),
 }
 
 
 @click.group(cls=LazyGroup, members=_COMMANDS)
 def command() -> None:
-    """Look inside: stored embeddings, the corpus, one clip.
+    """Make pages that show stored embeddings, the corpus, or one clip. Each page is one file that works offline.
 
     \b
     Example:

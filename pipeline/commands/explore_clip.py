@@ -50,23 +50,26 @@ Examples:
     multiple=True,
     metavar="NAME",
     shell_complete=completion.encoders,
-    help="An encoder or a stored feature; repeatable.  [default: the store's features, else the preset's encoders]",
+    help="Show this encoder or stored feature; repeatable.  [default: the features of the store, else the encoders"
+    " of the"
+    " preset]",
 )
 @click.option(
     "--preset",
     type=click.Choice(sorted(PRESETS)),
-    help=f"Encoders to show in place of the store's features.  [default without a store: {DEFAULT_PRESET}]",
+    help=f"Show the encoders of this preset instead of the store's features.  [default without a store:"
+    f" {DEFAULT_PRESET}]",
 )
-@encoder_options("Of the detector that finds the faces; other weights are not needed here. random: for tests.")
+@encoder_options("Weights of the face detector. No other weights are needed here. random: for tests.")
 @media_root_option
 @click.option(
-    "--follow-symlinks", is_flag=True, help="Read the clip, too, where symbolic links lead to it out of the media root."
+    "--follow-symlinks", is_flag=True, help="Read the clip even if symbolic links place it outside the media root."
 )
 @click.option(
     "--out",
     type=LocalPath(file_okay=False),
     default="explore",
-    help="Folder to write the page to; it is made if need be.",
+    help="Folder to write the page to. It is made if it does not exist.",
 )
 @json_option
 @click.pass_context
@@ -88,9 +91,10 @@ def command(
 ) -> None:
     """Show what each encoder really saw of one utterance.
 
-    One page that works offline: the prompt as tokens and what was cut of it, the sound after resampling, the frames
-    after preprocessing, the faces, what is missing and why, and each encoder's settings. The inputs are made by the
-    encoders' own code; networks are not run but for faces that are not stored.
+    The command writes one page that works offline. It shows the prompt as tokens and what was cut from it, the sound
+    after resampling, the frames after preprocessing, the faces, what is missing and why, and each encoder's settings.
+    The inputs are made by the encoders' own code. No network is run, with one exception: the face detector, if the
+    faces are not in the store.
     """
     changes = bool(model or settings or as_published or weights != "pretrained")
     if encoders and preset:

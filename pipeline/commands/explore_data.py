@@ -14,8 +14,9 @@ Examples:
   erc explore data --manifest data/manifest.parquet --out explore
   erc explore data --model gpt2_folder --json
 
-Tokens are counted with the packaged MiniLM's tokenizer (the extra `embedded`) and with GPT-2's, where it
-is in the hub's cache or --model names its folder. One that is not at hand is named as not measured.
+Tokens are counted with two tokenizers: that of the packaged MiniLM (the extra `embedded`) and that of GPT-2, if it
+is in the hub's cache or --model names its folder. If a tokenizer is not available, the command says that it was
+not measured.
 """
 
 
@@ -27,19 +28,19 @@ is in the hub's cache or --model names its folder. One that is not at hand is na
     "gpt2_model",
     type=MODEL_OR_PATH,
     metavar="FOLDER_OR_ID",
-    help="Folder, or hub id in the cache, of the causal model whose tokenizer counts prompts.  [default: GPT-2]",
+    help="Causal model whose tokenizer counts prompts: a folder, or a hub id that is in the cache.  [default: GPT-2]",
 )
 @click.option(
     "--out",
     type=LocalPath(file_okay=False),
     default="explore",
-    help="Folder to write to; it is made if need be.",
+    help="Folder to write to. It is made if it does not exist.",
 )
 @json_option
 def command(manifest: Path, media_root: Path | None, gpt2_model: str | None, out: Path, as_json: bool) -> None:
-    """Show what a corpus holds: data.html, which works offline, and its figures as PNG and SVG.
+    """Show what a corpus holds. The command writes data.html, which works offline, and its figures as PNG and SVG.
 
-    Every split is counted; no embedding is read, and no clip opened.
+    All splits are counted. No embedding is read, and no clip is opened.
     """
     from features.manifest import read_manifest
     from pipeline.explore.data_page import data_files, document, look_at

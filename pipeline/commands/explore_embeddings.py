@@ -25,21 +25,23 @@ Examples:
   erc explore embeddings --modality all --method pca --method umap --colour speaker --out explore
   erc explore embeddings --modality visual --feature resnet50 --dims 3 --sphere --out explore
 
-A vector is shown as stored, a stack of layers laid end to end, a sequence by its mean. Embeddings are
-standardised by train rows, then projected and probed. The test split is not read. Needs the extra
-`explore`, which `erc doctor` says how to install.
+A vector is shown as it is stored. The layers of a stack are laid end to end. A sequence is shown by its mean.
+Embeddings are standardised by the train rows, and then projected and probed. The test split is not read. The
+command needs the extra `explore`; `erc doctor` says how to install it.
 """
 
 
 @click.command("embeddings", epilog=_EPILOG)
-@click.option("--modality", type=click.Choice(_MODALITIES), default="all", help="Whose features.")
+@click.option(
+    "--modality", type=click.Choice(_MODALITIES), default="all", help="Show the features of this modality, or of all."
+)
 @click.option(
     "--feature",
     "features",
     multiple=True,
     metavar="NAME[@FINGERPRINT]",
     shell_complete=completion.features,
-    help="Only this feature; may be given several times.  [default: all of the modality]",
+    help="Show only this feature; repeatable.  [default: all features of the modality]",
 )
 @click.option(
     "--method",
@@ -47,21 +49,29 @@ standardised by train rows, then projected and probed. The test split is not rea
     type=click.Choice(_METHODS),
     multiple=True,
     default=["pca"],
-    help="How to project; may be given several times. UMAP takes up to half a minute more.",
+    help="How to project; repeatable. UMAP takes up to half a minute more.",
 )
 @click.option("--dims", type=click.Choice(["2", "3", "both"]), default="both", help="Dimensions of the plots.")
-@click.option("--per-class", type=click.IntRange(min=1), default=250, help="Utterances of each class, at most.")
-@click.option("--colour", "colour_by", type=click.Choice(_COLOUR_BY), default="emotion", help="What colours mean.")
-@click.option("--sphere", is_flag=True, help="PCA's points on the unit circle and sphere, as in the HLM12ERC report.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the sample, PCA and UMAP.")
+@click.option(
+    "--per-class", type=click.IntRange(min=1), default=250, help="Largest number of utterances to show of each class."
+)
+@click.option("--colour", "colour_by", type=click.Choice(_COLOUR_BY), default="emotion", help="What the colours show.")
+@click.option(
+    "--sphere", is_flag=True, help="Put the points of PCA on the unit circle or sphere, as in the HLM12ERC report."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the sample, of PCA and of UMAP.")
 @read_store_option
 @manifest_option
-@click.option("--allow-stale", is_flag=True, help="Show rows that were made from other input than the manifest's.")
+@click.option(
+    "--allow-stale",
+    is_flag=True,
+    help="Show rows even if the manifest's text or clip has changed since they were made.",
+)
 @click.option(
     "--out",
     type=LocalPath(file_okay=False),
     default="explore",
-    help="Folder to write to; it is made if need be.",
+    help="Folder to write to. It is made if it does not exist.",
 )
 @json_option
 def command(
@@ -79,10 +89,10 @@ def command(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Project stored embeddings to 2-D and 3-D: embeddings.html, which works offline, and figures as PNG and SVG.
+    """Plot stored embeddings in 2-D and 3-D: embeddings.html, which works offline, and figures as PNG and SVG.
 
-    Beside each plot stand the weighted F1 of a linear probe and of nearest neighbours on train and dev, and that of
-    always saying neutral, or the most frequent label where none is known to be neutral.
+    Beside each plot stands the weighted F1, on train and dev, of three simple classifiers: a linear probe, nearest
+    neighbours, and one that always predicts neutral (or the most frequent label, if no label is known to be neutral).
     """
     from features.errors import UsageError
     from features.manifest import read_manifest

@@ -16,17 +16,22 @@ from pipeline.terminal.options import LocalPath
 @click.option(
     "--onnx",
     is_flag=True,
-    help="Also write head.onnx: the heads of all seeds as one graph, compared with torch before it is kept."
+    help="Also write head.onnx: the heads of all seeds as one graph. Its results are compared with torch first."
     " Needs the extra `onnx`: see `erc doctor`.",
 )
-@click.option("--app", is_flag=True, help="Also write app.py and requirements.txt, for a demo (`erc app`, or a Space).")
+@click.option(
+    "--app",
+    is_flag=True,
+    help="Also write app.py and requirements.txt, which make the folder a demo (a Space of the Hugging Face hub).",
+)
 @click.option("--push-to-hub", "hub_id", metavar="OWNER/NAME", help="Also send the folder to the Hugging Face hub.")
 @click.option("--private", is_flag=True, help="With --push-to-hub: make the repository private.")
 def command(run: Path, folder: Path, replace: bool, onnx: bool, app: bool, hub_id: str | None, private: bool) -> None:
-    """Write a run as a Hugging Face model folder, to be used without its store and manifest.
+    """Write a run as a Hugging Face model folder, which works without the store and the manifest.
 
-    The folder holds the heads of all seeds (safetensors), the encoders with their settings, scores, a temperature, and
-    a model card with what the run measured. It holds no paths or commands of this machine, and no texts of the corpus.
+    The folder holds the heads of all seeds (safetensors), the encoders' names and settings, the scores, the temperature
+    that calibrates probabilities, and a model card with the run's results. It holds no paths or commands of this
+    machine, and no texts of the corpus.
     `erc predict` and `Predictor.from_pretrained` read it.
 
     \b

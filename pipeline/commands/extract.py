@@ -79,21 +79,25 @@ _GROUPS = {
 @click.command(cls=GroupedCommand, groups=_GROUPS, epilog=_EPILOG)
 @manifest_option
 @store_option
-@click.option("--modality", type=click.Choice([*MODALITIES, "all"]), help="Which modalities of the preset to extract.")
+@click.option(
+    "--modality",
+    type=click.Choice([*MODALITIES, "all"]),
+    help="Run the encoders of the preset for this modality, or for all.",
+)
 @click.option(
     "--encoder",
     "encoders",
     multiple=True,
     metavar="NAME",
     shell_complete=completion.encoders,
-    help="This encoder, instead of those of the preset; repeatable.",
+    help="Run this encoder instead of those of the preset; repeatable.",
 )
 @click.option(
     "--preset",
     type=click.Choice(sorted(PRESETS)),
     default=DEFAULT_PRESET,
     show_default=True,
-    help="A named set of encoders.",
+    help="A named set of encoders, for --modality.",
 )
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Where encoders compute."
@@ -103,55 +107,73 @@ _GROUPS = {
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
     default="auto",
     show_default=True,
-    help="Precision. auto: what the store already has, else bf16 if the hardware is made for it, else fp32.",
+    help="Precision. auto: that of the store's feature if there is one, else bf16 if the hardware supports it well,"
+    " else fp32.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1), metavar="N", help="Inputs encoded at once.  [default: the encoder's]"
+    "--batch-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of inputs encoded at once.  [default: the encoder's]",
 )
 @click.option(
     "--workers",
     default="auto",
     show_default=True,
     metavar="auto|N",
-    help="Processes that decode clips. auto: one per core. 0: this one, which cannot limit a clip's time or memory.",
+    help="Number of processes that decode clips. auto: one per core. 0: this one, which cannot limit a clip's time"
+    " or memory.",
 )
 @click.option(
     "--clip-timeout",
     "clip_timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="A clip that takes longer to decode, two times, is `failed`; the others go on.  [default: 300]",
+    help="Time limit for decoding a clip. A clip that exceeds it twice is `failed`; the others go on.  [default: 300]",
 )
 @click.option(
-    "--follow-symlinks", is_flag=True, help="Also read clips to which symbolic links lead out of the media root."
+    "--follow-symlinks", is_flag=True, help="Also read clips that symbolic links place outside the media root."
 )
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N utterances that are not done yet.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Do only the first N utterances that are not done yet."
+)
 @shard_option("the work, for several machines on one store")
 @engine_options(
     "the actors of a Ray cluster",
-    "Actors that encode.  [default: one a GPU, or as many as have all of an encoder's threads]",
+    "Number of actors that encode.  [default: one per GPU; without GPUs, the CPUs divided by an encoder's threads]",
 )
-@click.option("--retry-failed", is_flag=True, help="Try again what failed before.")
-@click.option("--rehash", is_flag=True, help="Find changed clips by reading all of them, not only by size and mtime.")
+@click.option("--retry-failed", is_flag=True, help="Try utterances again that failed before.")
+@click.option(
+    "--rehash",
+    is_flag=True,
+    help="Read all clips to find those that changed, instead of trusting size and modification time.",
+)
 @click.option(
     "--known-bad",
     type=click.Choice(["mask", "use"]),
     default="mask",
     show_default=True,
-    help="Clips that the dataset card calls bad. mask: record them as missing. use: read them.",
+    help="What to do with clips that the dataset card calls bad. mask: record them as missing. use: read them.",
 )
 @click.option(
     "--clips-gone",
     is_flag=True,
-    help="Go on although most clips that have embeddings are gone. The embeddings are kept.",
+    help="Go on even if most of the clips that have embeddings are gone. The embeddings are kept.",
 )
-@encoder_options("random: seeded, for tests and benchmarks; every report says so.")
+@encoder_options("Weights of the encoder. random: from a seed, for tests and benchmarks; every report says so.")
 @click.option(
-    "--as", "alias", metavar="ALIAS", help="Another name for the feature, to tell two settings of an encoder apart."
+    "--as",
+    "alias",
+    metavar="ALIAS",
+    help="Another name for the feature. It tells two settings of one encoder apart.",
 )
 @media_root_option
-@click.option("--dry-run", is_flag=True, help="Only show what is not done yet (for encoders whose weights can be had).")
-@click.option("--list", "list_encoders", is_flag=True, help="Only list the encoders with their settings.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only show what is not done yet. Encoders whose weights are not available are named.",
+)
+@click.option("--list", "list_encoders", is_flag=True, help="Only list the encoders and their settings.")
 @quiet_option
 @json_option
 @click.pass_context
@@ -189,8 +211,8 @@ def command(
 ) -> None:
     """Run frozen encoders once and keep one embedding per utterance.
 
-    What is done stays done. Run the same command again after an interruption, or when the manifest has grown or
-    changed: it does what is left. Each clip is decoded once, for all encoders that you ask for.
+    To resume after an interruption, or when the manifest has grown or changed, run the same command again. It does only
+    what is left. Each clip is decoded once, for all encoders that you ask for.
     """
     if list_encoders:
         _list_encoders()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def command(name: str | None, everything: bool, as_json: bool) -> None:
     """List what a head can be made of: readers, fusions, contexts, losses, samplers, normalisations, YAML sections.
 
-    Without NAME, one line for each part. With NAME, everything about that part: its equations, their source, and what
-    differs from the source. docs/suites.md has the same list.
+    Without NAME, the command prints one line for each part. With NAME, it prints everything about that part: its
+    equations, their source, and what differs from the source. docs/suites.md has the same list.
 
     \b
     Example:

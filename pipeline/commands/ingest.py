@@ -10,23 +10,23 @@ from pipeline.terminal.lazy_group import LazyGroup
 _COMMANDS: dict[str, tuple[str, str]] = {
     "meld": ("ingest_meld", "MELD, or a generated sample corpus."),
     "emorynlp": ("ingest_emorynlp", "EmoryNLP: the MELD repository's CSV files, or the original's JSON. Text only."),
-    "iemocap": ("ingest_iemocap", "IEMOCAP as it is unpacked."),
-    "dailydialog": ("ingest_dailydialog", "DailyDialog as it is unpacked. Text only."),
+    "iemocap": ("ingest_iemocap", "IEMOCAP in the layout of its archive."),
+    "dailydialog": ("ingest_dailydialog", "DailyDialog in the layout of its archive. Text only."),
     "m3ed": ("ingest_m3ed", "M3ED: a clone of its repository, and its wav files."),
-    "mosei": ("ingest_mosei", "CMU-MOSEI as MMSA prepares it: label.csv and Raw."),
-    "ch-sims": ("ingest_ch_sims", "CH-SIMS as MMSA prepares it: label.csv and Raw."),
+    "mosei": ("ingest_mosei", "CMU-MOSEI in the layout of MMSA: label.csv and Raw."),
+    "ch-sims": ("ingest_ch_sims", "CH-SIMS in the layout of MMSA: label.csv and Raw."),
     "ravdess": ("ingest_ravdess", "RAVDESS: 24 actors, two sentences."),
     "crema-d": ("ingest_crema_d", "CREMA-D: 91 actors, twelve sentences."),
     "esd": ("ingest_esd", "ESD: 20 speakers of Mandarin and English."),
-    "files": ("ingest_files", "Media files whose names carry codes, by a pattern."),
-    "table": ("ingest_table", "Any .csv, .tsv, .jsonl, .json, .parquet or .xlsx files, by a mapping of their columns."),
-    "merge": ("ingest_merge", "Several manifests as one."),
+    "files": ("ingest_files", "Media files whose names tell speaker, emotion and more, by a pattern that you give."),
+    "table": ("ingest_table", "Any .csv, .tsv, .jsonl, .json, .parquet or .xlsx files: you say which column is which."),
+    "merge": ("ingest_merge", "Join several manifests into one."),
 }
 
 
 @click.group(cls=LazyGroup, members=_COMMANDS)
 def command() -> None:
-    """Make a manifest, the utterance table that all other commands work on.
+    """Make a manifest, the table of utterances that all other commands work on.
 
     \b
     Example:

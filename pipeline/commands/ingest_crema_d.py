@@ -18,9 +18,9 @@ Example:
   erc ingest crema-d CREMA-D --out crema-d.parquet
   erc ingest crema-d CREMA-D --media flv --test 0.3 --seed 1 --out crema-d.parquet
 
-ROOT holds AudioWAV, AudioMP3 or VideoFlash. The label is what the actor was to show.
-Without options whole speakers are drawn for test and dev; which, and the seed, is told and kept in
-the manifest's card. Ids do not depend on it.
+ROOT holds AudioWAV, AudioMP3 or VideoFlash. The label is the emotion that the actor was asked to show. If you choose no
+splits, whole speakers are drawn for test and dev. The output says who was drawn and with which seed, and the manifest's
+card keeps it. Ids do not depend on the splits.
 """
 )
 @click.argument("root", type=LocalPath())
@@ -30,7 +30,7 @@ the manifest's card. Ids do not depend on it.
     type=click.Choice(["wav", "mp3", "flv"]),
     default="wav",
     show_default=True,
-    help="Which of the three kinds of files; flv has picture and sound.",
+    help="Which files to use. flv has picture and sound; the others have sound only.",
 )
 @split_options
 @json_option

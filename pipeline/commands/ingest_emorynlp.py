@@ -17,9 +17,14 @@ Example:
   erc ingest emorynlp emotion-detection --out emorynlp.parquet
   erc ingest emorynlp emorynlp_train_final.csv emorynlp_dev_final.csv --out emorynlp.parquet
 
-ROOT is a clone of declare-lab/MELD, with emorynlp_SPLIT_final.csv in data/emorynlp, or of
-emorynlp/emotion-detection, with emotion-detection-trn.json, -dev and -tst in json, or the folder of
-such files. The JSON holds more utterances; both give an utterance the same id.
+ROOT is one of these:
+
+\b
+- a clone of declare-lab/MELD, with emorynlp_SPLIT_final.csv in data/emorynlp
+- a clone of emorynlp/emotion-detection, with emotion-detection-trn.json, -dev and -tst in json
+- a folder that holds such files itself
+
+The JSON files hold more utterances than the CSV files. An utterance has the same id in both.
 """
 )
 @click.argument("paths", nargs=-1, required=True, type=LocalPath(), metavar="ROOT_OR_FILE...")

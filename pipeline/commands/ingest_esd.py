@@ -18,15 +18,17 @@ Example:
   erc ingest esd ESD --language english --out esd.parquet
   erc ingest esd ESD --language english --test-speakers 0019,0020 --dev-speakers 0018 --out esd.parquet
 
-ROOT holds SPEAKER/EMOTION/SPLIT/SPEAKER_NUMBER.wav and SPEAKER/SPEAKER.txt. Its own splits share all
-speakers; with any option that chooses speakers they are not used. Without folders of splits (the
-later edition) whole speakers are drawn.
+ROOT holds SPEAKER/EMOTION/SPLIT/SPEAKER_NUMBER.wav and SPEAKER/SPEAKER.txt. All speakers occur in each of the
+corpus's own splits. If you give an option that chooses speakers, those splits are not used. The later edition
+has no folders of splits: there, whole speakers are drawn.
 """
 )
 @click.argument("root", type=LocalPath())
 @out_option
 @click.option(
-    "--language", type=click.Choice(["mandarin", "english"]), help="Speakers of one language.  [default: both]"
+    "--language",
+    type=click.Choice(["mandarin", "english"]),
+    help="Take only the speakers of this language.  [default: both]",
 )
 @split_options
 @json_option

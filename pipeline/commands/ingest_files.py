@@ -22,24 +22,25 @@ Example:
       --values emotion:W=anger,N=neutral,F=joy,T=sadness,A=fear,E=disgust,L=boredom --out emodb.parquet
   erc ingest files corpus --pattern '{speaker}/{emotion}/{split}/{id}.wav' --out corpus.parquet
 
-A pattern speaks of a file's name, or with / of the folders above it, too; the ending may be left
-out. {name} is a field up to the separators beside it, {name:2} one of two characters; a field that
-occurs twice must be the same. The fields label (or emotion), speaker (or actor), group, split,
-dialogue, turn, text and sentiment fill columns; others tell utterances apart. Files that do not
-match are counted and named. Without {dialogue}, every file is a dialogue; without {split}, whole
-speakers are drawn for test and dev.
+A pattern describes a file's name. If it has a /, it also describes the folders above the file. {name} is a
+field that reaches to the next separator; {name:2} is a field of two characters. A field that occurs twice must
+have the same text in both places. You may leave out the file's ending.
+
+The fields label (or emotion), speaker (or actor), group, split, dialogue, turn, text and sentiment fill the
+manifest's columns. Other fields only tell utterances apart. Without {dialogue}, every file is a dialogue of its
+own. Without {split}, whole speakers are drawn for test and dev. Files that do not match are counted and named.
 """
 )
 @click.argument("root", type=LocalPath())
 @out_option
-@click.option("--pattern", required=True, help="How files are named, as '{speaker}_{emotion}_{take}'.")
+@click.option("--pattern", required=True, help="How the files are named, such as '{speaker}_{emotion}_{take}'.")
 @click.option(
     "--values",
     multiple=True,
     metavar="FIELD:CODE=VALUE,...",
     help="What a field's codes mean; repeatable. CODE= leaves the column empty.",
 )
-@click.option("--map", "maps", multiple=True, metavar="COLUMN=FIELD,...", help="Column = the field that fills it.")
+@click.option("--map", "maps", multiple=True, metavar="COLUMN=FIELD,...", help="Fill this column from this field.")
 @click.option(
     "--keep", multiple=True, metavar="FIELD=VALUE,...", help="Take only files with one of these values; repeatable."
 )
@@ -62,7 +63,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Media files whose names carry codes, by a pattern."""
+    """Media files whose names tell speaker, emotion and more, by a pattern that you give."""
     from features.cards import DatasetCard
     from pipeline.ingest.card_template import check_is_new
     from pipeline.ingest.file_names import FileNames, ingest_files

@@ -15,14 +15,14 @@ from pipeline.terminal.options import LocalPath, json_option
 Example:
   erc ingest m3ed RUCM3ED --media-root M3ED_audio --out m3ed.parquet
 
-ROOT holds annotation.json and splitInfo with its three lists of series. The label is the main
-emotion; utterances with several are counted. Clips are SPEAKER_UTTERANCE.wav in the media root or
-its folder modality_speech.
+ROOT holds annotation.json, and splitInfo with its three lists of series. The label is the main emotion.
+Utterances with several emotions are counted. Clips are SPEAKER_UTTERANCE.wav, in the media root or in its
+folder modality_speech.
 """
 )
 @click.argument("root", type=LocalPath())
 @out_option
-@click.option("--media-root", type=LocalPath(), help="Where the wav files are, if not in ROOT.")
+@click.option("--media-root", type=LocalPath(), help="Folder that holds the wav files, if they are not in ROOT.")
 @json_option
 def command(root: Path, out: Path, media_root: Path | None, as_json: bool) -> None:
     """M3ED: a clone of its repository, and its wav files."""

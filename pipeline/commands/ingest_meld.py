@@ -15,10 +15,10 @@ from pipeline.terminal.options import LocalPath, json_option
 Example:
   erc ingest meld MELD.Raw --splits train,dev --out data/manifest.parquet
 
-ROOT holds train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv, and perhaps the clip folders
-train_splits, dev_splits_complete and output_repeated_splits_test, in itself or where MELD.Raw has
-them. A clip that is missing from its folder leaves `media` empty with a note; without a clip
-folder, `media` is empty without one.
+ROOT holds train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv. It may also hold the clip folders
+train_splits, dev_splits_complete and output_repeated_splits_test, in ROOT itself or where MELD.Raw has
+them. If a clip is missing from its folder, the column `media` is empty and the column `note` says why. If
+the clip folder itself is missing, `media` is empty and there is no note.
 """
 )
 @click.argument("root", type=LocalPath())
@@ -27,19 +27,22 @@ folder, `media` is empty without one.
     "--splits",
     callback=comma_separated,
     metavar="A,B",
-    help="Which of train,dev,test.  [default: those that are there]",
+    help="Which of train,dev,test to read.  [default: those that are there]",
 )
-@click.option("--media-root", type=LocalPath(), help="Where the clip folders are, if not in ROOT.")
+@click.option("--media-root", type=LocalPath(), help="Folder that holds the clip folders, if they are not in ROOT.")
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="Name of the dataset card, and the first part of ids.  [default: sample for a generated corpus, else meld]",
+    help="Name of the dataset card, and first part of the ids.  [default: sample for a generated corpus, else meld]",
 )
 @click.option(
-    "--probe/--no-probe", default=True, show_default=True, help="Compare each clip's length with the annotation."
+    "--probe/--no-probe",
+    default=True,
+    show_default=True,
+    help="Open each clip and compare its length with the annotation.",
 )
 @click.option(
-    "--follow-symlinks", is_flag=True, help="Also probe clips to which symbolic links lead out of the media root."
+    "--follow-symlinks", is_flag=True, help="Also probe clips that symbolic links place outside the media root."
 )
 @json_option
 def command(

@@ -16,21 +16,23 @@ Example:
   erc ingest merge train.parquet test.parquet --dev 0.1 --out talk.parquet
   erc ingest merge meld.parquet mine.parquet --labels anger,joy,neutral,sadness --out both.parquet
 
-Ids stay, so a store's features are found again. They must not collide: two corpora of one name are
-ingested again with --dataset. Where the manifests' cards name different labels, --labels or --card
-says which hold; a row with another is refused.
+The ids stay the same, so the features in a store still fit. Ids must be unique: if two corpora have the same
+name, ingest one of them again with another --dataset. If the manifests' cards have different labels, say which
+ones to use with --labels or --card. A row with any other label is refused.
 """
 )
 @click.argument("manifests", nargs=-1, required=True, type=LocalPath(), metavar="MANIFEST...")
 @out_option
 @click.option(
-    "--dataset", metavar="NAME", help="What reports call the whole.  [default: the cards' names, joined by +]"
+    "--dataset", metavar="NAME", help="Name of the joined corpus in reports.  [default: the cards' names, joined by +]"
 )
 @dev_option
 @seed_option
 @card_options
 @click.option(
-    "--media-root", type=LocalPath(), help="A folder that all clips lie in.  [default: what they have in common]"
+    "--media-root",
+    type=LocalPath(),
+    help="A folder that holds all clips.  [default: the folder that all clips have in common]",
 )
 @json_option
 def command(
@@ -46,7 +48,7 @@ def command(
     media_root: Path | None,
     as_json: bool,
 ) -> None:
-    """Several manifests as one."""
+    """Join several manifests into one."""
     from pipeline.ingest.card_template import check_is_new
     from pipeline.ingest.merge import merge_manifests
 

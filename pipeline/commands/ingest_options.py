@@ -28,7 +28,8 @@ def out_option(command: Command) -> Command:
         default=DEFAULT_MANIFEST,
         show_default=True,
         show_envvar=True,
-        help="The manifest to write. A .parquet keeps dataset card and media root, too; .csv and .jsonl do not.",
+        help="The manifest to write. A .parquet file also keeps the dataset card and the media root; .csv and"
+        " .jsonl do not.",
     )(command)
 
 
@@ -38,7 +39,7 @@ def probe_option(command: Command) -> Command:
         "--probe/--no-probe",
         default=True,
         show_default=True,
-        help="Check that files from which utterances are cut are long enough for the cuts.",
+        help="If utterances are cut from longer files, check that the files are long enough.",
     )(command)
 
 
@@ -48,17 +49,18 @@ def card_options(command: Command) -> Command:
         click.option(
             "--write-card",
             type=LocalPath(dir_okay=False),
-            help="Write a dataset card with what was found, to be completed by you.",
+            help="Write a dataset card with what was found, for you to complete.",
         ),
         click.option(
             "--card",
             type=LocalPath(dir_okay=False),
-            help="A dataset card of your own (YAML): labels in order, the neutral one, leads, bad clips, licence.",
+            help="A dataset card of your own (YAML): labels in order, the neutral label, main speakers, bad clips,"
+            " licence.",
         ),
         click.option(
             "--neutral",
             metavar="LABEL",
-            help="The neutral label, which a baseline always predicts.  [default: one spelt neutral, in any case]",
+            help="The neutral label, which a baseline always predicts.  [default: a label spelt neutral, in any case]",
         ),
         click.option(
             "--labels", callback=comma_separated, metavar="A,B,...", help="The labels, in the order that reports show."
@@ -72,7 +74,7 @@ def reading_options(command: Command) -> Command:
     """How text files and workbooks are read where they do not say it themselves."""
     for option in (
         click.option("--sheet", metavar="NAME", help="Which sheet of an .xlsx."),
-        click.option("--no-quotes", "text_quotes", is_flag=True, help="In a CSV, take quote marks for plain text."),
+        click.option("--no-quotes", "text_quotes", is_flag=True, help="In a CSV, read quote marks as plain text."),
         click.option(
             "--encoding",
             metavar="NAME",
@@ -82,7 +84,7 @@ def reading_options(command: Command) -> Command:
             "--delimiter",
             callback=delimiter_of,
             metavar="CHAR|NAME",
-            help="Delimiter of a CSV: a character, or comma, semicolon, tab, bar.  [default: found out]",
+            help="Delimiter of a CSV: a character, or comma, semicolon, tab, bar.  [default: detected]",
         ),
     ):
         command = option(command)
@@ -94,13 +96,13 @@ def dev_option(command: Command) -> Command:
         "--dev",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         metavar="SHARE",
-        help="Move this share of train's groups to dev; without groups, of its dialogues.",
+        help="Move this share of train to dev, in whole groups; if there are no groups, in whole dialogues.",
     )(command)
 
 
 def seed_option(command: Command) -> Command:
     return click.option(
-        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which part --dev moves."
+        "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw that --dev makes."
     )(command)
 
 

@@ -18,8 +18,8 @@ Example:
   erc ingest ravdess RAVDESS --out ravdess.parquet
   erc ingest ravdess RAVDESS --modality audio-video --test-speakers 21,22,23,24 --out ravdess.parquet
 
-ROOT holds Actor_01 to Actor_24, at any depth. Without options whole speakers are drawn for test and
-dev; which, and the seed, is told and kept in the manifest's card. Ids do not depend on it.
+ROOT holds Actor_01 to Actor_24, at any depth. If you choose no splits, whole speakers are drawn for test and dev. The
+output says who was drawn and with which seed, and the manifest's card keeps it. Ids do not depend on the splits.
 """
 )
 @click.argument("root", type=LocalPath())
@@ -29,7 +29,7 @@ dev; which, and the seed, is told and kept in the manifest's card. Ids do not de
     type=click.Choice(["audio", "audio-video", "video"]),
     default="audio",
     show_default=True,
-    help="audio: wav, names that begin 03. audio-video and video: mp4, 01 and 02.",
+    help="audio: .wav files whose names begin with 03. audio-video: .mp4, 01. video: .mp4, 02.",
 )
 @click.option(
     "--vocal",

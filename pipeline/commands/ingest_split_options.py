@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from pipeline.ingest.speaker_splits import SplitChoice
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--split", "all_in", metavar="NAME", help="One split for all rows."),
-    click.option("--test-speakers", callback=comma_separated, metavar="A,B", help="Speakers to test on."),
-    click.option("--dev-speakers", callback=comma_separated, metavar="A,B", help="Speakers to choose by."),
-    click.option("--test", type=float, metavar="SHARE", help="Share of speakers to draw for test.  [default: 0.2]"),
-    click.option("--dev", type=float, metavar="SHARE", help="Share of speakers to draw for dev.  [default: 0.1]"),
-    click.option("--seed", type=click.IntRange(0), help="Decides which speakers are drawn.  [default: 0]"),
+    click.option("--split", "all_in", metavar="NAME", help="Put all rows into this split."),
+    click.option("--test-speakers", callback=comma_separated, metavar="A,B", help="Speakers for test."),
+    click.option("--dev-speakers", callback=comma_separated, metavar="A,B", help="Speakers for dev."),
+    click.option(
+        "--test", type=float, metavar="SHARE", help="Share of the speakers that are drawn for test.  [default: 0.2]"
+    ),
+    click.option(
+        "--dev", type=float, metavar="SHARE", help="Share of the speakers that are drawn for dev.  [default: 0.1]"
+    ),
+    click.option("--seed", type=click.IntRange(0), help="Seed of the draw.  [default: 0]"),
 )
 _NAMES = ("all_in", "test_speakers", "dev_speakers", "test", "dev", "seed")
 

@@ -41,18 +41,20 @@ Example:
   erc ingest table train=a.xlsx test=b.xlsx --dev 0.1 --write-card talk.yaml --out talk.parquet
 
 \b
-Files: .csv, .tsv and .txt (delimiter and encoding are found out), .jsonl, .json, .parquet, .xlsx. Several
-files are one corpus; the split of each is told by a column, by SPLIT=FILE, or by the file's name.
+Files: .csv, .tsv and .txt (delimiter and encoding are detected), .jsonl, .json, .parquet, .xlsx. Several
+files are one corpus. The split of each comes from a column, from SPLIT=FILE, or from the file's name.
 
 Columns of a manifest: utterance_id, dataset, split, dialogue_id, turn, speaker, text, label,
-sentiment, media, start, end, duration, group, note. `dialogue` stands for a key that is unique only
-within its split. Only the text (or, for sound and picture alone, media) must be there: ids are built
-from dataset, split, dialogue and turn, and turns from the order of the rows. `--map turn=` leaves out
-a column that has a manifest column's name. Splits called valid, val, validation or eval become dev,
-training train, testing test.
+sentiment, media, start, end, duration, group, note. If your dialogue's key is unique only within its split,
+map it to `dialogue` instead of dialogue_id. Only the text must be there (or media, for sound and picture
+alone). Ids are built from dataset, split, dialogue and turn. Turns come from the order of the rows.
+`--map turn=` ignores a column of yours that is named like a column of the manifest.
 
-Labels are one class a row. Scores (regression) and several labels a row (multi-label) are not
-supported. docs/own-corpus.md leads from a table to a report.
+Splits called valid, val, validation or eval become dev; training becomes train; testing becomes test.
+
+Each row has one label, a class. Scores (regression) and several labels a row (multi-label) are not supported.
+
+docs/own-corpus.md leads from a table to a report.
 """
 )
 @click.argument("files", nargs=-1, required=True, type=_File(), metavar="[SPLIT=]FILE...")
@@ -62,19 +64,19 @@ supported. docs/own-corpus.md leads from a table to a report.
     "maps",
     multiple=True,
     metavar="COLUMN=THEIRS,...",
-    help="Which of the file's columns (THEIRS) is which column of a manifest; repeatable.",
+    help="Take this column of the manifest from this column of the file (THEIRS); repeatable.",
 )
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="Name of the corpus, and the first part of ids.  [default: the file's or folder's name]",
+    help="Name of the corpus, and first part of the ids.  [default: the name of the file or folder]",
 )
-@click.option("--split", metavar="NAME", help="The split of all rows, if no column says it.")
+@click.option("--split", metavar="NAME", help="The split of all rows, if no column has it.")
 @click.option(
     "--split-map",
     multiple=True,
     metavar="THEIRS=OURS,...",
-    help="Other names for the file's splits, as in eval=test; repeatable.",
+    help="Rename the file's splits, as in eval=test; repeatable.",
 )
 @dev_option
 @seed_option
@@ -106,7 +108,7 @@ def command(
     probe: bool,
     as_json: bool,
 ) -> None:
-    """Any .csv, .tsv, .jsonl, .json, .parquet or .xlsx files, by a mapping of their columns."""
+    """Any .csv, .tsv, .jsonl, .json, .parquet or .xlsx files: you say which column is which."""
     from pipeline.ingest.card_template import check_is_new
     from pipeline.ingest.reading import Reading
     from pipeline.ingest.table import ingest_table

@@ -28,7 +28,7 @@ Example:
 A dialogue's JSON:
   [{"speaker": "Ross", "text": "Hi.", "clip": "a.mp4"}, {"speaker": "Rachel", "text": "Go away!"}]
 
-Exit status: 0, or 3 where some input could not be used (it is named; the rest is predicted).
+Exit status: 0; 3 if some input could not be used. It is named, and the rest is predicted.
 """
 
 
@@ -40,20 +40,34 @@ Exit status: 0, or 3 where some input could not be used (it is named; the rest i
 @click.option("--clip", type=LocalPath(), help="The media file of one utterance: picture, sound or both.")
 @click.option("--text", help="What is said in one utterance.")
 @click.option("--speaker", default="", help="Who says it.", show_default=False)
-@click.option("--video", type=LocalPath(), help="One recording of a whole talk; its turns come from --transcript.")
 @click.option(
-    "--transcript", type=LocalPath(), help="Transcript of --video: .srt, .vtt, or the .json of a transcriber."
+    "--video", type=LocalPath(), help="One recording of a whole conversation; its turns come from --transcript."
 )
-@click.option("--manifest", type=LocalPath(), help="Every utterance of a manifest, in batches; uses and fills --store.")
+@click.option(
+    "--transcript",
+    type=LocalPath(),
+    help="Transcript of --video: .srt, .vtt, or the .json file of a transcription tool.",
+)
+@click.option(
+    "--manifest",
+    type=LocalPath(),
+    help="Predict every utterance of a manifest, in batches. Embeddings are read from --store and added to it.",
+)
 @click.option(
     "--store",
     type=LocalPath(file_okay=False),
-    help="With --manifest: the store that embeddings are read from and added to [default: the run's].",
+    help="With --manifest: the store to read embeddings from and add them to.  [default: the store of the run]",
 )
 @click.option("--device", default="auto", help="Where encoders compute: auto, cpu, cuda, cuda:N or mps.")
-@click.option("--what-if", is_flag=True, help="Also show what would be predicted without each modality.")
-@click.option("--out", type=LocalPath(dir_okay=False), help="Write the table: .parquet, .csv or .json.")
-@click.option("--html", type=LocalPath(dir_okay=False), help="Write a page: clip, turns, probabilities over the talk.")
+@click.option("--what-if", is_flag=True, help="Also show what would be predicted without each modality in turn.")
+@click.option(
+    "--out", type=LocalPath(dir_okay=False), help="Write the predictions as a table: .parquet, .csv or .json."
+)
+@click.option(
+    "--html",
+    type=LocalPath(dir_okay=False),
+    help="Write a page with clip, turns, and probabilities over the conversation.",
+)
 @json_option
 def command(
     run: Path,
@@ -71,11 +85,11 @@ def command(
     html: Path | None,
     as_json: bool,
 ) -> int:
-    """Predict the emotions of raw turns: texts, clips, a recording with its transcript, or a manifest.
+    """Predict the emotions of turns: texts, clips, a recording with its transcript, or the utterances of a manifest.
 
-    The turns go through the same encoders, with the same settings, that RUN was trained on. If one is not here, the
-    command says which, and how to get it. The probabilities are the mean over RUN's seeds, calibrated by a temperature
-    that is fitted on dev. A turn that lacks text, clip or sound is predicted from what it has.
+    The turns go through the encoders that RUN was trained with, with the same settings. If an encoder is not available,
+    the command says which one, and how to get it. The probabilities are the mean over the seeds of RUN, calibrated by a
+    temperature that is fitted on dev. If a turn has no text, clip or sound, it is predicted from what it has.
     """
     from features.errors import UsageError
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     type=LocalPath(file_okay=False),
     default="report",
     show_default=True,
-    help="Folder to write to; it is made if it is not there.",
+    help="Folder to write to. It is made if it does not exist.",
 )
-@click.option("--latex", is_flag=True, help="Write latex/ as well: tables, and figures as PDF, for a paper.")
+@click.option("--latex", is_flag=True, help="Also write latex/: tables, and figures as PDF, for a paper.")
 @click.option(
     "--paper",
     type=click.Choice(["table4", "table4-as-published"]),
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 def command(runs: Path, out: Path, latex: bool, paper: str | None, as_json: bool) -> None:
     """Write report.html, report.md and leaderboard.csv of the trained heads in RUNS.
 
-    The page is one file that works offline. The best model is always the one with the highest score on dev (the
-    dataset card's `headline`, or weighted F1 where it names none). The suites' questions are answered on dev, with
-    intervals. A run that cannot be read is named, skipped and listed in the report. Nested cross-validations (`erc
-    ablate --cv K --nested`) have a section of their own, and folds.csv.
+    report.html is one file that works offline. The best model is always the one with the highest score on dev. The
+    score is the one that the dataset card names as `headline`, or weighted F1 if it names none. The suites' questions
+    are answered on dev, with intervals. A run that cannot be read is skipped, and the output and the report name it.
+    Nested cross-validations (`erc ablate --cv K --nested`) have a section of their own, and folds.csv.
 
-    With --latex, write \\input{report/latex/preamble} before your paper's text, and \\input{report/latex/report} or
-    single tables in it. If a suite re-states a published table, that table is there too, with ours beside it.
+    With --latex, put \\input{report/latex/preamble} before your paper's text, and \\input{report/latex/report} or
+    single tables into the text. If a suite re-states a published table, that table is there, too, beside your results.
 
     \b
     Examples:

@@ -11,17 +11,19 @@ from pipeline.terminal.options import LocalPath
 
 @click.command("sample")
 @click.argument("out", type=LocalPath())
-@click.option("--dialogues", type=int, default=100, show_default=True, help="How many dialogues, at least 3.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another corpus.")
+@click.option("--dialogues", type=int, default=100, show_default=True, help="Number of dialogues, at least 3.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives another corpus.")
 @click.option(
-    "--workers", type=int, help="Processes that render clips; default one a core. The files do not depend on it."
+    "--workers",
+    type=int,
+    help="Number of processes that render clips; default one per core. The files are the same with any number.",
 )
 def command(out: Path, dialogues: int, seed: int, workers: int | None) -> None:
     """Write a small generated corpus in MELD's layout into OUT, a new or empty folder.
 
-    Drawn faces, synthesised voices and sentences from templates, in three splits. It is there to try everything else
-    without MELD: scores on it say nothing about emotion recognition. The same command completes a run that was
-    interrupted; a larger --dialogues begins with the same dialogues.
+    The corpus has drawn faces, synthesised voices and sentences from templates, in three splits. With it you can try
+    all other commands without MELD. Scores on it say nothing about emotion recognition. If the command was interrupted,
+    give it again: it writes what is missing. A corpus with more --dialogues begins with the same dialogues.
 
     \b
     Example:

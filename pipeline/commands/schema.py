@@ -9,13 +9,13 @@ import click
 def command() -> None:
     """Print the JSON schema of suite files, for editors that complete and check YAML.
 
-    Write it beside your suites and name it in their first line:
+    Write the schema beside your suites, and name it in the first line of each suite:
 
     \b
       # yaml-language-server: $schema=suite.schema.json
 
-    VS Code's YAML extension, JetBrains' editors and every editor with yaml-language-server read that line. The suites
-    that ship have it.
+    VS Code's YAML extension, the editors of JetBrains and every editor with yaml-language-server read that line. The
+    suites that ship have it.
 
     \b
     Example:

@@ -10,19 +10,22 @@ from pipeline.terminal.lazy_group import LazyGroup
 _COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("store_ls", "List the features of a store, one per line."),
     "verify": ("store_verify", "Check every byte of a store; --repair moves damaged shards away."),
-    "gc": ("store_gc", "Remove what is no longer needed: replaced rows, orphans, unused features."),
-    "import": ("store_import", "Add vectors that others made, joined by id."),
-    "export": ("store_export", "Write features as Parquet, HDF5, .npy, or for MMSA, MERTools, DialogueRNN, datasets."),
+    "gc": ("store_gc", "Remove what is no longer needed: replaced rows, leftovers, unused features."),
+    "import": ("store_import", "Import vectors from other projects, joined by id."),
+    "export": (
+        "store_export",
+        "Write features as Parquet, HDF5 or .npy, or for MMSA, MERTools, DialogueRNN, datasets.",
+    ),
     "pack": ("store_pack", "Write features and their manifest as a folder to send to others."),
-    "push": ("store_push", "Send a pack to the Hugging Face hub or another store of objects."),
+    "push": ("store_push", "Send a pack to the Hugging Face hub, S3 or another server."),
     "pull": ("store_pull", "Fetch a pack, check every byte, and put its rows into a store."),
-    "tag": ("store_tag", "Record the exact rows of features, for a paper to cite."),
+    "tag": ("store_tag", "Record which exact rows features have, so that a paper can cite them."),
 }
 
 
 @click.group(cls=LazyGroup, members=_COMMANDS)
 def command() -> None:
-    """List, check, clear, import and export stored embeddings.
+    """List, verify, clear up, import, export, pack and share stored embeddings.
 
     \b
     Example:

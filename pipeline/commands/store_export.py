@@ -31,30 +31,48 @@ Examples:
   erc store export store --format hf --feature text/sentence --feature audio/logmel \\
       --manifest data/manifest.parquet --to dataset
 
-One feature: parquet has a row for every utterance. If there is no embedding, `embedding` is null, and
-`status` and `reason` say why. hdf5 and npy have only the rows that are ok, and a table of the others.
+These formats hold one feature:
+
+\b
+- parquet: a row for every utterance. If there is no embedding, `embedding` is null, and `status` and
+  `reason` say why.
+- hdf5 and npy: only the rows that are ok, and a table of the others.
+
 An utterance of the manifest that was never extracted has the status `absent`.
 
-Several features, with --manifest: mmsa (a pickle with train, valid and test), mertools (a folder with
-one .npy per clip, and label.npz), conv-emotion (DialogueRNN's pickle of MELD), hf (a folder that
-datasets.load_dataset reads, one Parquet per split). The first three cannot say that a vector is missing:
-zeros stand in its place, counted at the end and named in a side file (mmsa.pkl.json; in a folder
-export.json).
+These formats hold several features, and need --manifest:
+
+\b
+- mmsa: a pickle with train, valid and test
+- mertools: a folder with one .npy per clip, and label.npz
+- conv-emotion: DialogueRNN's pickle of MELD
+- hf: a folder that datasets.load_dataset reads, with one Parquet file per split
+
+mmsa, mertools and conv-emotion cannot mark a vector as missing. Zeros stand in its place. They are counted at
+the end, and named in a side file (mmsa.pkl.json; in a folder, export.json).
 
 In parquet, hdf5 and npy each row has the crc32 of its bytes. The sha256 lies beside a file
-(sentence.parquet.sha256) or within a folder (SHA256SUMS), for `sha256sum -c` and
-`erc store verify sentence.parquet`. For a feature that was extracted with from_top, the layers of its
-encoder are written, too (sentence.parquet.top.safetensors).
+(sentence.parquet.sha256) or within a folder (SHA256SUMS). `sha256sum -c` and `erc store verify sentence.parquet`
+read it. If a feature was extracted with from_top, the layers of its encoder are written, too
+(sentence.parquet.top.safetensors).
 """
 
 
 @click.command("export", epilog=_EPILOG)
 @read_store_argument
-@click.option("--to", "out", type=LocalPath(), required=True, help="The file (npy, mertools, hf: folder) to write.")
 @click.option(
-    "--format", "file_format", type=click.Choice(_FORMATS + _TOOL_FORMATS), default="parquet", help="What to write."
+    "--to", "out", type=LocalPath(), required=True, help="The file to write; for npy, mertools and hf, the folder."
 )
-@click.option("--modality", type=click.Choice(_MODALITIES), help="The features' modality, where --feature has none.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(_FORMATS + _TOOL_FORMATS),
+    default="parquet",
+    help="Format of the export; see below.",
+)
+@click.option(
+    "--modality", type=click.Choice(_MODALITIES), help="Modality of the features, if --feature does not name it."
+)
 @click.option(
     "--feature",
     "selectors",
@@ -62,22 +80,26 @@ encoder are written, too (sentence.parquet.top.safetensors).
     multiple=True,
     metavar="[MODALITY/]NAME[@FINGERPRINT]",
     shell_complete=completion.features_or_paths,
-    help="Which feature; for the tools' formats as often as there are features.",
+    help="Which feature. Repeatable for the formats that hold several features.",
 )
 @click.option(
     "--manifest",
     type=LocalPath(),
-    help="Its utterances in its order, with split, dialogue_id, turn, speaker, label, text, sentiment, duration and"
-    " group. The tools' formats need it.  [default: all stored]",
+    help="Export the utterances of this manifest, in its order, with split, dialogue_id, turn, speaker, label, text,"
+    " sentiment, duration and group.  [default: all stored utterances]",
 )
 @click.option(
     "--length",
     type=click.IntRange(1),
-    help="mmsa: steps of every modality. A longer sequence is averaged in equal parts, a shorter one and a vector are"
-    " followed by zeros.  [default: 50 for sequences, 1 for vectors]",
+    help="For mmsa: number of steps of every modality. A longer sequence is averaged in equal parts. Zeros follow a"
+    " shorter sequence or a vector.  [default: 50 for sequences, 1 for vectors]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at --to.")
-@click.option("--allow-stale", is_flag=True, help="Export rows that were made from other input than the manifest's.")
+@click.option(
+    "--allow-stale",
+    is_flag=True,
+    help="Export rows even if the manifest's text or clip has changed since they were made.",
+)
 @json_option
 def command(
     store: Path | str,
@@ -93,7 +115,7 @@ def command(
 ) -> None:
     """Write one feature as Parquet, HDF5 or .npy, or several for MMSA, MERTools, conv-emotion or Hugging Face datasets.
 
-    What is written appears whole or not at all.
+    The file or folder appears only when it is complete.
     """
     from features.manifest import read_manifest
     from features.packs.mounted import open_store

@@ -23,8 +23,8 @@ Examples:
   erc store gc store --unused runs
 
 A row is replaced by a later row of the same utterance and the same source. Rows of another source
-(such as an edited text) stay, since another manifest may read them. With --manifest, rows go that none
-of the manifests given reads: name all that are in use.
+(such as an edited text) stay, since another manifest may read them. With --manifest, every row is removed
+that none of the given manifests reads. So name all manifests that are in use.
 
 --unused removes whole features. A feature is in use if the features.json of a run anywhere below RUNS
 names its fingerprint, or if a feature that is in use is derived from it.
@@ -38,14 +38,14 @@ names its fingerprint, or if a feature that is in use is derived from it.
     "runs",
     type=LocalPath(file_okay=False),
     metavar="RUNS",
-    help="Also remove every feature that no run below this folder uses.",
+    help="Also remove every feature that no run in this folder uses.",
 )
 @click.option(
     "--manifest",
     "manifests",
     type=LocalPath(),
     multiple=True,
-    help="A manifest that is in use; repeatable. Also remove rows that none of these manifests reads.",
+    help="A manifest that is in use; repeatable. Rows that none of these manifests reads are removed, too.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -53,10 +53,10 @@ names its fingerprint, or if a feature that is in use is derived from it.
 def command(
     store: Path, runs: Path | None, manifests: tuple[Path, ...], dry_run: bool, yes: bool, as_json: bool
 ) -> None:
-    """Remove shards whose rows are all replaced by later ones, and what interrupted commits left.
+    """Remove shards whose rows were all replaced by later rows, and files that interrupted commits left behind.
 
-    First a list shows what would be removed, with sizes; then you are asked. A shard stays if one of its rows is still
-    in use, if it is damaged or cannot be read, or if the shard that replaces it is damaged or cannot be read.
+    The command first lists what it would remove, with sizes, and then asks you. A shard stays if one of its rows is
+    still in use, if it is damaged or cannot be read, or if the shard that replaces it is damaged or cannot be read.
     """
     from features.manifest import read_manifest
     from features.store.garbage import plan_garbage, remove_garbage

@@ -26,19 +26,20 @@ Examples:
   erc store import unaligned_50.pkl --modality visual --as openface --dry-run
   erc store import vectors.npy --ids ids.json --modality text --as e5 --model intfloat/e5-large
 
-The format is recognised by the file's content; docs/import.md describes each. A pickle is read by a
-parser of our own, which knows arrays and plain containers, refuses everything else, and runs nothing.
+The format is recognised by the file's content. docs/import.md describes each format. A pickle is read by a
+parser of this project. It reads arrays and plain containers, refuses everything else, and runs no code.
 
-Rows are joined by id only. --id is a template of the manifest's columns and of the parts of its
-utterance_id. Without it, the usual rule that fits most ids is used, and printed. If the file has texts,
-labels or splits, they are compared with the manifest, so that a shifted list of ids is refused.
+Rows are joined to utterances by id only. --id says how the ids in SOURCE are made: it is a template of the
+manifest's columns and of the parts of its utterance_id. Without --id, several usual rules are tried. The one
+that fits most ids is used and printed. If the file has texts, labels or splits, they are compared with the
+manifest, so that a shifted list of ids is refused.
 """
 
 
 @click.command("import", epilog=_EPILOG)
 @click.argument("source", type=LocalPath())
 @click.option("--modality", type=click.Choice(_MODALITIES), required=True, help="What the vectors were made of.")
-@click.option("--as", "name", required=True, metavar="NAME", help="Name of the feature.")
+@click.option("--as", "name", required=True, metavar="NAME", help="Name of the feature in the store.")
 @click.option("--format", "file_format", type=click.Choice(_FORMATS), default="auto", help="Format of SOURCE.")
 @click.option(
     "--field",
@@ -49,21 +50,21 @@ labels or splits, they are compared with the manifest, so that a shifted list of
     "--ids",
     type=PathOrName("the name of a column"),
     metavar="FILE|COLUMN",
-    help="Where the ids are: for a single .npy a file (.json, .txt, .csv), else a column.",
+    help="Where the ids are: a column of SOURCE, or, for a single .npy, a file (.json, .txt, .csv).",
 )
 @click.option(
     "--id",
     "template",
     metavar="TEMPLATE",
     shell_complete=completion.id_rules,
-    help="How the id in SOURCE is made from an utterance.",
+    help="How an id in SOURCE is made from an utterance.",
 )
-@click.option("--kind", type=click.Choice(_KINDS), help="What an array is, if its shape does not tell.")
+@click.option("--kind", type=click.Choice(_KINDS), help="What each array is, if its shape does not tell.")
 @click.option(
     "--model", type=MODEL_OR_PATH, metavar="HUB_ID_OR_PATH", help="The model that made the vectors, as reports show it."
 )
-@click.option("--note", metavar="WORDS", help="How they were made; kept in the spec.")
-@click.option("--dry-run", is_flag=True, help="Read, join and check; write nothing.")
+@click.option("--note", metavar="WORDS", help="How the vectors were made; kept in the spec.")
+@click.option("--dry-run", is_flag=True, help="Read, join and check. Write nothing.")
 @manifest_option
 @store_option
 @json_option
@@ -83,9 +84,9 @@ def command(
     store: Path,
     as_json: bool,
 ) -> int:
-    """Add vectors or sequences that others made to a store, joined to the manifest by id.
+    """Import vectors or sequences from other projects into a store, joined to the manifest by id.
 
-    Exit status: 0, or 3 if some utterances are `failed` because their vectors hold NaN or infinity.
+    Exit status: 0; 3 if some utterances are `failed` because their vectors hold NaN or infinity.
     """
     from features.encoders.table import known_encoders
     from features.imports.store_import import ImportRequest, check_name, prepare_import, write_import

@@ -18,10 +18,11 @@ Example:
   erc store ls store
   erc store ls hf://me/meld-features
 
-`shards` counts committed shards. `superseded` counts those whose rows were all replaced by later
-shards: `erc store gc` removes them. `took` is the time of decoding and encoding, for all rows ever made.
+`shards` is the number of committed shards. `superseded` is the number of shards whose rows were all replaced
+by later shards: `erc store gc` removes them. `took` is the time that decoding and encoding took, for all rows
+that were ever made.
 
-Exit status: 0, or 1 if a feature or a ledger is damaged or cannot be read; the rest is listed.
+Exit status: 0; 1 if a feature or a ledger is damaged or cannot be read. The rest is listed all the same.
 """
 
 
@@ -31,8 +32,9 @@ Exit status: 0, or 1 if a feature or a ledger is damaged or cannot be read; the 
 def command(store: Path | str, as_json: bool) -> int:
     """List the features of a store, one per line, with the state of their utterances, their size and their weights.
 
-    An utterance is counted by its newest row: ok, missing (there is no input) or failed. Whatever is damaged or cannot
-    be read has a line of its own. For the address of a pack, its features are listed, and what was fetched of them.
+    An utterance counts by its newest row: ok, missing (there is no input) or failed. A feature or ledger that is
+    damaged or cannot be read has a line of its own. For the address of a pack, the list shows the pack's features, and
+    which of them were fetched.
     """
     if isinstance(store, str):
         _list_pack(store, as_json)

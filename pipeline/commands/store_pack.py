@@ -13,7 +13,9 @@ from pipeline.terminal.output import print_json
 
 @click.command("pack")
 @click.argument("names", metavar="FEATURE...", nargs=-1, required=True, shell_complete=completion.features)
-@click.option("--to", "out", type=LocalPath(), required=True, help="The folder to write; whole or not at all.")
+@click.option(
+    "--to", "out", type=LocalPath(), required=True, help="The folder to write. It appears only when it is complete."
+)
 @manifest_option
 @store_option
 @click.option("--overwrite", is_flag=True, help="Replace the pack at --to.")
@@ -21,9 +23,9 @@ from pipeline.terminal.output import print_json
 def command(names: tuple[str, ...], out: Path, manifest: Path, store: Path, overwrite: bool, as_json: bool) -> None:
     """Write features and their manifest as a pack, a folder to send to others.
 
-    FEATURE is NAME, NAME@FINGERPRINT or MODALITY/NAME. The pack has one Parquet file per split, spec, ledger, sha256
-    sums and a card. It holds the manifest with its texts and labels, but no clips and not the folder that they are in.
-    Mind the licence of the corpus before you send it.
+    FEATURE is NAME, NAME@FINGERPRINT or MODALITY/NAME. A pack has one Parquet file per split, the spec, the ledger,
+    sha256 sums and a card. It also has the manifest with its texts and labels. It does not have the clips, nor the path
+    of their folder. Before you send a pack, check what the licence of the corpus allows.
 
     \b
     Example:

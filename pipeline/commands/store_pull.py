@@ -14,15 +14,17 @@ from pipeline.terminal.output import print_json
 @click.command("pull")
 @click.argument("address", metavar="PACK")
 @store_option
-@click.option("--feature", "wanted", multiple=True, metavar="NAME", help="Only this feature of it; may be repeated.")
-@click.option("--to", type=LocalPath(file_okay=False), help="Where a fetched pack is kept.  [default: packs/NAME]")
+@click.option("--feature", "wanted", multiple=True, metavar="NAME", help="Only this feature of the pack; repeatable.")
+@click.option(
+    "--to", type=LocalPath(file_okay=False), help="Folder that keeps the fetched pack.  [default: packs/NAME]"
+)
 @json_option
 def command(address: str, store: Path, wanted: tuple[str, ...], to: Path | None, as_json: bool) -> None:
-    """Put a pack's rows into a store, bit for bit, after every byte of it is checked.
+    """Fetch a pack, check every byte of it, and copy its rows into a store, bit for bit.
 
-    PACK is a folder, hf://OWNER/NAME, or an address that fsspec knows (s3://..., https://...). Its manifest stays in
-    the pack: give it to `erc ablate --manifest`. Rows that the store has are kept. If it has other numbers for the
-    same input, nothing is written. What was fetched before is not fetched again.
+    PACK is a folder, hf://OWNER/NAME, or an address that fsspec knows (s3://..., https://...). The manifest stays in
+    the pack: give its path to `erc ablate --manifest`. Rows that the store already has stay as they are. If the store
+    has other numbers for the same input, nothing is written. Files that were fetched before are not fetched again.
 
     \b
     Example:

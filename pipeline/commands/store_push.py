@@ -12,13 +12,13 @@ from pipeline.terminal.options import LocalPath
 @click.command("push")
 @click.argument("pack", type=LocalPath(file_okay=False))
 @click.argument("address")
-@click.option("--private", is_flag=True, help="Of a repository on the hub that is made now.")
+@click.option("--private", is_flag=True, help="If the repository on the hub is new, make it private.")
 def command(pack: Path, address: str, private: bool) -> None:
     """Check a pack and send it to ADDRESS.
 
-    That is hf://OWNER/NAME, a dataset repository of the Hugging Face hub, or any address that fsspec can write. For
-    s3:// and gs:// it needs a package of theirs (`pip install 'fsspec[s3]'`), and finds your keys where their own tools
-    do. What others may read is yours to say: a pack has the corpus' texts and labels.
+    ADDRESS is hf://OWNER/NAME, a dataset repository of the Hugging Face hub, or any address that fsspec can write.
+    s3:// and gs:// need a package each (`pip install 'fsspec[s3]'` or `'fsspec[gs]'`). Your keys are found where the
+    tools of S3 and Google Cloud find them. A pack holds the corpus's texts and labels: you decide who may read them.
 
     \b
     Example:

@@ -13,13 +13,15 @@ from pipeline.terminal.options import LocalPath, store_option
 @click.command("tag")
 @click.argument("name")
 @click.argument("names", metavar="[FEATURE]...", nargs=-1, shell_complete=completion.features)
-@click.option("--manifest", type=LocalPath(), help="Only the rows of its utterances.  [default: all that are stored]")
+@click.option(
+    "--manifest", type=LocalPath(), help="Record only the rows of this manifest's utterances.  [default: all rows]"
+)
 @store_option
 def command(name: str, names: tuple[str, ...], manifest: Path | None, store: Path) -> None:
-    """Record the rows that features have now, and print a digest that a paper can cite.
+    """Record which rows the features have now, and print a digest that a paper can cite.
 
-    Without FEATURE, all features of the store are recorded. `erc store verify --tag NAME` tells later whether the
-    store still has those rows. A tag protects no row from being removed. It lies in STORE/.tags.
+    Without FEATURE, all features of the store are recorded. Later, `erc store verify --tag NAME` says whether the store
+    still has those rows. A tag does not protect rows from being removed. Tags lie in STORE/.tags.
 
     \b
     Example:

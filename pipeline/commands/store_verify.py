@@ -22,15 +22,15 @@ Examples:
   erc store verify store --repair && erc extract --store store
   erc store verify sentence.parquet
 
-A store is a folder with text/, audio/ or visual/. A file, or a folder with embedding.npy or values.npy,
-is an export: its sha256 and the crc32 of each row are checked, and wrong rows are named by their ids.
-For exports to mmsa, mertools, conv-emotion and hf only the sha256 of each file is checked.
+A store is a folder with text/, audio/ or visual/. A file is an export, and so is a folder with embedding.npy or
+values.npy. In an export, the sha256 and the crc32 of each row are checked, and wrong rows are named by their ids.
+In exports to mmsa, mertools, conv-emotion and hf, only the sha256 of each file is checked.
 
---repair moves what is damaged to .damaged/ in the feature's folder. What could not be read does not
-count as damage: it is named, and stays where it is.
+--repair moves damaged files to .damaged/ in the feature's folder. A file that could not be read does not count
+as damaged: it is named, and stays where it is.
 
-Exit status: 0 sound; 1 with faults (after --repair: if faults are left, or if another run holds a
-feature); 2 wrong usage.
+Exit status: 0 no faults; 1 faults (after --repair: if faults are left, or if another run holds a feature); 2
+wrong usage.
 """
 
 
@@ -39,20 +39,24 @@ feature); 2 wrong usage.
 @click.option(
     "--manifest",
     type=LocalPath(),
-    help="Also compare the rows with this utterance table: which are absent, stale, or of other utterances.",
+    help="Also compare the rows with this table of utterances: which are absent, stale, or of other utterances.",
 )
 @click.option(
-    "--repair", is_flag=True, help="Move damaged shards and orphans away. `erc extract` then makes just these again."
+    "--repair",
+    is_flag=True,
+    help="Move damaged shards and leftovers of interrupted commits away. `erc extract` then makes just these rows"
+    " again.",
 )
 @click.option(
-    "--tag", metavar="NAME", help="Only check that the store still has the rows that `erc store tag` recorded."
+    "--tag", metavar="NAME", help="Only check that the store still has the rows that `erc store tag NAME` recorded."
 )
 @json_option
 def command(store: Path, manifest: Path | None, repair: bool, tag: str | None, as_json: bool) -> int:
-    """Check every byte of every feature: specs, commit records, checksums, each row's crc32, finiteness and ledgers.
+    """Check every byte of every feature: specs, commit records, checksums, each row's crc32, finite numbers, ledgers.
 
-    Without --repair nothing is written. An extraction may run at the same time; what it is just writing is no fault.
-    With --manifest, rows that are stale or absent are told. They are no faults either: `erc extract` mends them.
+    Without --repair nothing is written. An extraction may run at the same time: files that it is writing do not count
+    as faults. With --manifest, rows that are stale or absent are named. They do not count as faults either, since `erc
+    extract` makes them anew.
     """
     from features.errors import UsageError
     from features.exports.verify import is_tool_export

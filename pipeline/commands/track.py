@@ -14,16 +14,21 @@ from pipeline.tracking.choice import TRACKERS
 @click.command()
 @click.argument("runs", type=LocalPath(file_okay=False))
 @click.option(
-    "--to", "names", multiple=True, required=True, type=click.Choice(list(TRACKERS)), help="Tracker (may be repeated)."
+    "--to",
+    "names",
+    multiple=True,
+    required=True,
+    type=click.Choice(list(TRACKERS)),
+    help="The tracker to send to; repeatable.",
 )
 @json_option
 def command(runs: Path, names: tuple[str, ...], as_json: bool) -> int:
-    """Hand trained heads in RUNS to trackers: curves, parameters, scores with intervals, contrasts, the report.
+    """Send trained heads in RUNS to trackers: curves, parameters, scores with intervals, contrasts, the report.
 
-    RUNS is a run folder, a folder of runs, or a folder of a cross-validation, old or new. What was sent before, by
-    --track or by this command, is sent again only if its files have changed. Local trackers write to RUNS/tracking.
+    RUNS is a run folder, a folder of runs, or a folder of a cross-validation, old or new. A run that was sent before,
+    by --track or by this command, is sent again only if its files have changed. Local trackers write to RUNS/tracking.
 
-    Exit status: 0; 1 where a tracker failed, or a run could not be read.
+    Exit status: 0; 1 if a tracker failed or a run could not be read.
 
     \b
     Example:

@@ -44,10 +44,18 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @read_store_option
 @manifest_option
-@click.option("--out", type=LocalPath(file_okay=False), required=True, help="The run's folder.")
-@click.option("--seeds", default="0", callback=parse_seeds, help="Seeds, such as 0,1,2. Finished ones are kept.")
+@click.option("--out", type=LocalPath(file_okay=False), required=True, help="Folder of the run.")
 @click.option(
-    "--only", metavar="NAME", shell_complete=completion.experiments, help="Which experiment, if CONFIG is a suite."
+    "--seeds",
+    default="0",
+    callback=parse_seeds,
+    help="Seeds, such as 0,1,2. Seeds that are finished are not trained again.",
+)
+@click.option(
+    "--only",
+    metavar="NAME",
+    shell_complete=completion.experiments,
+    help="The experiment to train, if CONFIG is a suite.",
 )
 @use_option
 @cv_options
@@ -56,18 +64,22 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
     "space",
     metavar="SPACE.yaml",
     type=LocalPath(dir_okay=False),
-    help="Try settings of this space. OUT is then the folder of the search. Needs the extra `tuning`.",
+    help="Search this space of settings. OUT is then the folder of the search. Needs the extra `tuning`.",
 )
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
     metavar="N",
-    help="With --search: how many trials, earlier ones included.  [default: 20]",
+    help="With --search: number of trials in all, including those of earlier runs.  [default: 20]",
 )
 @click.option(
-    "--search-seed", type=click.IntRange(min=0), help="With --search: decides which values are drawn.  [default: 0]"
+    "--search-seed", type=click.IntRange(min=0), help="With --search: seed of the draw of values.  [default: 0]"
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes, one thread each [default: the cores].")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Number of processes, with one thread each.  [default: the number of cores]",
+)
 @click.option("--device", default="cpu", help="cpu, cuda, cuda:N or mps (Apple's GPU).")
 @mix_option
 @allow_options("Train on")
@@ -98,19 +110,19 @@ def command(
     track: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Train one head on stored embeddings, and choose its epoch by its score on dev. Test is not read.
+    """Train one head on stored embeddings, and keep the epoch with the best score on dev. Test is not read.
 
-    That score is the dataset card's `headline`, or weighted F1 where it names none.
+    The score is the one that the dataset card names as `headline`, or weighted F1 if it names none.
 
     CONFIG is a YAML file of one experiment, or a suite (a path, or the name of one that ships) with --only NAME.
     KEY=VALUE changes a setting, as in optim.lr=3e-4.
 
-    With --cv, folds of the train split are held out in turn. Dev is not read either, and runs lie in OUT/cv-K-GROUP.
+    With --cv, folds of the train split are held out in turn. Dev is not read either. The runs lie in OUT/cv-K-GROUP.
 
-    With --search, values of some settings are tried and the best are kept. SPACE.yaml has a dotted key for each
-    setting, with {low, high} and log: true or step, or with {choices: [...]}; docs/suites.md has one to copy. Trials
-    are scored on dev, or over the folds of --cv. OUT gets trials.csv, search.json and best.yaml. Typed again, the
-    search goes on.
+    With --search, values of some settings are tried, and the best are kept. SPACE.yaml has a dotted key for each
+    setting: with {low, high}, and log: true or step if you like, or with {choices: [...]}. docs/suites.md has one to
+    copy. Trials are scored on dev, or over the folds of --cv. OUT gets trials.csv, search.json and best.yaml. To
+    continue a search, give the same command again.
 
     \b
     Example:

@@ -31,7 +31,7 @@ def loudness_options(command: Command) -> Command:
 
 def quiet_option(command: Command) -> Command:
     """-q/--quiet alone, for a command that has no more to say than it says."""
-    told = "Print only errors, warnings and the result, no progress."
+    told = "Print only errors, warnings and the result. Show no progress."
     return click.option(
         "-q", "--quiet", is_flag=True, is_eager=True, expose_value=False, callback=_set(_QUIET), help=told
     )(command)

@@ -12,7 +12,7 @@ from pipeline.terminal.options import Command
 
 def shard_option(what: str) -> Callable[[Command], Command]:
     """--shard I/N. what: is cut into slices, and between whom"""
-    return click.option("--shard", metavar="I/N", help=f"Only the I-th of N slices of {what}.")
+    return click.option("--shard", metavar="I/N", help=f"Do only the I-th of N slices of {what}.")
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
@@ -35,7 +35,9 @@ def engine_options(cluster: str, actors: str) -> Callable[[Command], Command]:
             click.option(
                 "--ray-address",
                 metavar="ADDRESS",
-                help="The cluster for --engine ray.  [default: $RAY_ADDRESS, else one that is started on this machine]",
+                help="Address of the cluster for --engine ray.  [default: $RAY_ADDRESS; if it is not set, a cluster"
+                " is started on"
+                " this machine]",
             ),
             click.option(
                 "--engine",

@@ -121,7 +121,7 @@ def manifest_option(command: Command) -> Command:
         default=DEFAULT_MANIFEST,
         show_default=True,
         show_envvar=True,
-        help="The utterance table (.parquet, .csv or .jsonl).",
+        help="The table of utterances (.parquet, .csv or .jsonl).",
     )(command)
 
 
@@ -132,7 +132,7 @@ def store_option(command: Command) -> Command:
 
 def read_store_option(command: Command) -> Command:
     """--store of a command that only reads it: an address of a pack, too."""
-    told = "Folder of the stored embeddings, or the address of a pack of them (hf://OWNER/NAME, s3://...)."
+    told = "Folder of the stored embeddings, or the address of a pack (hf://OWNER/NAME, s3://...)."
     return _store_option(StorePlace(), told, metavar="DIRECTORY|ADDRESS")(command)
 
 
@@ -153,7 +153,7 @@ def allow_options(verb: str) -> Callable[[Command], Command]:
     """--allow-stale and --allow-absent. verb: what is done with the rows, as in `Train on`"""
 
     def add(command: Command) -> Command:
-        stale = f"{verb} rows even if they were made from another input than the manifest has now."
+        stale = f"{verb} rows even if the manifest's text or clip has changed since they were made."
         absent = f"{verb.split()[0]} even if some utterances were never extracted; they count as missing."
         command = click.option("--allow-absent", is_flag=True, help=absent)(command)
         return click.option("--allow-stale", is_flag=True, help=stale)(command)
@@ -163,7 +163,7 @@ def allow_options(verb: str) -> Callable[[Command], Command]:
 
 def mix_option(command: Command) -> Command:
     """--mix-seeds"""
-    told = "Average finished seeds even if other code, other versions or another kind of device made them."
+    told = "Average all finished seeds, even if they come from different code, versions or kinds of device."
     return click.option("--mix-seeds", is_flag=True, help=told)(command)
 
 
@@ -199,7 +199,7 @@ def use_option(command: Command) -> Command:
         "--use",
         multiple=True,
         metavar="ROLE=FEATURE",
-        help="Take another stored feature (NAME or NAME@FINGERPRINT) wherever the suite says ROLE; repeatable.",
+        help="Read the stored feature FEATURE (NAME or NAME@FINGERPRINT) wherever the suite says ROLE; repeatable.",
     )(command)
 
 
@@ -222,18 +222,19 @@ def cv_options(command: Command) -> Command:
         click.option(
             "--all-splits",
             is_flag=True,
-            help="With --nested: use the rows of every split, test included, and not only those of train.",
+            help="With --nested: use the rows of every split, also those of test, instead of only those of train.",
         ),
         click.option(
             "--nested",
             is_flag=True,
-            help="With --cv: scores that may be reported. Each fold's epoch is chosen on a part of the other folds,"
-            " never on what is scored.",
+            help="With --cv: give scores that may be reported. Each fold's epoch is chosen on a part of the other"
+            " folds,"
+            " never on the fold that is scored.",
         ),
         click.option(
             "--group",
             type=click.Choice(["dialogue", "group"]),
-            help="What --cv keeps together: each dialogue, or each `group` of the manifest.  [default: dialogue]",
+            help="What --cv keeps in one fold: each dialogue, or each `group` of the manifest.  [default: dialogue]",
         ),
         click.option(
             "--cv",
@@ -270,7 +271,7 @@ def media_root_option(command: Command) -> Command:
     return click.option(
         "--media-root",
         type=LocalPath(file_okay=False),
-        help="Folder that clip paths are relative to, instead of the one that the manifest names.",
+        help="Folder that clip paths are relative to.  [default: the one that the manifest names]",
     )(command)
 
 
@@ -285,7 +286,7 @@ def encoder_options(weights_help: str) -> Callable[[Command], Command]:
             click.option(
                 "--as-published",
                 is_flag=True,
-                help="Give the encoder what the HLM12ERC code gave it, slips included: see docs/differences.md.",
+                help="Give the encoder the same input as the HLM12ERC code, with its slips: see docs/differences.md.",
             ),
             click.option(
                 "--weights",
@@ -298,7 +299,7 @@ def encoder_options(weights_help: str) -> Callable[[Command], Command]:
                 "--model",
                 type=MODEL_OR_PATH,
                 metavar="HUB_ID_OR_PATH",
-                help="Another model, or other weights, than the encoder's own.",
+                help="Use this model, or these weights, instead of the encoder's own.",
             ),
         ):
             command = option(command)

@@ -103,5 +103,5 @@ def track_option(command: Command) -> Command:
         "--track",
         multiple=True,
         type=click.Choice(list(TRACKERS)),
-        help="Hand curves, scores and the report to this tracker, too (may be repeated).",
+        help="Also send curves, scores and the report to this tracker; repeatable.",
     )(command)
