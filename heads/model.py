@@ -1,4 +1,4 @@
-"""The head: features of each modality read and joined, modalities fused, context, feed-forward, logits.
+"""The head. The features of each modality are read and joined. Then follow fusion, context, feed-forward and logits.
 
 Legend: b utterances, k features of a modality, d values of a feature, c classes.
 """
@@ -29,7 +29,7 @@ from heads.signals import Output
 
 @dataclass(frozen=True)
 class HeadShape:
-    """inputs: modality -> shape of each feature; num_classes: c; num_speakers: those that it knows by name."""
+    """inputs: modality -> shape of each feature; num_classes: c; num_speakers: how many it knows by name."""
 
     inputs: Mapping[str, Sequence[FeatureShape]]
     num_classes: int
@@ -37,12 +37,12 @@ class HeadShape:
 
 
 class Join(nn.Module):
-    """The features of one modality side by side, sequences and stacks read to a vector each. Of several, a missing one
-    is a learned vector, with one bit a feature that is 1 where it is missing; a single one is passed on, since what
-    comes next minds what is missing then."""
+    """The features of one modality side by side. Each sequence or stack is first read to a vector. With several
+    features, a learned vector takes the place of a missing one, and each feature has one bit, which is 1 if it is
+    missing. A single feature is passed on as it is: what comes next then handles a missing one."""
 
     def __init__(self, readers: Sequence[nn.Module | int]) -> None:
-        """readers: of each feature, or its number of values where it is a vector."""
+        """readers: the reader of each feature; for a vector, its number of values."""
         super().__init__()
         self.readers = nn.ModuleList(nn.Identity() if isinstance(item, int) else item for item in readers)
         widths: list[int] = [item if isinstance(item, int) else item.width for item in readers]  # type: ignore[misc]
@@ -63,7 +63,7 @@ class Join(nn.Module):
 
 
 class ModalityContexts(nn.Module):
-    """A context of its own for each modality, before they are fused. A learned vector stands where one is missing."""
+    """A context for each modality, before the fusion. A learned vector takes the place of a missing modality."""
 
     def __init__(self, contexts: Mapping[str, nn.Module], widths: Mapping[str, int]) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Head(nn.Module):
         self.modality_dropout = modality_dropout
 
     def forward(self, batch: Batch) -> Output:
-        """Expects whole dialogues where a part looks at them (`Experiment.sees_dialogues`)."""
+        """The batch must hold whole dialogues if a part looks at them (`Experiment.sees_dialogues`)."""
         values = {
             modality: self.input_dropout(join(batch.values[modality], batch.present[modality]))
             for modality, join in self.inputs.items()
@@ -159,7 +159,8 @@ def _there(present: Tensor) -> Tensor:
 
 
 def hide_modalities(present: Mapping[str, Tensor], chance: float) -> dict[str, Tensor]:
-    """Each modality of each utterance hidden with that chance; an utterance that would lose all keeps all.
+    """Hides each modality of each utterance with this probability. An utterance that would lose all modalities keeps
+    all.
 
     present: modality -> bool [b], True where the modality is there. Draws from torch's own generator.
     """
@@ -170,8 +171,8 @@ def hide_modalities(present: Mapping[str, Tensor], chance: float) -> dict[str, T
 
 
 def build_head(experiment: Experiment, shape: HeadShape) -> Head:
-    """A new head, initialised from torch's generator, but for the top of an encoder, which has its own weights. Raises
-    ConfigError where a part does not fit the features."""
+    """A new head. Its weights are drawn from torch's generator, except for the top of an encoder, which has its own.
+    Raises ConfigError if a part does not fit the features."""
     inputs = nn.ModuleDict()
     optim, has_top = experiment.optim, any(item.top for items in shape.inputs.values() for item in items)
     if not has_top and (optim.lr_top is not None or optim.top_decay != 1.0):

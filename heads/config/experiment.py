@@ -1,4 +1,4 @@
-"""One experiment, every key with its value: inputs -> normalise -> readers -> fusion -> context -> feed-forward ->
+"""One experiment, with a value for every key: inputs -> normalise -> readers -> fusion -> context -> feed-forward ->
 logits, and how it is trained."""
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Paper(Section):
-    """Which published row an experiment re-states, and the score printed there (percent)."""
+    """The published row that an experiment repeats, and the score printed there, in percent."""
 
     exp: int | str
     reported: float | None = None
 
 
 class Tuned(Section):
-    """That a search found an experiment: the best of so many different configurations by this score. It changes no
-    number of a run, and reports can tell it."""
+    """Says that a search found this experiment: the best of so many different configurations by this score. It changes
+    no number of a run. Reports show it."""
 
     configurations_tried: Annotated[int, Field(ge=1)]
     selected_by: str
@@ -33,9 +33,9 @@ class Tuned(Section):
 class FeedForward(Section):
     """Hidden layers between context and classifier.
 
-    sizes:      values of each layer; `[]` is a linear head
-    dropout:    after each layer
-    activation: of each layer
+    sizes:      number of values of each layer. `[]` is a linear head
+    dropout:    dropout after each layer
+    activation: activation function of each layer
     """
 
     sizes: tuple[Size, ...] = (512,)
@@ -44,11 +44,11 @@ class FeedForward(Section):
 
 
 class Batch(Section):
-    """What is learned from in one step.
+    """The examples of one training step.
 
-    unit:    what a batch is made of: utterances, or whole dialogues
+    unit:    what a batch consists of: utterances, or whole dialogues
     size:    how many of them
-    sampler: which examples come, and in which order: one of the samplers
+    sampler: which examples come, and in which order: the name of a sampler
     """
 
     unit: Literal["utterances", "dialogues"] = "utterances"
@@ -60,16 +60,16 @@ class Optim(Section):
     """AdamW, the optimiser, with its learning rate, its schedule and its precision.
 
     lr:       the highest learning rate
-    weight_decay: of weights that multiply an input; biases, norms and embeddings have none
-              (heads/training/weight_decay.py)
+    weight_decay: weight decay of weights that multiply an input. Biases, norms and embeddings have none
+                  (heads/training/weight_decay.py)
     warmup:   share of all steps during which the learning rate rises from 0
-    schedule: what the learning rate does after the warm-up: linear and cosine go down to 0, constant stays
-    clip:   largest norm of the gradient; null: any
-    ema:    decay of an exponential moving average of the weights, which is then scored and kept; null: no average
-    lr_top: learning rate of an encoder's layers (the reader encoder-top); null: as lr
-    top_decay: what lr_top is multiplied by for each layer below the last
-    precision: of the head's matrix products in training: fp32, bf16 (mixed precision: weights, losses, AdamW and all
-            scoring stay fp32), or auto: bf16 where the device has units for it, else fp32
+    schedule: what the learning rate does after the warm-up. linear, cosine: it falls to 0. constant: it stays
+    clip:   gradients with a larger norm are scaled down to it; null: never
+    ema:    decay of an exponential moving average of the weights. The average is then scored and kept; null: no average
+    lr_top: learning rate of an encoder's layers (the reader encoder-top); null: the same as lr
+    top_decay: factor on lr_top for each layer below the last
+    precision: precision of the head's matrix products in training. bf16: mixed precision, where weights, losses, AdamW
+               and all scoring stay fp32. auto: bf16 if the device has units for it, else fp32
     """
 
     lr: Annotated[float, Field(gt=0)] = 1e-3
@@ -87,7 +87,8 @@ class Optim(Section):
         return (self.lr if self.lr_top is None else self.lr_top) * self.top_decay**depth
 
     def stated(self) -> dict[str, Any]:
-        """JSON-ready; keys that came later are left out where they change nothing, so that keys of older runs stay."""
+        """JSON-ready. Keys that were added later are left out if they have their default, so that older runs keep their
+        keys."""
         later = {"precision": "fp32", "lr_top": None, "top_decay": 1.0}
         return {key: value for key, value in self.model_dump().items() if key not in later or value != later[key]}
 
@@ -95,9 +96,9 @@ class Optim(Section):
 class Stop(Section):
     """When training ends.
 
-    epochs:   the largest number of epochs; learning rates and curricula are spread over so many
-    patience: training stops after so many epochs without a better score on dev, counted after the warm-up. With the
-              sampler spcl-curriculum it goes on to the last epoch
+    epochs:   largest number of epochs. Learning rates and curricula are spread over this number
+    patience: training stops after this many epochs without a better score on dev, counted after the warm-up. With the
+              sampler spcl-curriculum, training always goes on to the last epoch
     """
 
     epochs: Size = 60
@@ -107,9 +108,9 @@ class Stop(Section):
 class Speakers(Section):
     """An embedding of the speaker's name beside the fused vector. Reports then say "uses speaker names".
 
-    dim:      values of an embedding
-    min_rows: speakers with fewer utterances in train share one embedding, `other`; so do speakers that are not in train
-    dropout:  chance that the speaker of a training example is taken for `other`
+    dim:      number of values of an embedding
+    min_rows: speakers with fewer utterances in train share one embedding, `other`. So do speakers that are not in train
+    dropout:  probability that the speaker of a training example is replaced by `other`
     """
 
     dim: Size = 16
@@ -120,17 +121,18 @@ class Speakers(Section):
 class Evaluation(Section):
     """How the head is scored.
 
-    dropout: true leaves dropout on while scoring. That is a slip of the HLM12ERC code, and serves to measure its cost
+    dropout: true: leave dropout on while scoring. This is a slip of the HLM12ERC code; use it to measure what the slip
+             costs
     """
 
     dropout: bool = False
 
 
 class FusionCommon(Section):
-    """What every fusion takes.
+    """Settings of every fusion.
 
-    input_dropout:    share of an embedding's values that training drops before they are fused
-    modality_dropout: chance that a modality that is there is hidden from one training example
+    input_dropout:    share of an embedding's values that are dropped in training, before the fusion
+    modality_dropout: probability that a modality of a training example is hidden, though it is there
     """
 
     input_dropout: Share = 0.0
@@ -138,9 +140,9 @@ class FusionCommon(Section):
 
 
 class LossCommon(Section):
-    """What every loss takes.
+    """Settings of every loss.
 
-    weight: what the loss is multiplied by before the losses are summed
+    weight: factor on the loss before the losses are summed
     """
 
     weight: Annotated[float, Field(gt=0)] = 1.0
@@ -148,7 +150,8 @@ class LossCommon(Section):
 
 @dataclass(frozen=True)
 class Component:
-    """A part by its name in its table, with all its settings resolved; `common` is what the table's parts share."""
+    """A part by its name in its table, with a value for each of its settings. `common` are the settings that all parts
+    of the table share."""
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
@@ -160,7 +163,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One resolved experiment: every key has its value."""
+    """One experiment, with defaults filled in: every key has a value."""
 
     name: str
     inputs: dict[str, tuple[Selector, ...]]
@@ -182,7 +185,7 @@ class Experiment:
 
     @property
     def sees_dialogues(self) -> bool:
-        """Whether some part looks at the other turns of an utterance's dialogue, so that these must come whole."""
+        """Whether some part looks at other turns of the dialogue. Batches must then hold whole dialogues."""
         from heads.context import CONTEXTS
         from heads.fusion import FUSIONS
 
@@ -197,7 +200,7 @@ class Experiment:
 
     @property
     def sees_batch(self) -> bool:
-        """Whether some part looks at whatever else is in the batch: only those that re-state a slip do."""
+        """Whether some part looks at the other utterances of the batch. Only parts that repeat a slip do."""
         from heads.fusion import FUSIONS
 
         readers = any(reader.settings.get("attention") == "over-batch" for reader in self.readers.values())
@@ -213,7 +216,7 @@ class Experiment:
         return not self.sees_batch and not looks_ahead
 
     def settings(self) -> dict[str, Any]:
-        """JSON-ready: what decides the numbers, apart from the features themselves. Names are left out."""
+        """JSON-ready: everything that decides the numbers, except the features themselves. Names are left out."""
         return {
             "normalise": self.normalise,
             "readers": {modality: reader.to_dict() for modality, reader in self.readers.items()},

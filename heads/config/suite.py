@@ -24,7 +24,7 @@ _SHOWN_PROBLEMS = 20
 
 
 class Contrast(Section):
-    """A question answered by two experiments that differ in one factor."""
+    """A question, and the two experiments that answer it. They differ in one factor."""
 
     question: str
     A: str
@@ -35,7 +35,7 @@ class Contrast(Section):
 class Suite:
     """Experiments that are compared with each other, in the order of the file.
 
-    baseline: name of the experiment that a test score is shown beside, or None
+    baseline: name of the experiment whose score reports show beside the test score, or None
     """
 
     name: str
@@ -55,8 +55,9 @@ def shipped_suites() -> list[str]:
 def read_suite(source: str, overrides: Sequence[str] = (), only: str | None = None) -> Suite:
     """Read a suite, or a file with one experiment (a suite of one), from a path or by the name of one that ships.
 
-    overrides: `dotted.key=value` with YAML values, applied after merging to every experiment, or to `only`.
-    Raises ConfigError that lists every problem with its path.
+    overrides: `dotted.key=value` with YAML values. They are applied after merging, to the experiment `only`, or to
+               every experiment if `only` is None
+    Raises ConfigError, which lists every problem with its path.
     """
     name, text = _find(source)
     content = parse_yaml(text, source)
@@ -76,7 +77,7 @@ def read_suite(source: str, overrides: Sequence[str] = (), only: str | None = No
 
 
 def suite_text(source: str) -> str:
-    """A suite file as it is written, to be copied and changed. Raises ConfigError where there is none."""
+    """The text of a suite file, for copying and changing. Raises ConfigError if there is none."""
     return _find(source)[1]
 
 

@@ -21,19 +21,20 @@ class BiLSTM(nn.Module):
     has it: two layers of 300 units a direction over a dialogue's utterances (checked against declare-lab/MELD,
     baseline.py).
 
-    Each layer: dropout of its input, then an LSTM in both directions, side by side. Padding is never stepped through.
+    Each layer applies dropout to its input, and then an LSTM in each direction, whose outputs stand side by side. No
+    step goes through padding.
 
-    causal:     forwards alone: a turn sees itself and earlier ones
-    units:      values of a state, in each direction
-    layers:     LSTMs one after the other
-    dropout:    of each layer's input; .3 for text and .4 for audio in MELD's baseline
-    activation: what the cell applies to its candidate and its state; MELD's baseline has `relu` for text
+    causal:     run forwards only: a turn sees only itself and earlier turns
+    units:      number of values of a state, in each direction
+    layers:     number of LSTMs, one after the other
+    dropout:    dropout of each layer's input. MELD's baseline has .3 for text and .4 for audio
+    activation: function that the cell applies to its candidate and to its state. MELD's baseline has `relu` for text
 
-    The layers are `nn.LSTM`s, for their weights; the turns are stepped through here, since torch's cell knows tanh
-    alone. That is no slower than torch's own steps over packed sequences.
+    The layers are `nn.LSTM`s only for their weights. The steps over turns are our own, since torch's cell has no other
+    activation than tanh. They are no slower than torch's own steps over packed sequences.
 
-    Deviations from the baseline: dropout draws anew for each turn (Keras shares a draw over a dialogue), gates are
-    logistic (Keras 2's are piecewise linear), and all weights are initialised as torch does.
+    Deviations from the baseline: dropout is drawn for each turn (Keras draws once for a dialogue), gates are logistic
+    (in Keras 2 they are piecewise linear), and all weights are initialised as in torch.
     """
 
     needs_dialogues = True

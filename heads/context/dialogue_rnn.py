@@ -1,4 +1,4 @@
-"""`dialogue-rnn`: a global state, a state for each speaker, and emotion states read from them."""
+"""`dialogue-rnn`: a global state, a state for each speaker, and emotion states computed from them."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class DialogueRNN(nn.Module):
       q_s = GRU_P([u_t; c_t], q_s)                                          the speaker's state; a listener's stays
       e_t = GRU_E(q_s, e_{t-1})                                             emotion state
 
-    in each direction (q_s in the first line is the one from before t); all states and c_1 start at zero. With e_t the
-    two directions side by side, h_t = ReLU(W b_t), b_t = sum of w_i e_i over the dialogue, w = softmax of e_i .
-    (W_b e_t + bias), the script's "general2".
+    in each direction. q_s in the first line is the state before t. All states and c_1 start at zero. Let e_t be the two
+    directions side by side. Then h_t = ReLU(W b_t), where b_t = sum of w_i e_i over the dialogue and
+    w = softmax of e_i . (W_b e_t + bias). The script calls this "general2".
 
     Checked against declare-lab/conv-emotion, DialogueRNN/model.py and train_MELD.py: no revision has a tanh in
-    "general2"; COSMIC and DialogueGCN, in the same repository, have one. Not in the script: `causal`.
+    "general2". COSMIC and DialogueGCN, in the same repository, have one. The script has no `causal`.
 
-    causal:          forwards alone, and b_t over i <= t: a turn sees itself and earlier ones
-    state:           values of g, the global state, and of q, a speaker's (150 in the script)
-    emotion:         values of e, the emotion state (100)
-    hidden:          values of h, the vector that comes out (200)
-    dropout:         of h (.1)
-    state_dropout:   of g, q and e at every step, also as the next step sees them (.1)
-    emotion_dropout: of e after the last step (.25)
+    causal:          run forwards only, with b_t over i <= t: a turn sees only itself and earlier turns
+    state:           number of values of g, the global state, and of q, a speaker's state (150 in the script)
+    emotion:         number of values of e, the emotion state (100 in the script)
+    hidden:          number of values of h, the output vector (200 in the script)
+    dropout:         dropout of h (.1 in the script)
+    state_dropout:   dropout of g, q and e at every step. The next step sees the states after dropout (.1 in the script)
+    emotion_dropout: dropout of e after the last step (.25 in the script)
 
-    Steps go over all dialogues and both directions at once, and over padding never.
+    Each step takes all dialogues and both directions at once. No step goes through padding.
     """
 
     needs_dialogues = True

@@ -8,9 +8,9 @@ from heads.data.layout import Layout
 
 
 class NoContext(nn.Module):
-    """Passes each utterance's vector on. Causal whatever the setting says; a layout is not needed.
+    """Passes each utterance's vector on unchanged. It is causal with either setting, and needs no layout.
 
-    causal: changes nothing here; every context has it, so that suites can set it once
+    causal: changes nothing here. Every context has it, so that suites can set it once
     """
 
     needs_dialogues = False

@@ -1,4 +1,4 @@
-"""`previous-turns`: a turn beside the turns just before it."""
+"""`previous-turns`: a turn's vector beside those of the turns just before it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from heads.data.layout import Layout
 
 
 class PreviousTurns(nn.Module):
-    """A turn's own vector, then those of the `turns` turns before it in the dialogue, the nearest first. With
-    `same_speaker` the vector of the speaker's own previous turn follows, however long ago that was. A learned vector
-    stands where there is no such turn. Ours: the plainest context that there is, for comparison.
+    """A turn's own vector, and then those of the `turns` turns before it in the dialogue, the nearest first. With
+    `same_speaker`, the vector of the speaker's own previous turn follows, however long ago that was. Where there is no
+    such turn, a learned vector takes its place. This context is our own: the simplest one, for comparison.
 
     causal: changes nothing here: this context is always causal
-    turns: how many earlier turns stand beside a turn
-    same_speaker: whether the speaker's own previous turn stands there, too
+    turns: number of earlier turns beside a turn
+    same_speaker: whether to add the speaker's own previous turn
     """
 
     needs_dialogues = True

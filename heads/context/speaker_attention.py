@@ -1,4 +1,4 @@
-"""`speaker-attention`: what a speaker said before, and what the others said, seen by attentions of their own."""
+"""`speaker-attention`: one attention over the turns of the same speaker, another over those of all others."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ class SpeakerAttention(nn.Module):
 
       H <- LayerNorm(H + MHA_same(H) + MHA_other(H))
 
-    MHA_same sees the turns of the same speaker, itself among them, and MHA_other those of all other speakers: the
-    Intra- Speaker and Inter-Speaker masks of Li et al. 2020 ("A Hierarchical Transformer with Speaker Modeling for
-    Emotion Recognition in Conversation", TRMSM; not checked against code: none was found). Where a speaker is alone,
-    MHA_other sees nobody and gives zeros.
+    In MHA_same, a turn sees the turns of its own speaker, including itself. In MHA_other, it sees the turns of all
+    other speakers. These are the Intra-Speaker and Inter-Speaker masks of Li et al. 2020 ("A Hierarchical Transformer
+    with Speaker Modeling for Emotion Recognition in Conversation", TRMSM; not checked against code: none was found). If
+    a turn sees no other speaker, MHA_other gives zeros.
 
-    Deviations: TRMSM has a third, unmasked block and weighs three whole Transformers by a learned attention; here one
-    layer adds its two attentions, and has no feed-forward network. TRMSM's binary view of speakers is kept.
+    Deviations: TRMSM has a third, unmasked block, and weights three whole Transformers by a learned attention. Here
+    each layer adds its two attentions, and has no feed-forward network. As in TRMSM, a speaker is only the same or
+    another.
 
-    causal:    a turn sees itself and earlier ones
-    dim:       values that each turn is projected to, and of the vector that comes out
-    layers:    how many times the equation is applied, each time with weights of its own
-    heads:     of each attention; they must divide `dim`
-    dropout:   of attention weights, and of the attentions' sum
-    positions: as in `transformer`
+    causal:    a turn sees only itself and earlier turns
+    dim:       number of values that each turn is projected to, and of the output vector
+    layers:    how many times the equation is applied, each time with its own weights
+    heads:     number of heads of each attention. It must divide `dim`
+    dropout:   dropout of attention weights, and of the sum of the attentions
+    positions: as in the context `transformer`
     """
 
     needs_dialogues = True

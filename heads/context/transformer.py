@@ -1,4 +1,4 @@
-"""`transformer`: self-attention over the turns of a dialogue, in M2FNet's stacks with a residual."""
+"""`transformer`: self-attention over the turns of a dialogue, in stacks with a residual as in M2FNet."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ class TransformerContext(nn.Module):
     """H <- H + TransformerEncoder(H), `blocks` times, from a linear projection to `dim` (M2FNet, Chudasama et al.
     2022: the dialogue-level stacks of each modality).
 
-    An encoder is `layers` layers as in Vaswani et al. 2017, section 3.1: self-attention and a ReLU network, each with
-    dropout, residual and layer norm after it. Linear parts run over real turns alone.
+    An encoder is `layers` layers as in Vaswani et al. 2017, section 3.1: self-attention and a ReLU network, each
+    followed by dropout, residual and layer norm. Linear parts run over real turns only, not over padding.
 
-    causal:    a turn sees itself and earlier ones
-    dim:       values that each turn is projected to, and of the vector that comes out
-    blocks:    encoders one after the other, each with a residual around it
-    layers:    of each encoder
-    heads:     of each attention; they must divide `dim`
-    feedforward: values of the hidden layer of each ReLU network
-    dropout:   of attention weights, and of what each part of a layer gives
-    positions: `sinusoidal` (Vaswani et al. 2017, section 3.5) are added after the projection; without them a turn of a
-               full dialogue cannot tell before from after. Whether M2FNet adds any could not be verified
+    causal:    a turn sees only itself and earlier turns
+    dim:       number of values that each turn is projected to, and of the output vector
+    blocks:    number of encoders, one after the other, each with a residual around it
+    layers:    number of layers of each encoder
+    heads:     number of heads of each attention. It must divide `dim`
+    feedforward: number of values of the hidden layer of each ReLU network
+    dropout:   dropout of attention weights, and of the output of each part of a layer
+    positions: `sinusoidal`: positions (Vaswani et al. 2017, section 3.5) are added after the projection. `none`: a turn
+               of a full dialogue cannot tell earlier turns from later ones. Whether M2FNet adds positions could not be
+               verified
 
-    M2FNet's sizes could not be verified either, since no code of its authors is public; those here are ours.
+    M2FNet's sizes could not be verified either, since no code of its authors is public. The sizes here are our choice.
     """
 
     needs_dialogues = True

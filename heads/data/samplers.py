@@ -28,8 +28,8 @@ POOLED_BATCHES = 50  # of `bucketed`: batches among which like lengths are sough
 def shuffle(draw: Draw) -> Iterator[Tensor]:
     """Every example once, in random order; the last batch may be smaller.
 
-    With `draw.block` the order is random within what memory can hold: blocks of consecutive examples come in random
-    order, 64 at a time, and examples are shuffled among those 64.
+    With `draw.block`, the order is random only within what fits in memory. Blocks of consecutive examples come in
+    random order, 64 blocks at a time, and examples are shuffled among those 64 blocks.
     """
     count = len(draw.labels)
     if draw.block is None:
@@ -43,8 +43,9 @@ def shuffle(draw: Draw) -> Iterator[Tensor]:
 
 
 def bucketed(draw: Draw) -> Iterator[Tensor]:
-    """Every example once, those of like length in one batch, so that it is padded little: shuffled, cut into pools of
-    50 batches, each pool sorted by length and its batches shuffled. The last batch may be smaller.
+    """Every example once, with examples of similar length in one batch, so that there is little padding. Examples are
+    shuffled and cut into pools of 50 batches. Each pool is sorted by length, and its batches are shuffled. The last
+    batch may be smaller.
 
     Raises ConfigError where no input is a sequence.
     """
@@ -66,9 +67,9 @@ def bucketed(draw: Draw) -> Iterator[Tensor]:
 def class_balanced(draw: Draw) -> Iterator[Tensor]:
     """size / m examples of every class in every batch, ceil(n / size) batches.
 
-    A class's examples come in random order, all of them before any comes again; of a class with more examples than its
-    share, each epoch shows a part. Within a batch, examples are sorted by class.
-    Raises ConfigError where m does not divide the batch size.
+    A class's examples come in random order. All of them come before any comes again. If a class has more examples than
+    its share, each epoch shows a part of them. Within a batch, examples are sorted by class. Raises ConfigError where m
+    does not divide the batch size.
     """
     members = _members(draw.labels)
     each, rest = divmod(draw.size, len(members))
@@ -86,10 +87,11 @@ def class_balanced(draw: Draw) -> Iterator[Tensor]:
 def class_balanced_as_published(draw: Draw) -> Iterator[Tensor]:
     """The report's sampler: m * (examples of the largest class) examples an epoch, 32,970 for MELD's 9,989.
 
-    Classes take turns, in an order that is drawn anew each turn, with max(2, ceil(size / m)) examples at a time: the
-    next ones in the order of the manifest, from the start again where they end, cut where the largest class is through.
-    Batches are cut from that regardless of turns: at the report's size of 11 with 7 classes they hold 3 to 6 classes,
-    where it promises two examples of each. From the code of the report "HLM12ERC".
+    Classes take turns, in an order that is drawn for each round. At its turn, a class gives its next
+    `max(2, ceil(size / m))` examples in the order of the manifest, and starts again at its first when it has no more.
+    The epoch ends when the largest class has given all of its examples. Batches are cut from this row regardless of
+    turns. At the report's size of 11 with 7 classes they hold 3 to 6 classes, although the report promises two examples
+    of each. From the code of the report "HLM12ERC".
     """
     members = _members(draw.labels)
     each = max(2, math.ceil(draw.size / len(members)))
@@ -103,16 +105,16 @@ def class_balanced_as_published(draw: Draw) -> Iterator[Tensor]:
 
 
 def spcl_curriculum(draw: Draw) -> Iterator[Tensor]:
-    """Easy examples first: in epoch e of E, from 1 on, one of rank r (0 the easiest) is included with a chance that
-    goes evenly from 1 - e/E at rank 0 to e/E at rank n - 1.
+    """Easy examples first, and hard ones in later epochs. In epoch e of E (from 1), an example of rank r (0 is the
+    easiest) is included with a probability that changes evenly from 1 - e/E at rank 0 to e/E at rank n - 1.
 
-    Song et al. 2022, "Supervised Prototypical Contrastive Learning", checked against caskcsg/SPCL. Deviations: their e
-    is 0 in the first epoch, so that the last one still prefers the hardest by no more than (E - 1)/E; and they make one
-    pass an epoch.
+    Song et al. 2022, "Supervised Prototypical Contrastive Learning", checked against caskcsg/SPCL. Deviations: there, e
+    is 0 in the first epoch, so that even the last epoch includes the hardest with a probability of at most 1 - 1/E. And
+    there, an epoch is one pass.
 
-    Examples are ranked by `draw.difficulty()` once an epoch. A pass includes about half of them, in random order, and
-    passes follow until n examples are drawn, so that an epoch is as long as any other sampler's. Training does not stop
-    before the last epoch (`LASTS_ALL_EPOCHS`). Raises ConfigError where nothing ranks examples.
+    Examples are ranked by `draw.difficulty()` once per epoch. A pass includes about half of them, in random order.
+    Passes follow each other until n examples are drawn, so that an epoch is as long as with any other sampler. Training
+    does not stop before the last epoch (`LASTS_ALL_EPOCHS`). Raises ConfigError where nothing ranks examples.
     """
     if draw.difficulty is None:
         raise ConfigError(

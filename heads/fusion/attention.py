@@ -17,15 +17,15 @@ from heads.fusion.mean import masked_mean
 
 class AttentionFusion(nn.Module):
     """Each modality is one token: projected to `dim`, plus a learned embedding that says which modality it is. The
-    tokens of an utterance attend to each other (Vaswani et al. 2017, section 3.2.2), residual, layer norm, then their
-    mean.
+    tokens of an utterance attend to each other (Vaswani et al. 2017, section 3.2.2). A residual and a layer norm
+    follow, and then the mean over the tokens.
 
-    A missing modality is neither seen nor counted in the mean; where all are missing, the result is zeros. This is what
-    the HLM12ERC report describes; its code attends over the batch instead (`attention-over-batch`).
+    A missing modality is neither seen nor counted in the mean. If all are missing, the result is zeros. This is what
+    the HLM12ERC report describes. Its code attends over the batch instead (`attention-over-batch`).
 
-    dim:     values that each modality is projected to
-    heads:   of the attention; they must divide `dim`
-    dropout: of the attention's result, before it is added
+    dim:     number of values that each modality is projected to
+    heads:   number of attention heads. It must divide `dim`
+    dropout: dropout of the attention's result, before it is added to the residual
     """
 
     over_batch = False

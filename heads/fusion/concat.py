@@ -14,10 +14,10 @@ from heads.unit_length import unit_length
 
 
 class Concat(nn.Module):
-    """The modalities side by side, each projected to `dim` where that is given, then one bit a modality: 1 where it is
-    missing. In a missing modality's place stands a learned vector.
+    """The modalities side by side, each projected to `dim` if that is given, and then one bit for each modality: 1 if
+    it is missing. A learned vector takes the place of a missing modality.
 
-    dim: values that each modality is projected to; null: as it is
+    dim: number of values that each modality is projected to; null: no projection
     """
 
     over_batch = False
@@ -46,16 +46,16 @@ class Concat(nn.Module):
 
 
 class NormedConcat(nn.Module):
-    """`concat`, and the vector of all modalities together brought to one scale; the bits of what is missing follow as
-    they are.
+    """`concat`, with the vector of all modalities together normalised. The bits for missing modalities follow
+    unchanged.
 
-    norm: `l2` divides by the vector's length, as the HLM12ERC report's concatenation does (its code calls that the L2
-          norm; each of its encoders is brought to length 1 before, which `normalise: l2` does here). `layer` is layer
-          norm with a learned scale and shift (Ba et al. 2016), for comparisons with fusions that end in one: the report
-          compared L2 after concatenation with layer norm after attention.
-    dim:  values that each modality is projected to; null: as it is
+    norm: `l2` divides the vector by its length, as the HLM12ERC report's concatenation does. Its code calls this the L2
+          norm. It also brings the output of each encoder to length 1 first, which `normalise: l2` does here. `layer` is
+          layer norm with a learned scale and shift (Ba et al. 2016). Use it for comparisons with fusions that end in a
+          layer norm: the report compared L2 after concatenation with layer norm after attention
+    dim:  number of values that each modality is projected to; null: no projection
 
-    The report filled a missing modality with dummy values; here it is `concat`'s learned vector.
+    The report replaced a missing modality by dummy values. Here a learned vector takes its place, as in `concat`.
     """
 
     over_batch = False

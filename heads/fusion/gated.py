@@ -16,20 +16,20 @@ from heads.fusion.inputs import Dim, Present, masks_of, projections, visible
 class Gated(nn.Module):
     """The gated multimodal unit (Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion").
 
-    Each modality gives h_m = tanh(W_m x_m + b_m), float32 [b, dim]; a gate z_m in (0, 1) for each value of it is
-    computed from all modalities side by side; the result is the sum of z_m * h_m.
+    Each modality gives h_m = tanh(W_m x_m + b_m), float32 [b, dim]. Each value of h_m has a gate z_m in (0, 1), which
+    is computed from all modalities side by side. The result is the sum of z_m * h_m.
 
-    dim:   values that each modality is projected to
-    gates: `softmax` has the gates of a value sum to 1 over the modalities that are there. With two modalities that is
-           the paper's z * h_1 + (1 - z) * h_2 with the difference of two linear maps for its one. `sigmoid` leaves
-           each gate on its own, as the paper does for more than two.
+    dim:   number of values that each modality is projected to
+    gates: `softmax`: for each value, the gates of the modalities that are there sum to 1. With two modalities this is
+           the paper's z * h_1 + (1 - z) * h_2, except that the difference of two linear maps takes the place of one
+           map. `sigmoid`: each gate is independent of the others, as in the paper for more than two modalities
 
-    Checked against johnarevalo/gmu-mmimdb, which has two modalities: its gate sees W_m x_m, the projected ones before
-    their tanh, and a batch norm stands before W_m. Here the gate sees the x_m, and there is no norm (the paper's
-    equations for more than two are not in the code, and were not checked).
+    Checked against johnarevalo/gmu-mmimdb, which has two modalities. There the gate sees the projections W_m x_m before
+    their tanh, and a batch norm comes before W_m. Here the gate sees the x_m, and there is no norm. The paper's
+    equations for more than two modalities are not in that code, and were not checked.
 
-    Ours beside both: biases, and masks. What is missing counts as zeros in the gates' input and has gate 0; where
-    nothing is there, the result is zeros.
+    Not in the paper or its code: biases and masks. A missing modality counts as zeros in the gates' input, and has gate
+    0. If all are missing, the result is zeros.
     """
 
     over_batch = False

@@ -22,20 +22,19 @@ class M2FNetFusion(nn.Module):
 
     where A is another modality and the attention runs over the turns of the dialogue; the result is [F; A].
 
-    Not checked against code of its authors, of whom none is public; the equation is that of a re-implementation with
-    text and audio. For several other
-    modalities each layer has an attention for each of them, side by side in the brackets, and all of them stand in the
-    result: ours.
+    Not checked against code of its authors, which is not public. The equation is that of a re-implementation with text
+    and audio. Not in it, but here: with several other modalities, each layer has one attention for each of them. The
+    attentions stand side by side in the brackets, and all modalities are in the result.
 
-    What is missing: the turns that lack a modality are hidden from its attention, as a turn without sound has no key.
-    A learned vector takes the place of missing text, and that of another missing modality in the result. A turn
-    that sees no turn with a modality gets zeros from that attention.
+    Turns that lack a modality are hidden from its attention: a turn without sound has no key. A learned vector takes
+    the place of missing text. Another learned vector takes the place of another missing modality in the result. If a
+    turn sees no turn with a modality, it gets zeros from that attention.
 
-    dim:     values that each modality is projected to
-    layers:  how many times the equation is applied, each time with weights of its own
-    heads:   of each attention; they must divide `dim`
-    causal:  a turn sees itself and earlier ones alone. The paper's turns see the whole dialogue.
-    dropout: of the attention weights
+    dim:     number of values that each modality is projected to
+    layers:  how many times the equation is applied, each time with its own weights
+    heads:   number of heads of each attention. It must divide `dim`
+    causal:  a turn sees only itself and earlier turns. In the paper, turns see the whole dialogue
+    dropout: dropout of the attention weights
     """
 
     over_batch = False

@@ -12,9 +12,9 @@ from heads.fusion.inputs import Dim, Present, masks_of, projections, visible
 
 
 class Mean(nn.Module):
-    """The mean of the modalities that are there, each projected to `dim`. Where none is, zeros.
+    """The mean of the modalities that are there, each projected to `dim`. If none is there, zeros.
 
-    dim: values that each modality is projected to
+    dim: number of values that each modality is projected to
     """
 
     over_batch = False

@@ -17,16 +17,16 @@ class AttentionOverBatch(nn.Module):
     """Each modality projected to a share of `dim` that is proportional to its width, side by side;
     `nn.MultiheadAttention` on that, residual, layer norm.
 
-    The attention is given [b, dim], which torch takes for one sequence of b: it runs among the utterances of the
-    batch, in training and in evaluation. So an utterance's vector changes with its batch-mates; that is the point of
-    this fusion, and no reason to use it for anything but the report's rows.
+    The attention is given [b, dim], which torch reads as one sequence of length b. So it runs among the utterances of
+    the batch, in training and in evaluation, and an utterance's vector changes with the rest of its batch. This fusion
+    exists to repeat the report's rows. Use it for nothing else.
 
-    What rounding down leaves of `dim` goes to the widest share, as in that code. Its "heads degree" of 3 is the third
-    divisor of 512 or 1024: 4 heads. A missing modality counts as zeros; the report's code had dummies in its place (a
-    black picture, silence), put through its encoders.
+    The shares of `dim` are rounded down, and the widest share gets the rest, as in that code. Its "heads degree" of 3
+    is the third divisor of 512 or 1024: 4 heads. A missing modality counts as zeros. The report's code put dummies (a
+    black picture, silence) through its encoders instead.
 
-    dim:   values of all modalities together
-    heads: of the attention; they must divide `dim`
+    dim:   number of values of all modalities together
+    heads: number of attention heads. It must divide `dim`
     """
 
     over_batch = True

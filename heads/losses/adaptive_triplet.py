@@ -26,24 +26,24 @@ class AdaptiveTriplet(nn.Module):
     """triplet_weight * T + covariance_weight * C + variance_weight * V, on a linear projection of hidden.
 
     T = mean over triples (a, p, n) of the batch of max(0, d_ap - (d_an + d_pn) / 2 + margin), with Euclidean distances
-    between unit vectors; C and V are VICReg's, on the projection as it is.
+    between unit vectors. C and V are those of VICReg, on the projection before it is scaled to length 1.
 
     margin: as-printed: m = 1 + 2 / (exp(4 d_ap) + e) + 1 + 2 / (exp(4 - 4 d_an) + e), with the gradient through m;
             bounded: 0.1 * (m - 2), at most 1, without its gradient (ours); fixed: 0.2
-    projection: d, the values of the projection
-    triplet_weight: of T in the sum
-    covariance_weight: of C, which keeps the projection's values from repeating each other
-    variance_weight: of V, which keeps the embeddings from falling together
+    projection: d, the number of values of the projection
+    triplet_weight: weight of T in the sum
+    covariance_weight: weight of C, which keeps the projection's values from repeating each other
+    variance_weight: weight of V, which keeps the embeddings from becoming all alike
 
-    Chudasama et al. 2022, "M2FNet", who train feature extractors with it, where this one shapes a projection of cached
-    features (not checked against code: none is public). As printed, the gradient through m pulls negatives closer once
-    d_an > 0.31, and the sum is at least 2.24 for unit vectors, so that the hinge never binds and m without its gradient
-    would be a constant; `bounded` is our mend, and `fixed` what to compare it with.
+    Chudasama et al. 2022, "M2FNet", train feature extractors with this loss. Here it shapes a projection of cached
+    features. It was not checked against code: none is public. As printed, the gradient through m pulls negatives closer
+    once d_an > 0.31. The sum is at least 2.24 for unit vectors, so that the hinge never binds, and m without its
+    gradient would be a constant. `bounded` is our correction, and `fixed` is there for comparison.
 
-    Every triple counts: p another example of a's class, n an example of another class. So the loss is the expectation
-    of triples drawn at random, depends on nothing but the batch, and not on its order; it takes p * p * q numbers a
-    class. V's goal, a deviation of 1 in each value, cannot be met by unit vectors: hence C and V see the projection
-    before it is scaled (the paper does not say which). A batch of one has neither C nor V; without triples T is 0.
+    Every triple counts, where p is another example of a's class and n an example of another class. So the loss is the
+    expectation over triples drawn at random. It depends on the batch only, not on its order. It takes p * p * q numbers
+    for each class. Unit vectors cannot reach V's goal, a deviation of 1 in each value. So C and V see the projection
+    before it is scaled (the paper does not say which). A batch of one has neither C nor V. Without triples, T is 0.
     """
 
     decides: ClassVar[bool] = False

@@ -15,13 +15,13 @@ from heads.signals import LossTask, Output, Targets
 class CrossEntropy(nn.Module):
     """Mean over the batch of w_y * H(smoothed one-hot of y, softmax(logits)).
 
-    weights:    none; balanced: n / (c * n_y), scikit-learn's; inverse: n / n_y, which is c times that. A class without
-                training examples weighs 0.
-    power:      the weights are raised to it: 0.5 is the milder balance of the square root
-    smoothing:  share of the target spread evenly over all classes
+    weights:    class weights. none: all 1. balanced: n / (c * n_y), as in scikit-learn. inverse: n / n_y, which is c
+                times balanced. A class without training examples has the weight 0
+    power:      exponent of the weights. 0.5 takes the square root, which balances more mildly
+    smoothing:  share of the target that is spread evenly over all classes
 
-    torch's own weighted mean divides by the batch's sum of weights, so that an example counts more or less with its
-    batch-mates' classes; this is the plain batch mean.
+    torch's own weighted mean divides by the batch's sum of weights, so that an example's influence depends on the
+    classes of the rest of its batch. Here it is the plain mean over the batch.
     """
 
     decides: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""The report's slip: cross-entropy over probabilities that are taken for logits."""
+"""The report's slip: cross-entropy over probabilities as if they were logits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class CrossEntropyOnSoftmax(nn.Module):
 
     Its model gave softmax probabilities to torch's CrossEntropyLoss, which applies softmax again. A probability is in
     [0, 1], so the loss lies in [log(e + c - 1) - 1, log(e + c - 1)]: between 1.165 and 2.165 for 7 classes, however
-    sure the head is, and gradients vanish where the head is sure of a wrong class. Here to re-run the report's rows.
+    sure the head is. Where the head is sure of a wrong class, gradients vanish. This loss is here to repeat the
+    report's rows.
     """
 
     decides: ClassVar[bool] = False

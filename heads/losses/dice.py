@@ -1,4 +1,4 @@
-"""The soft Dice loss: 1 minus the classes' mean overlap of probabilities and labels over a batch."""
+"""The soft Dice loss: 1 minus the overlap of probabilities and labels in a batch, averaged over the classes."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class _MeanOverlap(torch.autograd.Function):
 class Dice(nn.Module):
     """1 - mean over classes of D_k = 2 sum_i p_ik g_ik / (S(p_k) + S(g_k)), i over the batch, g the one-hot labels.
 
-    absent:      what becomes of classes of which the batch has no example; their D is 0 without a gradient. ignore:
-                 they are left out of the mean; count: they stay in, as in the report, which scales the gradient by
-                 the share of classes that are there (3.9 of 7 on average in its batches of 8)
-    denominator: S. sums: sum_i x_i, the report's 2 TP / (2 TP + FP + FN), a soft F1; squares: sum_i x_i^2, as in
-                 Milletari et al. 2016, "V-Net", section 3, who have one foreground class and no mean over classes
-                 (their code, faustomilletari/VNet, has these squares in its gradient, over sums of hard predictions)
+    absent:      what happens to classes that have no example in the batch. Their D is 0, without a gradient. ignore:
+                 they are left out of the mean. count: they stay in the mean, as in the report. That scales the gradient
+                 by the share of classes that are there (3.9 of 7 on average in its batches of 8)
+    denominator: S. sums: sum_i x_i, as in the report's 2 TP / (2 TP + FP + FN), a soft F1. squares: sum_i x_i^2, as in
+                 Milletari et al. 2016, "V-Net", section 3, which has one foreground class and no mean over classes.
+                 Their code (faustomilletari/VNet) has these squares in its gradient, over sums of hard predictions
 
-    The sums run over the batch, so an example's gradient depends on its batch-mates.
+    The sums run over the batch, so an example's gradient depends on the rest of its batch.
     """
 
     decides: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""The focal loss: examples that the head is sure of count less."""
+"""The focal loss: examples that the head predicts with confidence count less."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LEAST = 1e-12  # of 1 - p: the gradient of a root is infinite at 0
 class Focal(nn.Module):
     """Mean over the batch of -a_y (1 - p_y)^gamma log p_y.
 
-    gamma: how fast an example loses weight as p_y grows; 0 is cross-entropy
-    alpha: a_y. none: 1; inverse: n / n_y, the report's, up to 37 on MELD; balanced: n / (c * n_y)
+    gamma: how fast an example loses weight as p_y grows. 0 is cross-entropy
+    alpha: a_y. none: 1. inverse: n / n_y, as in the report, up to 37 on MELD. balanced: n / (c * n_y)
 
-    Lin et al. 2017, "Focal Loss for Dense Object Detection", eq. 5, for c classes by softmax where they have two by
-    sigmoid, and with the plain batch mean where they divide by the number of anchors given to an object (not checked
-    against their code).
+    Lin et al. 2017, "Focal Loss for Dense Object Detection", eq. 5. Deviations: softmax over c classes, where the paper
+    has two classes and a sigmoid; and the plain mean over the batch, where the paper divides by the number of anchors
+    assigned to an object. Not checked against their code.
     """
 
     decides: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""An auxiliary loss: the sentiment, read from what the classifier of emotions is fed with."""
+"""An auxiliary loss: the sentiment, predicted from the input of the emotion classifier."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _UNKNOWN = -1  # see heads.signals.Targets
 
 
 class Sentiment(nn.Module):
-    """Mean cross-entropy of a linear layer on hidden, over the rows that have a sentiment; 0 where none has.
+    """Mean cross-entropy of a linear layer on hidden, over the rows that have a sentiment. 0 if no row has one.
 
-    It only shapes hidden: nothing is predicted with it. Raises ConfigError where the manifest has no sentiments.
+    It only shapes hidden: no emotion is predicted with it. Raises ConfigError if the manifest has no sentiments.
     """
 
     decides: ClassVar[bool] = False

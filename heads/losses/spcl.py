@@ -27,30 +27,32 @@ class Spcl(nn.Module):
     """Mean over the examples with L_i > threshold of
     L_i = -log(sum_{y in P(i)} exp(f(z_i, y) / t) / sum_{y != z_i} exp(f(z_i, y) / t) / |P(i)|).
 
-    z is a linear projection of hidden, f(x, y) = (1 + cosine) / 2 + 1e-8. y runs over the batch and one prototype a
-    class; P(i) are those of i's class. A prototype is the mean of `items` random ones of the class's last `queue`
-    embeddings, or the class centre while there are fewer. The centre is the mean over all training examples, as of the
-    last `refresh`. Prototypes carry no gradient.
+    z is a linear projection of hidden, f(x, y) = (1 + cosine) / 2 + 1e-8. y runs over the batch and over one prototype
+    for each class. P(i) are those of i's class. A prototype is the mean of `items` random embeddings among the last
+    `queue` of the class. While there are fewer, it is the class centre: the mean over all training examples at the last
+    `refresh`. Prototypes carry no gradient.
 
-    dim:         d, the values of the projection
-    temperature: t; the lower it is, the more the nearest examples count
-    queue:       embeddings kept of each class
-    items:       of these, how many make a prototype
-    threshold:   terms up to it count as learned; where all are, the loss is 0
+    dim:         d, the number of values of the projection
+    temperature: t. The lower it is, the more the nearest examples count
+    queue:       number of embeddings that are kept of each class
+    items:       number of embeddings from the queue that make a prototype
+    threshold:   examples whose term is at most this count as learned. If all are learned, the loss is 0
 
     Song et al. 2022, "Supervised Prototypical Contrastive Learning for Emotion Recognition in Conversation", checked
-    against caskcsg/SPCL, whose defaults t, queue, items and threshold are. Deviations: z is a trained projection of
-    cached features, where theirs is a fine-tuned language model's, with a linear layer of its own width on request. A
-    queue starts empty and is kept over epochs; theirs starts each epoch anew, with the centre in it. A full one forgets
-    its oldest, theirs a random one. Their cosine schedule starts anew each epoch (warm-up in the first alone), here a
-    schedule goes over all epochs. Their cross-entropy of a classifier on z without z's gradient is left out: it trains
-    only that classifier, with which nothing is predicted. A `cross-entropy` term beside this one is another thing,
-    since its gradient reaches hidden.
+    against caskcsg/SPCL. The defaults of t, queue, items and threshold are theirs.
 
-    While the module trains, `forward` draws from torch's default generator and appends to the queues; in evaluation
-    mode prototypes are the centres and nothing is changed. Queues are not part of the state: `centres` is, which with
-    the projection is all that a prediction needs. A class without training examples has a centre of zeros, is no
-    prototype, and scores about -1e4.
+    Deviations. Here z is a trained projection of cached features; there it comes from a fine-tuned language model, with
+    a linear layer of the same width on request. Here a queue starts empty and is kept over epochs; there it starts each
+    epoch anew, with the centre in it. Here a full queue forgets its oldest embedding; there, a random one. Here the
+    learning rate's schedule goes over all epochs; there a cosine starts anew each epoch, with warm-up in the first one
+    only. There, a classifier on z has a cross-entropy whose gradient does not reach z. It is left out here, since it
+    trains only that classifier, which predicts nothing. A `cross-entropy` term beside this loss is different: its
+    gradient reaches hidden.
+
+    In training mode, `forward` draws from torch's default generator and appends to the queues. In evaluation mode,
+    prototypes are the centres, and nothing changes. The state holds `centres` but not the queues: a prediction needs
+    only the centres and the projection. A class without training examples has a centre of zeros and no prototype, and
+    its score is about -1e4.
     """
 
     decides: ClassVar[bool] = True

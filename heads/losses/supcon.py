@@ -14,16 +14,16 @@ from heads.signals import LossTask, Output, Targets
 class SupCon(nn.Module):
     """Mean over anchors i of -1/|P(i)| sum_{p in P(i)} log(exp(z_i . z_p / t) / sum_{a != i} exp(z_i . z_a / t)).
 
-    z are unit vectors, P(i) the other examples of i's class in the batch. Anchors without a positive are left out;
-    where none is left the loss is 0.
+    z are unit vectors. P(i) are the other examples of i's class in the batch. Anchors without a positive are left out.
+    If none is left, the loss is 0.
 
-    temperature: t; the lower it is, the more the nearest examples count
-    projection:  width of a linear layer before z, or null for none
+    temperature: t. The lower it is, the more the nearest examples count
+    projection:  width of a linear layer before z; null: no such layer
 
     Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2 (L_out), temperature 0.1 as in their section 4.
-    Deviations: the mean over anchors where eq. 2 has the sum; one view an example, since cached features are not
-    augmented; a linear projection where theirs has a hidden layer. Checked against HobbitLong/SupContrast, which takes
-    the mean, too, but counts an anchor without a positive as 0 in it, and multiplies the loss by t / 0.07.
+    Deviations: the mean over anchors, where eq. 2 has the sum; one view of each example, since cached features are not
+    augmented; a linear projection, where theirs has a hidden layer. Checked against HobbitLong/SupContrast. It also
+    takes the mean, but counts an anchor without a positive as 0, and multiplies the loss by t / 0.07.
     """
 
     decides: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""The report's triplet loss: one anchor a class against the rest of the batch."""
+"""The report's triplet loss: one anchor for each class, against the rest of the batch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from heads.signals import LossTask, Output, Targets
 class Triplet(nn.Module):
     """Mean over anchors of -log(P / (P + N)), with P and N the anchor's similarity to its own class and to the others.
 
-    The anchor is the first example of each class in the batch; its positives are the other examples of its class,
-    without itself, its negatives are all examples of other classes, and sim = (1 + cosine) / 2. There is neither an
-    exponential nor a temperature. A class with one example has no anchor. Where nothing is to be compared the loss is
+    The anchors are the first examples of each class in the batch. The positives of an anchor are the other examples of
+    its class; its negatives are all examples of other classes. The similarity is (1 + cosine) / 2, with neither an
+    exponential nor a temperature. A class with one example has no anchor. If there is nothing to compare, the loss is
     0. On features after a ReLU, whose cosines are not negative, a term lies in [0.41, 1.10] under `mean`.
 
-    reduce:     P and N are mean (as in the report's code) or sum (as printed in the report) of the similarities
-    projection: width of a linear layer between hidden and the comparison; null compares hidden itself, as the report
+    reduce:     how P and N combine the similarities. mean: as in the report's code. sum: as printed in the report
+    projection: width of a linear layer between hidden and the comparison; null: hidden itself is compared, as in the
+                report
 
-    From the report "HLM12ERC", checked against its code (hudsonmendes/uolondon-cm3070-fp). A batch of one class gives
-    0, and which example is the anchor depends on the order of the batch, as there; everything else does not.
+    From the report "HLM12ERC", checked against its code (hudsonmendes/uolondon-cm3070-fp). As in that code, a batch of
+    one class gives 0, and the order of the batch decides which example is the anchor. Nothing else depends on the
+    order.
     """
 
     decides: ClassVar[bool] = False

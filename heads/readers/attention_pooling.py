@@ -16,15 +16,15 @@ from heads.readers.shapes import vector_width
 
 class AttentionPooling(nn.Module):
     """Self multi-head attention pooling (India et al. 2019, "Self Multi-Head Attention for Speaker Recognition"): an
-    element's values are cut into `heads` parts; each part has a learned query u, weights that are the softmax over the
-    elements of u . h / sqrt(values of a part), and its own weighted mean. With one head it is pooling by one learned
-    query.
+    element's values are cut into `heads` parts. Each part has a learned query u. Its weights are the softmax over the
+    elements of u . h / sqrt(values of a part), and give a weighted mean of the part. With one head, one learned query
+    weights whole elements.
 
-    heads: how many learned queries; they must divide the width of an element
+    heads: number of learned queries. It must divide the width of an element
 
-    Checked against miquelindia90/DoubleAttentionSpeakerVerification, whose queries are drawn at first (Xavier). Ours
-    start at zero, so that the reader starts as the mean. Padding has no weight; without elements there are
-    zeros.
+    Checked against miquelindia90/DoubleAttentionSpeakerVerification, whose queries start at random values (Xavier).
+    Ours start at zero, so that the reader starts as the mean. Padding has no weight. An utterance without elements
+    gives zeros.
     """
 
     kinds = frozenset({"sequence"})

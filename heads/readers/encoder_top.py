@@ -1,4 +1,4 @@
-"""`encoder-top`: the last layers of the encoder itself, which begin with its own weights and are trained."""
+"""`encoder-top`: the last layers of the encoder itself, which start from the encoder's weights and are trained."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ Pooling = Literal["mean", "max", "mean+max", "first", "last"]
 
 
 class EncoderTop(nn.Module):
-    """The layers above the states that are stored (features/top), then one vector an utterance.
+    """The encoder's layers above the stored states (features/top), pooled to one vector for each utterance.
 
-    pooling: mean, max or both of the utterance's own tokens or frames as they leave the last layer; `first`, the first
-             element of its window (BERT's [CLS]); `last`, the last of its own (what GPT-2 has read all of it at)
-    over:    dialogue: a window may go on over the turns of a dialogue, which must then come whole
-    dropout: in the layers while they are trained; null: the model's own
-    checkpointing: keep of each layer only what it is given, and compute it again for the gradient: the same numbers for
-             a third more work and a fraction of the memory
+    pooling: how the last layer's outputs become one vector. mean, max, mean+max: of the utterance's own tokens or
+             frames. first: the first element of its window (BERT's [CLS]). last: its own last element, the only one at
+             which GPT-2 has read the whole utterance
+    over:    whether a window may extend over several turns. utterance: no. dialogue: yes, over turns of a dialogue;
+             this needs batches of whole dialogues
+    dropout: dropout in the layers while they are trained; null: the model's own
+    checkpointing: save memory: keep only the input of each layer, and compute the layer again for the gradient. The
+                   numbers are the same, for a third more work and a fraction of the memory
 
-    Elements of one window see each other, those of two never do. Windows are padded to batches of about one length, so
-    that an utterance's vector does not change with its batch-mates but in the rounding. Without own elements there are
-    zeros. The weights are the encoder's where a store has them, else they are awaited from a checkpoint.
+    Elements of the same window see each other. Elements of different windows do not. Windows of similar length are
+    padded to one batch, so an utterance's vector depends on the rest of its batch only by rounding. An utterance
+    without elements gives zeros. The weights come from the store, if it has them, and otherwise from a checkpoint.
     """
 
     kinds = frozenset({"top"})

@@ -8,7 +8,7 @@ from heads.readers.shapes import layers_of
 
 
 class Flat(nn.Module):
-    """A stack as it is: float32 [b, layers * d], the layers one after the other."""
+    """The layers of a stack, one after the other: float32 [b, layers * d]."""
 
     kinds = frozenset({"stack"})
     over_batch = False

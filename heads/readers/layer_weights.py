@@ -10,14 +10,16 @@ from heads.readers.shapes import layers_of
 
 
 class LayerWeights(nn.Module):
-    """scale * sum of s_l h_l over the layers l, with s the softmax of one learned number a layer: ELMo's scalar mix
-    (Peters et al. 2018, equation 1), which SUPERB's probes of speech models use without the scale (Yang et al. 2021).
+    """scale * sum of s_l h_l over the layers l, where s is the softmax of one learned number for each layer. This is
+    ELMo's scalar mix (Peters et al. 2018, equation 1). SUPERB's probes of speech models use it without the scale (Yang
+    et al. 2021).
 
-    At first every layer counts alike and the scale is 1.
+    At the start of training, all layers have the same weight, and the scale is 1.
 
-    normalise: layer norm without parameters on each layer first, so that layers with large values do not rule the mean
-               (Peters et al. recommend it in some cases). Over the values of each vector, as SUPERB's code does
-               (s3prl's Featurizer); that of Peters et al. (AllenNLP's ScalarMix) is over a whole batch of them
+    normalise: apply a layer norm without parameters to each layer first, so that layers with large values do not
+               dominate the mean (Peters et al. recommend it in some cases). The norm is over the values of each vector,
+               as in SUPERB's code (s3prl's Featurizer). In the code of Peters et al. (AllenNLP's ScalarMix) it is over
+               all vectors of a batch
     """
 
     kinds = frozenset({"stack"})

@@ -1,4 +1,4 @@
-"""`text-cnn`: convolutions over an utterance's tokens, and the largest answer of each filter."""
+"""`text-cnn`: convolutions over an utterance's tokens, and the largest output of each filter."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class TextCNN(nn.Module):
     4 and 5 tokens, 512 of each, ReLU, the maximum over the text, then a tanh layer of 100 values and dropout (checked
     against declare-lab/MELD, baseline.py; Kim's own code, yoonkim/CNN_sentence, has 100 filters and no tanh layer).
 
-    length:  tokens that are read; longer texts are cut
-    windows: tokens that a filter sees, a group of filters for each number
-    filters: how many filters each group has
-    size:    values of the vector that comes out
-    dropout: of that vector
+    length:  number of tokens that are read. Longer texts are cut
+    windows: number of tokens that a filter sees; one group of filters for each number
+    filters: number of filters in each group
+    size:    number of values of the output vector
+    dropout: dropout of the output vector
 
-    A window starts at every real token and may reach over the end into zeros. The baseline lets windows lie in the
-    padding altogether, where a filter answers with its bias, so that the padded length has a say; here it has none.
+    A window starts at every real token, and may extend past the end into zeros. In the baseline, a window may lie
+    wholly in the padding, where a filter gives its bias. There the padded length changes the result; here it does not.
     Without tokens every maximum is 0.
 
-    Texts are convolved as one long sequence with gaps of zeros between them, and not as a batch padded to the longest.
+    The texts of a batch are convolved as one long sequence with zeros between them. They are not padded to the longest.
     """
 
     kinds = frozenset({"sequence"})

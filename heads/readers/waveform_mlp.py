@@ -18,19 +18,19 @@ class WaveformMLP(nn.Module):
     """Three linear layers on the samples themselves, of widths 3h, 2h and h, each with ReLU and dropout; the result is
     brought to length 1 (HLM12ERC report, figure 10).
 
-    seconds:          what is read of the sound, round(seconds * rate_hz) samples; longer sounds are cut, shorter ones
-                      filled with zeros. The report's "200K samples" are 2.27 s of 44.1 kHz stereo
-    rate_hz:          samples a second of the stored feature
-    hidden:           h, the values of the vector that comes out (50, 256 or 768 in the report)
-    dropout:          after each layer
+    seconds:          length of sound that is read: round(seconds * rate_hz) samples. Longer sounds are cut; shorter
+                      ones are filled with zeros. The report's "200K samples" are 2.27 s of 44.1 kHz stereo
+    rate_hz:          samples per second of the stored feature
+    hidden:           h, the number of values of the output vector (50, 256 or 768 in the report)
+    dropout:          dropout after each layer
     attention:        `over-batch` is the report's variant 23: self-attention among the utterances of the batch,
-                      residual and layer norm before the length is brought to 1. So an utterance's vector changes with
-                      its batch-mates, and the reader says so in `over_batch`. `itself` has the same weights, and
-                      each utterance attends to itself alone: what is left of that variant without the slip
-    heads:            of that attention; they must divide `hidden`
+                      residual and layer norm, before the length is brought to 1. An utterance's vector then changes
+                      with the rest of its batch, and the reader says so in `over_batch`. `itself` has the same weights,
+                      but each utterance attends only to itself: this is the variant without the slip
+    heads:            number of attention heads. It must divide `hidden`
 
-    The report read interleaved stereo in steps of 16-bit integers; samples here are mono, at the scale that they are
-    stored and normalised in. A missing utterance counts as silence.
+    The report read interleaved stereo as 16-bit integers. Here samples are mono, at the scale at which they are stored
+    and normalised. A missing utterance counts as silence.
     """
 
     kinds = frozenset({"sequence"})
