@@ -6,8 +6,8 @@
     rows = dataset.map(embed, batched=True, batch_size=64)
     rows = ray_dataset.map_batches(embed, batch_size=64)
 
-Its hash is the encoder's fingerprint, so that a cache which goes by it (as `datasets` does) is read again by the same
-encoder alone: same settings, same weights, same version.
+Its hash is the encoder's fingerprint. A cache that uses the hash, as `datasets` does, is read again only by the same
+encoder: same settings, same weights, same version.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from features.utterances import Dialogue, Utterance
 
 
 class Encoding:
-    """An encoder as a function of a batch of rows. `encode` makes it. Called with columns, it gives them back with two
-    more: `embedding`, and the `reason` where there is none.
+    """An encoder as a function of a batch of rows; `encode` returns one. Called with columns, it returns them with two
+    more: `embedding`, and `reason`, which says why there is no embedding.
 
-    The encoder is loaded at once, and again in each process that the function is sent to.
+    The encoder is loaded when the object is made, and again in each process that it is sent to.
     """
 
     def __init__(self, request: EncoderRequest) -> None:
@@ -44,7 +44,7 @@ class Encoding:
 
     @property
     def fingerprint(self) -> str:
-        """That of the feature that `erc extract` would write, in hex."""
+        """The fingerprint of the feature that `erc extract` would write, in hex."""
         return self.spec.fingerprint
 
     def __hash__(self) -> int:
@@ -57,12 +57,13 @@ class Encoding:
         return _restored, (self.request, self.fingerprint)
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """The batch's columns, with two more.
+        """The columns of the batch, with two more.
 
-        batch: columns of equal length, as a dict, a pandas frame or a pyarrow table: `text` for an encoder of texts,
-               else `media` (the path of a clip), and where a clip is to be cut out of it `start` and `end` in seconds
-        Adds `embedding`, of each row an array as `erc extract` stores it, None where there is none, and `reason`: why
-        there is none, else None. Raises UsageError where the column is not there.
+        batch: columns of equal length, as a dict, a pandas frame or a pyarrow table. An encoder of texts needs `text`.
+               Others need `media`, the path of a clip. To use only a part of the clip, add `start` and `end`, in
+               seconds
+        Adds two columns. `embedding` has an array for each row, as `erc extract` stores it, or None. `reason` says why
+        there is no embedding, or is None. Raises UsageError if the column that the encoder needs is not there.
         """
         if hasattr(batch, "to_pydict"):
             batch = batch.to_pydict()
@@ -113,15 +114,15 @@ def encode(
 ) -> Encoding:
     """An encoder as a function of a batch of rows.
 
-    encoder:    a name of `erc extract --list`
+    encoder:    a name that `erc extract --list` shows
     model:      as --model
     device:     `cpu`, `cuda:N` or `mps`
     dtype:      fp32, bf16 or fp16
-    batch_size: how many rows are encoded at once, at most
+    batch_size: the largest number of rows that are encoded at once
     settings:   as --set
 
-    Raises UsageError for an encoder or a setting that does not exist, or that needs whole dialogues, and WeightsError
-    where the weights are not to be had.
+    Raises UsageError for an encoder or a setting that does not exist or that needs whole dialogues, and WeightsError if
+    the weights are not available.
     """
     return Encoding(EncoderRequest(encoder, settings, model, device=device, dtype=dtype, batch_size=batch_size))
 

@@ -1,4 +1,4 @@
-"""One stored feature as a tensor, and what it belongs to as a frame.
+"""One stored feature as a tensor, with the rows of the manifest as a frame.
 
 from features import load
 
@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 class Loaded:
     """A feature of n utterances, in the manifest's order. Row i of every field belongs to the same utterance.
 
-    tensor:  float32 [n, *shape], zeros where there is no embedding; of a sequence [n, longest, *shape] in the stored
-             dtype, zeros from each one's length on
+    tensor:  float32 [n, *shape], zeros where there is no embedding. For a sequence: [n, longest, *shape] in the stored
+             dtype, with zeros after the end of each
     present: bool [n], True where there is an embedding
-    lengths: int64 [n], elements of each sequence, 0 where there is no embedding; None for vectors and stacks
-    labels:  int64 [n], the place of each label in `classes`; -1 where there is none
-    classes: the dataset card's labels
-    frame:   the manifest's columns, then `status` (ok, missing, failed, or absent: never extracted) and its `reason`
+    lengths: int64 [n], the number of elements of each sequence, 0 where there is no embedding; None for vectors and
+             stacks
+    labels:  int64 [n], the index of each label in `classes`; -1 where there is none
+    classes: the labels of the dataset card
+    frame:   the manifest's columns, then `status` (ok, missing, failed, or absent, which means never extracted) and its
+             `reason`
     spec:    what made the feature
     """
 
@@ -66,17 +68,19 @@ def load(
 ) -> Loaded:
     """Read one feature of the store into memory, joined by utterance id.
 
-    feature:     NAME or NAME@FINGERPRINT, as `erc store ls` shows it; MODALITY/NAME if two modalities have the name
-    split:       of these utterances alone; None: of every split
-    manifest:    a path, or a Manifest; None: $ERC_MANIFEST, or data/manifest.parquet, or the pack's own manifest
-    store:       a folder, or the address of a pack (hf://OWNER/NAME, s3://...), from which only this feature is fetched
-                 into the user's cache; None: $ERC_STORE, or store
-    allow_stale: also take rows that were made from another input than the manifest holds today
+    feature:     NAME or NAME@FINGERPRINT, as `erc store ls` shows it, or MODALITY/NAME if two modalities have the name
+    split:       only the utterances of this split; None: those of every split
+    manifest:    a path, or a Manifest. None: $ERC_MANIFEST; if it is not set, the pack's own manifest for a pack, else
+                 data/manifest.parquet
+    store:       a folder, or the address of a pack (hf://OWNER/NAME, s3://...). Of a pack, only this feature is
+                 fetched, into the user's cache. None: $ERC_STORE; if it is not set, `store`
+    allow_stale: also read rows that were made from another input than the manifest has now
 
-    Raises FeatureChoiceError if no feature fits, or several do; ManifestError for a split that is not there;
-    StaleFeaturesError for stale rows; for an address also StoreError, UsageError and NetworkError. For features that
-    are larger than memory, and for several at once, take `features.torch.FeatureDataset`, or `Store.choose` and
-    `Feature.read`.
+    Raises FeatureChoiceError if no feature fits or several do, ManifestError for a split that is not there, and
+    StaleFeaturesError for stale rows. For an address it may also raise StoreError, UsageError and NetworkError.
+
+    For features that are larger than memory, and for several at once, use `features.torch.FeatureDataset`, or
+    `Store.choose` and `Feature.read`.
     """
     place = store or os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
     opened = open_store(place)

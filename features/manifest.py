@@ -24,8 +24,8 @@ from features.sources import Depends, dialogue_digests, media_digests, text_dige
 from features.utterances import Dialogue, Utterance
 
 NOBODY = ("", "unknown")
-"""Speakers that name nobody: blank, and what ingest wrote before for a table without speakers. Such a turn is a
-stranger's each time: it is no known person's, and no two of them are one person's."""
+"""Names of speakers that stand for an unknown person: blank, and what ingest wrote before for a table without speakers.
+Each such turn counts as another stranger's: never a known person's, and never the same person's twice."""
 
 _SHOWN_PROBLEMS = 20
 _C1 = re.compile("[\u0080-\u009f]")
@@ -35,10 +35,10 @@ _C1 = re.compile("[\u0080-\u009f]")
 class Manifest:
     """A checked utterance table.
 
-    frame:       polars frame with SCHEMA's columns; the rows of a dialogue stand together, in the order of their turns
-    card:        the corpus' dataset card
+    frame:       polars frame with SCHEMA's columns. The rows of a dialogue stand together, in the order of their turns
+    card:        the dataset card of the corpus
     media_root:  the folder that `media` paths are relative to, or None
-    path:        the file it was read from, or None
+    path:        the file that it was read from, or None
     """
 
     frame: pl.DataFrame
@@ -60,7 +60,7 @@ class Manifest:
         return {utterance_id: row for row, utterance_id in enumerate(self.ids)}
 
     def utterances(self, start: int = 0, stop: int | None = None) -> list[Utterance]:
-        """The rows from `start` up to, not including, `stop`."""
+        """The rows from `start` to `stop`, without `stop`."""
         rows = self.frame[start : self.frame.height if stop is None else stop]
         return [Utterance(*row) for row in rows.iter_rows()]
 
@@ -76,7 +76,7 @@ class Manifest:
         return bounds
 
     def dialogues(self, start: int = 0, stop: int | None = None) -> Iterator[Dialogue]:
-        """The dialogues within rows [start, stop), which must lie on dialogue boundaries."""
+        """The dialogues in rows [start, stop). These rows must be whole dialogues."""
         current: list[Utterance] = []
         for utterance in self.utterances(start, stop):
             if current and utterance.dialogue_id != current[0].dialogue_id:
@@ -87,13 +87,13 @@ class Manifest:
             yield Dialogue(current[0].dialogue_id, tuple(current))
 
     def source_digests(self, depends: Depends) -> list[str]:
-        """sha256 of each row's own fields that an embedding depends on, without touching media.
+        """For each row, the sha256 of the fields that an embedding depends on. No media file is read.
 
         text:      the utterance's text
-        dialogue:  speaker and text of every turn of the dialogue up to and including this one (a chain, so that an edit
-                   changes this turn's digest and the later ones')
-        media:     the clip's path and cut
-        The list is made once and shared: it is not to be changed.
+        dialogue:  speaker and text of every turn of the dialogue up to this one. It is a chain: an edit changes the
+                   digest of its turn and of all later turns
+        media:     the clip's path, and its cut
+        The list is made once and shared. Do not change it.
         """
         if depends not in self._digests:
             self._digests[depends] = self._digested(depends)
@@ -113,7 +113,7 @@ class Manifest:
         raise ValueError(f"unknown dependence {depends!r}")
 
     def media_path(self, media: str) -> Path:
-        """The clip's path. Raises ManifestError where the manifest has no media_root."""
+        """The clip's path. Raises ManifestError if the manifest has no media_root."""
         if self.media_root is None:
             raise ManifestError(f"{self.path or 'manifest'} names clips but no media_root: give --media-root DIR")
         return self.media_root / media
@@ -129,7 +129,7 @@ class Manifest:
 
 
 def known_speaker() -> pl.Expr:
-    """The column `speaker` as it is written, but '' where it names nobody (NOBODY)."""
+    """The column `speaker`, with '' for names in NOBODY."""
     speaker = pl.col("speaker")
     return pl.when(speaker.str.strip_chars().is_in(NOBODY)).then(pl.lit("")).otherwise(speaker).alias("speaker")
 
@@ -176,9 +176,10 @@ def problems_error(where: str, problems: Sequence[str], mend: str = "") -> Manif
 def read_manifest(path: str | os.PathLike[str], media_root: str | os.PathLike[str] | None = None) -> Manifest:
     """Read a manifest from .parquet, .csv or .jsonl.
 
-    `media_root` overrides the one that a Parquet manifest carries; a CSV or JSONL manifest's default is its own folder.
-    Where `path` is a symbolic link, both are of the file that it leads to.
-    Raises ManifestError for a file that is not there, of another kind, empty, or that breaks the schema.
+    media_root: the folder that clip paths are relative to. None: the one that a Parquet manifest carries; for CSV and
+                JSONL, the folder of the file. If `path` is a symbolic link, the file that it leads to counts
+
+    Raises ManifestError for a file that is not there, is empty, is of another kind, or breaks the schema.
     """
     path = Path(path)
     if not path.is_file():

@@ -30,23 +30,23 @@ _RECORDED = ("alias", "model")
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What one encoder does to one utterance, whole.
+    """Everything that one encoder does to one utterance.
 
     modality:       text, audio or visual
-    encoder:        the registry's name
-    version:        the encoder's own number, raised whenever its code changes the numbers
+    encoder:        the encoder's name
+    version:        the encoder's own number. It is raised whenever a change of its code changes the numbers
     depends:        the manifest fields that an embedding depends on
     kind:           vector [d], stack [layers, d], or sequence [length, d]
-    shape:          shape of one embedding; of one element for a sequence
-    settings:       preprocessing, pooling, layers, limits: JSON values, all of them hashed
-    weights:        pretrained, random (seeded, for tests and benchmarks), none (the encoder has none), or foreign
-                    (others made the numbers, and how is not known here: `features.imports`)
+    shape:          shape of one embedding; for a sequence, of one element
+    settings:       preprocessing, pooling, layers, limits. All are JSON values, and all are hashed
+    weights:        pretrained, random (from a seed, for tests and benchmarks), none (the encoder has no weights), or
+                    foreign (the numbers come from elsewhere, and how they were made is not known: `features.imports`)
     weights_digest: sha256 over (name, dtype, shape, bytes) of the weights, or None
-    compute_dtype:  fp32, bf16 or fp16; `unknown` where others computed it
+    compute_dtype:  fp32, bf16 or fp16; `unknown` if the numbers come from elsewhere
     stored_dtype:   float32 or float16
-    derives_from:   fingerprint of the stored feature this one is computed from, or None
-    model:          hub id or path the weights came from; recorded, not hashed
-    alias:          the folder's name where it is not the encoder's; recorded, not hashed
+    derives_from:   fingerprint of the stored feature that this one is computed from, or None
+    model:          hub id or path that the weights came from; recorded, not hashed
+    alias:          the name in the folder's name, if it is not the encoder's; recorded, not hashed
     """
 
     modality: Modality
@@ -69,33 +69,34 @@ class EncoderSpec:
 
     @property
     def name(self) -> str:
-        """What suites and folders call this feature: the alias, else the encoder."""
+        """The name of this feature in suites and folders: the alias, or else the encoder's name."""
         return self.alias or self.encoder
 
     @property
     def is_foreign(self) -> bool:
-        """Whether others made the numbers (`erc store import`): no encoder here can make them again."""
+        """Whether the numbers were imported (`erc store import`). No encoder here can make them again."""
         return self.weights == "foreign"
 
     @property
     def made_by(self) -> str:
-        """The command that brings rows up to date, as messages name it."""
+        """The command that brings rows up to date, as messages show it."""
         return "`erc store import`" if self.is_foreign else "`erc extract`"
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) over canonical JSON of every field but the recorded ones."""
+        """sha256 (hex) over canonical JSON of every field, except those that are only recorded."""
         hashed = {key: value for key, value in asdict(self).items() if key not in _RECORDED}
         return digest_of("encoder-spec", hashed | {"shape": list(self.shape)})
 
     @property
     def folder(self) -> str:
-        """The feature's folder within its store: modality/name-XXXXXXXX."""
+        """The feature's folder in its store: modality/name-XXXXXXXX."""
         return f"{self.modality}/{self.name}-{self.fingerprint[:8]}"
 
     @property
     def from_top(self) -> int:
-        """How many layers of the encoder stand above the states that are stored, with two flags each; 0: none do.
+        """How many layers of the encoder are above the stored states, which have two flags each. 0: the feature is
+        stored as the encoder gives it.
 
         See `features.top.elements`, and `Feature.read_top` for those layers.
         """
@@ -103,7 +104,7 @@ class EncoderSpec:
 
     @property
     def format(self) -> int:
-        """Of spec.json."""
+        """The format number of spec.json."""
         return _WITH_TOP_FORMAT if self.from_top else FORMAT
 
     def to_json(self) -> str:
@@ -116,7 +117,7 @@ class EncoderSpec:
     def from_json(cls, text: str, where: str = "spec.json") -> EncoderSpec:
         """Read spec.json back.
 
-        Raises StoreError where it is damaged (fields, digest and fingerprint must agree), and FormatError where a later
+        Raises StoreError if it is damaged (fields, digest and fingerprint must agree), and FormatError if a later
         version of this package wrote it.
         """
         try:

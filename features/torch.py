@@ -1,4 +1,4 @@
-"""Stored features as a dataset of torch, for those who train with loops of their own.
+"""Stored features as a torch dataset, for training loops of your own.
 
     from torch.utils.data import DataLoader
 
@@ -10,8 +10,9 @@
     for batch in DataLoader(data, batch_size=64, shuffle=True, num_workers=2, collate_fn=collate):
         batch["inputs"]["text"]  # float32 [b, 2304]
 
-Opening reads manifest and ledgers into plain arrays. What comes after touches nothing but these and memory maps, so
-that workers that are forked, spawned or come from a fork server give the same bytes as this process.
+When the dataset is made, it reads manifest and ledgers into plain arrays. After that it uses only these arrays and
+memory maps. So workers give the same bytes as this process, whether they are forked, spawned or started by a fork
+server.
 """
 
 from __future__ import annotations
@@ -77,14 +78,14 @@ class _Column:
 class FeatureDataset(Dataset[dict[str, Any]]):
     """The utterances of a split with some of their stored features, joined by id, in the manifest's order.
 
-    An item has `utterance_id`, `dialogue_id`, `speaker` (str), `turn` (int), `label` (int: its place in `labels`,
-    UNLABELLED for none), and by modality `inputs` and `present`:
+    An item has `utterance_id`, `dialogue_id`, `speaker` (str), `turn` (int) and `label` (int: its index in `labels`,
+    UNLABELLED for none). It also has these mappings by modality:
 
-    inputs:  a vector or stack, float32 [*shape], zeros where there is no embedding; a sequence, [length, *shape] in the
-             stored dtype, of length 0 where there is none. Of a feature with `from_top` each element is a state below
+    inputs:  a vector or stack: float32 [*shape], zeros where there is no embedding. A sequence: [length, *shape] in the
+             stored dtype, of length 0 where there is none. For a feature with `from_top`, each element is a state below
              the encoder's top and two flags (`features.top.elements`); `Feature.read_top` has the layers
     present: bool, whether there is an embedding
-    length:  int, of sequences alone
+    length:  int, for sequences only
     """
 
     def __init__(
@@ -97,10 +98,10 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         allow_stale: bool = False,
     ) -> None:
         """store:    a folder, or the address of a pack (hf://OWNER/NAME, s3://...)
-        features: modality -> which of the store's features, as in `Store.choose`
+        features: modality -> which feature of the store, as in `Store.choose`
 
-        Raises FeatureChoiceError where one matches none or several, ManifestError for a split that is not there, and
-        StaleFeaturesError where rows were made from other input than the manifest holds today.
+        Raises FeatureChoiceError if no feature or several match, ManifestError for a split that is not there, and
+        StaleFeaturesError if rows were made from another input than the manifest has now.
         """
         if not features:
             raise ManifestError("a dataset needs a feature: give {modality: name}, as in {'text': 'sentence'}")
@@ -182,12 +183,12 @@ def _absent(spec: EncoderSpec) -> np.ndarray:
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of items, sequences padded to the longest.
+    """Makes a batch of items. Sequences are padded to the longest.
 
     utterance_id, dialogue_id, speaker: lists; turn, label: int64 [b]
-    inputs:  by modality, float32 [b, *shape]; a sequence [b, t, *shape] in its stored dtype, zeros where it is padded
+    inputs:  by modality, float32 [b, *shape]; for sequences [b, t, *shape] in the stored dtype, with zeros as padding
     present: by modality, bool [b]
-    mask:    by modality, for sequences alone: bool [b, t], True where an element is real
+    mask:    by modality, for sequences only: bool [b, t], True where an element is real
     """
     batch: dict[str, Any] = {
         name: [item[name] for item in items] for name in ("utterance_id", "dialogue_id", "speaker")

@@ -1,4 +1,4 @@
-"""An encoder of one's own: a function from a batch to arrays, and what has to be known of it.
+"""An encoder of your own: a function from a batch to arrays, and a description of it.
 
     import numpy as np
 
@@ -36,10 +36,10 @@ _MODALITY: dict[str, Modality] = {"text": "text", "audio": "audio", "frames": "v
 
 @dataclass(frozen=True, slots=True)
 class OwnClip:
-    """One utterance, as an encoder that reads `clip` gets it.
+    """One utterance as the input of an encoder that reads `clip`.
 
     samples: float32 [n], mono at the encoder's `rate_hz`, in [-1, 1]
-    frames:  uint8 RGB [h, w, 3] each, equidistant
+    frames:  uint8 RGB [h, w, 3] each, at equal distances in time
     """
 
     samples: np.ndarray
@@ -48,27 +48,29 @@ class OwnClip:
 
 @dataclass(frozen=True)
 class OwnEncoder:
-    """An encoder of your own: a function from a batch to arrays, and what has to be known of it. docs/own-encoder.md
-    has an example.
+    """An encoder of your own: a function from a batch to arrays, and a description of it. docs/own-encoder.md has an
+    example.
 
-    reads:       what `encode` gets of each utterance: `text` (str), `audio` (float32 [n], mono at `rate_hz`, in
-                 [-1, 1]), `frames` (a list of uint8 RGB [h, w, 3]), or `clip` (an OwnClip: both)
-    encode:      encode(batch, **settings) gives one array an utterance, [d], [layers, d] or [length, d] by `kind`; with
-                 `load`, encode(batch, loaded, **settings). An array must not depend on the others of its batch
-    version:     raise it whenever the numbers change: it is in the fingerprint
-    settings:    names and defaults of what `--set` changes: text, numbers, true or false; all in the fingerprint
-    summary:     a line for `erc extract --list`
-    load:        load(device, dtype) gives what is loaded once a process, on `cpu` or `cuda:0`, in fp32, bf16 or fp16. A
-                 torch Module is put into evaluation mode, and its weights are in the fingerprint; of anything else
-                 `version` must tell the weights
+    reads:       what `encode` gets for each utterance: `text` (str), `audio` (float32 [n], mono at `rate_hz`, in
+                 [-1, 1]), `frames` (a list of uint8 RGB [h, w, 3]), or `clip` (an OwnClip, which has both)
+    encode:      encode(batch, **settings) returns one array for each utterance: [d], [layers, d] or [length, d], as
+                 `kind` says. With `load`, it is called as encode(batch, loaded, **settings). An array must not depend
+                 on the others of its batch
+    version:     raise it whenever the numbers change. It is part of the fingerprint
+    settings:    names and defaults of the settings that `--set` changes: text, numbers, true or false. All are part of
+                 the fingerprint
+    summary:     one line for `erc extract --list`
+    load:        load(device, dtype) returns what is loaded once per process, on `cpu` or `cuda:0`, in fp32, bf16 or
+                 fp16. A torch Module is put into evaluation mode, and its weights are part of the fingerprint. For
+                 anything else, `version` must change when the weights change
     kind:        vector, stack (layers kept apart) or sequence
-    modality:    where the feature is stored; by default that of `reads`, and visual for `clip`
-    batch_size:  utterances encoded at once
-    rate_hz:     of the sound
-    frames:      how many
-    max_seconds: longer sound, or more of a clip, is cut (and counted)
+    modality:    the modality that the feature is stored as. The default is that of `reads`; for `clip`, visual
+    batch_size:  number of utterances that are encoded at once
+    rate_hz:     sample rate of the sound
+    frames:      number of frames
+    max_seconds: sound or clips that are longer are cut there, and counted
 
-    Raises UsageError for a value that cannot be.
+    Raises UsageError for an impossible value.
     """
 
     reads: OwnReads

@@ -1,4 +1,4 @@
-"""A pack's rows put into a store, bit for bit."""
+"""Copying a pack's rows into a store, bit for bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Installed:
-    """Of one feature: rows that were written, and those that the store had, with the same bytes."""
+    """For one feature: how many rows were written, and how many the store had already, with the same bytes."""
 
     folder: str
     added: int
@@ -34,12 +34,13 @@ class Installed:
 def install_pack(
     folder: Path, store: Path, wanted: Collection[str] = (), *, advance: Advance = lambda number: None
 ) -> list[Installed]:
-    """Check a pack, and write what the store does not have of it. Stopped and started again it goes on.
+    """Check a pack, and write those of its rows that the store does not have. After an interruption, call it again: it
+    goes on where it stopped.
 
-    wanted:  folders or names of its features; all of them, if empty
-    advance: is called with numbers of utterances, of each feature
-    Raises StoreError where the pack is damaged, or the store holds other numbers for the same input; UsageError for a
-    feature that the pack has not.
+    wanted:  folders or names of features of the pack; if empty, all of them
+    advance: called with numbers of utterances, for each feature
+    Raises StoreError if the pack is damaged or the store has other numbers for the same input, and UsageError for a
+    feature that the pack does not have.
     """
     pack = check_pack(folder)
     chosen = [item for item in pack.features if not wanted or {item.folder, _name(item)} & set(wanted)]
@@ -56,7 +57,8 @@ def _name(item: PackedFeature) -> str:
 def install_feature(
     folder: Path, item: PackedFeature, store: Path, *, advance: Advance = lambda number: None
 ) -> Installed:
-    """The same of one feature of a pack, whose files are checked already. Raises StoreError as `install_pack`."""
+    """The same for one feature of a pack, whose files are already checked. Raises StoreError, as `install_pack`
+    does."""
     source = folder / item.folder
     spec = read_spec(source, item.folder)
     top = parse_top(source / TOP_FILE, spec, (source / TOP_FILE).read_bytes()) if spec.from_top else None

@@ -1,7 +1,8 @@
-"""Packs sent to and fetched from a dataset repository of the Hugging Face hub, or what fsspec knows.
+"""Sending packs to a dataset repository of the Hugging Face hub, or to any address that fsspec knows, and fetching
+them.
 
 An address is `hf://OWNER/NAME`, or a URL such as `s3://bucket/pack`, `gs://...` or `https://...`. SHA256SUMS is sent
-last and fetched first: without it there is no pack, and what it does not name is not fetched.
+last and fetched first. Without it there is no pack. Files that it does not name are not fetched.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ def is_remote(address: str) -> bool:
 
 
 def push_pack(folder: Path, address: str, *, private: bool = False, advance: Advance = lambda number: None) -> None:
-    """Check a pack and send it. advance: is called with numbers of files
+    """Check a pack and send it. advance: called with numbers of files
 
-    Raises StoreError where the pack is damaged, UsageError for an address that cannot be written, NetworkError.
+    Raises StoreError if the pack is damaged, UsageError for an address that cannot be written, and NetworkError.
     """
     check_pack(folder)
     hub = _HUB.fullmatch(address)
@@ -50,17 +51,18 @@ def push_pack(folder: Path, address: str, *, private: bool = False, advance: Adv
 
 
 def fetch_pack(address: str, folder: Path, *, advance: Advance = lambda number: None) -> Path:
-    """Fetch a pack into `folder`. What is there already, with the same bytes, is not fetched again; what arrives is
-    checked by `install_pack`, or `check_pack`.
+    """Fetch a pack into `folder`. Files that are there already, with the same bytes, are not fetched again. The files
+    that arrive are not checked here: `install_pack` and `check_pack` do that.
 
-    Raises StoreError where there is no pack, UsageError for an address that cannot be read, NetworkError.
+    Raises StoreError if there is no pack, UsageError for an address that cannot be read, and NetworkError.
     """
     fetch_files(address, folder, fetch_sums(address, folder), advance)
     return folder
 
 
 def fetch_sums(address: str, folder: Path) -> dict[str, str]:
-    """A pack's SHA256SUMS, fetched into `folder` as it is now: file -> sha256. Raises as `fetch_pack`."""
+    """Fetch the newest SHA256SUMS of a pack into `folder`. Returns file -> sha256. Raises the errors of
+    `fetch_pack`."""
     fetch = _fetcher(address)
     folder.mkdir(parents=True, exist_ok=True)
     fetch({FOLDER_SUMS: None}, folder, lambda number: None)
@@ -70,9 +72,9 @@ def fetch_sums(address: str, folder: Path) -> dict[str, str]:
 
 
 def fetch_files(address: str, folder: Path, sums: Mapping[str, str], advance: Advance = lambda number: None) -> None:
-    """Fetch files of a pack, by name -> sha256. Those that are there with these bytes are not fetched again.
+    """Fetch files of a pack, given as name -> sha256. Files that are there with these bytes are not fetched again.
 
-    advance: is called with numbers of files. Raises as `fetch_pack`.
+    advance: called with numbers of files. Raises the errors of `fetch_pack`.
     """
     wanted = {name: digest for name, digest in sums.items() if not _is_there(folder / name, digest)}
     advance(len(sums) - len(wanted))

@@ -1,4 +1,4 @@
-"""A pack made of a store."""
+"""Making a pack from a store."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ def write_pack(
     overwrite: bool = False,
     advance: Advance = lambda number: None,
 ) -> Pack:
-    """Write these features of the manifest's utterances to the folder `out`; it appears whole or not at all.
+    """Write these features, for the utterances of the manifest, to the folder `out`. It appears only when it is
+    complete.
 
-    advance: is called with numbers of utterances, of each feature
-    Raises UsageError where `out` exists and is not to be replaced, StaleFeaturesError where rows were made from other
-    input than the manifest's, and ShardError where the store is damaged.
+    advance: called with numbers of utterances, for each feature
+    Raises UsageError if `out` exists and may not be replaced, StaleFeaturesError if rows were made from another input
+    than the manifest has now, and ShardError if the store is damaged.
     """
     if out.exists() and not (overwrite and (out / RECORD).is_file()):
         mend = "give another --to" if overwrite else "give --overwrite, or another --to"

@@ -41,12 +41,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Rows:
-    """Embeddings of some utterances, in the order asked for.
+    """Embeddings of some utterances, in the order of the ids that were given.
 
-    values:  float32 [n, *shape]; zeros where absent
+    values:  float32 [n, *shape]; zeros where there is no embedding
     present: bool [n], True where there is an embedding
-    status:  per utterance `ok`, `missing`, `failed`, or `absent` (never extracted)
-    reason:  per utterance the ledger's reason, or None
+    status:  for each utterance `ok`, `missing`, `failed`, or `absent` (never extracted)
+    reason:  for each utterance the ledger's reason, or None
     """
 
     values: np.ndarray
@@ -58,8 +58,8 @@ class Rows:
 def read_spec(path: Path, folder: str) -> EncoderSpec:
     """The spec of the feature in `path`.
 
-    Raises ShardError where spec.json is absent, damaged or another folder's, UnreadableError where it cannot be read,
-    and FormatError where a later version of this package wrote it.
+    Raises ShardError if spec.json is absent, damaged or that of another folder, UnreadableError if it cannot be read,
+    and FormatError if a later version of this package wrote it.
     """
     where = path / "spec.json"
     try:
@@ -76,18 +76,18 @@ def read_spec(path: Path, folder: str) -> EncoderSpec:
 
 
 class Feature:
-    """A feature of a store. Opening reads spec.json only; ledgers and tensors are read when they are asked for.
+    """A feature of a store. Opening it reads spec.json only. Ledgers and tensors are read when they are needed.
 
-    Reading is by plain arrays and memory maps, so that it works in processes that were forked or spawned, too. Where a
-    shard was removed meanwhile (`gc`), the ledgers are read once more.
+    Reading uses plain arrays and memory maps, so that it also works in processes that were forked or spawned. If a
+    shard was removed in the meantime (`gc`), the ledgers are read once more.
     """
 
     def __init__(
         self, root: Path, folder: str, spec: EncoderSpec | None = None, sources: Sources | None = None
     ) -> None:
-        """spec:    stands in for a spec.json that is gone
-        sources: whose rows are read: see `fitting`
-        Raises as `read_spec`.
+        """spec:    used instead of spec.json, if that is gone
+        sources: the rows of a manifest to read: see `fitting`
+        Raises the errors of `read_spec`.
         """
         self.root = root
         self.folder = folder
@@ -98,8 +98,8 @@ class Feature:
 
     def fitting(self, manifest: Manifest) -> Feature:
         """The same feature, with the rows that fit this manifest: for each utterance, the newest row that was made from
-        what the manifest holds today. A store may hold rows of several manifests, and of texts that were edited and
-        put back."""
+        what the manifest has now. A store may hold rows of several manifests, and rows of texts that were edited and
+        then restored."""
         sources = Sources(manifest.ids, manifest.source_digests(self.spec.depends))
         return Feature(self.root, self.folder, self.spec, sources)
 
@@ -112,13 +112,13 @@ class Feature:
         return self.spec.name
 
     def read_top(self) -> Top:
-        """The encoder's layers above the states that are stored, for a spec with `from_top`: see `top_file.read_top`
-        for what it raises."""
+        """The encoder's layers above the stored states, for a spec with `from_top`. Raises the errors of
+        `top_file.read_top`."""
         return read_top(self.path, self.spec)
 
     @cached_property
     def names(self) -> list[ShardName]:
-        """The committed shards, later generations last. Lists the folder and reads nothing."""
+        """The committed shards, later generations last. This lists the folder, and reads no file."""
         return committed_names(self.path)
 
     @cached_property
@@ -127,15 +127,15 @@ class Feature:
         return read_index(self.path, self.sources)
 
     def index_with(self, *columns: str) -> LedgerIndex:
-        """`index` with these columns of the ledger in its table; read anew where it has others."""
+        """`index`, with these columns of the ledger in its table. It is read again if it has other columns."""
         if set(columns) <= set(columns_read(self.sources)):
             return self.index
         return read_index(self.path, self.sources, columns)
 
     def ledger(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The row that holds for each utterance, even where it is `failed`, in the order of their shards.
+        """The row that counts for each utterance, even if it is `failed`, in the order of the shards.
 
-        Columns are the ledger's (all, or `columns` with utterance_id), then `generation` and `chunk`.
+        The columns are those of the ledger (all, or utterance_id and `columns`), then `generation` and `chunk`.
         """
         wanted = None if columns is None else ["utterance_id", *[name for name in columns if name != "utterance_id"]]
         known = wanted is not None and COLUMNS.keys() >= set(wanted)
@@ -156,7 +156,7 @@ class Feature:
         return placed[index.holding()]
 
     def ledger_values(self, index: LedgerIndex, places: np.ndarray, column: str) -> list[Any]:
-        """A column of the ledger for these rows of the index's table, read from the shards that have them alone."""
+        """A column of the ledger for these rows of the index's table. Only the shards that have these rows are read."""
         values: list[Any] = [None] * len(places)
         for shard, positions in _by_shard(index, places, np.ones(len(places), bool)):
             rows = places[positions] - np.searchsorted(index.shard, shard)
@@ -166,11 +166,11 @@ class Feature:
         return values
 
     def close_shards(self) -> None:
-        """Let go of the shards that are open: pages of a mapped file count as memory until then."""
+        """Close the open shards. Until then, pages of a mapped file count as memory."""
         self._maps.close()
 
     def shard(self, name: ShardName) -> Shard:
-        """A shard, memory-mapped. Raises ShardError where it is damaged, ShardGoneError where it was removed."""
+        """A shard, memory-mapped. Raises ShardError if it is damaged, and ShardGoneError if it was removed."""
         return self._maps[name]
 
     def _reading(self, work: Callable[[LedgerIndex], Result]) -> Result:
@@ -186,8 +186,9 @@ class Feature:
     def read(self, ids: Sequence[str], out: np.ndarray | None = None) -> Rows:
         """Embeddings of a vector or stack feature, joined by id.
 
-        out: zeros, float32 [n, *shape], that become the rows' values: a memory map where they do not fit in memory
-        Raises StoreError for a sequence feature and as `shard`.
+        out: the array that becomes the rows' values: float32 [n, *shape], filled with zeros. Give a memory map if the
+             values do not fit in memory
+        Raises StoreError for a sequence feature, and the errors of `shard`.
         """
         if self.spec.kind == "sequence":
             raise StoreError(f"{self.folder} is a sequence feature: each utterance has its own length")
@@ -224,7 +225,7 @@ class Feature:
             values[position] = tensors[row]
 
     def read_sequences(self, ids: Sequence[str]) -> list[np.ndarray | None]:
-        """Embeddings of a sequence feature, each [length, *shape] in the stored dtype; None where there is none."""
+        """Embeddings of a sequence feature, each [length, *shape] in the stored dtype, or None."""
 
         def work(index: LedgerIndex) -> list[np.ndarray | None]:
             found: list[np.ndarray | None] = [None] * len(ids)
@@ -239,8 +240,9 @@ class Feature:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Embeddings of a sequence feature laid end to end, in the order of `ids`, in bounded memory.
 
-        allocate: makes the array for the values, [sum of lengths, *shape] in the stored dtype: a memory map where they
-        do not fit in memory. Gives (values, offsets int64 [n + 1], present bool [n]); a missing one has length 0.
+        allocate: makes the array for the values, [sum of lengths, *shape] in the stored dtype; a memory map if they do
+                  not fit in memory
+        Returns (values, offsets int64 [n + 1], present bool [n]). A missing embedding has length 0.
         """
 
         def work(index: LedgerIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -272,21 +274,21 @@ class Feature:
             yield self._maps[index.names[shard]], positions
 
     def reasons(self, ids: Sequence[str]) -> list[str | None]:
-        """Per utterance the ledger's reason, None where there is none, and `absent` where there is no row."""
+        """For each utterance, the ledger's reason or None; `absent` if there is no row."""
         return _reasons(self.index, self.index.find(ids), ABSENT)
 
     def statuses(self, ids: Sequence[str]) -> list[str]:
-        """Per utterance `ok`, `missing`, `failed`, or `absent` where there is no row."""
+        """For each utterance `ok`, `missing`, `failed`, or `absent` if there is no row."""
         return _statuses(self.index, self.index.find(ids))
 
     def stale(self, manifest: Manifest) -> list[str]:
-        """Ids of the manifest that have rows, none of which was made from what the manifest holds today."""
+        """Ids of the manifest that have rows, but no row that was made from what the manifest has now."""
         is_seen_by_it = self.sources is not None and self.sources.ids is manifest.ids
         stale = (self if is_seen_by_it else self.fitting(manifest)).index.stale
         return [utterance_id for utterance_id in manifest.ids if utterance_id in stale]
 
     def coverage(self, ids: Sequence[str]) -> dict[str, int | dict[str, int]]:
-        """How many of these utterances are ok, missing and failed (by reason) and absent."""
+        """How many of these utterances are ok, missing and failed (each by reason), and absent."""
         index = self.index
         found = index.find(ids)
         known = found[found >= 0]
@@ -307,7 +309,7 @@ class Feature:
         return counts
 
     def rows_digest(self, ids: Sequence[str]) -> str:
-        """A digest of the (utterance id, crc32) pairs of these utterances: which very numbers a run used."""
+        """A digest of the (utterance id, crc32) pairs of these utterances. It says exactly which numbers a run used."""
         index = self.index
         found = index.find(ids)
         present = _present(index, found)

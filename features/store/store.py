@@ -1,6 +1,6 @@
 """A store: a folder of features, MODALITY/NAME-XXXXXXXX, chosen by name and read by utterance id.
 
-A feature that is damaged or cannot be read is kept as that, and stands in no other feature's way.
+A feature that is damaged or cannot be read is listed as damaged. The others work all the same.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _MATCHED = ("encoder", "model", "alias", "weights", "compute_dtype", "kind", "fi
 
 
 class Store:
-    """Opened by listing folders; nothing is read until it is asked for."""
+    """A store of features. Opening it lists folders. Files are read only when they are needed."""
 
     def __init__(self, path: Path | str, manifest: Manifest | None = None) -> None:
-        """manifest: whose utterances are to be read: of each, features then have the newest row that was made from what
-        the manifest holds today (`Feature.fitting`); without it, the newest row.
+        """manifest: the utterances to read. For each, features then give the newest row that was made from what the
+        manifest has now (`Feature.fitting`). Without a manifest, they give the newest row.
 
-        Raises StoreError where there is no such folder, and UnreadableError where it cannot be listed.
+        Raises StoreError if there is no such folder, and UnreadableError if it cannot be listed.
         """
         self.path = Path(path)
         self.manifest = manifest
@@ -38,12 +38,12 @@ class Store:
 
     @property
     def place(self) -> str:
-        """Where it is, in words: its path, or the address whose copy it is."""
+        """Where the store is, in words: its path, or the address that it is a copy of."""
         return str(self.path)
 
     @property
     def extract_to(self) -> Path:
-        """The store to name in a command that makes or mends a feature."""
+        """The store to name in a command that makes or repairs a feature."""
         return self.path
 
     @cached_property
@@ -82,19 +82,19 @@ class Store:
         return list(self._opened[0])
 
     def with_fingerprint(self, fingerprint: str) -> list[Feature]:
-        """The features that this fingerprint made."""
+        """The features that have this fingerprint."""
         return [feature for feature in self.features() if feature.fingerprint == fingerprint]
 
     @property
     def damaged(self) -> list[tuple[str, StoreError]]:
-        """The folders of the other features, and why each cannot be opened. Of a modality, if that cannot be listed."""
+        """The folders of features that cannot be opened, and why. For a modality's folder, why it cannot be listed."""
         return list(self._opened[1])
 
     def choose(self, modality: str, selector: str | Mapping[str, Any]) -> Feature:
         """The one feature that a selector names: `gpt2`, `gpt2@1f3a` (a fingerprint's beginning), or {encoder: ...}.
 
-        A mapping's keys are fields of the spec, or of its settings. Raises FeatureChoiceError, which lists the
-        candidates, if none or several match, or if the one that is meant may be damaged.
+        The keys of a mapping are fields of the spec, or of its settings. Raises FeatureChoiceError, which lists the
+        candidates, if none or several match, or if the feature that is meant may be damaged.
         """
         candidates = [feature for feature in self.features() if feature.spec.modality == modality]
         if isinstance(selector, str):
@@ -129,8 +129,8 @@ class Store:
         raise FeatureChoiceError(f"{modality}: no feature {shown!r} in {self.place}: {hint}")
 
     def find(self, feature: str) -> Feature:
-        """The one feature of a name, whatever its modality: NAME or NAME@FINGERPRINT, or MODALITY/NAME where two
-        modalities have the name. Raises as `choose`."""
+        """The one feature of a name, of any modality: NAME or NAME@FINGERPRINT, or MODALITY/NAME if two modalities have
+        the name. Raises the errors of `choose`."""
         modality, _, name = feature.rpartition("/")
         if modality:
             return self.choose(modality, name)

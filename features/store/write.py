@@ -53,7 +53,7 @@ _FOUND_TOGETHER = 1024  # rows of a shard
 
 
 class FeatureWriter:
-    """Commits the shards of one feature. Made by `open_writer`, which holds the lock."""
+    """Commits the shards of one feature. `open_writer` makes it, and holds the lock."""
 
     def __init__(self, root: Path, spec: EncoderSpec) -> None:
         self.spec = spec
@@ -103,11 +103,12 @@ def open_writer(
     agreement: str = "",
     top: Top | None = None,
 ) -> Iterator[FeatureWriter]:
-    """Make the feature's folder if it is new, lock it, and (in a plain run) clear what an interrupted commit left.
+    """Make the feature's folder if it does not exist, and lock it. Without `shard`, also remove what an interrupted
+    commit left.
 
-    top:       of a spec with `from_top`: written beside the shards, unless it is there
-    agreement: with `shard`, what all slices that are at work must have in common: see `writer_lock`
-    Raises StoreBusyError where another run holds it, StoreError where the folder cannot be written.
+    top:       for a spec with `from_top`: the layers to write beside the shards, unless they are there already
+    agreement: with `shard`: what all slices that run must have in common, see `writer_lock`
+    Raises StoreBusyError if another run holds the lock, and StoreError if the folder cannot be written.
     """
     folder = root / spec.folder
     with ExitStack() as stack:
@@ -210,7 +211,8 @@ def write_feature(
     """Store embeddings that were computed elsewhere, for the utterances of a manifest that have none yet.
 
     top: see `open_writer`
-    Every utterance left must be in `embeddings` or in `unavailable`. Raises StoreError for one that is not.
+    Every utterance without a row must be in `embeddings` or in `unavailable`. Raises StoreError for one that is in
+    neither.
     """
     unavailable = unavailable or {}
     bounds = manifest_chunks(manifest, whole_dialogues=False, waveform=spec.encoder == "waveform")

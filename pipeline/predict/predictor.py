@@ -1,8 +1,9 @@
-"""Predictor: the encoders and heads of a run, loaded once; talks, clips and manifests predicted with them.
+"""Predictor: the encoders and heads of a run, loaded once, to predict talks, clips and manifests.
 
-Talks are encoded turn by turn, each input alone, so that what is said of an utterance is the same bits whatever else is
-predicted; a causal run is asked turn by turn, too, so that a talk and the same talk as it goes on are the same. A
-manifest goes through the batches of `erc extract` and `erc evaluate`, and its predictions are theirs, bit for bit.
+Talks are encoded turn by turn, each input alone. So an utterance gets the same bits, whatever else is predicted. The
+heads of a causal run also predict turn by turn. So a finished talk gets the same predictions as the same talk while it
+goes on. A manifest goes through the batches of `erc extract` and `erc evaluate`, and gets the same predictions as from
+them, bit for bit.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ Advance = Callable[[int], object]
 class Predicted:
     """The predictions for some utterances.
 
-    frame:   a line each, in their order: utterance_id, dialogue_id, turn, speaker, text, media, start, end, predicted,
-             p_LABEL (the mean over seeds), calibrated_LABEL where a temperature was fitted, no_input, missing (the
-             modalities that are not there)
-    labels:  in the run's order
+    frame:   a row for each utterance, in their order: utterance_id, dialogue_id, turn, speaker, text, media, start,
+             end, predicted, p_LABEL (the mean over seeds), calibrated_LABEL if a temperature was fitted, no_input,
+             missing (the modalities that are missing)
+    labels:  the labels, in the run's order
     root:    the folder that `media` is relative to, or None
-    without: modality -> float64 [n, c], the probabilities where that modality is hidden; {} unless asked for
-    notes:   what has no embedding though there is an input: (utterance_id, feature's folder, why)
+    without: modality -> float64 [n, c], the probabilities when that modality is hidden; {} unless asked for
+    notes:   inputs that got no embedding: (utterance_id, folder of the feature, reason)
     """
 
     frame: pl.DataFrame
@@ -64,7 +65,7 @@ class Predicted:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """float64 [n, c]: calibrated where a temperature was fitted."""
+        """float64 [n, c]; calibrated if a temperature was fitted."""
         prefix = "p" if self.temperature is None else "calibrated"
         return self.frame.select(f"{prefix}_{label}" for label in self.labels).to_numpy()
 
@@ -75,14 +76,16 @@ class Predictor:
         with Predictor(Path("runs/mine")) as predictor:
             print(predictor.predict([Talk("a", (Turn("Ross", "Hi."),))]).frame)
 
-    Weights are loaded when they are first needed, and stay. A decoding process and a temporary store of what was
-    encoded are kept, too: use the predictor in a `with` statement, or call `close`.
+    Weights are loaded when they are first needed, and stay in memory. A decoding process and a temporary store of
+    embeddings are kept, too. So use the predictor in a `with` statement, or call `close`.
     """
 
     def __init__(self, run: Run | Path, device: str = "auto", store: Path | None = None) -> None:
-        """device: of the encoders: auto, cpu, cuda, cuda:N or mps. store: where specs of features may lie
+        """device: where encoders compute: auto, cpu, cuda, cuda:N or mps. store: a store that may have the specs of the
+        features
 
-        Raises RunError where no seed is finished, seeds were not made alike or have no head, or the run is a fold.
+        Raises RunError if no seed is finished, if seeds have no head or were not made alike (code, versions, kind of
+        device), or if the run is a fold of a cross-validation.
         """
         self.run = run if isinstance(run, Run) else Run(run)
         self.seeds = seeds_to_predict_with(self.run)
@@ -97,9 +100,10 @@ class Predictor:
 
     @classmethod
     def from_pretrained(cls, model: str | Path, device: str = "auto") -> Self:
-        """What `erc export` wrote: a folder here, or the name of a repository on the Hugging Face hub.
+        """A predictor from what `erc export` wrote: a local folder, or the name of a repository on the Hugging Face
+        hub.
 
-        Raises WeightsError where it is neither; and as the constructor.
+        Raises WeightsError if it is neither, and the errors of the constructor.
         """
         from pipeline.predict.hub import pull_folder
 
@@ -133,11 +137,12 @@ class Predictor:
         return Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="erc-predict-")))
 
     def predict(self, talks: Sequence[Talk], *, what_if: bool = False, advance: Advance = lambda _: None) -> Predicted:
-        """Every turn of some talks.
+        """Predict every turn of some talks.
 
-        what_if: also what would be predicted without each modality, one at a time
+        what_if: also predict without each modality, one at a time
         advance: called with the number of utterances that were predicted
-        Raises RunError as `build_run_encoders`, ManifestError for turns that make no manifest.
+        Raises the RunError of `build_run_encoders`, and ManifestError for turns that cannot be utterances of a
+        manifest.
         """
         root = shared_folder(talks)
         if not self.run.experiment.is_causal:
@@ -153,8 +158,8 @@ class Predictor:
         return _joined(parts)
 
     def conversation(self, name: str = "0", root: Path | None = None) -> Conversation:
-        """A talk that goes on: each turn is predicted when it is added. root: a folder that all of its clips are in,
-        where it is known"""
+        """A talk that goes on: each turn is predicted when it is added. root: a folder that holds all of its clips, if
+        it is known"""
         return Conversation(self, name, root)
 
     def predict_manifest(
@@ -166,8 +171,8 @@ class Predictor:
         decoding: DecodeOptions | None = None,
         advance: Advance = lambda _: None,
     ) -> Predicted:
-        """Every utterance of a manifest, whatever its splits and labels. What the store lacks is extracted into it, in
-        the batches of `erc extract`."""
+        """Predict every utterance of a manifest, of any split and with any label. Embeddings that the store does not
+        have are extracted into it, in the batches of `erc extract`."""
         encoders, implied = build_run_encoders(self.run, self.device, store, batch_size=None)
         with begin_extraction(manifest, store, encoders, PlanOptions(), implied) as jobs:
             run_local(manifest, store, jobs, decoding=decoding or DecodeOptions(), advance=advance)
@@ -240,8 +245,8 @@ class Predictor:
 
 @dataclass
 class Conversation:
-    """A talk as it goes on. In a causal run, a new turn never changes the predictions for earlier ones. In another run
-    it may: then ask for the earlier turns again with `Predictor.predict`."""
+    """A talk that goes on. In a causal run, a new turn never changes the predictions for earlier turns. In another run
+    it may: to update the earlier turns, use `Predictor.predict`."""
 
     predictor: Predictor
     name: str
@@ -276,7 +281,7 @@ def _joined(parts: Sequence[Predicted]) -> Predicted:
 
 
 def _without_labels(frame: pl.DataFrame) -> pl.DataFrame:
-    """What a manifest's labels are is nothing to a prediction: they may even be of another corpus."""
+    """Predictions do not use a manifest's labels, which may even be those of another corpus."""
     return frame.with_columns(pl.lit(None, pl.String).alias("label"), pl.lit(None, pl.String).alias("sentiment"))
 
 

@@ -1,8 +1,8 @@
-"""Talks and their turns: what `erc predict` is given, and the JSON files that hold them.
+"""Talks and their turns, which are the input of `erc predict`, and the JSON files that hold them.
 
-A file holds one dialogue or several. A dialogue is a list of turns, or a mapping with `turns` (and `dialogue_id`), or
-columns: `speakers`, `texts`, `clips`. A turn is a mapping of `text`, `speaker`, `clip`, `start` and `end`, each of
-which may be left out; clips are relative to the file's folder.
+A file holds one dialogue or several. A dialogue is a list of turns, or a mapping with `turns` (and `dialogue_id`), or a
+mapping with the columns `speakers`, `texts` and `clips`. A turn is a mapping with `text`, `speaker`, `clip`, `start`
+and `end`. Each of these may be left out. Clips are relative to the file's folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _SHOWN_PROBLEMS = 10
 
 @dataclass(frozen=True)
 class Turn:
-    """One utterance to be predicted. clip: a file, or None; start, end: the cut within it, in seconds, or None."""
+    """One utterance to predict. clip: a file, or None; start, end: where the utterance begins and ends in the clip, in
+    seconds, or None."""
 
     speaker: str = ""
     text: str = ""
@@ -41,7 +42,7 @@ class Talk:
 
 
 def read_talks(path: Path) -> list[Talk]:
-    """The dialogues of a JSON file. Raises UsageError that lists what is wrong, each with its place in the file."""
+    """The dialogues of a JSON file. Raises UsageError, which lists every problem with its place in the file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
