@@ -39,7 +39,7 @@ def test_the_api_is_told(site: Path) -> None:
     assert len(named) > 15
     for name in named:
         assert f'id="{name}"' in page, name
-    assert "<li><code>split</code>: of these utterances alone" in page
+    assert "<li><code>split</code>: only the utterances of this split" in page
 
 
 def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
