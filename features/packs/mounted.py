@@ -56,7 +56,7 @@ def mount(address: str) -> Path:
         if before is None:
             raise
         root = before
-        warnings.warn(f"{error}: what was fetched of it before is read", ErcWarning, stacklevel=2)
+        warnings.warn(f"{error}: the copy that was fetched before is used", ErcWarning, stacklevel=2)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
     write_bytes_whole(base / _LATEST, root.name.encode())

@@ -156,7 +156,7 @@ def _source_notes(feature: Feature, found: Replaced, stems: list[str], *, has_ma
             " them reads goes too"
         )
     if found.unnamed:
-        yield f"{feature.folder}: {found.unnamed:,} rows are of utterances that no manifest here has: they stay"
+        yield f"{feature.folder}: {found.unnamed:,} rows belong to utterances that no manifest here has: they stay"
 
 
 def _orphans(feature: Feature, notes: list[str]) -> list[Garbage]:

@@ -34,7 +34,7 @@ class Replaced:
 
     shards:        those all of whose rows are replaced
     other_sources: those whose every row is replaced or older than a row of another source, and that are not in `shards`
-    unnamed:       how many rows are of utterances that none of the manifests has
+    unnamed:       how many rows belong to utterances that none of the manifests has
     bad:           ledgers that could not be read: nothing is known of these shards, and they are not in `shards`
     rows:          where an utterance has several rows, all rows: id, key, place, stays (whether it is not replaced)
     """

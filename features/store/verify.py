@@ -265,4 +265,4 @@ def _manifest_notes(folder: str, spec: EncoderSpec, rows: pl.DataFrame | None, m
         yield f"{folder}: {stale} rows were made from other input than the manifest's: {spec.made_by} redoes them"
     other = holding.height - joined.height
     if other:
-        yield f"{folder}: {other} rows are of utterances that the manifest does not have"
+        yield f"{folder}: {other} rows belong to utterances that the manifest does not have"

@@ -150,7 +150,7 @@ def command(
     part = parse_shard(shard)
     check_engine(engine_name, ray_address, ray_actors)
     if engine_name == "ray" and jobs:
-        raise UsageError("--jobs is of processes on this machine: with --engine ray, give --ray-actors")
+        raise UsageError("--jobs sets processes on this machine: with --engine ray, use --ray-actors")
     suite = read_suite(suite_source)
     roles = parse_roles(use)
     played = play_roles(suite, roles)

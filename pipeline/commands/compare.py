@@ -90,7 +90,7 @@ def command(
             if value
         ]
         if given:
-            raise UsageError(f"{given[0]} is of two runs: give RUN_A and RUN_B")
+            raise UsageError(f"{given[0]} compares two runs: give RUN_A and RUN_B")
         return _contrasts(runs[0], split, replicates, gate, as_json)
     if len(runs) != 2:
         given_runs = "one run is" if len(runs) == 1 else f"{len(runs)} runs are"

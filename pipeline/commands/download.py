@@ -59,7 +59,7 @@ def command(corpus: str, folder: Path | None, list_only: bool, dry_run: bool) ->
         _print_list(card, downloads)
         return
     if not downloads.sources:
-        raise DownloadError(f"{card.title or card.dataset} is not to be had without you: {downloads.by_hand}")
+        raise DownloadError(f"{card.title or card.dataset} cannot be downloaded without your help: {downloads.by_hand}")
     folder = folder or Path("data") / card.dataset
 
     from pipeline.download.plan import check_room, plan

@@ -172,7 +172,7 @@ def _unlabelled(item: Evaluated) -> str:
     parts = [f"{bare} of {item.utterances} utterances have no label"] if bare else []
     if left:
         names = ", ".join(f"{label} {number}" for label, number in left.items())
-        parts.append(f"{sum(left.values())} of {item.utterances} are of labels that the map leaves out ({names})")
+        parts.append(f"{sum(left.values())} of {item.utterances} have labels that the map leaves out ({names})")
     if not parts:
         return ""
     where = f"predictions-{item.split}.parquet of each seed"

@@ -107,7 +107,7 @@ def command(
 
     methods = tuple(dict.fromkeys(methods))
     if sphere and "pca" not in methods:
-        raise UsageError("--sphere is of PCA: add --method pca, or leave it out")
+        raise UsageError("--sphere works only with PCA: add --method pca, or leave it out")
     check_plotly()
     if "umap" in methods:
         check_umap()

@@ -131,7 +131,7 @@ def without_weights_line(encoder: str, error: WeightsError, manifest: Manifest, 
     if store.is_dir():
         found = [item for item in Store(store, manifest).features() if item.spec.encoder == encoder]
         there = [f"{item.folder} with {item.coverage(manifest.ids)['ok']} of them" for item in found]
-    told = f"the store has {', '.join(there)}" if there else "the store has nothing of it"
+    told = f"the store has {', '.join(there)}" if there else "the store has no feature of it"
     what = "text" if column == "text" else "clip"
     return (
         f"{encoder}: {has} of {len(manifest)} utterances have a {what}; {told}. What is left is not known without its"

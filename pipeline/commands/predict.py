@@ -101,7 +101,7 @@ def command(
     if (video is None) != (transcript is None):
         raise UsageError("--video and --transcript go together: the transcript says when who says what")
     if store is not None and manifest is None:
-        raise UsageError("--store is for --manifest: what else is predicted is not kept")
+        raise UsageError("--store works only with --manifest: other embeddings are not kept")
     if out is not None and out.suffix.lower() not in (".parquet", ".csv", ".json"):
         raise UsageError(f"--out {out}: the ending must be .parquet, .csv or .json")
     talks = None if manifest else _talks(dialogue, clip, text, speaker, video, transcript)

@@ -121,7 +121,7 @@ def command(
     from features.packs.mounted import open_store
 
     if length is not None and file_format != "mmsa":
-        raise UsageError(f"--length is of --format mmsa: {file_format} keeps sequences as they are")
+        raise UsageError(f"--length works only with --format mmsa: {file_format} keeps sequences as they are")
     chosen = [_modality_and_name(selector, modality) for selector in selectors]
     if file_format in _FORMATS and len(chosen) > 1:
         raise UsageError(f"{file_format} holds one feature: give one --feature, or --format {', '.join(_TOOL_FORMATS)}")
@@ -156,7 +156,7 @@ def _modality_and_name(selector: str, modality: str | None) -> tuple[str, str]:
             raise UsageError(f"--feature {selector} has no modality: write text/{selector}, or give --modality text")
         return modality, selector
     if told not in _MODALITIES:
-        raise UsageError(f"--feature {selector}: {told!r} is no modality: choose one of {', '.join(_MODALITIES)}")
+        raise UsageError(f"--feature {selector}: {told!r} is not a modality: choose one of {', '.join(_MODALITIES)}")
     if modality not in (None, told):
         raise UsageError(f"--feature {selector} is not of --modality {modality}: leave --modality out")
     return told, name

@@ -32,7 +32,7 @@ def command(pack: Path, address: str, private: bool) -> None:
     from pipeline.terminal.progress import progress_bar
 
     if not is_remote(address):
-        raise UsageError(f"{address!r} is no address: give hf://OWNER/NAME or one like s3://bucket/folder")
+        raise UsageError(f"{address!r} is not an address: give hf://OWNER/NAME, or one like s3://bucket/folder")
     with progress_bar(len(pack_sums(pack / FOLDER_SUMS)) + 1, "file", "push") as bar:
         push_pack(pack, address, private=private, advance=bar.update)
     click.echo(f"{address}: `erc store pull {address} --store STORE` fetches it")

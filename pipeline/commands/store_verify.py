@@ -70,12 +70,14 @@ def command(store: Path, manifest: Path | None, repair: bool, tag: str | None, a
 
     if tag is not None:
         if repair or manifest:
-            raise UsageError("--tag is by itself: leave --repair and --manifest out")
+            raise UsageError("--tag cannot be combined with --repair or --manifest: leave them out")
         return _verify_tag(store, tag, as_json)
     is_for_tool = is_tool_export(store)
     if is_for_tool or is_export(store):
         if repair or manifest:
-            raise UsageError(f"{store} is an export: --repair and --manifest are of stores; a damaged one is made anew")
+            raise UsageError(
+                f"{store} is an export: --repair and --manifest work only on stores; make it again if damaged"
+            )
         return (verify_exported_for_tool if is_for_tool else verify_exported)(store, as_json)
     if repair and manifest:
         raise UsageError("--repair and --manifest do not go together: repair first, then verify with --manifest")
@@ -126,9 +128,9 @@ def _summary_of_faults(store: Path, report: StoreReport) -> str:
     if others:
         parts.append(f"{_counted(others)} {'more ' if repairable else ''}that no repair mends: see each of them")
     if unreadable:
-        parts.append(f"{unreadable} could not be read, which is no damage: nothing is lost, see what stands in the way")
+        parts.append(f"{unreadable} could not be read, which is not damage: nothing is lost, see what prevents reading")
     if later:
-        parts.append(f"{later} are of a later version: upgrade")
+        parts.append(f"{later} were written by a later version: upgrade")
     if report.untouched:
         parts.append(f"{len(report.untouched)} features were not repaired")
     return f"{store}: {'; '.join(parts)}"

@@ -147,12 +147,12 @@ def command(
     jobs = jobs or cores()
     folding = folding_of(cv, group, nested, all_splits)
     if space is None and (trials is not None or search_seed is not None):
-        raise UsageError("--trials and --search-seed are of a search: give --search SPACE.yaml, too")
+        raise UsageError("--trials and --search-seed work only with a search: add --search SPACE.yaml")
     if space is not None and mix_seeds:
-        raise UsageError("--mix-seeds is of heads that are averaged by hand: a search trains its own, leave it out")
+        raise UsageError("--mix-seeds does not go with --search, which trains heads of its own: leave it out")
     if space is not None and track:
         raise UsageError(
-            "--track is of heads that are kept, and a search keeps none: track `erc train` of its best.yaml"
+            "--track sends heads that are kept, and a search keeps none: use it in `erc train` of best.yaml"
         )
     experiment = read_experiment(config, overrides, only, use)
     store, manifest = read_places(store, manifest)
@@ -169,7 +169,7 @@ def command(
         dimensions, content = read_space(space)
         check_space(dimensions, str(space), resolve)
         if folding and folding.nested:
-            raise UsageError("--nested is of a result, and --search chooses: search with --cv, then train best.yaml")
+            raise UsageError("--nested gives a result, and --search only chooses: search with --cv, train best.yaml")
         whole = read_manifest(manifest)
         if folding:
             source = open_rows(store, whole, folding, allow_stale, allow_absent)

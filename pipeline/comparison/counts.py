@@ -162,7 +162,7 @@ def read_arm(frames: Frames, labels: Sequence[str], criterion: Criterion | None 
             gold = _places(frame["gold"], labels, "label", seed)
         elif not all(frame[name].equals(first[name]) for name in ("utterance_id", "dialogue_id", "gold")):
             raise RunError(
-                f"predictions of seed {seed} are of other utterances or labels than those of seed {min(frames)}: score"
+                f"predictions of seed {seed} are for other utterances or labels than those of seed {min(frames)}: score"
                 " the run again with `erc evaluate RUN --split SPLIT`"
             )
         given = _places(frame["predicted"], labels, "label", seed)

@@ -49,7 +49,7 @@ def check_comparable(a: Run, b: Run) -> None:
     """Raises RunError unless both runs are of one corpus and one list of labels, and judged by one score."""
     first, second = a.features.manifest.dataset, b.features.manifest.dataset
     if first != second:
-        raise RunError(f"{a.path} is of {first} and {b.path} of {second}: choose two runs of one corpus")
+        raise RunError(f"{a.path} was trained on {first} and {b.path} on {second}: choose two runs of one corpus")
     if a.labels != b.labels:
         raise RunError(
             f"{a.path} has the labels {', '.join(a.labels)}, {b.path} has {', '.join(b.labels)}: choose two runs whose"

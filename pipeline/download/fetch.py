@@ -62,7 +62,7 @@ def _fetch_address(source: AddressSource, folder: Path, record: Record) -> list[
     if source.name not in record.files:  # somebody brought it
         size = path.stat().st_size
         if source.bytes is not None and size != source.bytes:
-            raise DownloadError(f"{path} has {size:,} bytes, not {source.bytes:,}: remove it, and it is fetched anew")
+            raise DownloadError(f"{path} has {size:,} bytes, not {source.bytes:,}: remove it, and it is fetched again")
         record.files[source.name] = FileRecord(source=source.place, bytes=size, sha256=_digest(path))
         write_record(folder, record)
     return [checked]
@@ -77,7 +77,7 @@ def _checked(folder: Path, name: str, digest: tuple[str, str] | None, record: Re
         found = _digest(path, kind)
         if found != value:
             whose = "was downloaded" if (kind, value) in expected else "its card names"
-            raise DownloadError(f"{path} is not what {whose} ({kind} {found}): remove it, and it is fetched anew")
+            raise DownloadError(f"{path} is not what {whose} ({kind} {found}): remove it, and it is fetched again")
     return path
 
 

@@ -41,7 +41,7 @@ _COMMENTS = {
 def check_is_new(path: Path | None) -> None:
     """Raises UsageError where a file is there already: it may be a card that somebody has filled in."""
     if path is not None and path.exists():
-        raise UsageError(f"--write-card {path}: is there already, and is not overwritten: name another file")
+        raise UsageError(f"--write-card {path}: already exists, and is not overwritten: give another file")
 
 
 def write_card_template(manifest: Manifest, path: Path) -> None:

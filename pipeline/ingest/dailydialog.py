@@ -82,7 +82,7 @@ def _find(root: Path, names: tuple[str, ...]) -> tuple[Path, Path] | None:
                         for emotion in emotions:
                             if (folder / emotion).is_file():
                                 return folder / text, folder / emotion
-                        raise ManifestError(f"{folder / text} stands alone: {emotions[0]} belongs beside it")
+                        raise ManifestError(f"{folder / text} has no labels: put {emotions[0]} beside it")
     return None
 
 

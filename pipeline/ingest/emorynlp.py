@@ -87,7 +87,7 @@ def _files(paths: Sequence[str | Path]) -> dict[str, Path]:
     editions = {path.suffix: path for path in found.values()}
     if len(editions) > 1:
         both = " and ".join(str(path) for path in editions.values())
-        raise ManifestError(f"{both} are of two editions, which hold other utterances: name the files of one")
+        raise ManifestError(f"{both} come from two editions, which have different utterances: give the files of one")
     return found
 
 

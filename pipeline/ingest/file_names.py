@@ -85,7 +85,7 @@ def ingest_files(
         row["label"] = label
     if choice is not None and "split" in columns:
         raise UsageError(
-            f"{pattern.text} tells the split of every file: choose no speakers, or name that field otherwise"
+            f"{pattern.text} tells the split of every file: choose no speakers, or give that field another name"
         )
     choice = choice or SplitChoice()
     splits = set_splits(rows, choice, "split" in columns)

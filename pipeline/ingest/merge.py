@@ -73,7 +73,7 @@ def _refuse_collisions(manifests: Sequence[Manifest], paths: Sequence[Path]) -> 
         for one, path in zip(manifests, paths, strict=True):
             ids = one.frame[column].unique(maintain_order=True).to_list()
             problems += [
-                f"{path.name}, {column}: {name!r} stands in {seen[name].name}, too" for name in ids if name in seen
+                f"{path.name}, {column}: {name!r} is also in {seen[name].name}" for name in ids if name in seen
             ]
             seen |= dict.fromkeys(ids, path)
         if problems:

@@ -111,7 +111,7 @@ def _row(record: Row, layout: _Layout, noticed: _Noticed, problems: list[str]) -
     if split is None:
         problems.append(f"{record.where}: mode {cells['mode']!r}: {nearest(cells['mode'], _SPLITS)}")
     if not video or video.startswith("#"):
-        problems.append(f"{record.where}: video_id {video!r}: a spreadsheet took it for a formula: get the file anew")
+        problems.append(f"{record.where}: video_id {video!r}: a spreadsheet read it as a formula: get the file again")
     if not clip.isdecimal():
         problems.append(f"{record.where}: clip_id {clip!r} is not a whole number")
     score = _score(record, cells["label"], layout.limit, problems)

@@ -68,7 +68,7 @@ def _write_report(runs: Path, out: Path, latex: bool, paper: str | None) -> Writ
     found = read_runs(runs)
     corpora = [with_findings(corpus) for corpus in corpora_of(found)]
     if latex and not corpora:
-        raise RunError(f"{runs} holds nested cross-validations alone, which --latex has no tables of: see folds.csv")
+        raise RunError(f"{runs} holds only nested cross-validations, for which --latex has no tables: see folds.csv")
     papers = paper_results(corpora, paper) if latex or paper else []
     folded = folds.folded_results(found.folded)
     notes = [f"Skipped run {item.folder}: {item.problem}." for item in found.unreadable]

@@ -99,7 +99,7 @@ def split_metrics(
     for seed, frame in frames.items():
         if not frame["utterance_id"].equals(first["utterance_id"]) or not frame["gold"].equals(first["gold"]):
             raise RunError(
-                f"{experiment}: seed {seed}'s predictions on {split} are of other utterances or labels: evaluate again"
+                f"{experiment}: seed {seed}'s predictions on {split} are for other utterances or labels: evaluate again"
             )
         known = frame.filter(labelled)
         probabilities = known.select(columns).to_numpy()

@@ -122,7 +122,9 @@ class Evaluator:
         Raises UsageError for a split that cannot be part of a file's name.
         """
         if not split.strip() or set(split) & set("/\\"):
-            raise UsageError(f"--split {split!r}: is no name for files: it may not be blank or hold '/' or '\\'")
+            raise UsageError(
+                f"--split {split!r} cannot be part of a file's name: it may not be blank or hold '/' or '\\'"
+            )
         self.split = split
         self._store = store
         self._manifest = manifest
@@ -203,7 +205,7 @@ class Evaluator:
         recorded = run.features.manifest.path
         path = self._manifest or (Path(recorded) if recorded else None)
         if path is None:
-            raise ManifestError(f"{run.path}: recorded no manifest: give --manifest M")
+            raise ManifestError(f"{run.path}: has no record of its manifest: give --manifest M")
         if path not in self._manifests:
             manifest = read_manifest(path)
             self._manifests[path] = manifest, ManifestIdentity.of(manifest)
@@ -223,7 +225,7 @@ class Evaluator:
         recorded = run.features.store
         path = self._store or (Path(recorded) if recorded else None)
         if path is None:
-            raise RunError(f"{run.path}: recorded no store: give --store S")
+            raise RunError(f"{run.path}: has no record of its store: give --store S")
         key = (path, corpus.path)
         if key not in self._stores:
             self._stores[key] = open_store(path, corpus.rows)

@@ -44,7 +44,7 @@ def read_label_map(source: str) -> LabelMap:
         text = resources.files("heads").joinpath(_FOLDER, f"{source}.yaml").read_text(encoding="utf-8")
         return _from_yaml(text, source)
     raise UsageError(
-        f"{_OPTION} {source!r}: is no file, no map that ships ({', '.join(shipped_maps())}) and no pairs: write"
+        f"{_OPTION} {source!r}: is neither a file, nor a map that ships ({', '.join(shipped_maps())}), nor pairs: write"
         " THEIRS=OURS with commas between, as in joyful=joy,mad=anger"
     )
 

@@ -255,11 +255,13 @@ def folding_of(cv: int | str | None, group: str | None, nested: bool, all_splits
     given = {f"--group {group}": group is not None, "--nested": nested, "--all-splits": all_splits}
     for option, is_given in given.items():
         if cv is None and is_given:
-            raise UsageError(f"{option} is of cross-validation: give --cv K, too")
+            raise UsageError(f"{option} works only with cross-validation: add --cv K")
     if cv is None:
         return None
     if all_splits and not nested:
-        raise UsageError("--all-splits is of scores to report: give --nested, too; to choose, train's folds are enough")
+        raise UsageError(
+            "--all-splits works only with --nested: add it; to choose between settings, the folds of train are enough"
+        )
     if cv == "groups" and group == "dialogue":
         raise UsageError("--cv groups holds out one `group` at a time: leave --group dialogue out, or give --cv K")
     by = "group" if cv == "groups" else group or "dialogue"

@@ -125,7 +125,7 @@ def _is_offline(settings: Settings) -> bool:
     if _logged_in(settings):
         return False
     if os.environ.get("WANDB_MODE"):
-        raise UsageError(f"WANDB_MODE={mode}, and nobody is logged in: set WANDB_API_KEY, or WANDB_MODE=offline")
+        raise UsageError(f"WANDB_MODE={mode}, and you are not logged in: set WANDB_API_KEY, or WANDB_MODE=offline")
     return True
 
 

@@ -96,7 +96,7 @@ def test_only_what_is_chosen_is_fetched(remote: str) -> None:
 def test_what_is_here_is_read_without_the_network(remote: str) -> None:
     before = load("sentence", split="dev", store=remote)
     forget("")
-    with pytest.warns(UserWarning, match=rf"no pack at {remote}.*: what was fetched of it before is read"):
+    with pytest.warns(UserWarning, match=rf"no pack at {remote}.*: the copy that was fetched before is used"):
         again = load("sentence", split="dev", store=remote)
     assert again.tensor.numpy().tobytes() == before.tensor.numpy().tobytes()
 

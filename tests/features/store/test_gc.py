@@ -137,7 +137,7 @@ def test_rows_of_utterances_that_no_manifest_has_stay(tmp_path: Path) -> None:
     small = [make_manifest(35, text=lambda number: f"new {number}")]
     plan = plan_garbage(tmp_path, manifests=small)
     assert names(plan) == {"00000": "superseded"}
-    assert plan.notes == [f"{make_spec().folder}: 70 rows are of utterances that no manifest here has: they stay"]
+    assert plan.notes == [f"{make_spec().folder}: 70 rows belong to utterances that no manifest here has: they stay"]
 
 
 def test_a_damaged_shard_replaces_nothing(tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ def test_how_rows_fit_a_manifest_is_told_and_is_no_fault(store: Path) -> None:
     assert len(text) == 3
     assert "no row for 10 utterances" in text[0]
     assert "1 rows were made from other input" in text[1]
-    assert "7 rows are of utterances that the manifest does not have" in text[2]
+    assert "7 rows belong to utterances that the manifest does not have" in text[2]
 
 
 def test_no_store_and_no_feature(tmp_path: Path) -> None:

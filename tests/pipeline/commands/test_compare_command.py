@@ -173,7 +173,7 @@ def test_runs_that_do_not_belong_together_are_refused_in_one_line(
     a = pair[0]
     assert "is both A and B" in refused(capsys, a, a)
     other_corpus = make(tmp_path, "emory", random_frames(1, dialogues=30), dataset="emorynlp")
-    assert "is of meld and" in refused(capsys, a, other_corpus)
+    assert "was trained on meld and" in refused(capsys, a, other_corpus)
     turned = make(tmp_path, "turned", random_frames(1, dialogues=30), labels=LABELS[::-1])
     assert "has the labels joy, anger, fear" in refused(capsys, a, turned)
     other = make(tmp_path, "other", random_frames(1, dialogues=30, corpus=5))
@@ -186,7 +186,7 @@ def test_runs_that_do_not_belong_together_are_refused_in_one_line(
     assert "is a folder of runs: give one of them, such as bad-" in refused(capsys, a, tmp_path, status=2)
     assert "3 runs are given" in refused(capsys, a, a, a, status=2)
     assert "one run is given" in refused(capsys, a, status=2)
-    assert "--mcnemar is of two runs" in refused(capsys, tmp_path, "--mcnemar", status=2)
+    assert "--mcnemar compares two runs" in refused(capsys, tmp_path, "--mcnemar", status=2)
 
 
 def test_predictions_without_dialogues_name_the_command_that_makes_them(

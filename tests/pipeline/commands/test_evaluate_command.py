@@ -178,7 +178,7 @@ def test_words_and_splits_that_do_not_exist(shell: Shell) -> None:
     assert "and 2 more: no split 'tset'" in err
     assert "known: dev, test, train" in err
     status, _, err = shell.erc("evaluate", shell.runs, "--split", "../test")
-    assert (status, "is no name for files" in err) == (2, True)
+    assert (status, "cannot be part of a file's name" in err) == (2, True)
     assert shell.reads() == []
 
 
@@ -233,7 +233,7 @@ def test_a_run_that_recorded_no_store_is_scored_from_one_that_is_given(shell: Sh
     record = json.loads(path.read_text())
     path.write_text(json.dumps({key: value for key, value in record.items() if key != "store"}))
     status, _, err = shell.erc("evaluate", path.parent, "--split", "dev")
-    assert (status, f"{path.parent}: recorded no store: give --store S" in err) == (1, True)
+    assert (status, f"{path.parent}: has no record of its store: give --store S" in err) == (1, True)
     assert shell.erc("evaluate", path.parent, "--split", "dev", "--store", shell.folder / "store")[0] == 0
 
 

@@ -66,7 +66,7 @@ def test_a_dry_run_without_weights_says_what_it_can(
     assert run(corpus, "--follow-symlinks").exit_code == 0
     done = run(corpus, "--encoder", "wav2vec2", "--dry-run")
     assert done.exit_code == 0, done.output
-    assert "wav2vec2: 3 of 3 utterances have a clip; the store has nothing of it. What is left is not" in done.output
+    assert "wav2vec2: 3 of 3 utterances have a clip; the store has no feature of it. What is left is not" in done.output
     assert "is not in the hub's cache" in done.output
     assert "0 of 3 utterances left" in done.output  # of waveform
     assert run(corpus, "--encoder", "wav2vec2").exit_code != 0

@@ -150,13 +150,13 @@ class TestVerify:
             )
             assert lines[2] == (
                 f"{store}: 1 faults in 1 features: `erc store verify {store} --repair` moves damaged shards away, then"
-                " `erc extract` makes them again; 1 could not be read, which is no damage: nothing is lost, see what"
-                " stands in the way"
+                " `erc extract` makes them again; 1 could not be read, which is not damage: nothing is lost, see what"
+                " prevents reading"
             )
             status, out, _ = ask(capsys, "verify", store, "--repair")
             assert status == 1
             assert out.splitlines()[-1] == (
-                f"{store}: 1 could not be read, which is no damage: nothing is lost, see what stands in the way"
+                f"{store}: 1 could not be read, which is not damage: nothing is lost, see what prevents reading"
             )
             assert "sound" not in out
             status, found = document(capsys, "verify", store)
@@ -171,7 +171,7 @@ class TestVerify:
         assert out.splitlines() == [
             f"{store / SPEC.folder / '00001.json'}: format: is of format 2, this version reads 1: a later version wrote"
             " its shard: upgrade",
-            f"{store}: 1 are of a later version: upgrade",
+            f"{store}: 1 were written by a later version: upgrade",
         ]
         assert (store / SPEC.folder / "00001.h5").exists()
 
@@ -269,7 +269,7 @@ class TestVerifyExport:
         for flags in (["--repair"], ["--manifest", "manifest.parquet"]):
             status, out, err = ask(capsys, "verify", export, *flags)
             assert (status, out) == (2, "")
-            assert "is an export: --repair and --manifest are of stores" in err
+            assert "is an export: --repair and --manifest work only on stores" in err
 
     def test_no_export(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         status, out, err = ask(capsys, "verify", tmp_path / "nowhere.parquet")

@@ -65,7 +65,7 @@ def test_the_command_of_the_side_file_makes_it_again(
     ("words", "message"),
     [
         ("--feature sentence", "--feature sentence has no modality: write text/sentence, or give --modality text"),
-        ("--feature sound/logmel", "'sound' is no modality: choose one of text, audio, visual"),
+        ("--feature sound/logmel", "'sound' is not a modality: choose one of text, audio, visual"),
         (
             "--modality text --feature audio/logmel",
             "--feature audio/logmel is not of --modality text: leave --modality out",
@@ -74,8 +74,11 @@ def test_the_command_of_the_side_file_makes_it_again(
             "--feature text/sentence --feature audio/logmel",
             "parquet holds one feature: give one --feature, or --format mmsa",
         ),
-        ("--feature text/sentence --length 4", "--length is of --format mmsa: parquet keeps sequences as they are"),
-        ("--format hf --feature text/sentence --length 4", "--length is of --format mmsa: hf keeps"),
+        (
+            "--feature text/sentence --length 4",
+            "--length works only with --format mmsa: parquet keeps sequences as they are",
+        ),
+        ("--format hf --feature text/sentence --length 4", "--length works only with --format mmsa: hf keeps"),
     ],
 )
 def test_what_is_refused(

@@ -337,7 +337,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line() -> None:
         for seed, table in a.items()
     }
     refused(a, other_labels, "other labels for .* score both with one manifest")
-    refused({0: a[0], 1: other_labels[1]}, a, "seed 1 are of other utterances or labels than those of seed 0")
+    refused({0: a[0], 1: other_labels[1]}, a, "seed 1 are for other utterances or labels than those of seed 0")
     refused(
         a, {0: a[0].with_columns(predicted=pl.lit("glee"))}, "the label 'glee', which is not one of: joy, anger, fear"
     )

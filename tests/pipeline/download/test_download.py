@@ -116,7 +116,7 @@ def test_a_second_run_fetches_nothing_and_holds_the_files_against_the_record(cor
     (corpus.folder / "MELD.Raw.tar.gz").write_bytes(b"other")
     _, err = corpus.download(status=1)
     assert "MELD.Raw.tar.gz is not what was downloaded (sha256 d9298a10" in err
-    assert "remove it, and it is fetched anew" in err
+    assert "remove it, and it is fetched again" in err
 
 
 def test_an_archive_that_was_removed_after_unpacking_is_not_fetched_again(corpus: Corpus, site: Site) -> None:
@@ -385,7 +385,7 @@ def test_every_shipped_card_says_where_its_corpus_is_to_be_had(capsys: pytest.Ca
             assert run(erc, ["download", name], "erc") == 1
             err = capsys.readouterr().err
             assert err.count("\n") == 1
-            assert "is not to be had without you: " in err
+            assert "cannot be downloaded without your help: " in err
 
 
 @pytest.mark.parametrize("name", ["meld", "emorynlp", "ravdess", "dailydialog"])

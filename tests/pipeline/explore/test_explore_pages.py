@@ -285,7 +285,7 @@ class TestErrors:
         line = self.one_line(explore(capsys, "embeddings", corpus, "--feature", "sentense"))
         assert "did you mean 'sentence'" in line
         line = self.one_line(explore(capsys, "embeddings", corpus, "--method", "umap", "--sphere"))
-        assert "--sphere is of PCA" in line
+        assert "--sphere works only with PCA" in line
         shutil.rmtree(corpus / "store")
         assert "no store at" in self.one_line(explore(capsys, "embeddings", corpus))
         (corpus / "store").mkdir()

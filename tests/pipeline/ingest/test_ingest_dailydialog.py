@@ -114,5 +114,5 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"dialogues_test\.txt has 2 lines, dialogues_emotion_test\.txt 1: they do"):
         ingest_dailydialog(tmp_path)
     (folder / "dialogues_emotion_test.txt").unlink()
-    with pytest.raises(ManifestError, match=r"dialogues_test\.txt stands alone: dialogues_emotion_test\.txt belongs"):
+    with pytest.raises(ManifestError, match=r"dialogues_test\.txt has no labels: put dialogues_emotion_test\.txt"):
         ingest_dailydialog(tmp_path)

@@ -72,7 +72,7 @@ def test_editions_are_not_mixed(tmp_path: Path) -> None:
     table = write_csv(tmp_path / "emorynlp_dev_final.csv")
     for given in ([tmp_path], [json_file, table]):
         with pytest.raises(
-            ManifestError, match="are of two editions, which hold other utterances: name the files of one"
+            ManifestError, match="come from two editions, which have different utterances: give the files of one"
         ):
             ingest_emorynlp(given)
     assert len(ingest_emorynlp([json_file])[0]) == 1

@@ -57,12 +57,12 @@ def test_splits_of_one_corpus(tmp_path: Path) -> None:
 def test_ids_and_dialogues_must_not_collide(tmp_path: Path) -> None:
     first = save(tmp_path / "a.parquet", of("toy"))
     with pytest.raises(
-        ManifestError, match=r"a\.parquet, utterance_id: 'toy/train/d0_u0' stands in a\.parquet, too: leave"
+        ManifestError, match=r"a\.parquet, utterance_id: 'toy/train/d0_u0' is also in a\.parquet: leave"
     ):
         merge_manifests([first, first])
     second = save(tmp_path / "b.parquet", of("toy", utterance_id="another", turn=1))
     with pytest.raises(
-        ManifestError, match=r"b\.parquet, dialogue_id: 'toy/train/d0' stands in a\.parquet, too: .*--dataset"
+        ManifestError, match=r"b\.parquet, dialogue_id: 'toy/train/d0' is also in a\.parquet: .*--dataset"
     ):
         merge_manifests([first, second])
     with pytest.raises(UsageError, match="merging needs two manifests"):

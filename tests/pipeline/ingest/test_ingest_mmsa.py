@@ -129,7 +129,7 @@ def test_all_problems_are_told_with_row_and_mend(tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as caught:
         ingest_mmsa(root, "mosei")
     assert caught.value.problems == (
-        "label.csv:2: video_id '#NAME?': a spreadsheet took it for a formula: get the file anew",
+        "label.csv:2: video_id '#NAME?': a spreadsheet read it as a formula: get the file again",
         "label.csv:3: mode 'tarin': did you mean 'train'? known: dev, test, train, val, valid, validation",
         "label.csv:3: clip_id 'x' is not a whole number",
         "label.csv:3: label '3.5' is not a score from -3 to 3",

@@ -158,7 +158,7 @@ def test_a_card_is_not_overwritten(tmp_path: Path) -> None:
     check_is_new(None)
     check_is_new(tmp_path / "new.yaml")
     (tmp_path / "old.yaml").write_text("dataset: mine\n")
-    with pytest.raises(UsageError, match=r"old\.yaml: is there already, and is not overwritten: name another file"):
+    with pytest.raises(UsageError, match=r"old\.yaml: already exists, and is not overwritten: give another file"):
         check_is_new(tmp_path / "old.yaml")
 
 

@@ -203,7 +203,7 @@ def test_the_command_prints_writes_and_shows(world: Path, tmp_path: Path, capsys
         (["--text", "Hi.", "--manifest", "m.parquet"], "not --clip or --text and --manifest"),
         (["--video", "a.mp4"], "go together"),
         (["--clip", "no-such.mp4"], "no clip at no-such.mp4"),
-        (["--text", "Hi.", "--store", "s"], "--store is for --manifest"),
+        (["--text", "Hi.", "--store", "s"], "--store works only with --manifest"),
         (["--text", "Hi.", "--out", "t.xlsx"], "the ending must be"),
     ],
 )

@@ -258,7 +258,7 @@ def test_only_cross_validations_are_refused(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(write, "corpora_of", lambda found: [])
     make_run(tmp_path / "runs", "run")
-    with pytest.raises(RunError, match=r"nested cross-validations alone.*folds\.csv"):
+    with pytest.raises(RunError, match=r"only nested cross-validations.*folds\.csv"):
         write_report(tmp_path / "runs", tmp_path / "out", latex=True)
     assert not (tmp_path / "out").exists()
 

@@ -54,7 +54,7 @@ def test_one_seed_has_no_average() -> None:
 
 def test_seeds_of_other_utterances_are_refused() -> None:
     frames = {0: frame([0.9] * 4, ["joy"] * 4), 1: frame([0.9] * 4, ["joy"] * 4, "abce")}
-    with pytest.raises(RunError, match="seed 1's predictions on dev are of other utterances or labels"):
+    with pytest.raises(RunError, match="seed 1's predictions on dev are for other utterances or labels"):
         split_metrics("x", "dev", frames, MANIFEST, {})
 
 

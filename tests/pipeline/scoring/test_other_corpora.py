@@ -216,7 +216,7 @@ def test_train_of_another_corpus_was_not_seen_and_makes_no_slices(shell: Shell) 
         ("calm=", 1, "maps none of the labels that occur: calm, glad, mad, plain"),
         ("glad=joy,glad=anger", 2, "label 'glad' is given twice"),
         ("glad=joy,mad", 2, "'mad' is not THEIRS=OURS"),
-        ("no-such-map", 2, "is no file, no map that ships (emorynlp-to-meld)"),
+        ("no-such-map", 2, "is neither a file, nor a map that ships (emorynlp-to-meld)"),
     ],
 )
 def test_a_map_that_does_not_fit_is_refused_with_the_mend(

@@ -306,9 +306,9 @@ def test_folds_to_choose_by_have_every_score_too(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--nested"], "--nested is of cross-validation: give --cv K, too"),
-        (["--all-splits"], "--all-splits is of cross-validation: give --cv K, too"),
-        (["--cv", "3", "--all-splits"], "--all-splits is of scores to report: give --nested, too"),
+        (["--nested"], "--nested works only with cross-validation: add --cv K"),
+        (["--all-splits"], "--all-splits works only with cross-validation: add --cv K"),
+        (["--cv", "3", "--all-splits"], "--all-splits works only with --nested: add it"),
         (["--cv", "groups", "--group", "dialogue"], "--cv groups holds out one `group` at a time"),
         (["--cv", "1"], "'1' is neither a number of folds, of at least 2, nor `groups`"),
         (["--cv", "group"], "'group' is neither a number of folds"),
@@ -327,7 +327,7 @@ def test_a_search_chooses_and_is_not_nested(shell: Shell) -> None:
         *("--search", shell.folder / "space.yaml", "--cv", 2, "--nested"),
     )
     assert status == 2
-    assert "--nested is of a result, and --search chooses" in " ".join(err.split())
+    assert "--nested gives a result, and --search only chooses" in " ".join(err.split())
 
 
 def test_a_listing_counts_the_groups(shell: Shell) -> None:

@@ -54,7 +54,7 @@ def test_options_that_do_not_go_together_are_one_line(shell: Shell, monkeypatch:
         (["--ray-actors", 2], "--ray-address and --ray-actors are for --engine ray"),
         (
             ["--engine", "ray", "--jobs", 2],
-            "--jobs is of processes on this machine: with --engine ray, give --ray-actors",
+            "--jobs sets processes on this machine: with --engine ray, use --ray-actors",
         ),
         (["--engine", "ray", "--list"], "--list shows the whole suite, trained on this machine"),
         (["--shard", "1/2", "--list"], "--list shows the whole suite, trained on this machine"),

@@ -118,7 +118,7 @@ def test_the_offline_folders_hold_the_numbers_once(tmp_path: Path, capsys: pytes
 def test_it_is_offline_unless_somebody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert WandbTracker(tmp_path / "w").destination == tmp_path / "w"
     monkeypatch.setenv("WANDB_MODE", "online")
-    with pytest.raises(UsageError, match="WANDB_MODE=online, and nobody is logged in: set WANDB_API_KEY"):
+    with pytest.raises(UsageError, match="WANDB_MODE=online, and you are not logged in: set WANDB_API_KEY"):
         WandbTracker(tmp_path / "w")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     assert not WandbTracker(tmp_path / "w").offline
