@@ -183,7 +183,7 @@ def method_lines(comparisons: Sequence[Comparison], several_seeds: bool) -> list
     return [
         *lines,
         f"95% interval: {replicates:,} resamples of dialogues. p: whole dialogues swapped between the arms.",
-        "Both are of these two heads: with one seed each, nothing is known of other trainings.",
+        "Both describe only these two heads: with one seed each, nothing is known of other trainings.",
     ]
 
 
@@ -200,7 +200,7 @@ def reach_text(reach: Reach) -> str:
     if reach.point_takes is not None:
         return f"{said} One point takes {reach.point_takes} seeds each."
     if not reach.spread.freedom:
-        return f"{said} That is of these two heads: with one seed each, nothing is known of other trainings."
+        return f"{said} This describes only these two heads: with one seed each, nothing is known of other trainings."
     return f"{said} One point is out of reach with {MOST_SEEDS} seeds each: the split has too few dialogues."
 
 
