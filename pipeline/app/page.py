@@ -16,6 +16,7 @@ from pipeline.predict import Predictor
 from pipeline.predict.turns import Talk
 
 MAX_UPLOAD = "512mb"
+_IN_THE_DARK = ".dark { --color-accent: var(--primary-400) }"  # a theme has one accent for both
 _KEPT_S = 3600  # how long an upload stays on this machine
 _EXAMPLE = [["Ross", "Hi.", ""], ["Rachel", "Go away!", ""]]
 
@@ -92,7 +93,6 @@ def launch(page: Any, host: str | None = None, port: int | None = None, *, block
     """
     import gradio as gr
 
-    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # none of another server's
     try:
         _, address, _ = page.launch(
             server_name=host,
@@ -102,12 +102,29 @@ def launch(page: Any, host: str | None = None, port: int | None = None, *, block
             prevent_thread_lock=not block,
             max_file_size=MAX_UPLOAD,
             ssr_mode=False,
-            theme=theme,
+            theme=_theme(),
+            css=_IN_THE_DARK,
         )
     except (OSError, ValueError) as error:
         where = f"{host or 'this machine'}:{port or 'any port'}"
         raise UsageError(f"cannot serve at {where} ({' '.join(str(error).split())}): give another --port") from error
     return str(address)
+
+
+def _theme() -> Any:
+    """Gradio's own, in blue that is dark enough to be read, and with fonts of this machine: none of another server's."""
+    import gradio as gr
+
+    theme = gr.themes.Default(
+        primary_hue="blue", secondary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]
+    )
+    return theme.set(
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_700",
+        color_accent="*primary_600",
+        body_text_color_subdued="*neutral_500",
+    )
 
 
 @contextmanager

@@ -67,9 +67,10 @@ _STYLE: dict[str, Any] = {
 _FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 _HINT = "hint:"
 _SHOWN_MISSING = 12  # characters
-_LEAST_WIDTH = 340  # narrower screens scroll
+_LEAST_TEXT = 9.0  # pixels; a figure scrolls where it would have to be made so small that its text is less
 _NOT_FOR_A_PAGE = {"metadata", "style", "clipPath"}  # a page's policy and its other elements bear none of them
 _COLOUR = re.compile("#[0-9a-f]{6}")
+_TEXT_SIZE = re.compile(r"font-size: ([\d.]+)px")
 _LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
 _UNDRAWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -90,20 +91,25 @@ class Drawing:
     pdf: Callable[[], bytes] = field(compare=False, repr=False)
     missing: frozenset[str] = frozenset()
 
+    @property
+    def box(self) -> Markup:
+        """The `<svg>` in a box that scrolls where the page is narrow, by keyboard, too."""
+        return Markup('<div class="drawing" tabindex="0" role="group" aria-label="{}">{}</div>').format(
+            self.title, self.page
+        )
+
 
 def draw(
     key: str,
     title: str,
     size: tuple[float, float],
     plot: Callable[[Axes], Sequence[Artist] | None],
-    least_width: float = _LEAST_WIDTH,
 ) -> Drawing:
     """Plot on empty axes and save them with all that stands around them; the files have the title, too.
 
-    key:         differs between the figures of a page, so that the ids within them do
-    size:        width and height of the axes, in pixels of the page
-    plot:        draws, and may return labelled artists, whose keys the files show
-    least_width: in pixels; in less room than that the figure scrolls, and is not made smaller
+    key:  differs between the figures of a page, so that the ids within them do
+    size: width and height of the axes, in pixels of the page
+    plot: draws, and may return labelled artists, whose keys the files show
     """
     title = plain(title)
     figure, around, whole, texts = _plotted(key, title, size, plot, ())
@@ -121,7 +127,7 @@ def draw(
     page = copy.deepcopy(root)
     without_captions(page, around, whole, _UNITS_AN_INCH)
     pdf = partial(_pdf, key, figure, whole)
-    return Drawing(plain(title), _for_page(page, least_width), _as_file(root), png, pdf, missing)
+    return Drawing(plain(title), _for_page(page), _as_file(root), png, pdf, missing)
 
 
 def _plotted(
@@ -251,9 +257,9 @@ def _entitle(root: ElementTree.Element, title: str) -> None:
     _title(root, title)
 
 
-def _for_page(page: ElementTree.Element, least_width: float) -> Markup:
+def _for_page(page: ElementTree.Element) -> Markup:
     page.attrib["class"] = "figure"
-    page.attrib["style"] = f"min-width: {min(float(page.attrib['width']), least_width):g}px"
+    page.attrib["style"] = f"min-width: {_least_width(page):.0f}px"
     variables = {value: f"var(--{name})" for name, value in COLOURS.items()}
     for element in page.iter():
         if "style" in element.attrib:
@@ -261,6 +267,13 @@ def _for_page(page: ElementTree.Element, least_width: float) -> Markup:
                 lambda found: variables.get(found[0], found[0]), element.attrib["style"]
             )
     return Markup(ElementTree.tostring(page, encoding="unicode"))  # noqa: S704 (ElementTree escapes all text)
+
+
+def _least_width(page: ElementTree.Element) -> float:
+    """The width in pixels at which the smallest text of a figure is still `_LEAST_TEXT`; at most its own."""
+    styles = [element.attrib.get("style", "") for element in page.iter("text")]
+    sizes = [float(found[1]) for style in styles if (found := _TEXT_SIZE.search(style))]
+    return float(page.attrib["width"]) * min(1.0, _LEAST_TEXT / min(sizes, default=SMALL))
 
 
 def _as_file(root: ElementTree.Element) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.pages.drawing import COLOURS
 from pipeline.pages.html import render
+from pipeline.pages.shades import LEAST, REST, tone
 from pipeline.pages.words import REASONS, SYNTHETIC_WARNING
 from pipeline.predict.predictor import Predicted
 from pipeline.runs.folder import Run
@@ -20,10 +22,15 @@ _MAX_PAGE_BYTES = 48 << 20
 
 @dataclass(frozen=True)
 class Cell:
-    """A probability as the page shows it. strength: in percent, how much of the colour"""
+    """A probability as the page shows it.
+
+    opacity: of its shade
+    tone:    the page's variable that has the number's colour
+    """
 
     percent: str
-    strength: int
+    opacity: str
+    tone: str
 
 
 def predicted_page(predicted: Predicted, run: Run, command_line: str) -> str:
@@ -66,10 +73,22 @@ def _talk(predicted: Predicted, probabilities: np.ndarray, name: str, rows: np.n
             | {"time": _time(line["start"])}
         )
     strip = [
-        (label, [Cell(_percent(value), round(100 * float(value))) for value in probabilities[rows, place]])
+        (
+            label,
+            [
+                _cell(float(probabilities[row, place]), turn["predicted"] == label)
+                for row, turn in zip(rows, turns, strict=True)
+            ],
+        )
         for place, label in enumerate(labels)
     ]
-    return {"name": name.partition("/")[2] or name, "turns": turns, "strip": strip}
+    told = {"timed": any(turn["time"] for turn in turns), "lacking": any(turn["missing"] for turn in turns)}
+    return {"name": name.partition("/")[2] or name, "turns": turns, "strip": strip} | told
+
+
+def _cell(value: float, best: bool) -> Cell:
+    names = {colour: variable for variable, colour in COLOURS.items()}
+    return Cell(_percent(value), f"{LEAST + REST * value:.3f}", names[tone(value, best)])
 
 
 def _percent(value: float) -> str:
@@ -94,8 +113,17 @@ def _clips(predicted: Predicted) -> list[dict[str, Any]]:
         if path is not None and fits and kind.partition("/")[0] in ("video", "audio"):
             left -= path.stat().st_size
             uri = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-        found.append({"name": media, "kind": kind.partition("/")[0], "uri": uri})
+        found.append({"name": media, "kind": kind.partition("/")[0], "uri": uri, "turns": _turns_of(predicted, media)})
     return found
+
+
+def _turns_of(predicted: Predicted, media: str) -> str:
+    """Which turns a clip is of: "turn 3", or "12 turns"; nothing where there are several talks, whose turns say it."""
+    talks = predicted.frame["dialogue_id"]
+    places = [place for place, found in enumerate(predicted.frame["media"], 1) if found == media]
+    if talks.n_unique() > 1:
+        return ""
+    return f"turn {places[0]}" if len(places) == 1 else f"{len(places)} turns"
 
 
 def _warnings(run: Run) -> list[tuple[str, str]]:

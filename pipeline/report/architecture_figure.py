@@ -80,7 +80,7 @@ def architecture_figure(key: str, architecture: Architecture, name: str) -> Draw
             _box(axes, box)
 
     title = f"Architecture of {name}, {magnitude(architecture.parameters)} trained weights"
-    return draw(key, title, (width, bottom - top), plot, least_width=0.72 * width)
+    return draw(key, title, (width, bottom - top), plot)
 
 
 def plan_of(architecture: Architecture) -> Plan:

@@ -9,18 +9,16 @@ from features.errors import ErcError
 from pipeline.pages.axes import name_columns, name_rows, shortened
 from pipeline.pages.drawing import (
     ACCENT,
-    BETWEEN,
     INK,
     MUTED,
-    ON_ACCENT,
     PAGE,
     SMALL,
-    STRONG,
     Drawing,
     beside,
     draw,
     hint,
 )
+from pipeline.pages.shades import LEAST, REST, tone
 from pipeline.pages.words import count, magnitude, percent
 from pipeline.report.architecture import architecture_of
 from pipeline.report.architecture_figure import architecture_figure
@@ -171,12 +169,12 @@ def confusion(key: str, metrics: Metrics, name: str) -> Drawing:
                 cell = _cell(axes, row, column, width, share)
                 shown = f"{100 * share:.0f}" if total else "–"
                 text = axes.text(
-                    column, row - 0.13, shown, color=_tone(share, row == column), ha="center", va="center_baseline"
+                    column, row - 0.13, shown, color=tone(share, row == column), ha="center", va="center_baseline"
                 )
                 for artist in (cell, text):
                     hint(artist, f"{gold} predicted as {predicted}: {count(found)} of {count(total)}")
                 axes.text(
-                    column, row + 0.27, _in_cell(found, width), color=_tone(share, row == column), ha="center",
+                    column, row + 0.27, _in_cell(found, width), color=tone(share, row == column), ha="center",
                     va="center_baseline", fontsize=_COUNT,
                 )  # fmt: skip
         name_rows(axes, labels, most=_LABEL, pad=8)
@@ -219,13 +217,4 @@ def _cell(axes: Axes, row: int, column: int, width: float, share: float) -> Arti
 
     across, down = 1 - 2 / width, 1 - 2 / _ROW
     corner = (column - across / 2, row - down / 2)
-    return axes.add_patch(Rectangle(corner, across, down, facecolor=ACCENT, linewidth=0, alpha=0.04 + 0.96 * share))
-
-
-def _tone(share: float, diagonal: bool) -> str:
-    """The colour of a number on a cell of that shade, for a contrast of 4.5 and more in light and dark."""
-    if share > 0.835:
-        return ON_ACCENT
-    if share > 0.645:
-        return BETWEEN
-    return STRONG if share >= 0.1 or diagonal else MUTED
+    return axes.add_patch(Rectangle(corner, across, down, facecolor=ACCENT, linewidth=0, alpha=LEAST + REST * share))

@@ -11,7 +11,7 @@ from page_checks import blended, contrast, findings_of, paths_in, variables
 from pipeline.pages import paths
 from pipeline.pages.drawing import COLOURS
 from pipeline.pages.html import source
-from pipeline.report.figures import _tone
+from pipeline.pages.shades import LEAST, REST, tone
 
 CSS = source("pipeline.report", "style.css.jinja", "figures.css.jinja")
 ALL_CSS = (
@@ -40,8 +40,8 @@ def test_numbers_are_readable_on_every_shade_of_a_confusion_matrix(scheme: str, 
     low = {}
     for percent in range(101):
         share = percent / 100
-        ground = blended(colours["accent"], colours["page"], 0.04 + 0.96 * share)
-        ratio = contrast(colours[names[_tone(share, diagonal)]], ground)
+        ground = blended(colours["accent"], colours["page"], LEAST + REST * share)
+        ratio = contrast(colours[names[tone(share, diagonal)]], ground)
         if ratio < 4.5:
             low[percent] = round(ratio, 2)
     assert low == {}
