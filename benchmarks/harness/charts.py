@@ -28,6 +28,8 @@ def chart(section: Section, path: Path) -> None:
             _lines(panel, table)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=9)
+    for _ in range(2):  # panels are drawn narrower while labels still stand out of them
+        _make_room(drawn)
     with rc_context({"svg.hashsalt": section.name}):  # equal figures give equal bytes
         drawn.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
@@ -58,10 +60,26 @@ def _bars(panel: Any, table: Comparison) -> None:
         panel.annotate(said, (max(one.seconds), place), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
     if max(medians) > 15 * min(medians):
         panel.set_xscale("log")
-        panel.set_xlim(min(medians) / 2, max(max(one.seconds) for one in shown) * 6)
+        panel.set_xlim(left=min(medians) / 2)
     else:
-        panel.set_xlim(0, max(max(one.seconds) for one in shown) * 1.35)
+        panel.set_xlim(left=0)
     panel.set_xlabel("seconds, shorter is better", fontsize=8.5)
+
+
+def _make_room(drawn: Any) -> None:
+    """Move the right end of each panel of bars so far that the longest label, whatever its width, ends within."""
+    drawn.draw_without_rendering()  # now panels have their widths in pixels
+    for panel in drawn.axes:
+        labels = [text for text in panel.texts if text.get_text()]
+        if not labels:
+            continue
+        forth, back = panel.transScale.transform, panel.transScale.inverted().transform  # to where the axis is linear
+        width, left = panel.bbox.width, forth((panel.get_xlim()[0], 1))[0]
+        ends = []
+        for label in labels:
+            room = label.get_window_extent().width + 12 * drawn.dpi / 72
+            ends.append(left + (forth((label.xy[0], 1))[0] - left) * width / max(width - room, width / 4))
+        panel.set_xlim(right=back((max(ends), 1))[0])
 
 
 def _lines(panel: Any, table: Curve) -> None:

@@ -45,7 +45,14 @@ def write_page(results: Sequence[Results], page: Path, pictures: Path) -> None:
 
 
 def _section(section: Section, picture: Path) -> str:
-    lines = [f"### {section.title}", "", section.text, "", f"![{section.title}]({picture.as_posix()})", ""]
+    lines = [
+        f"### {section.title}",
+        "",
+        section.text,
+        "",
+        f"[![{section.title}]({picture.as_posix()})]({picture.as_posix()})",
+        "",
+    ]
     for table in section.tables:
         lines += [f"**{table.title}** ({table.work})", ""]
         lines += _comparison(table) if isinstance(table, Comparison) else _curve(table)

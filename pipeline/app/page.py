@@ -91,7 +91,6 @@ def launch(page: Any, host: str | None = None, port: int | None = None, *, block
 
     Raises UsageError where it cannot be served there.
     """
-    import gradio as gr
 
     try:
         _, address, _ = page.launch(
@@ -112,7 +111,7 @@ def launch(page: Any, host: str | None = None, port: int | None = None, *, block
 
 
 def _theme() -> Any:
-    """Gradio's own, in blue that is dark enough to be read, and with fonts of this machine: none of another server's."""
+    """Gradio's own, in a blue that can be read, and with fonts of this machine: none of another server's."""
     import gradio as gr
 
     theme = gr.themes.Default(

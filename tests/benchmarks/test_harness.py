@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import SIZES
+from benchmarks.harness import charts
 from benchmarks.harness.contender import BenchmarkError, Contender
 from benchmarks.harness.page import write_page
 from benchmarks.harness.results import (
@@ -144,3 +145,25 @@ def test_the_committed_page_is_what_the_committed_records_say(tmp_path: Path) ->
     made, committed = (folder / "benchmarks.md" for folder in (tmp_path, ROOT / "docs"))
     assert committed.read_text(encoding="utf-8") == made.read_text(encoding="utf-8")
     assert {path.name for path in (tmp_path / "benchmarks").iterdir()} == {path.name for path in records.glob("*.svg")}
+
+
+@pytest.mark.parametrize("slowest", [30.0, 1.4, 0.003])
+def test_labels_of_bars_end_within_their_panels(
+    slowest: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a linear and on a logarithmic axis, wherever the longest bar ends."""
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    saved = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *given, **named: (drawn.append(self), saved(self, *given, **named))
+    )
+    measured = (Measured("ours", (0.001,)), Measured("a contender with a long name", (slowest, slowest * 1.2)))
+    table = Comparison("One", "10 utterances", "ours", measured)
+    charts.chart(Section("one", "One", "Text.", (table,)), tmp_path / "a.svg")
+    (panel,) = drawn[0].axes
+    ends = [text.get_window_extent().x1 for text in panel.texts if text.get_text()]
+    assert len(ends) == 2
+    assert max(ends) <= panel.bbox.x1
+    assert max(ends) > panel.bbox.x0 + 0.8 * panel.bbox.width, "no more room than they need"

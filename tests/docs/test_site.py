@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from page_checks import contrast
 from pages import ROOT
 
 sys.path.insert(0, str(ROOT / "docs" / "site_parts"))
@@ -46,6 +47,19 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     fetched = re.compile(r"<(?:link|script|img)[^>]+(?:href|src)=\"https?://")
     for page in site.rglob("index.html"):
         assert not fetched.search(page.read_text(encoding="utf-8")), page
+
+
+def test_code_can_be_read_and_tables_can_be_scrolled(site: Path) -> None:
+    look = (ROOT / "docs" / "site_look" / "look.css").read_text(encoding="utf-8")
+    grounds = {"default": "#f5f5f5", "slate": "#272a35"}  # of code, as the theme has them
+    read = dict(re.findall(r'scheme="(\w+)"\] \{([^}]*)\}', look))
+    assert set(read) == set(grounds)
+    for scheme, rules in read.items():
+        for colour in re.findall(r"#[0-9a-f]{6}", rules):
+            assert contrast(colour, grounds[scheme]) >= 4.5, (scheme, colour)
+    pages = [page.read_text(encoding="utf-8") for page in site.rglob("index.html")]
+    assert len(pages) > 20
+    assert all("site_look/look.css" in page and "site_look/look.js" in page for page in pages)
 
 
 def test_lines_of_names_become_lists() -> None:

@@ -50,7 +50,7 @@ def findings_of(html: str) -> list[str]:
     page = Outline(html)
     ids = [given["id"] for _, given, _ in page.elements if "id" in given]
     found = [f"the id {name} is there {ids.count(name)} times" for name in dict.fromkeys(ids) if ids.count(name) > 1]
-    return [*found, *_headings(page), *_landmarks(page), *_nested(page), *_tables(page), *_names(page)]
+    return [*found, *_headings(page), *_landmarks(page), *_nested(page), *_tables(page), *_boxes(page), *_names(page)]
 
 
 def paths_in(text: str, *folders: object) -> list[str]:
@@ -105,6 +105,19 @@ def _tables(page: Outline) -> list[str]:
             found += [] if below else [f"a table without headings ({given})"]
             boxes = [attributes for _, attributes in around if "scroll" in attributes.get("class", "").split()]
             found += [f"a table that cannot be scrolled by keyboard: {box}" for box in boxes if "tabindex" not in box]
+    return found
+
+
+def _boxes(page: Outline) -> list[str]:
+    """Boxes that scroll where the page is narrow, tables' and figures', are reached by keyboard and have a name."""
+    found = []
+    for tag, given, around in page.elements:
+        classes = given.get("class", "").split()
+        if {"scroll", "drawing"} & set(classes) and not (given.get("tabindex") == "0" and given.get("aria-label")):
+            found.append(f"{tag} {given} scrolls, but not by keyboard")
+        boxes = [box for _, attributes in around for box in attributes.get("class", "").split()]
+        if tag == "svg" and "figure" in classes and "drawing" not in boxes:
+            found.append("a figure in no box that scrolls")
     return found
 
 

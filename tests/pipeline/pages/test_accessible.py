@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from page_checks import blended, contrast, findings_of, paths_in, variables
 
 from pipeline.pages import paths
-from pipeline.pages.drawing import COLOURS
+from pipeline.pages.drawing import COLOURS, draw
 from pipeline.pages.html import source
 from pipeline.pages.shades import LEAST, REST, tone
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CSS = source("pipeline.report", "style.css.jinja", "figures.css.jinja")
 ALL_CSS = (
@@ -53,6 +57,31 @@ def test_text_has_colours_for_text_and_is_not_faded() -> None:
         assert not ("opacity" in block and re.search(r"(?<![\w-])color:", block)), block
 
 
+def test_what_is_hidden_in_a_table_does_not_widen_the_page() -> None:
+    """What is placed absolutely is cut by its box only if the box is what it is placed in."""
+    assert "}.hidden{position:absolute" in ALL_CSS.replace("\n", "")
+    assert "}.scroll{position:relative;overflow-x:auto" in ALL_CSS.replace("\n", "")
+
+
+def test_print_keeps_what_leads_to_a_figure_with_it_and_figures_within_the_paper() -> None:
+    printed = "".join(_media(ALL_CSS, "@media print"))
+    assert "h2,h3,.lead,summary{break-after:avoid}" in printed
+    assert ".drawing svg{min-width:0!important}" in printed
+
+
+def test_a_figure_is_never_so_small_that_its_text_cannot_be_read() -> None:
+    def plot(axes: Axes) -> None:
+        axes.text(0.5, 0.5, "small", fontsize=10)
+        axes.text(0.5, 0.8, "large", fontsize=20)
+
+    for width, share in ((200, 0.9), (900, 0.9)):
+        drawing = draw("key", "A & B", (width, 100), plot)
+        own = float(re.findall(r' width="([\d.]+)"', drawing.page)[0])
+        least = float(re.findall(r"min-width: ([\d.]+)px", drawing.page)[0])
+        assert abs(least - share * own) < 1, "nine pixels of ten"
+        assert drawing.box.startswith('<div class="drawing" tabindex="0" role="group" aria-label="A &amp; B"><svg')
+
+
 def test_print_has_no_type_that_is_too_small_to_read() -> None:
     printed = "".join(_media(ALL_CSS, "@media print"))
     sizes = [float(size) for size in re.findall(r"font-size:([\d.]+)px", printed)]
@@ -89,6 +118,8 @@ def _media(css: str, rule: str) -> list[str]:
         ("<h1>a</h1><section aria-label='b'></section><div role='region' aria-label='b'></div>", "two landmarks"),
         ("<h1>a</h1><table><tr><th>b</th></tr></table>", "a th without scope"),
         ("<h1>a</h1><div class='scroll'><table><tr><th scope='col'>b</th></tr></table></div>", "by keyboard"),
+        ("<h1>a</h1><div class='drawing'></div>", "scrolls, but not by keyboard"),
+        ("<h1>a</h1><svg class='figure' role='img' aria-label='b'></svg>", "a figure in no box"),
         ("<h1>a</h1><svg></svg>", "an svg without a name"),
         ("<h1 id='a'>a</h1><p id='a'>b</p>", "the id a is there 2 times"),
     ],

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_checks import contrast
 from predict_world import rows_of, run_of, talks_of
 
-from pipeline.app.page import build_app, launch
+from pipeline.app.page import _IN_THE_DARK, _theme, build_app, launch
 from pipeline.predict import Predictor
 from pipeline.predict.turns import Talk, Turn
 
@@ -79,3 +81,18 @@ def test_nothing_is_loaded_from_another_server(client: Any) -> None:
     config = client.config
     assert config["analytics_enabled"] is False
     assert not config["stylesheets"] or all(not str(sheet).startswith("http") for sheet in config["stylesheets"])
+
+
+def test_what_is_in_colour_can_be_read() -> None:
+    """White on the button that predicts, and the chosen tab on the page, light and dark."""
+    theme = _theme()
+    shades = {f"*primary_{name}": getattr(theme, f"primary_{name}") for name in (400, 500, 600, 700)}
+    shades |= {f"*neutral_{name}": getattr(theme, f"neutral_{name}") for name in (400, 500)}
+    buttons = [name for name in dir(theme) if name.startswith("button_primary_background_fill")]
+    assert len(buttons) == 4
+    for name in buttons:
+        assert contrast("#ffffff", shades[getattr(theme, name)]) >= 4.5, name
+    for name in ("color_accent", "body_text_color_subdued"):
+        assert contrast("#ffffff", shades[getattr(theme, name)]) >= 4.5, name
+    assert re.findall(r"var\(--primary-(\d+)\)", _IN_THE_DARK) == ["400"]
+    assert contrast(theme.neutral_800, theme.primary_400) >= 4.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,6 +193,13 @@ def test_the_command_prints_writes_and_shows(world: Path, tmp_path: Path, capsys
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert 'src="data:video/mp4;base64,' in page
+    assert ": turn 1</figcaption>" in page, "a clip says whose it is"
+    assert ">Missing</th>" in page
+    assert ">At</th>" not in page, "no turn has a time"
+    for label, chance in first["calibrated"].items():
+        assert re.search(
+            rf'title="turn 1, {label}: {100 * chance:.0f} %".*?color:var\(--[\w-]+\)">{100 * chance:.0f}</span>', page
+        )
     assert run(erc, given, "erc") == 0
     assert "Probabilities are calibrated" in capsys.readouterr().out
 

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from latex_reader import caption, check_balance, set_text, tabulars
+from page_checks import findings_of
 from prediction_factory import add_predictions
 from run_factory import MELD_LABELS, make_run, write_json
 from test_report_page import read_page
@@ -162,6 +163,12 @@ def test_the_page_and_report_md_have_the_same_rows(out: Path) -> None:
     for row in plain:
         assert f"| {' | '.join(row)} |" in text.replace("\\_", "_")
     assert "- 7, 8, 9, 15" in text
+
+
+def test_the_page_is_read_with_a_keyboard_and_by_screen_readers(out: Path) -> None:
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert findings_of(page) == []
+    assert '<a href="#table4-1">' in page
 
 
 def test_each_objective_has_an_answer_with_its_interval(
