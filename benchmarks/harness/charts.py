@@ -67,7 +67,7 @@ def _bars(panel: Any, table: Comparison) -> None:
 
 
 def _make_room(drawn: Any) -> None:
-    """Move the right end of each panel of bars so far that the longest label, whatever its width, ends within."""
+    """Move the right end of each panel of bars so far that the longest label ends within."""
     drawn.draw_without_rendering()  # now panels have their widths in pixels
     for panel in drawn.axes:
         labels = [text for text in panel.texts if text.get_text()]
