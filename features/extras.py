@@ -24,8 +24,9 @@ def install_extra(extra: str) -> str:
 
 
 def quoted(requirement: Requirement) -> str:
-    """As a shell takes it."""
-    return f"'{requirement.name}{requirement.specifier}'"
+    """As a shell takes it, with the extras that it asks of its package."""
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"'{requirement.name}{extras}{requirement.specifier}'"
 
 
 def declared_requirements(package: str = PACKAGE) -> dict[str, list[Requirement]] | None:

@@ -74,5 +74,7 @@ def _print(finding: Finding) -> None:
     head = f"{finding.group:<9} {finding.name:<25} "
     indent = " " * (8 + len(head))
     click.echo(f"{state} {click.wrap_text(head + finding.text, 112, subsequent_indent=indent)}")
-    if finding.mend:
+    if finding.mend and finding.mend.startswith("pip "):
+        click.echo(f"{indent}-> {finding.mend}")  # one line, however long: what is copied must run
+    elif finding.mend:
         click.echo(click.wrap_text(f"-> {finding.mend}", 120, indent, indent + "   "))

@@ -24,7 +24,7 @@ EXTRAS = {
     "tensorboard": "curves in TensorBoard: `--track tensorboard`",
     "wandb": "curves in W&B: `--track wandb`",
     "mlflow": "curves in MLflow: `--track mlflow`",
-    "bench": "what `make bench` compares with",
+    "bench": "what `make bench`, in a clone, compares with",
     "excel": "tables from Excel: `erc ingest table corpus.xlsx`",
     "onnx": "the head as an ONNX graph: `erc export --onnx`",
     "app": "a demo in a browser: `erc app`",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from features.extras import install_extra
+from features.extras import install_extra, quoted
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,6 +31,11 @@ def test_the_command_names_the_packages_of_the_extra(monkeypatch: pytest.MonkeyP
         names = [Requirement(line).name for line in lines]
         assert [Requirement(word).name for word in install_extra(extra).split("'")[1::2]] == names
     assert len(extras) >= 12
+
+
+def test_the_extras_of_a_required_package_are_asked_for() -> None:
+    assert quoted(Requirement("portalocker[win32]>=4,<5; sys_platform == 'win32'")) == "'portalocker[win32]<5,>=4'"
+    assert quoted(Requirement("one[b,a]")) == "'one[a,b]'"
 
 
 def test_without_an_installation_it_is_told_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:

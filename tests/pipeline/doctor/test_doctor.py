@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 from importlib import metadata
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_an_extra_is_absent_with_the_command_for_what_lacks(monkeypatch: pytest.
     assert "umap-learn" in found["explore"].mend
     assert "plotly" not in found["explore"].mend
     assert found["retinaface-pytorch"].state == "absent"
+
+
+def test_a_command_to_copy_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"package-number-{number}" for number in range(9)]
+    lines = [f"{name}<{number + 2},>={number}.5; extra == 'app'" for number, name in enumerate(names)]
+    monkeypatch.setattr(metadata, "requires", lambda package: [*lines, "no-such-package>=1"])
+    assert run(erc, ["doctor"], "erc") == 1
+    said = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    (command,) = [line for line in said if "package-number-0" in line]
+    assert [Requirement(word).name for word in shlex.split(command)[3:]] == names
+    assert "-> pip install 'no-such-package>=1'" in said
 
 
 def test_every_extra_of_the_project_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
