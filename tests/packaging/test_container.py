@@ -68,6 +68,23 @@ def test_commands_of_the_image_exist(instructions: list[Instruction], project: d
     assert set(entry.words[:1]) <= scripts
 
 
+def test_home_and_caches_lie_in_the_mounted_folder(instructions: list[Instruction]) -> None:
+    """With `--user` there is no other home, and librosa cannot be loaded without a cache for its compiled functions."""
+    last = max(number for number, item in enumerate(instructions) if item.name == "FROM")
+    folder = [item.text for item in instructions[last:] if item.name == "WORKDIR"][-1]
+    words = [word for item in instructions[last:] if item.name == "ENV" for word in item.words]
+    variables = dict(word.split("=", 1) for word in words)
+    assert variables["HOME"] == folder
+    assert {"XDG_CACHE_HOME", "MPLCONFIGDIR"} <= variables.keys()
+    assert all(value == folder or value.startswith(f"{folder}/.cache") for value in variables.values())
+    pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("docs/installing.md", "Dockerfile")]
+    runs = [line for page in pages for line in page.splitlines() if "docker run --rm" in line]
+    assert len(runs) == 3
+    for line in runs:
+        assert '--user "$(id -u):$(id -g)"' in line
+        assert f'-v "$PWD:{folder}"' in line
+
+
 def test_both_variants_are_stages(instructions: list[Instruction]) -> None:
     arguments = [item.text for item in instructions if item.name == "ARG"]
     assert arguments == ["VARIANT=cpu"]
