@@ -129,6 +129,10 @@ def test_public_ci_runs_what_ci_runs(project: dict[str, Any]) -> None:
     assert versions == ["3.11", "3.12"]
     told = {line.rpartition(" ")[2] for line in project["classifiers"] if line.startswith("Programming Language")}
     assert set(versions) <= told
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    stated = re.search(r"tests run on Linux, with Python ([\d., and]+)\.", readme)
+    assert stated is not None
+    assert re.findall(r"\d+\.\d+", stated[1]) == versions
     (step,) = [step for step in job["steps"] if step.get("run") == ".ci/run"]
     assert step["env"] == {"PYTHON": "python${{ matrix.python }}"}
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
