@@ -5,13 +5,18 @@ package itself is on no index.
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+import sys
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 PACKAGE = "erc-feature-store"
+_PIP = re.compile(r"(?<!-m )\bpip (?=(?:un)?install )")
 _EXTRA = re.compile(r"extra == ['\"]([\w-]+)")
 
 
@@ -27,6 +32,16 @@ def quoted(requirement: Requirement) -> str:
     """As a shell takes it, with the extras that it asks of its package."""
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     return f"'{requirement.name}{extras}{requirement.specifier}'"
+
+
+def for_this_python(hint: str) -> str:
+    """The hint with `pip` as what a shell finds, where that installs for this Python. Otherwise (an environment that is
+    not activated) this Python is named: `/path/to/python -m pip install ...`."""
+    found = shutil.which("pip")
+    if found is not None and Path(found).parent.resolve() == Path(sys.executable).parent.resolve():
+        return hint
+    python = shlex.quote(sys.executable)
+    return _PIP.sub(lambda _: f"{python} -m pip ", hint)
 
 
 def declared_requirements(package: str = PACKAGE) -> dict[str, list[Requirement]] | None:

@@ -82,7 +82,9 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
     except ErcError as error:
         if debug:
             raise
-        click.echo(f"{name}: {error}", err=True)
+        from features.extras import for_this_python
+
+        click.echo(f"{name}: {for_this_python(str(error))}", err=True)
         return error.exit_status
     except Exception as error:
         if debug:

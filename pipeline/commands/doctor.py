@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from features.extras import for_this_python
 from pipeline.terminal.options import json_option, store_option
 from pipeline.terminal.output import print_json
 
@@ -74,7 +75,7 @@ def _print(finding: Finding) -> None:
     head = f"{finding.group:<9} {finding.name:<25} "
     indent = " " * (8 + len(head))
     click.echo(f"{state} {click.wrap_text(head + finding.text, 112, subsequent_indent=indent)}")
-    if finding.mend and finding.mend.startswith("pip "):
-        click.echo(f"{indent}-> {finding.mend}")  # one line, however long: what is copied must run
+    if finding.mend and finding.mend.startswith("pip "):  # one line, however long: what is copied must run
+        click.echo(f"{indent}-> {for_this_python(finding.mend)}")
     elif finding.mend:
         click.echo(click.wrap_text(f"-> {finding.mend}", 120, indent, indent + "   "))
