@@ -138,7 +138,12 @@ def logmel_statistics(samples: np.ndarray) -> np.ndarray:
     frames = analyse(samples)
     mel, cepstrum, level, loud, spectral = frames.mel, frames.cepstrum, frames.level, frames.loud, frames.spectral
     seconds = len(samples) / RATE_HZ
-    parts = [
+    numbers = [
+        count_syllables(level, SYLLABLE_SMOOTHING, SYLLABLE_DIP_DB) / seconds,
+        1.0 - loud.mean(),
+        np.log(seconds),
+    ]
+    parts: list[np.ndarray] = [
         mel.mean(axis=0),
         mel.std(axis=0),
         _mean_change(mel),
@@ -149,7 +154,7 @@ def logmel_statistics(samples: np.ndarray) -> np.ndarray:
         _energy_statistics(level),
         spectral.mean(axis=0),
         spectral.std(axis=0),
-        [count_syllables(level, SYLLABLE_SMOOTHING, SYLLABLE_DIP_DB) / seconds, 1.0 - loud.mean(), np.log(seconds)],
+        np.array(numbers),
     ]
     return np.concatenate(parts).astype(np.float32)
 
