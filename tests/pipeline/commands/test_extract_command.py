@@ -38,6 +38,11 @@ def run(corpus: Path, *flags: str) -> Any:
     return CliRunner().invoke(command, ["--encoder", "waveform", *paths, *flags])
 
 
+def run_here(corpus: Path, *flags: str) -> Any:
+    """Without the processes that decode: each takes a second to start."""
+    return run(corpus, "--workers", "0", *flags)
+
+
 def test_links_that_lead_out_are_told_with_their_mend(corpus: Path) -> None:
     done = run(corpus)
     assert done.exit_code == 3, done.output
@@ -50,12 +55,12 @@ def test_links_that_lead_out_are_told_with_their_mend(corpus: Path) -> None:
 
 
 def test_the_end_counts_embeddings_and_not_rows(corpus: Path) -> None:
-    both = run(corpus, "--encoder", "logmel", "--follow-symlinks", "--limit", "2")
+    both = run_here(corpus, "--encoder", "logmel", "--follow-symlinks", "--limit", "2")
     assert both.exit_code == 0, both.output
     assert "\n4 embeddings in 2 features, in " in both.output
     (corpus.parent / "media" / "2.wav").unlink()
-    assert "\n1 utterances done, 0 embeddings, 1 without one, in " in run(corpus).output
-    assert " done, " not in run(corpus).output
+    assert "\n1 utterances done, 0 embeddings, 1 without one, in " in run_here(corpus).output
+    assert " done, " not in run_here(corpus).output
 
 
 def test_a_dry_run_without_weights_says_what_it_can(
@@ -63,13 +68,13 @@ def test_a_dry_run_without_weights_says_what_it_can(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(corpus.parent / "hub"))
-    assert run(corpus, "--follow-symlinks").exit_code == 0
-    done = run(corpus, "--encoder", "wav2vec2", "--dry-run")
+    assert run_here(corpus, "--follow-symlinks").exit_code == 0
+    done = run_here(corpus, "--encoder", "wav2vec2", "--dry-run")
     assert done.exit_code == 0, done.output
     assert "wav2vec2: 3 of 3 utterances have a clip; the store has no feature of it. What is left is not" in done.output
     assert "is not in the hub's cache" in done.output
     assert "0 of 3 utterances left" in done.output  # of waveform
-    assert run(corpus, "--encoder", "wav2vec2").exit_code != 0
+    assert run_here(corpus, "--encoder", "wav2vec2").exit_code != 0
 
 
 def test_help_shows_each_option_once_and_in_groups() -> None:
@@ -85,7 +90,7 @@ def test_cuts_that_lie_partly_outside_their_clip_are_counted(tmp_path: Path) -> 
     write_clip(tmp_path / "clip.wav", samples=sine(2, 16000), rate_hz=16000, audio_codec="pcm_s16le")
     ends = [1.0, 2.0, 3.0]
     manifest = make_manifest(3, media="clip.wav", start=0.5, end=lambda number: ends[number])
-    done = run(write_manifest(replace(manifest, media_root=tmp_path), tmp_path / "manifest.parquet"))
+    done = run_here(write_manifest(replace(manifest, media_root=tmp_path), tmp_path / "manifest.parquet"))
     assert "3 ok, 1 whose start and end lie partly outside their clip (outside_ms in the ledger)" in done.output
 
 
@@ -122,10 +127,10 @@ def test_a_run_on_one_of_several_gpus_says_how_to_use_all(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, flags: tuple[str, ...], told: bool
 ) -> None:
     monkeypatch.setattr(devices, "_cuda_count", lambda: (gpus, ""))
-    done = run(corpus, "--device", "cuda", *flags)  # waveform computes nothing
+    done = run_here(corpus, "--device", "cuda", *flags)  # waveform computes nothing
     said = (
         "erc: one of 4 GPUs is used: for all of them give --engine ray, or start a run for each,"
         " --device cuda:0 --shard 1/4 to --device cuda:3 --shard 4/4"
     )
     assert (said in done.output) == told
-    assert "GPUs" not in run(corpus, "--device", "cuda:0").output
+    assert "GPUs" not in run_here(corpus, "--device", "cuda:0").output
