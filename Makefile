@@ -31,10 +31,10 @@ demo: $(DEMO_STAMP)
 	$(BIN)/erc demo --out demo
 
 test: setup lint types
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow and not gpu and not hub'
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m 'not slow and not gpu and not hub'
 
 coverage: setup
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow and not gpu and not hub' --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m 'not slow and not gpu and not hub' --cov --cov-report=term:skip-covered
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,9 @@ def test_workers_give_the_bytes_of_this_process(corpus: tuple[Path, Manifest], s
     data = dataset(store, manifest)
     if warm:
         assert flat([collate([item]) for item in data]) == expected
+    context = SpawnContext() if start == "spawn" else start  # by its name it is a fork server's here: see conftest.py
     loader = DataLoader(
-        data, batch_size=7, collate_fn=collate, num_workers=2, multiprocessing_context=start, timeout=120
+        data, batch_size=7, collate_fn=collate, num_workers=2, multiprocessing_context=context, timeout=120
     )
     assert flat(list(loader)) == expected
     assert len(expected) == len(data) == (manifest.frame["split"] == "train").sum()
