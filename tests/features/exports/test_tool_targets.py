@@ -54,32 +54,42 @@ def test_the_formats() -> None:
 
 
 _AGAIN = """
+import json
 import sys
 from pathlib import Path
 from features.exports.export import export_for_tool
 from features.exports.request import Request
 from features.manifest import read_manifest
 from features.store import Store
-root, out, file_format, *names = sys.argv[1:]
+root, out, formats = sys.argv[1:]
 manifest = read_manifest(Path(root) / "manifest.parquet")
 store = Store(Path(root) / "store", manifest)
-export_for_tool(Request(tuple(store.choose(*name.split("/")) for name in names), manifest), Path(out), file_format)
+for file_format, names in json.loads(formats).items():
+    features = tuple(store.choose(*name.split("/")) for name in names)
+    export_for_tool(Request(features, manifest), Path(out) / file_format / "out", file_format)
 """
 
 
-@pytest.mark.parametrize("file_format", EVERY)
-def test_the_same_export_is_the_same_bytes(corpus: Corpus, tmp_path: Path, file_format: str) -> None:
-    """In other processes with other seeds of hashes, at another place."""
-    names = [f"{spec.modality}/{spec.encoder}" for spec in SPECS[file_format]]
+@pytest.fixture(scope="module")
+def elsewhere(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Folders with every format, each written by a process with its own seed of hashes and its own time zone."""
+    formats = {name: [f"{spec.modality}/{spec.encoder}" for spec in SPECS[name]] for name in EVERY}
+    folders = []
     for seed in ("1", "2"):
-        given = [str(corpus.root), str(tmp_path / seed / "out"), file_format, *names]
+        folders.append(tmp_path_factory.mktemp(f"seed-{seed}"))
+        given = [str(corpus.root), str(folders[-1]), json.dumps(formats)]
         environment = os.environ | {"PYTHONHASHSEED": seed, "TZ": f"UTC{seed}"}
         subprocess.run([sys.executable, "-c", _AGAIN, *given], check=True, env=environment)
-    assert (
-        files_of(tmp_path / "1" / "out")
-        == files_of(tmp_path / "2" / "out")
-        == files_of(export(corpus, tmp_path / "3" / "out", file_format))
-    )
+    return folders
+
+
+@pytest.mark.parametrize("file_format", EVERY)
+def test_the_same_export_is_the_same_bytes(
+    corpus: Corpus, elsewhere: list[Path], tmp_path: Path, file_format: str
+) -> None:
+    """In other processes with other seeds of hashes, at another place."""
+    first, second = (files_of(folder / file_format / "out") for folder in elsewhere)
+    assert first == second == files_of(export(corpus, tmp_path / "3" / "out", file_format))
 
 
 @pytest.mark.parametrize("file_format", ["mmsa", "conv-emotion", "mertools"])
