@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,8 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str = "1") -
     lines = [f"{name} = erc_tiny:{attribute}" for name, attribute in NAMES.items()]
     (about / "entry_points.txt").write_text("\n".join([f"[{plugins.GROUP}]", *lines]) + "\n")
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(__import__("sys").modules, "erc_tiny", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # else one of the same second and size is taken for this
+    monkeypatch.delitem(sys.modules, "erc_tiny", raising=False)
     forget()
 
 
