@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from features.encoders.build import source_request
 from features.encoders.protocol import EncoderRequest
-from features.encoders.published import RETINAFACE, RETINAFACE_OTHER, RETINAFACE_URL, published_file
+from features.encoders.published import RETINAFACE, RETINAFACE_OTHER, RETINAFACE_URL, checkpoints_folder, published_file
 from features.encoders.state_files import is_state_file
 from features.encoders.table import entry
-from features.encoders.weights import find_model, is_local
+from features.encoders.weights import cached_hub_model, find_model, is_local
+from features.errors import WeightsError
 
 _NOT_FROM_THE_HUB = {"glove", "glove-tokens", "voice", "faces"}
 
@@ -32,13 +33,15 @@ _PUBLISHED = {
 }
 
 
-def fetch_weights(request: EncoderRequest) -> None:
+def fetch_weights(request: EncoderRequest, *, download: bool = True) -> None:
     """Have the weights of an encoder here, and of what it derives from, if they come from the hub or are published.
 
-    Raises WeightsError as the encoder itself would; other faults, such as a model that is none, are left to it.
+    download: False only looks whether they are here
+    Raises WeightsError as the encoder itself would, or because they are not here and nothing is downloaded; other
+    faults, such as a model that is none, are left to the encoder.
     """
     if (source := source_request(request)) is not None:
-        fetch_weights(source)
+        fetch_weights(source, download=download)
     model = request.model or entry(request.encoder).default_model
     if model is None:
         return
@@ -46,6 +49,14 @@ def fetch_weights(request: EncoderRequest) -> None:
     if published is not None:
         usable = published.package is None or importlib.util.find_spec(published.package) is not None
         if usable and request.weights == "pretrained":
+            if not download and not (checkpoints_folder() / published.url.rpartition("/")[2]).is_file():
+                raise _not_here(f"the weights of {model!r} are not in {checkpoints_folder()}")
             published_file(published.url, model, check_hash=published.check_hash, other=published.other)
     elif "/" in model and not (is_state_file(model) or is_local(model)) and request.encoder not in _NOT_FROM_THE_HUB:
+        if not download and cached_hub_model(model, request.weights) is None:
+            raise _not_here(f"model {model!r} is not in the hub's cache")
         find_model(model, request.weights)
+
+
+def _not_here(what: str) -> WeightsError:
+    return WeightsError(f"{what}, and a dry run downloads nothing")

@@ -171,7 +171,7 @@ _GROUPS = {
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Only show what is not done yet. Encoders whose weights are not available are named.",
+    help="Only show what is not done yet. Nothing is downloaded: encoders whose weights are not here are named.",
 )
 @click.option("--list", "list_encoders", is_flag=True, help="Only list the encoders and their settings.")
 @quiet_option
@@ -253,7 +253,7 @@ def command(
     ]
     for request in list(named):
         try:
-            fetch_weights(request)
+            fetch_weights(request, download=not dry_run)
         except WeightsError as error:
             if not dry_run:
                 raise

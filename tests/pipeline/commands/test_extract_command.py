@@ -66,14 +66,22 @@ def test_the_end_counts_embeddings_and_not_rows(corpus: Path) -> None:
 def test_a_dry_run_without_weights_says_what_it_can(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    def download(*given: object, **named: object) -> None:
+        raise AssertionError("a dry run downloads something")
+
+    for module in ("features.encoders.weights.hub_snapshot", "features.encoders.published.fetch_file"):
+        monkeypatch.setattr(module, download)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(corpus.parent / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(corpus.parent / "torch"))
     assert run_here(corpus, "--follow-symlinks").exit_code == 0
     done = run_here(corpus, "--encoder", "wav2vec2", "--dry-run")
     assert done.exit_code == 0, done.output
     assert "wav2vec2: 3 of 3 utterances have a clip; the store has no feature of it. What is left is not" in done.output
-    assert "is not in the hub's cache" in done.output
+    assert "is not in the hub's cache, and a dry run downloads nothing" in done.output
     assert "0 of 3 utterances left" in done.output  # of waveform
+    published = run_here(corpus, "--encoder", "resnet50", "--dry-run").output
+    assert f"are not in {corpus.parent / 'torch'}/hub/checkpoints, and a dry run downloads nothing" in published
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert run_here(corpus, "--encoder", "wav2vec2").exit_code != 0
 
 
