@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.sections.table import GPU_SECTIONS, SECTIONS
+from benchmarks.sections.table import sections_of
 
 if TYPE_CHECKING:
     from benchmarks.harness.results import Results, Section
@@ -35,7 +35,8 @@ SIZES = ("tiny", "small", "full", "gpu")
     help="Folder of page and records; default docs/, and none for tiny.",
 )
 def main(names: tuple[str, ...], size: str, device: str, page: bool, out: Path | None) -> None:
-    """Measure SECTIONs, all of a size by default: extraction, together, starting, reading, heads, scale; or gpu.
+    """Measure SECTIONs, all of a size by default: extraction, together, starting, reading, heads, reporting,
+    scale; in full table4, too; or gpu.
 
     A section that is measured alone replaces its part of the page, where the rest is of the same machine.
 
@@ -50,7 +51,7 @@ def main(names: tuple[str, ...], size: str, device: str, page: bool, out: Path |
     if page:
         write_from_records(out or ROOT / "docs")
         return
-    known = GPU_SECTIONS if size == "gpu" else SECTIONS
+    known = sections_of(size)
     if unknown := [name for name in names if name not in known]:
         raise click.UsageError(f"no section {unknown[0]!r} of size {size}: there are {', '.join(known)}")
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as `erc` sets it

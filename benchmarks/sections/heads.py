@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.harness.contender import Contender
 from benchmarks.harness.machine import has_bf16_units
-from benchmarks.harness.results import Claim, Comparison, Curve, Measured
+from benchmarks.harness.results import Claim, Comparison, Curve
 from benchmarks.harness.rounds import Show, in_turns
 
 TITLE = "Heads"
@@ -54,13 +54,12 @@ class _Size:
     jobs: tuple[int, int]
     texts: int
     samplers: tuple[str, ...]
-    table4: bool = False
 
 
 _SIZES = {
     "tiny": _Size(1, (200, 1), 8, ("bucketed",)),
     "small": _Size(3, (10_000, 6), 320, ("bucketed",)),
-    "full": _Size(5, (10_000, 12), 960, ("bucketed", "shuffle"), table4=True),
+    "full": _Size(5, (10_000, 12), 960, ("bucketed", "shuffle")),
 }
 
 
@@ -71,8 +70,6 @@ def measure(size: str, place: Path, show: Show) -> list[Comparison | Curve]:
     ]
     tables.append(_jobs(place / "jobs", chosen, show))
     tables += _encoder_top(place / "top", chosen, show)
-    if chosen.table4:
-        tables.append(_table4(place / "table4", show))
     return tables
 
 
@@ -151,27 +148,3 @@ def _encoder_top(place: Path, size: _Size, show: Show) -> list[Comparison | Curv
             )
         )
     return tables
-
-
-def _table4(place: Path, show: Show) -> Comparison:
-    """Random features overfit, so that early stopping ends most heads soon, as it does not on real ones."""
-    from benchmarks.workers.table4 import train_suite
-
-    whole, table = train_suite(place, seeds=1, jobs=2)
-    show(f"  table4 {whole:.0f} s")
-    name = "the whole suite, wall time"
-    rows = [
-        Measured(
-            row["experiment"], (row["seconds"],), None, f"{row['epochs']:.0f} epochs, {row['parameters']:,} weights"
-        )
-        for row in table.iter_rows(named=True)
-    ]
-    return Comparison(
-        "The whole of table 4",
-        "random features of MELD's size, one seed, two processes, mixed precision where the processor has units for it",
-        name,
-        (Measured(name, (whole,)), *rows),
-        (Claim(name, None, "at most", aim=900, stated=5_400),),
-        "Rows are seconds of training a seed, of two at a time. On random features early stopping ends most heads after"
-        " some 13 epochs; on real ones they may go on for longer.",
-    )

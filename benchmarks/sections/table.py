@@ -1,4 +1,4 @@
-"""The sections by name, in the page's order."""
+"""The sections by name, in the page's order: of every size, in full alone, on a GPU."""
 
 from __future__ import annotations
 
@@ -12,4 +12,9 @@ SECTIONS = {
     "reporting": "benchmarks.sections.reporting",
     "scale": "benchmarks.sections.scale",
 }
+FULL_SECTIONS = {"table4": "benchmarks.sections.table4"}
 GPU_SECTIONS = {"gpu": "benchmarks.sections.gpu"}
+
+
+def sections_of(size: str) -> dict[str, str]:
+    return {"gpu": GPU_SECTIONS, "full": SECTIONS | FULL_SECTIONS}.get(size, SECTIONS)

@@ -1,29 +1,20 @@
 """The report's whole Table 4 on random features of MELD's size: how long each of its experiments takes.
 
-    python -m benchmarks.workers.table4 [--seeds 1] [--jobs 2] [--folder DIR] [--epochs N]
-
 9,989 + 1,109 utterances; GPT-2 768, GloVe 50, wav2vec2 1536 (13 layers of it, too), ResNet-50 and RetinaFace 2048
 values, and waveforms at 8 kHz whose lengths are spread as MELD's are. The features say that they are random, and so do
-the scores: early stopping ends most heads after their first epochs, as it does on features that overfit. What is
-measured is the time per experiment and per epoch. --epochs 2 trains so many of each: an epoch's seconds are the same,
-and with the epochs that a whole run took they say how long it would take.
+the scores.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
-from importlib import resources
 from pathlib import Path
 
-import click
 import numpy as np
 import polars as pl
-import yaml
 
-from benchmarks.harness.machine import machine
 from benchmarks.inputs.random_meld import SPLITS, make_manifest
 from features.manifest import read_manifest, write_manifest
 from features.spec import EncoderSpec
@@ -64,17 +55,6 @@ def generate(folder: Path) -> None:
     write_feature(folder / "store", waveform, manifest, samples)
 
 
-def with_epochs(epochs: int, path: Path) -> Path:
-    """The suite with so many epochs an experiment, as a file."""
-    shipped = resources.files("heads").joinpath("suites", "table4.yaml")
-    document = yaml.safe_load(shipped.read_text(encoding="utf-8"))
-    for part in (document["defaults"], *document["experiments"].values()):
-        if "stop" in part or part is document["defaults"]:
-            part["stop"] = {**part.get("stop", {}), "epochs": epochs}
-    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    return path
-
-
 def times(runs: Path, seeds: int) -> pl.DataFrame:
     """One row an experiment, in the suite's order: seconds a seed, epochs, parameters."""
     from heads.config.suite import read_suite
@@ -97,38 +77,14 @@ def times(runs: Path, seeds: int) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def train_suite(place: Path, seeds: int, jobs: int, epochs: int | None = None) -> tuple[float, pl.DataFrame]:
-    """Seconds of the whole `erc ablate`, and `times`. The store is made unless it is there."""
-    place.mkdir(parents=True, exist_ok=True)
-    if not (place / "store").is_dir():
-        generate(place)
-    suite = "table4" if epochs is None else str(with_epochs(epochs, place / "table4.yaml"))
+def train_suite(place: Path, seeds: int, jobs: int) -> tuple[float, pl.DataFrame]:
+    """Seconds of the whole `erc ablate`, and `times`. place: a new folder"""
+    place.mkdir()
+    generate(place)
     arguments = ["--store", str(place / "store"), "--manifest", str(place / "manifest.parquet")]
     arguments += ["--out", str(place / "runs"), "--seeds", str(seeds), "--jobs", str(jobs)]
     started = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", "ablate", suite, *arguments], check=True
+        [sys.executable, "-c", "from pipeline.cli import main; main()", "ablate", "table4", *arguments], check=True
     )
     return time.perf_counter() - started, times(place / "runs", seeds)
-
-
-@click.command()
-@click.option("--seeds", default=1, show_default=True)
-@click.option("--jobs", default=2, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="Where the store and the runs are kept.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Train so many of each.  [default: as in the suite]")
-def main(seeds: int, jobs: int, folder: Path | None, epochs: int | None) -> None:
-    click.echo(machine())
-    with tempfile.TemporaryDirectory() as temporary:
-        whole, table = train_suite(folder or Path(temporary), seeds, jobs, epochs)
-    for row in table.iter_rows(named=True):
-        each = row["seconds"] / row["epochs"]
-        click.echo(
-            f"{row['experiment']:28} {row['parameters']:>11,} parameters {row['seconds']:7.1f} s"
-            f" {row['epochs']:5.1f} epochs {each:6.2f} s each"
-        )
-    click.echo(f"the whole suite with {seeds} seed(s) and {jobs} processes: {whole:.0f} s")
-
-
-if __name__ == "__main__":
-    main()

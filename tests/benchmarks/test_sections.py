@@ -7,20 +7,37 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from benchmarks.harness.results import Comparison, read_results
-from benchmarks.sections.table import GPU_SECTIONS, SECTIONS
+from benchmarks.sections.table import FULL_SECTIONS, GPU_SECTIONS, SECTIONS, sections_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("module", [*SECTIONS.values(), *GPU_SECTIONS.values()])
+@pytest.mark.parametrize("module", [*SECTIONS.values(), *FULL_SECTIONS.values(), *GPU_SECTIONS.values()])
 def test_a_section_says_what_it_is(module: str) -> None:
     section = import_module(module)
     assert section.TITLE
     assert section.TEXT.endswith(".")
     assert callable(section.measure)
+
+
+def test_what_takes_very_long_is_of_the_real_sizes_alone() -> None:
+    assert "table4" in sections_of("full")
+    assert "table4" not in sections_of("small")
+    assert list(sections_of("gpu")) == ["gpu"]
+
+
+def test_table4_tells_each_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.sections import table4
+
+    rows = {"experiment": ["a", "b"], "seconds": [30.0, 9.0], "epochs": [15.0, 3.0], "parameters": [4_100, 7]}
+    monkeypatch.setattr(table4, "train_suite", lambda place, seeds, jobs: (25.0, pl.DataFrame(rows)))
+    (table,) = table4.measure("full", tmp_path, lambda line: None)
+    assert table.value(table.claims[0]) == 25.0
+    assert table.of("a").note == "15 epochs of 2.00 s, 4,100 weights"
 
 
 @pytest.mark.slow
