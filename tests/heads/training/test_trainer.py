@@ -53,15 +53,15 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "bclstm": {
         "context": {"name": "bclstm", "units": 8},
         "batch": {"unit": "dialogues", "size": 4},
-        "stop": {"epochs": 15},
+        "stop": {"epochs": 30},
     },
     "dialogue-rnn": {
         "context": {"name": "dialogue-rnn", "state": 12, "emotion": 12, "hidden": 12}
         | dict.fromkeys(("dropout", "state_dropout", "emotion_dropout"), 0.0),
         "feedforward": {"sizes": [16], "dropout": 0.0},
-        "batch": {"unit": "dialogues", "size": 6},
-        "optim": {"lr": 0.02},
-        "stop": {"epochs": 16, "patience": 16},
+        "batch": {"unit": "dialogues", "size": 2},
+        "optim": {"lr": 0.01},
+        "stop": {"epochs": 20, "patience": 20},
     },
     "previous-turns": {
         "context": {"name": "previous-turns", "same_speaker": True},
@@ -97,7 +97,7 @@ def test_a_head_learns_what_is_there_to_learn(name: str) -> None:
 @pytest.mark.parametrize("name", LEARNERS)
 def test_every_kind_of_head_learns_in_bfloat16(name: str) -> None:
     data = head_data(train=300, dev=100, missing=0.1)
-    chosen = learner(name, stop={"epochs": 3})
+    chosen = learner(name, stop={"epochs": 6})
     half = replace(chosen, optim=chosen.optim.model_copy(update={"precision": "bf16"}))
     trained, whole = train_head(half, data, seed=0), train_head(chosen, data, seed=0)
     assert trained.history[-1].train_loss < trained.history[0].train_loss

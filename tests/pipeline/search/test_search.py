@@ -215,7 +215,7 @@ def test_another_search_or_a_run_in_the_folder_is_refused(shell: SearchShell) ->
     status, _, err = shell.search(2, out="run")
     assert (status, "holds a run, not a search" in err) == (1, True)
     status, _, err = shell.erc(*train, "--out", shell.folder / "run", "--trials", 3)
-    assert (status, "give --search SPACE.yaml" in err) == (2, True)
+    assert (status, "add --search SPACE.yaml" in err) == (2, True)
 
 
 def test_a_failing_trial_is_recorded_and_the_next_follows(shell: SearchShell, monkeypatch: pytest.MonkeyPatch) -> None:
