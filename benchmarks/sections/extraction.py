@@ -29,11 +29,10 @@ ONE_PASS, PIPELINE, TRANSFORMER = "careful, one pass a dialogue", "transformers.
 # encoder -> utterances, at the least
 SIZES = {
     "tiny": {"gpt2": 3, "sentence": 6, "wav2vec2": 3, "resnet50": 3, "retinaface-resnet50": 2},
-    "small": {"gpt2": 18, "sentence": 640, "wav2vec2": 36, "resnet50": 20, "retinaface-resnet50": 8},
+    "small": {"gpt2": 12, "sentence": 640, "wav2vec2": 36, "resnet50": 12, "retinaface-resnet50": 8},
     "full": {"gpt2": 400, "sentence": 5_000, "wav2vec2": 400, "resnet50": 400, "retinaface-resnet50": 100},
 }
 ROUNDS = {"tiny": 1, "small": 2, "full": 3}
-_CLOSE = ("wav2vec2",)  # the careful loop is as fast: a round more
 _WITH_RAY = ("sentence",)  # at small sizes: Ray takes longer to start than all others to work
 _PLAIN = "benchmarks.workers.plain_loops"
 _ALIKE = 0.05  # bf16 against fp32
@@ -78,7 +77,7 @@ def compare(name: str, size: str, place: Path, show: Callable[[str], object]) ->
     ]
     if size == "full" or name in _WITH_RAY:
         contenders.append(Contender(RAY, f"{_PLAIN}:RayData", plain | {"dtype": dtype}, {"RAY_worker_niceness": "0"}))
-    measured = in_turns(contenders, ROUNDS[size] + (name in _CLOSE), show, _ALIKE)
+    measured = in_turns(contenders, ROUNDS[size], show, _ALIKE)
     return Comparison(name, f"{utterances} utterances, ours in {dtype}", OURS, measured, _claims(name, dtype))
 
 

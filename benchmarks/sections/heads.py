@@ -48,25 +48,26 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class _Size:
-    """jobs: utterances and epochs of five seeds; texts: of encoder-top, and its samplers"""
+    """batches: examples a step; jobs: utterances and epochs of five seeds; texts: of encoder-top, and its samplers"""
 
     rounds: int
+    batches: tuple[int, ...]
     jobs: tuple[int, int]
     texts: int
     samplers: tuple[str, ...]
 
 
 _SIZES = {
-    "tiny": _Size(1, (200, 1), 8, ("bucketed",)),
-    "small": _Size(3, (10_000, 6), 320, ("bucketed",)),
-    "full": _Size(5, (10_000, 12), 960, ("bucketed", "shuffle")),
+    "tiny": _Size(1, (16, 64), (200, 1), 8, ("bucketed",)),
+    "small": _Size(3, (16,), (10_000, 6), 320, ("bucketed",)),
+    "full": _Size(5, (16, 64), (10_000, 12), 960, ("bucketed", "shuffle")),
 }
 
 
 def measure(size: str, place: Path, show: Show) -> list[Comparison | Curve]:
     chosen = _SIZES[size]
     tables: list[Comparison | Curve] = [
-        _row(row, batch, row.steps[size], chosen.rounds, show) for row in _ROWS for batch in (16, 64)
+        _row(row, batch, row.steps[size], chosen.rounds, show) for row in _ROWS for batch in chosen.batches
     ]
     tables.append(_jobs(place / "jobs", chosen, show))
     tables += _encoder_top(place / "top", chosen, show)
