@@ -12,6 +12,7 @@ from features.manifest import read_manifest
 
 READ_TEXT = ("gpt2", "sentence")
 OF_MELDS_SIZE = ("sentence",)
+OF_DIALOGUES = ("gpt2",)
 _MINILM = "packaged:all-MiniLM-L6-v2"
 
 
@@ -23,11 +24,13 @@ def manifest_for(name: str, place: Path, utterances: int) -> Path:
 def part_and_whole(name: str, place: Path, utterances: int) -> tuple[Path, Path]:
     """Paths of the manifest of what is measured, and of the corpus whose first utterances these are, which alone
     decides the size of a chunk: texts are cut out of a corpus of MELD's size, since a thousand of them are encoded in
-    two seconds."""
+    two seconds. gpt2 reads whole dialogues: it has as many as hold so many utterances."""
     if name in OF_MELDS_SIZE:
         whole = text_manifest(place, random_meld.SIZE)
         return first_rows(whole, utterances), whole
     manifest = manifest_for(name, place, utterances)
+    if name not in OF_DIALOGUES:
+        manifest = first_rows(manifest, utterances)
     return manifest, manifest
 
 

@@ -26,10 +26,10 @@ with ours, but those of faces."""
 OURS, FLOOR, ALONE, CAREFUL, RAY = "erc extract", "floor", "one at a time", "careful", "Ray Data"
 ONE_PASS, PIPELINE, TRANSFORMER = "careful, one pass a dialogue", "transformers.pipeline", "SentenceTransformer"
 
-# encoder -> utterances, at the least
+# encoder -> utterances; of gpt2 at the least
 SIZES = {
     "tiny": {"gpt2": 3, "sentence": 6, "wav2vec2": 3, "resnet50": 3, "retinaface-resnet50": 2},
-    "small": {"gpt2": 12, "sentence": 640, "wav2vec2": 36, "resnet50": 12, "retinaface-resnet50": 8},
+    "small": {"gpt2": 12, "sentence": 640, "wav2vec2": 36, "resnet50": 12, "retinaface-resnet50": 6},
     "full": {"gpt2": 400, "sentence": 5_000, "wav2vec2": 400, "resnet50": 400, "retinaface-resnet50": 100},
 }
 ROUNDS = {"tiny": 1, "small": 2, "full": 3}

@@ -99,6 +99,9 @@ class Floor(Extraction):
     def before(self) -> None:
         return None
 
+    def warm(self) -> None:
+        """Nothing: what `__init__` did has warmed it."""
+
     rows = None  # type: ignore[assignment]
 
     def __call__(self) -> float:
