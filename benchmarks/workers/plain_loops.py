@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from features.manifest import Manifest, read_manifest
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-class _Loop:
+class _Loop(ABC):
     def __init__(self, encoder: str, manifest: str, model: str, dtype: str) -> None:
         self.manifest: Manifest = read_manifest(Path(manifest))
         self.count = len(self.manifest)
@@ -31,8 +32,9 @@ class _Loop:
         with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
             self._rows = self.work(Path(folder))
 
+    @abstractmethod
     def work(self, folder: Path) -> np.ndarray:
-        raise NotImplementedError
+        """All embeddings, float32 [n, w], in the manifest's order. folder: for what the loop saves"""
 
     def rows(self) -> np.ndarray:
         return self._rows

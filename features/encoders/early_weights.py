@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from features.encoders.build import source_request
 from features.encoders.protocol import EncoderRequest
-from features.encoders.published import RETINAFACE, RETINAFACE_OTHER, RETINAFACE_URL, checkpoints_folder, published_file
+from features.encoders.published import RETINAFACE, RETINAFACE_OTHER, RETINAFACE_URL, published_file, published_path
 from features.encoders.state_files import is_state_file
 from features.encoders.table import entry
 from features.encoders.weights import cached_hub_model, find_model, is_local
@@ -49,8 +49,9 @@ def fetch_weights(request: EncoderRequest, *, download: bool = True) -> None:
     if published is not None:
         usable = published.package is None or importlib.util.find_spec(published.package) is not None
         if usable and request.weights == "pretrained":
-            if not download and not (checkpoints_folder() / published.url.rpartition("/")[2]).is_file():
-                raise _not_here(f"the weights of {model!r} are not in {checkpoints_folder()}")
+            path = published_path(published.url)
+            if not download and not path.is_file():
+                raise _not_here(f"the weights of {model!r} are not in {path.parent}")
             published_file(published.url, model, check_hash=published.check_hash, other=published.other)
     elif "/" in model and not (is_state_file(model) or is_local(model)) and request.encoder not in _NOT_FROM_THE_HUB:
         if not download and cached_hub_model(model, request.weights) is None:

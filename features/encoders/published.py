@@ -26,6 +26,11 @@ def checkpoints_folder() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
+def published_path(url: str) -> Path:
+    """Where the state file that is published there lies, or would."""
+    return checkpoints_folder() / url.rpartition("/")[2]
+
+
 def published_file(url: str, what: str, *, check_hash: bool, other: str = "--model FILE") -> Path:
     """A state file that lies in torch.hub's folder, or is downloaded there now.
 
@@ -34,8 +39,7 @@ def published_file(url: str, what: str, *, check_hash: bool, other: str = "--mod
     check_hash: the file name ends in the beginning of the file's sha256, as torch.hub's do; a download is checked
     Raises WeightsError that names the file, where it is looked for, and the ways to get it.
     """
-    folder = checkpoints_folder()
-    path = folder / url.rpartition("/")[2]
+    path = published_path(url)
     if path.is_file():
         return path
     hash_prefix = path.stem.rpartition("-")[2] if check_hash else None
@@ -44,7 +48,7 @@ def published_file(url: str, what: str, *, check_hash: bool, other: str = "--mod
         fetch_file(Wanted(url, digest=digest), path, f"the weights of {what}")
     except NetworkError as error:
         raise WeightsError(
-            f"the weights of {what!r}, {path.name}, are not in {folder} and cannot be downloaded"
+            f"the weights of {what!r}, {path.name}, are not in {path.parent} and cannot be downloaded"
             f" ({error}): fetch {url} into that folder, give {other},"
             " or --weights random to test without them"
         ) from error

@@ -91,7 +91,6 @@ def launch(page: Any, host: str | None = None, port: int | None = None, *, block
 
     Raises UsageError where it cannot be served there.
     """
-
     try:
         _, address, _ = page.launch(
             server_name=host,
