@@ -88,7 +88,7 @@ def publish(found: Results, folder: Path) -> None:
     from benchmarks.harness.results import read_results, write_results
 
     path = folder / RECORDS / f"{found.size}.json"
-    write_results(found.merged(read_results(path) if path.is_file() else None), path)
+    write_results(found.merged(read_results(path) if path.is_file() else None, tuple(sections_of(found.size))), path)
     write_from_records(folder)
 
 

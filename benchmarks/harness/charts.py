@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.harness.results import Comparison, Curve, Section, figure
 
 _OURS, _OTHERS, _FLOOR = "#0b6e4f", "#8a8f98", "#c9a227"
-_LINES = ("#0b6e4f", "#b4435c", "#3466a5", "#c9a227", "#6b4c9a", "#5b6770")
+_LINES = ("#0b6e4f", "#b4435c", "#3466a5", "#c9a227", "#6b4c9a", "#5b6770", "#d9713c", "#4db6ac")
 _BAR_INCHES, _CURVE_INCHES, _WIDTH = 0.34, 2.6, 8.0
 
 
@@ -53,9 +53,9 @@ def _bars(panel: Any, table: Comparison) -> None:
     )
     panel.invert_yaxis()
     for place, one in enumerate(shown):
-        ratio = table.ratio(one.name, table.ours)
+        ratio = table.times_ours(one.name)
         said = f"{figure(one.median)} s" if one.median >= 0.0995 else f"{figure(1000 * one.median)} ms"
-        if ratio is not None and one.name != table.ours:
+        if ratio is not None:
             said += f", {figure(ratio.middle)} times ours"
         panel.annotate(said, (max(one.seconds), place), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
     if max(medians) > 15 * min(medians):
@@ -83,11 +83,20 @@ def _make_room(drawn: Any) -> None:
 
 
 def _lines(panel: Any, table: Curve) -> None:
-    for colour, (name, values) in zip(_LINES, table.lines.items(), strict=False):
+    """On logarithmic axes; the values of less than a decade, whose logarithms have no round numbers, from zero on."""
+    shown: list[float] = []
+    for place, (name, values) in enumerate(table.lines.items()):
         points = [(size, value) for size, value in zip(table.sizes, values, strict=True) if value is not None]
-        panel.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colour, label=name)
+        colour, style = _LINES[place % len(_LINES)], "-" if place < len(_LINES) else "--"
+        panel.plot(*zip(*points, strict=True), style, marker="o", markersize=4, color=colour, label=name)
+        shown += [value for _, value in points]
     panel.set_xscale("log")
-    panel.set_yscale("log")
+    panel.set_xticks(table.sizes, [f"{size:,.0f}" for size in table.sizes])
+    panel.minorticks_off()
+    if max(shown) >= 10 * min(shown):
+        panel.set_yscale("log")
+    else:
+        panel.set_ylim(bottom=0)
     panel.set_xlabel(table.along, fontsize=8.5)
     panel.set_ylabel(table.unit, fontsize=8.5)
     panel.grid(alpha=0.25)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.harness.charts import chart
@@ -61,15 +61,23 @@ def _section(section: Section, picture: Path) -> str:
 
 
 def _comparison(table: Comparison) -> list[str]:
-    lines = ["| | median | times ours | peak memory |", "|---|---|---|---|"]
-    for one in table.measured:
-        lines.append(f"| {_name(one, table)} | {_seconds(one)} | {_times(one, table)} | {_peak(one)} |")
+    columns: dict[str, Callable[[Measured], str]] = {"": lambda one: _name(one, table), _middle(table): _seconds}
+    if table.ours is not None:
+        columns["times ours"] = lambda one: _times(one, table)
+    if any(one.peak_mib is not None for one in table.measured):
+        columns["peak memory"] = _peak
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    lines += ["| " + " | ".join(cell(one) for cell in columns.values()) + " |" for one in table.measured]
     lines.append("")
     if table.claims:
         lines += ["| claim | measured | stated | aim |", "|---|---|---|---|"]
         lines += [_claim(claim, table) for claim in table.claims]
         lines.append("")
     return lines
+
+
+def _middle(table: Comparison) -> str:
+    return "median" if any(len(one.seconds) > 1 for one in table.measured) else "once"
 
 
 def _name(one: Measured, table: Comparison) -> str:
@@ -84,8 +92,7 @@ def _seconds(one: Measured) -> str:
 
 
 def _times(one: Measured, table: Comparison) -> str:
-    ratio = table.ratio(one.name, table.ours)
-    return "" if ratio is None or one.name == table.ours else str(ratio)
+    return str(table.times_ours(one.name) or "")
 
 
 def _peak(one: Measured) -> str:

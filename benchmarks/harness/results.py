@@ -35,7 +35,8 @@ class Ratio:
     greatest: float
 
     def __str__(self) -> str:
-        return f"{figure(self.middle)} ({figure(self.least)} to {figure(self.greatest)})"
+        spread = f" ({figure(self.least)} to {figure(self.greatest)})" if self.least < self.greatest else ""
+        return figure(self.middle) + spread
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Contenders at one work. ours: the name of the one that the others are compared with; work: how much, in words."""
+    """Contenders at one work.
+
+    ours: the name of the one that the others are compared with, None where they are parts that are not compared; work:
+    how much, in words
+    """
 
     title: str
     work: str
-    ours: str
+    ours: str | None
     measured: tuple[Measured, ...]
     claims: tuple[Claim, ...] = ()
     text: str = ""
@@ -77,6 +82,9 @@ class Comparison:
             return None
         rounds = [a / b for a, b in zip(first.seconds, second.seconds, strict=True)]
         return Ratio(first.median / second.median, min(rounds), max(rounds))
+
+    def times_ours(self, name: str) -> Ratio | None:
+        return None if self.ours in (None, name) else self.ratio(name, self.ours)
 
     def value(self, claim: Claim) -> float | None:
         """What the claim is about, as measured; None where it was not."""
@@ -142,13 +150,15 @@ class Results:
                             )
         return found
 
-    def merged(self, older: Results | None) -> Results:
-        """With the sections of before that were not measured now, where they are from the same machine."""
+    def merged(self, older: Results | None, order: Sequence[str]) -> Results:
+        """With the sections of before that were not measured now, where they are from the same machine.
+
+        order: the names of all sections, as they are to follow each other
+        """
         if older is None or (older.machine, older.size) != (self.machine, self.size):
             return self
-        own = {section.name: section for section in self.sections}
-        kept = [own.pop(section.name, section) for section in older.sections]
-        return Results(self.size, self.date, self.machine, (*kept, *own.values()))
+        found = {section.name: section for section in (*older.sections, *self.sections)}
+        return Results(self.size, self.date, self.machine, tuple(found[name] for name in order if name in found))
 
 
 def figure(value: float) -> str:

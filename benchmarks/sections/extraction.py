@@ -30,9 +30,9 @@ ONE_PASS, PIPELINE, TRANSFORMER = "careful, one pass a dialogue", "transformers.
 SIZES = {
     "tiny": {"gpt2": 3, "sentence": 6, "wav2vec2": 3, "resnet50": 3, "retinaface-resnet50": 2},
     "small": {"gpt2": 12, "sentence": 640, "wav2vec2": 36, "resnet50": 12, "retinaface-resnet50": 6},
-    "full": {"gpt2": 400, "sentence": 5_000, "wav2vec2": 400, "resnet50": 400, "retinaface-resnet50": 100},
+    "full": {"gpt2": 200, "sentence": 5_000, "wav2vec2": 200, "resnet50": 200, "retinaface-resnet50": 60},
 }
-ROUNDS = {"tiny": 1, "small": 2, "full": 3}
+ROUNDS = {"tiny": 1, "small": 2, "full": 2}
 _WITH_RAY = ("sentence",)  # at small sizes: Ray takes longer to start than all others to work
 _PLAIN = "benchmarks.workers.plain_loops"
 _ALIKE = 0.05  # bf16 against fp32

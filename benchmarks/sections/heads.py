@@ -60,7 +60,7 @@ class _Size:
 _SIZES = {
     "tiny": _Size(1, (16, 64), (200, 1), 8, ("bucketed",)),
     "small": _Size(3, (16,), (10_000, 6), 320, ("bucketed",)),
-    "full": _Size(5, (16, 64), (10_000, 12), 960, ("bucketed", "shuffle")),
+    "full": _Size(3, (16, 64), (10_000, 12), 960, ("bucketed", "shuffle")),
 }
 
 
