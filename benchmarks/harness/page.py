@@ -16,7 +16,7 @@ inputs in one run, each in a process of its own, in turns; a ratio is that of th
 of the rounds behind it. Figures belong to the machine that is named above them: on yours, run
 
 ```sh
-make bench         # small sizes, about 20 minutes on two cores; fails where a stated ratio is not reached
+make bench         # small sizes, 15 to 20 minutes on two cores; fails where a stated ratio is not reached
 make bench-full    # real sizes: hours
 make bench-gpu     # on a machine with a GPU: 10 minutes
 ```

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,9 +118,10 @@ def test_one_section_measured_again_replaces_its_own_and_keeps_the_others_of_thi
     older = results()
     older = replace(older, sections=(*older.sections, replace(older.sections[0], name="other")))
     newer = results(Claim("ours", None, "at most", 1.0, 1.5))
-    assert newer.merged(older).sections == (newer.sections[0], older.sections[1])
-    assert newer.merged(replace(older, machine="another")) == newer
-    assert newer.merged(None) == newer
+    assert newer.merged(older, ("s", "other")).sections == (newer.sections[0], older.sections[1])
+    assert newer.merged(older, ("other", "s")).sections == (older.sections[1], newer.sections[0]), "in the page's order"
+    assert newer.merged(replace(older, machine="another"), ("s",)) == newer
+    assert newer.merged(None, ("s",)) == newer
 
 
 def test_the_page_tells_figures_claims_and_what_is_open(tmp_path: Path) -> None:
@@ -138,6 +140,53 @@ def test_the_page_tells_figures_claims_and_what_is_open(tmp_path: Path) -> None:
     assert (tmp_path / picture).read_text(encoding="utf-8").startswith("<?xml")
 
 
+def test_parts_of_one_work_are_not_set_beside_ours(tmp_path: Path) -> None:
+    """Once each: no spread that says nothing either."""
+    parts = Comparison("Parts", "a suite", None, (Measured("whole", (8.0,)), Measured("part", (2.0,))))
+    pair = Comparison("Pair", "a work", "ours", (Measured("ours", (1.0,)), Measured("theirs", (2.0,))))
+    found = Results("small", "2026-01-02", "a machine", (Section("s", "S", "What.", (parts, pair)),))
+    write_page([found], tmp_path / "page.md", tmp_path / "pictures")
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "|  | once |\n|---|---|\n| whole | 8.00 s |\n| part | 2.00 s |\n" in page
+    assert "| theirs | 2.00 s | 2.00 |\n" in page
+    said = [text for text in drawn_texts(found.sections[0], tmp_path) if text.endswith(("s", "ours"))]
+    assert said == ["8.00 s", "2.00 s", "1.00 s", "2.00 s, 2.00 times ours"]
+
+
+def test_a_chart_has_every_line_of_its_table(tmp_path: Path) -> None:
+    """In colours and dashes that tell them apart, with a tick at each size."""
+    sizes = (1_000.0, 10_000.0, 100_000.0)
+    curve = Curve("Steps", "once", "utterances", "s", sizes, {f"step {n}": (0.1 + n, 1.0, 90.0) for n in range(11)})
+    (panel,) = drawn_panels(Section("s", "S", "What.", (curve,)), tmp_path)
+    assert [line.get_label() for line in panel.lines] == list(curve.lines)
+    assert len({(line.get_color(), line.get_linestyle()) for line in panel.lines}) == 11
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["1,000", "10,000", "100,000"]
+    assert panel.get_yscale() == "log"
+
+
+def test_values_within_a_decade_are_drawn_from_zero_on(tmp_path: Path) -> None:
+    curve = Curve("Memory", "once", "clips", "MiB", (2_000.0, 20_000.0), {"one": (200.0, 400.0)})
+    (panel,) = drawn_panels(Section("s", "S", "What.", (curve,)), tmp_path)
+    assert (panel.get_yscale(), panel.get_ylim()[0]) == ("linear", 0)
+
+
+def drawn_panels(section: Section, folder: Path) -> list[Any]:
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    with pytest.MonkeyPatch.context() as patch:
+        saved = Figure.savefig
+        patch.setattr(
+            Figure, "savefig", lambda self, *given, **named: (drawn.append(self), saved(self, *given, **named))
+        )
+        charts.chart(section, folder / "chart.svg")
+    return drawn[0].axes
+
+
+def drawn_texts(section: Section, folder: Path) -> list[str]:
+    return [text.get_text() for panel in drawn_panels(section, folder) for text in panel.texts]
+
+
 def test_the_committed_page_is_what_the_committed_records_say(tmp_path: Path) -> None:
     """So that no figure on it was typed; mend: python -m benchmarks --page."""
     records = ROOT / "docs" / "benchmarks"
@@ -149,21 +198,11 @@ def test_the_committed_page_is_what_the_committed_records_say(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("slowest", [30.0, 1.4, 0.003])
-def test_labels_of_bars_end_within_their_panels(
-    slowest: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labels_of_bars_end_within_their_panels(slowest: float, tmp_path: Path) -> None:
     """On a linear and on a logarithmic axis, wherever the longest bar ends."""
-    from matplotlib.figure import Figure
-
-    drawn: list[Figure] = []
-    saved = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *given, **named: (drawn.append(self), saved(self, *given, **named))
-    )
     measured = (Measured("ours", (0.001, 0.0011)), Measured("a contender with a long name", (slowest, slowest * 1.2)))
     table = Comparison("One", "10 utterances", "ours", measured)
-    charts.chart(Section("one", "One", "Text.", (table,)), tmp_path / "a.svg")
-    (panel,) = drawn[0].axes
+    (panel,) = drawn_panels(Section("one", "One", "Text.", (table,)), tmp_path)
     ends = [text.get_window_extent().x1 for text in panel.texts if text.get_text()]
     assert len(ends) == 2
     assert max(ends) <= panel.bbox.x1
