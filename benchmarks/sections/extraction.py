@@ -30,7 +30,7 @@ ONE_PASS, PIPELINE, TRANSFORMER = "careful, one pass a dialogue", "transformers.
 SIZES = {
     "tiny": {"gpt2": 3, "sentence": 6, "wav2vec2": 3, "resnet50": 3, "retinaface-resnet50": 2},
     "small": {"gpt2": 12, "sentence": 640, "wav2vec2": 36, "resnet50": 12, "retinaface-resnet50": 6},
-    "full": {"gpt2": 200, "sentence": 5_000, "wav2vec2": 200, "resnet50": 200, "retinaface-resnet50": 60},
+    "full": {"gpt2": 80, "sentence": 3_000, "wav2vec2": 120, "resnet50": 80, "retinaface-resnet50": 24},
 }
 ROUNDS = {"tiny": 1, "small": 2, "full": 2}
 _WITH_RAY = ("sentence",)  # at small sizes: Ray takes longer to start than all others to work

@@ -29,7 +29,7 @@ JUMPING, IN_A_ROW, PLAIN = "erc extract", "without passing groups over", "a plai
 SIZES = {
     "tiny": (3, 20, 4, 2, 240, 1),
     "small": (30, 300, 100, 10, 720, 2),
-    "full": (400, 600, 200, 20, 1080, 3),
+    "full": (200, 600, 200, 20, 1080, 2),
 }
 _CUT_SECONDS = 2.5
 
