@@ -17,7 +17,7 @@ of the rounds behind it. Figures belong to the machine that is named above them:
 
 ```sh
 make bench         # small sizes, 15 to 20 minutes on two cores; fails where a stated ratio is not reached
-make bench-full    # larger sizes, the whole of table 4, a million utterances: two hours
+make bench-full    # larger sizes, the whole of table 4, a million utterances: 1.5 hours
 make bench-gpu     # on a machine with a GPU: 10 minutes
 ```
 

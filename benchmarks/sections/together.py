@@ -61,8 +61,8 @@ def together(utterances: int, rounds: int, place: Path, show: Callable[[str], ob
     )
     claims = (Claim(SEPARATELY, AT_ONCE, "at least", 1.2, 0.9),)
     text = (
-        "Log-mel hears the sound alone and MobileNetV2 sees the pictures alone, so that no stream is decoded twice in three"
-        " runs: what one run saves here is opening the files and starting decoding processes."
+        "Log-mel hears the sound alone and MobileNetV2 sees the pictures alone, so that no stream is decoded twice in"
+        " three runs: what one run saves here is opening the files and starting decoding processes."
     )
     return Comparison("Three modalities", f"at least {utterances} utterances", AT_ONCE, measured, claims, text)
 
