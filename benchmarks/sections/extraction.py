@@ -79,7 +79,7 @@ def compare(name: str, size: str, place: Path, show: Callable[[str], object]) ->
     if size == "full" or name in _WITH_RAY:
         contenders.append(Contender(RAY, f"{_PLAIN}:RayData", plain | {"dtype": dtype}, {"RAY_worker_niceness": "0"}))
     measured = in_turns(contenders, ROUNDS[size], show, _ALIKE)
-    return Comparison(name, f"{utterances} utterances, ours in {dtype}", OURS, measured, _claims(name, dtype))
+    return Comparison(name, f"{utterances:,} utterances, ours in {dtype}", OURS, measured, _claims(name, dtype))
 
 
 def _claims(name: str, dtype: str) -> tuple[Claim, ...]:
