@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.results import Comparison, Curve, Section, figure
+from benchmarks.harness.results import Comparison, Curve, Section, duration, figure
 
 _OURS, _OTHERS, _FLOOR = "#0b6e4f", "#8a8f98", "#c9a227"
 _LINES = ("#0b6e4f", "#b4435c", "#3466a5", "#c9a227", "#6b4c9a", "#5b6770", "#d9713c", "#4db6ac")
@@ -54,7 +54,7 @@ def _bars(panel: Any, table: Comparison) -> None:
     panel.invert_yaxis()
     for place, one in enumerate(shown):
         ratio = table.times_ours(one.name)
-        said = f"{figure(one.median)} s" if one.median >= 0.0995 else f"{figure(1000 * one.median)} ms"
+        said = duration(one.median)
         if ratio is not None:
             said += f", {figure(ratio.middle)} times ours"
         panel.annotate(said, (max(one.seconds), place), (5, 0), textcoords="offset points", va="center", fontsize=8.5)

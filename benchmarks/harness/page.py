@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.harness.charts import chart
-from benchmarks.harness.results import Claim, Comparison, Curve, Measured, Results, Section, figure
+from benchmarks.harness.results import Claim, Comparison, Curve, Measured, Results, Section, duration, figure
 
 _OPENING = """\
 # Benchmarks
@@ -63,7 +63,7 @@ def _section(section: Section, picture: Path) -> str:
 def _comparison(table: Comparison) -> list[str]:
     columns: dict[str, Callable[[Measured], str]] = {"": lambda one: _name(one, table), _middle(table): _seconds}
     if table.ours is not None:
-        columns["times ours"] = lambda one: _times(one, table)
+        columns["times ours"] = lambda one: str(table.times_ours(one.name) or "")
     if any(one.peak_mib is not None for one in table.measured):
         columns["peak memory"] = _peak
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
@@ -86,13 +86,7 @@ def _name(one: Measured, table: Comparison) -> str:
 
 
 def _seconds(one: Measured) -> str:
-    if not one.seconds:
-        return one.note
-    return f"{figure(one.median)} s" if one.median >= 0.0995 else f"{figure(1000 * one.median)} ms"
-
-
-def _times(one: Measured, table: Comparison) -> str:
-    return str(table.times_ours(one.name) or "")
+    return duration(one.median) if one.seconds else one.note
 
 
 def _peak(one: Measured) -> str:

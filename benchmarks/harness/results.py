@@ -162,6 +162,11 @@ class Results:
         return Results(self.size, self.date, self.machine, tuple(found[name] for name in order if name in found))
 
 
+def duration(seconds: float) -> str:
+    """In milliseconds where it is short."""
+    return f"{figure(seconds)} s" if seconds >= 0.0995 else f"{figure(1000 * seconds)} ms"
+
+
 def figure(value: float) -> str:
     """Three digits that mean something, as people write them."""
     if value >= 99.95:
