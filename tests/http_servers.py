@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 
 @dataclass
 class Site:
@@ -132,6 +134,22 @@ def raw_server(behave: Callable[[socket.socket], None]) -> Iterator[str]:
         listening.close()
         for connection in kept:
             connection.close()
+
+
+def connections_from_here(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Where this process connects to from now on: whoever is tried again stands there again.
+
+    So a test can tell that nothing is waited for twice without a clock, by which a busy machine would fail it.
+    """
+    tried: list[object] = []
+    connect = socket.create_connection
+
+    def counted(address: object, *arguments: object, **options: object) -> socket.socket:
+        tried.append(address)
+        return connect(address, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "create_connection", counted)
+    return tried
 
 
 def silent(connection: socket.socket) -> None:

@@ -45,7 +45,11 @@ class HubFiles:
 
 @contextmanager
 def hub_session() -> Iterator[None]:
-    """Whatever the hub's library asks within gives up in time; its failures are NetworkErrors of one line."""
+    """Whatever the hub's library asks within gives up in time; its failures are NetworkErrors of one line.
+
+    It asks what it is called for, and nothing else: to tell the hub of this machine it would ask first for a list of
+    the programs that it may run under, and wait for that by itself.
+    """
     import httpx2
     from huggingface_hub import constants, set_client_factory
     from huggingface_hub.errors import OfflineModeIsEnabled
@@ -55,6 +59,8 @@ def hub_session() -> Iterator[None]:
     for variable, value in _OF_XET.items():
         os.environ.setdefault(variable, value)
     set_client_factory(lambda: with_limits(before()))
+    told_nothing = constants.HF_HUB_DISABLE_TELEMETRY
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         yield
     except (httpx2.TransportError, OfflineModeIsEnabled) as error:
@@ -63,6 +69,7 @@ def hub_session() -> Iterator[None]:
         way = "try again later, or with HF_HUB_DISABLE_XET=1, which takes another way"
         raise NetworkError(f"the hub's storage gave up ({told(error)}): {way}") from error
     finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = told_nothing
         set_client_factory(before)
 
 

@@ -27,8 +27,13 @@ _PARENT = "mlflow.parentRunId"
 _FORBIDDEN = re.compile(r"[^\w\-. :/]", re.ASCII)  # in names of metrics, parameters and tags
 _LONGEST = {"key": 250, "parameter": 6000, "tag": 5000}
 _AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}
-# Unless they are set: a server that is away is told of within a minute, and not after ten.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+# Unless they are set: a server that is away is told of within a minute, and not after ten; MLflow's makers are told
+# nothing.
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 class MlflowTracker:
@@ -64,7 +69,7 @@ class MlflowTracker:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        for name, value in _PATIENCE.items():
+        for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
 

@@ -35,6 +35,7 @@ class WandbTracker:
 
     def __init__(self, folder: Path) -> None:
         """Raises UsageError where WANDB_MODE asks for what cannot be."""
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # to W&B's makers; read when it is imported
         import wandb
 
         os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")  # else it advertises that beside heads that train

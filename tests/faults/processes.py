@@ -34,7 +34,7 @@ def workers(mark: str) -> list[int]:
     return found
 
 
-def survivors(mark: str, patience_s: float = 30.0) -> list[int]:
+def survivors(mark: str, patience_s: float = 120.0) -> list[int]:
     """Those that are still there after so long; none as soon as none is left."""
     deadline = time.monotonic() + patience_s
     while (left := marked(mark)) and time.monotonic() < deadline:
