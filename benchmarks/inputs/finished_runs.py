@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,7 +28,7 @@ _INPUTS = [
     {"text": ["sentence"], "audio": ["logmel"]},
     {"text": ["sentence"], "audio": ["logmel"], "visual": ["hog-colour"]},
 ]
-_CONTEXTS = [{"name": "none"}, {"name": "bclstm", "causal": False}]
+_CONTEXTS: list[dict[str, Any]] = [{"name": "none"}, {"name": "bclstm", "causal": False}]
 _SIZES = [128, 256, 512]
 
 
@@ -110,7 +111,7 @@ def make_runs(folder: Path, runs: int, seeds: int) -> None:
         shapes = {key: [item.shape for item in items] for key, items in rows.items()}
         for seed in range(seeds):
             torch.manual_seed(seed)
-            head = build_head(experiment, HeadShape(shapes, len(source.utterances.label_names)))  # type: ignore[arg-type]
+            head = build_head(experiment, HeadShape(shapes, len(source.utterances.label_names)))
             trained = TrainedHead(Predictor(experiment, head), source.utterances.label_names, inputs)
             place = run.seed_folder(seed)
             place.mkdir(parents=True, exist_ok=True)

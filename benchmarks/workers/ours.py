@@ -158,6 +158,8 @@ class Floor(Extraction):
                     if source is not None:
                         utterance = result.task.utterance.utterance_id
                         (stored,) = Feature(self.store, source.key).read_sequences([utterance])
+                        if stored is None:
+                            continue
                         item = cast(DerivedEncoder, job.encoder).derive(item, stored)
                 except UnavailableError:
                     continue
