@@ -16,8 +16,9 @@ from features.encoders.table import entry
 from features.engines.activity import Activity
 from features.engines.decode_pool import DecodeOptions
 from features.engines.job import Advance, Job
+from features.engines.ray_actors import Notice
 from features.engines.ray_cluster import Cluster, connected, place_actors
-from features.engines.ray_run import Notice, RayRun
+from features.engines.ray_run import RayRun
 from features.engines.ray_worker import ChunkWorker, Setup
 from features.hardware import cores
 from features.manifest import Manifest
@@ -94,7 +95,7 @@ class RayEngine:
             threads,
             decoding,
         )
-        run = RayRun(
+        return RayRun(
             manifest,
             root,
             jobs,
@@ -104,11 +105,7 @@ class RayEngine:
             advance=advance,
             notice=self._notice,
             worker=self._worker,
-        )
-        try:
-            return run.finish()
-        finally:
-            run.stop()
+        ).finish()
 
 
 def _threads(requests: Sequence[EncoderRequest]) -> int:

@@ -6,24 +6,19 @@ which is tried again with another.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from features.engines.ray_cluster import Cluster, Placement, connected, place_actors
+from features.engines.ray_actors import ActorPool, Killed, Notice
+from features.engines.ray_cluster import Cluster, connected, place_actors
 from features.errors import EngineError, TrainingError
 from heads.config.experiment import Experiment
 from pipeline.suites.plan import Planned, Source
 from pipeline.suites.ray_worker import Answer, HeadTask, HeadTrainer, Rows
 from pipeline.suites.shared_features import SharedFeature
 from pipeline.suites.training import SeedTask
-
-RETRIES = 3
-_PATIENCE_S = 30.0
-_CLOSING_S = 10.0
 
 Ended = tuple[SeedTask, Exception | None]
 
@@ -44,7 +39,7 @@ class RayTrainers:
         cluster: Cluster,
         device: str,
         actors: int | None = None,
-        notice: Callable[[str], object] = lambda line: None,
+        notice: Notice = lambda line: None,
         worker: type[HeadTrainer] = HeadTrainer,
     ) -> None:
         self.cluster = cluster
@@ -92,129 +87,35 @@ class RayTrainers:
             )
             for task in tasks
         ]
-        round_ = _Round(heads, rows, placement, self._notice, self._worker)
-        try:
-            for number, problem in round_.finish():
-                yield tasks[number], TrainingError(problem) if problem else None
-        finally:
-            round_.stop()
+        with ActorPool(self._worker, rows, _Heads(heads), placement, self._notice) as pool:
+            for number, answer in pool.answers(range(len(heads))):
+                if isinstance(answer, Answer) and answer.unfit:
+                    raise EngineError(answer.unfit)
+                if number is None:
+                    continue
+                failed = f"it {answer}, perhaps for want of memory" if isinstance(answer, Killed) else answer.failed
+                yield tasks[number], TrainingError(failed) if failed else None
 
 
-class _Round:
-    """The actors of one call, and which head each of them has."""
+class _Heads:
+    """The tasks of an `ActorPool`."""
 
-    def __init__(
-        self,
-        heads: Sequence[HeadTask],
-        rows: tuple[Rows, ...],
-        placement: Placement,
-        notice: Callable[[str], object],
-        worker: type[HeadTrainer],
-    ) -> None:
-        import ray
-
+    def __init__(self, heads: Sequence[HeadTask]) -> None:
         self._heads = heads
-        self._waiting = deque(range(len(heads)))
-        self._rows = ray.put(rows)
-        self._placement = placement
-        self._notice = notice
-        self._worker = worker
-        self._deaths: Counter[int] = Counter()
-        self._false_starts = 0
-        self._alive: list[Any] = []
-        self._idle: list[Any] = []
-        self._in_hand: dict[Any, tuple[Any, int | None]] = {}  # answer to come -> actor, its head (None: being set up)
 
-    def finish(self) -> Iterator[tuple[int, str | None]]:
-        """The number of each head and why it failed, as they end."""
-        import ray
+    def task(self, number: int) -> HeadTask:
+        return self._heads[number]
 
-        for _ in range(self._placement.actors):
-            self._start()
-        while self._in_hand:
-            ready, _ = ray.wait(list(self._in_hand), num_returns=1, timeout=_PATIENCE_S)
-            if not ready:
-                self._say_what_is_waited_for()
-                continue
-            actor, number = self._in_hand.pop(ready[0])
-            try:
-                answer: Answer = ray.get(ready[0])
-            except ray.exceptions.RayTaskError as error:
-                raise (error.cause or error) from None
-            except ray.exceptions.RayError as error:
-                self._bury(actor, number, error)
-                if number is not None and self._deaths[number] > RETRIES:
-                    yield number, f"it killed its worker {RETRIES + 1} times, perhaps for want of memory"
-                continue
-            if answer.unfit:
-                raise EngineError(answer.unfit)
-            if number is not None:
-                yield number, answer.failed
-            self._hand_on(actor)
+    def name(self, number: int) -> str:
+        head = self._heads[number]
+        return f"{head.experiment.name}, seed {head.seed}"
 
-    def stop(self) -> None:
-        """End the actors: those in hand at once, idle ones with their files."""
-        import ray
-
-        closing = [actor.close.remote() for actor in self._idle]
-        if closing:
-            ray.wait(closing, num_returns=len(closing), timeout=_CLOSING_S)
-        for actor in self._alive:
-            ray.kill(actor)
-
-    def _start(self) -> None:
-        import ray
-
-        place = {"num_cpus": self._placement.cpus, "num_gpus": self._placement.gpus, "scheduling_strategy": "SPREAD"}
-        actor = ray.remote(self._worker).options(max_restarts=0, max_task_retries=0, **place).remote()
-        self._alive.append(actor)
-        self._in_hand[actor.set_up.remote(self._rows)] = (actor, None)
-
-    def _hand_on(self, actor: Any) -> None:
-        """Give the actor the next head, or let it rest."""
-        if not self._waiting:
-            self._idle.append(actor)
-            return
-        number = self._waiting.popleft()
-        self._in_hand[actor.train.remote(self._heads[number])] = (actor, number)
-
-    def _bury(self, actor: Any, number: int | None, error: Exception) -> None:
-        """An actor is gone: its head waits for another one."""
-        import ray
-
-        ray.kill(actor)  # it may only be out of reach
-        self._alive.remove(actor)
-        if number is None:
-            self._false_starts += 1
-            if self._false_starts > RETRIES:
-                lines = [line for line in str(error).splitlines() if line.strip()]
-                reason = lines[-1].strip() if lines else type(error).__name__
-                raise EngineError(f"workers of Ray do not start: {reason} (is this package installed on every node?)")
-        else:
-            self._deaths[number] += 1
-            if self._deaths[number] <= RETRIES:
-                self._waiting.appendleft(number)
-                head = self._heads[number]
-                self._notice(
-                    f"a worker died over {head.experiment.name}, seed {head.seed}: retry {self._deaths[number]} of"
-                    f" {RETRIES}"
-                )
-        if self._waiting and self._idle:
-            self._hand_on(self._idle.pop())
-        elif self._waiting:
-            self._start()
-
-    def _say_what_is_waited_for(self) -> None:
-        starting = sum(number is None for _, number in self._in_hand.values())
-        if starting == len(self._in_hand):
-            reserved = f"{self._placement.gpus:g} GPU" if self._placement.gpus else f"{self._placement.cpus:g} CPU"
-            self._notice(f"waiting for {starting} Ray workers, each with {reserved}, to start")
+    def died(self, number: int) -> None:
+        """Nothing is kept of it: a seed's folder is written at its end."""
 
 
 @contextmanager
-def open_trainers(
-    address: str | None, device: str, actors: int | None, notice: Callable[[str], object]
-) -> Iterator[RayTrainers]:
+def open_trainers(address: str | None, device: str, actors: int | None, notice: Notice) -> Iterator[RayTrainers]:
     """Connect to a cluster, or start one on this machine. Raises what `ray_cluster.connected` and
     `Cluster.resolve_device` raise."""
     with connected(address) as cluster:

@@ -72,7 +72,7 @@ class Answer:
 
 
 class HeadTrainer:
-    """The actor. `set_up` comes first; `train` trains one head and writes its folder."""
+    """The actor. `set_up` comes first; `run` trains one head and writes its folder."""
 
     def set_up(self, rows: tuple[Rows, ...]) -> Answer:
         pin_threads(1, loads_torch=True)
@@ -82,7 +82,7 @@ class HeadTrainer:
         self._sources: dict[int, tuple[Source, SharedFeatures]] = {}
         return Answer()
 
-    def train(self, task: HeadTask) -> Answer:
+    def run(self, task: HeadTask) -> Answer:
         try:
             planned, utterances, shared = self._checked(task)
             inputs = shared.of(planned)

@@ -13,25 +13,25 @@ from pipeline.suites.ray_worker import Answer, HeadTask, HeadTrainer
 class DiesOnce(HeadTrainer):
     """Killed over seed 1 of `both` by the kernel, the first time."""
 
-    def train(self, task: HeadTask) -> Answer:
+    def run(self, task: HeadTask) -> Answer:
         mark = Path(task.run).parent.parent / "died"
         if (task.experiment.name, task.seed) == ("both", 1) and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().train(task)
+        return super().run(task)
 
 
 class DiesAlways(HeadTrainer):
-    def train(self, task: HeadTask) -> Answer:
+    def run(self, task: HeadTask) -> Answer:
         if (task.experiment.name, task.seed) == ("both", 1):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().train(task)
+        return super().run(task)
 
 
 class HasAnotherTorch(HeadTrainer):
-    def train(self, task: HeadTask) -> Answer:
+    def run(self, task: HeadTask) -> Answer:
         told = replace_version(task)
-        return super().train(told)
+        return super().run(told)
 
 
 def replace_version(task: HeadTask) -> HeadTask:
