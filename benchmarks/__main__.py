@@ -27,7 +27,7 @@ SIZES = ("tiny", "small", "full", "gpu")
 @click.option(
     "--size", type=click.Choice(SIZES), default="small", show_default=True, help="tiny only shows that it runs."
 )
-@click.option("--device", default="cuda", show_default=True, help="Of the section gpu.")
+@click.option("--device", default="cuda", show_default=True, help="Of the size gpu.")
 @click.option("--page", is_flag=True, help="Only write the page anew, from the records that there are.")
 @click.option(
     "--out",
@@ -36,20 +36,22 @@ SIZES = ("tiny", "small", "full", "gpu")
 )
 def main(names: tuple[str, ...], size: str, device: str, page: bool, out: Path | None) -> None:
     """Measure SECTIONs, all of a size by default: extraction, together, starting, reading, heads, reporting,
-    scale; in full table4, too; or gpu.
+    scale; in full table4, too; or gpu-extraction, gpu-pictures, gpu-heads.
 
-    A section that is measured alone replaces its part of the page, where the rest is of the same machine.
+    A section that is measured alone replaces its part of the page; each tells its own day and machine.
 
     \b
     Example:
       python -m benchmarks heads reading
     """
     from benchmarks.harness.contender import BenchmarkError
-    from benchmarks.harness.machine import machine
-    from benchmarks.harness.results import Results
+    from benchmarks.harness.results import RecordError, Results
 
     if page:
-        write_from_records(out or ROOT / "docs")
+        try:
+            write_from_records(out or ROOT / "docs")
+        except RecordError as error:
+            raise click.ClickException(str(error)) from error
         return
     known = sections_of(size)
     if unknown := [name for name in names if name not in known]:
@@ -57,21 +59,21 @@ def main(names: tuple[str, ...], size: str, device: str, page: bool, out: Path |
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as `erc` sets it
     chosen = [name for name in known if name in (names or known)]
     published = size != "tiny" or out is not None
-    found = Results(size, date.today().isoformat(), machine(device if size == "gpu" else "cpu"))
-    for name in chosen:
-        try:
-            section = measure(name, known[name], size, device)
-        except BenchmarkError as error:
-            raise click.ClickException(str(error)) from error
-        found = found.with_section(section)
-        if published:
-            publish(found, out or ROOT / "docs")  # after each: what follows may take long, or fail
-    if broken := found.broken():
+    found = Results(size)
+    try:
+        for name in chosen:
+            found = found.with_section(measure(name, known[name], size, device))
+            if published:
+                publish(found, out or ROOT / "docs")  # after each: what follows may take long, or fail
+    except (BenchmarkError, RecordError) as error:
+        raise click.ClickException(str(error)) from error
+    if size != "tiny" and (broken := found.broken()):
         raise click.ClickException("\n".join([f"{len(broken)} stated ratios do not hold:", *broken]))
 
 
 def measure(name: str, module: str, size: str, device: str) -> Section:
     """One section, with its seconds."""
+    from benchmarks.harness.machine import machine
     from benchmarks.harness.results import Section
 
     section = importlib.import_module(module)
@@ -80,7 +82,9 @@ def measure(name: str, module: str, size: str, device: str) -> Section:
     with tempfile.TemporaryDirectory(prefix="erc-benchmarks-") as folder:
         options = {"device": device} if size == "gpu" else {}
         tables = section.measure(size, Path(folder), click.echo, **options)
-    return Section(name, section.TITLE, section.TEXT, tuple(tables), time.perf_counter() - started)
+    seconds, today = time.perf_counter() - started, date.today().isoformat()
+    used = machine(device if size == "gpu" else "cpu")
+    return Section(name, section.TITLE, section.TEXT, tuple(tables), seconds, today, used)
 
 
 def publish(found: Results, folder: Path) -> None:

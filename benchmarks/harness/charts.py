@@ -1,4 +1,4 @@
-"""A chart a section: bars with the range of the rounds, lines for what grows."""
+"""A chart a section: bars with the range of the rounds, or dots where they are far apart; lines for what grows."""
 
 from __future__ import annotations
 
@@ -43,14 +43,21 @@ def _height(table: Comparison | Curve) -> float:
 def _bars(panel: Any, table: Comparison) -> None:
     shown = [one for one in table.measured if one.seconds]
     medians = [one.median for one in shown]
-    colours = [_OURS if one.name == table.ours else _FLOOR if "floor" in one.name else _OTHERS for one in shown]
+    ours = {table.ours, *table.also_ours}
+    colours = [_OURS if one.name in ours else _FLOOR if "floor" in one.name else _OTHERS for one in shown]
     ranges = [
         [one.median - min(one.seconds) for one in shown],
         [max(one.seconds) - one.median for one in shown],
     ]
-    panel.barh(
-        [one.name for one in shown], medians, xerr=ranges, color=colours, ecolor="#333333", height=0.66, capsize=2
-    )
+    names, places = [one.name for one in shown], range(len(shown))
+    far_apart = max(medians) > 15 * min(medians)
+    if far_apart:  # a bar's length means nothing where the axis does not begin at 0
+        panel.errorbar(medians, places, xerr=ranges, fmt="none", ecolor="#333333", capsize=2)
+        panel.scatter(medians, places, color=colours, s=42, zorder=3)
+        panel.set_yticks(places, names)
+        panel.grid(axis="x", alpha=0.25)
+    else:
+        panel.barh(names, medians, xerr=ranges, color=colours, ecolor="#333333", height=0.66, capsize=2)
     panel.invert_yaxis()
     for place, one in enumerate(shown):
         ratio = table.times_ours(one.name)
@@ -58,9 +65,9 @@ def _bars(panel: Any, table: Comparison) -> None:
         if ratio is not None:
             said += f", {figure(ratio.middle)} times ours"
         panel.annotate(said, (max(one.seconds), place), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
-    if max(medians) > 15 * min(medians):
+    if far_apart:
         panel.set_xscale("log")
-        panel.set_xlim(left=min(medians) / 2)
+        panel.set_xlim(left=min(second for one in shown for second in one.seconds) / 1.5)
     else:
         panel.set_xlim(left=0)
     panel.set_xlabel("seconds, shorter is better", fontsize=8.5)

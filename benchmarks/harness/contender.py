@@ -9,11 +9,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
+
+from benchmarks.harness.memory import MemoryWatch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,8 +25,8 @@ class Work(Protocol):
     """What a worker's factory returns. Each call does the whole work once and is timed.
 
     It may return seconds that it has timed itself. Optional attributes, called untimed: `before()` makes ready for a
-    call, `warm()` stands for the call that is not counted, `rows()` gives the outcome as one array, `peak_mib()` the
-    memory where another process has it.
+    call, `rows()` gives the outcome as one array, `peak_mib()` the memory of a process that may have ended. The first
+    call is not counted.
     """
 
     def __call__(self) -> float | None: ...
@@ -45,7 +48,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Round:
-    """seconds: of the work; peak_mib: the most memory that its process had until then"""
+    """seconds: of the work; peak_mib: the most memory that its process, and those that it started, had until then"""
 
     seconds: float
     peak_mib: float
@@ -59,13 +62,14 @@ class Process:
         self.absent = ""
         # OMP_WAIT_POLICY as `erc` sets it, for all: idle threads of one contender must not spin beside another
         environment = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+        self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  # a pipe may fill
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.harness.worker", contender.target, json.dumps(dict(contender.options))],
             env=os.environ | environment | dict(contender.environment),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._said,
             text=True,
         )
 
@@ -79,13 +83,12 @@ class Process:
     ) -> None:
         self._process.kill()
         self._process.communicate()
-
-    def warm(self) -> None:
-        self._tell("warm")
+        self._said.close()
 
     def run(self) -> Round:
-        answer = self._tell("run")
-        return Round(answer["seconds"], answer["peak_mib"])
+        with MemoryWatch(self._process.pid) as watch:
+            answer = self._tell("run")
+        return Round(answer["seconds"], max(answer["peak_mib"], watch.peak_mib))
 
     def rows(self, path: Path) -> bool:
         """Save what came of the work as .npy; False where the contender has nothing to compare."""
@@ -101,7 +104,9 @@ class Process:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            _, said = self._process.communicate()
-            raise BenchmarkError(f"{self.contender.name} ({self.contender.target}) failed: {said[-2000:].strip()}")
+            self._process.communicate()
+            self._said.seek(0)
+            said = self._said.read()[-2000:].strip()
+            raise BenchmarkError(f"{self.contender.name} ({self.contender.target}) failed: {said}")
         answer: dict[str, Any] = json.loads(line)
         return answer

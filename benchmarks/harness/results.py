@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +14,8 @@ Unit = Literal["s", "ms", "MiB"]
 
 @dataclass(frozen=True)
 class Measured:
-    """One contender. seconds: of each round, for all of the work; peak_mib: of its process; note: why it has none, or
-    what must be known to read it."""
+    """One contender. seconds: of each round, for all of the work; peak_mib: of all its processes; note: why it has
+    none, or what must be known to read it."""
 
     name: str
     seconds: tuple[float, ...] = ()
@@ -52,10 +52,38 @@ class Claim:
     sense: Literal["at least", "at most"]
     aim: float
     stated: float
-    unless: str = ""
 
     def holds(self, value: float, bound: float) -> bool:
         return value >= bound if self.sense == "at least" else value <= bound
+
+    @property
+    def words(self) -> str:
+        over = self.over if self.under is None else f"{self.over} / {self.under}"
+        return f"{over}: {self.sense}"
+
+    @property
+    def unit(self) -> str:
+        return " s" if self.under is None else ""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """From the last size but one to the greatest, where costs of starting weigh least, `line` grows at most `bound`
+    times as much as the size (`straight`), or at most `bound` times (`flat`). aim, stated: as a `Claim` has them"""
+
+    line: str
+    shape: Literal["straight", "flat"]
+    aim: float
+    stated: float
+
+    unit = ""
+
+    def holds(self, value: float, bound: float) -> bool:
+        return value <= bound
+
+    @property
+    def words(self) -> str:
+        return f"{self.line}: growth{' / that of the size' if self.shape == 'straight' else ''}: at most"
 
 
 @dataclass(frozen=True)
@@ -63,7 +91,7 @@ class Comparison:
     """Contenders at one work.
 
     ours: the name of the one that the others are compared with, None where they are parts that are not compared; work:
-    how much, in words
+    how much, in words; also_ours: names of other ways of ours
     """
 
     title: str
@@ -72,6 +100,7 @@ class Comparison:
     measured: tuple[Measured, ...]
     claims: tuple[Claim, ...] = ()
     text: str = ""
+    also_ours: tuple[str, ...] = ()
 
     def of(self, name: str) -> Measured:
         return next(item for item in self.measured if item.name == name)
@@ -89,8 +118,6 @@ class Comparison:
 
     def value(self, claim: Claim) -> float | None:
         """What the claim is about, as measured; None where it was not."""
-        if claim.unless:
-            return None
         if claim.under is None:
             return self.of(claim.over).median if self.of(claim.over).seconds else None
         ratio = self.ratio(claim.over, claim.under)
@@ -108,58 +135,79 @@ class Curve:
     sizes: tuple[float, ...]
     lines: dict[str, tuple[float | None, ...]]
     text: str = ""
+    claims: tuple[Growth, ...] = ()
+
+    def value(self, claim: Growth) -> float | None:
+        """What the claim is about; None where the line was measured at one size alone."""
+        points = [point for point in zip(self.sizes, self.lines[claim.line], strict=True) if point[1] is not None]
+        if len(points) < 2:
+            return None
+        (size, first), (greatest, last) = points[-2:]
+        assert first is not None
+        assert last is not None
+        return last / first / (greatest / size if claim.shape == "straight" else 1.0)
+
+
+Table = Comparison | Curve
 
 
 @dataclass(frozen=True)
 class Section:
+    """seconds: how long it took; date and machine: when, and on what (see `machine`)"""
+
     name: str
     title: str
     text: str
-    tables: tuple[Comparison | Curve, ...]
-    seconds: float = 0.0
+    tables: tuple[Table, ...]
+    seconds: float
+    date: str
+    machine: str
+
+    def checked(self) -> list[tuple[str, float | None, bool]]:
+        """Each claim in words with its title, what was measured, and whether what is stated holds."""
+        found = []
+        for table in self.tables:
+            for claim in table.claims:
+                value = measured(table, claim)
+                stated = f"{claim.words} {figure(claim.stated)}{claim.unit}"
+                holds = value is not None and claim.holds(value, claim.stated)
+                found.append((f"{self.title}, {table.title}: {stated}", value, holds))
+        return found
 
 
 @dataclass(frozen=True)
 class Results:
-    """size: small, full or gpu; machine: see `machine`"""
+    """size: tiny, small, full or gpu"""
 
     size: str
-    date: str
-    machine: str
-    sections: tuple[Section, ...] = field(default_factory=tuple)
-
-    @property
-    def seconds(self) -> float:
-        return sum(section.seconds for section in self.sections)
+    sections: tuple[Section, ...] = ()
 
     def with_section(self, section: Section) -> Results:
-        return Results(self.size, self.date, self.machine, (*self.sections, section))
+        return Results(self.size, (*self.sections, section))
 
     def broken(self) -> list[str]:
-        """The stated claims that do not hold, in words."""
-        found = []
-        for section in self.sections:
-            for table in section.tables:
-                if isinstance(table, Comparison):
-                    for claim in table.claims:
-                        value = table.value(claim)
-                        if value is not None and not claim.holds(value, claim.stated):
-                            unit = " s" if claim.under is None else f" times {claim.under}"
-                            found.append(
-                                f"{section.title}, {table.title}: {claim.over} is {figure(value)}{unit},"
-                                f" stated is {claim.sense} {figure(claim.stated)}"
-                            )
-        return found
+        """The stated claims that do not hold, in words. What was not measured does not hold, either."""
+        checked = [one for section in self.sections for one in section.checked()]
+        return [
+            f"{words} is stated, {'nothing' if value is None else figure(value)} was measured"
+            for words, value, holds in checked
+            if not holds
+        ]
 
     def merged(self, older: Results | None, order: Sequence[str]) -> Results:
-        """With the sections of before that were not measured now, where they are from the same machine.
+        """With the sections of before that were not measured now.
 
         order: the names of all sections, as they are to follow each other
         """
-        if older is None or (older.machine, older.size) != (self.machine, self.size):
-            return self
-        found = {section.name: section for section in (*older.sections, *self.sections)}
-        return Results(self.size, self.date, self.machine, tuple(found[name] for name in order if name in found))
+        found = {section.name: section for section in (*(older.sections if older else ()), *self.sections)}
+        return Results(self.size, tuple(found[name] for name in order if name in found))
+
+
+def measured(table: Table, claim: Claim | Growth) -> float | None:
+    """What one of a table's claims is about."""
+    if isinstance(table, Curve):
+        return table.value(claim) if isinstance(claim, Growth) else None
+    return table.value(claim) if isinstance(claim, Claim) else None
 
 
 def duration(seconds: float) -> str:
@@ -180,19 +228,28 @@ def write_results(results: Results, path: Path) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+class RecordError(Exception):
+    """A file that is no record of this version."""
+
+
 def read_results(path: Path) -> Results:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    sections = tuple(_section(item) for item in found.pop("sections"))
-    return Results(**found, sections=sections)
+    """Raises RecordError for a file of another version."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Results(found["size"], tuple(_section(item) for item in found["sections"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path} is no record of this version: measure into another folder, or remove it") from error
 
 
 def _section(item: dict[str, Any]) -> Section:
     return Section(**item | {"tables": tuple(_table(table) for table in item["tables"])})
 
 
-def _table(item: dict[str, Any]) -> Comparison | Curve:
+def _table(item: dict[str, Any]) -> Table:
     if "lines" in item:
         lines = {name: tuple(values) for name, values in item["lines"].items()}
-        return Curve(**item | {"sizes": tuple(item["sizes"]), "lines": lines})
-    measured = tuple(Measured(**one | {"seconds": tuple(one["seconds"])}) for one in item["measured"])
-    return Comparison(**item | {"measured": measured, "claims": tuple(Claim(**one) for one in item["claims"])})
+        growths = tuple(Growth(**one) for one in item["claims"])
+        return Curve(**item | {"sizes": tuple(item["sizes"]), "lines": lines, "claims": growths})
+    rows = tuple(Measured(**one | {"seconds": tuple(one["seconds"])}) for one in item["measured"])
+    claims = tuple(Claim(**one) for one in item["claims"])
+    return Comparison(**item | {"measured": rows, "claims": claims, "also_ours": tuple(item["also_ours"])})

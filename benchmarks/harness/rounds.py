@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,21 @@ from benchmarks.harness.contender import BenchmarkError, Contender, Process
 from benchmarks.harness.results import Measured
 
 Show = Callable[[str], object]
+Watch = Callable[[str], AbstractContextManager[object]]
 
 
 def in_turns(
-    contenders: Sequence[Contender], rounds: int, show: Show, alike: float | None = None
+    contenders: Sequence[Contender],
+    rounds: int,
+    show: Show,
+    alike: float | None = None,
+    watch: Watch = lambda name: nullcontext(),
 ) -> tuple[Measured, ...]:
-    """Warm each up once, then run all of them in turns, `rounds` times; the order turns round from round to round.
+    """Run all of them in turns, `rounds` times; the order turns round from round to round. Before that each does its
+    whole work once, which is not counted: none meets a shape, a file or a cache for the first time while it is timed.
 
     alike: where given, what came of the work must be within this relative distance of the first contender's.
+    watch: what each run that counts is in, from the contender's name
     Raises BenchmarkError where a contender fails or gives something else.
     """
     with ExitStack() as stack:
@@ -29,10 +36,11 @@ def in_turns(
         able = [process for process in processes if not process.absent]
         found: dict[str, list[tuple[float, float]]] = {process.contender.name: [] for process in processes}
         for process in able:
-            process.warm()
+            process.run()
         for number in range(rounds):
             for process in able if number % 2 == 0 else reversed(able):
-                done = process.run()
+                with watch(process.contender.name):
+                    done = process.run()
                 found[process.contender.name].append((done.seconds, done.peak_mib))
                 show(f"  round {number + 1}: {process.contender.name} {done.seconds:.2f} s")
         if alike is not None:

@@ -42,10 +42,6 @@ def main(target: str, options: dict[str, Any]) -> None:
             answer(rows=rows is not None)
             continue
         getattr(work, "before", lambda: None)()
-        if command == "warm":
-            getattr(work, "warm", work)()
-            answer(warm=True)
-            continue
         started = time.perf_counter()
         own = work()
         seconds = time.perf_counter() - started

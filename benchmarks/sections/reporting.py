@@ -18,7 +18,7 @@ bits are those of training."""
 
 EVALUATE, REPORT = "erc evaluate --split test", "erc report"
 # runs, seeds, rounds
-SIZES = {"tiny": (2, 1, 1), "small": (4, 2, 2), "full": (30, 5, 3)}
+SIZES = {"tiny": (2, 1, 1), "small": (4, 2, 3), "full": (30, 5, 3)}
 
 
 def measure(size: str, place: Path, show: Callable[[str], object]) -> list[Comparison]:

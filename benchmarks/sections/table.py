@@ -13,7 +13,11 @@ SECTIONS = {
     "scale": "benchmarks.sections.scale",
 }
 FULL_SECTIONS = {"table4": "benchmarks.sections.table4"}
-GPU_SECTIONS = {"gpu": "benchmarks.sections.gpu"}
+GPU_SECTIONS = {
+    "gpu-extraction": "benchmarks.sections.gpu_extraction",
+    "gpu-pictures": "benchmarks.sections.gpu_pictures",
+    "gpu-heads": "benchmarks.sections.gpu_heads",
+}
 
 
 def sections_of(size: str) -> dict[str, str]:

@@ -42,9 +42,6 @@ class CutFirst(Extraction):
         shutil.rmtree(self._clips, ignore_errors=True)
         self._clips.mkdir()
 
-    def warm(self) -> None:
-        return None
-
     def __call__(self) -> None:
         names = []
         for number, (start, end) in enumerate(self._cuts):

@@ -54,17 +54,11 @@ class Seeds:
         return Path(self._runs.name) / str(self._number)
 
     def __call__(self) -> None:
-        self._train(SEEDS)
-
-    def warm(self) -> None:
-        self._train(1)
-
-    def _train(self, seeds: int) -> None:
         from pipeline.suites.run import run_plan
 
         (planned,) = self._plan.planned
         folders = {planned.experiment.name: self._run}
-        outcome = run_plan(self._plan, self._source, range(seeds), folders, self._jobs, "cpu", "bench")
+        outcome = run_plan(self._plan, self._source, range(SEEDS), folders, self._jobs, "cpu", "bench")
         if outcome.failures:
             raise RuntimeError(str(outcome.failures))
 

@@ -18,6 +18,7 @@ class Pictures:
 
     def __init__(self, where: str, count: int, device: str) -> None:
         self._where, self._device = where, device
+        self._pixels = torch.zeros(0)
         self._frames = np.random.default_rng(0).integers(0, 256, (count, _HEIGHT, _WIDTH, 3), dtype=np.uint8)
 
     def __call__(self) -> None:
@@ -28,14 +29,17 @@ class Pictures:
         if self._where == "cpu":
             crop = CentreCrop(232, _SIDE, "bilinear")
             pixels = torch.from_numpy(np.stack([crop(frame) for frame in self._frames]))
-            normalise(pixels.to(self._device))
+            self._pixels = normalise(pixels.to(self._device))
         else:
             from torchvision.transforms.v2.functional import center_crop, resize
 
             pixels = torch.from_numpy(self._frames).to(self._device).permute(0, 3, 1, 2)
             pixels = center_crop(resize(pixels, [232], antialias=True), [_SIDE])
-            normalise(pixels.permute(0, 2, 3, 1))
+            self._pixels = normalise(pixels.permute(0, 2, 3, 1))
         wait_for(self._device)
+
+    def rows(self) -> np.ndarray:
+        return self._pixels[:8].float().cpu().numpy()
 
 
 class ManyHeads:
@@ -50,19 +54,26 @@ class ManyHeads:
         ]
         self._values = torch.randn(steps, 16, width, device=device)
         self._labels = torch.randint(_CLASSES, (steps, 16), device=device)
+        self._trained: list[torch.Tensor] = []
 
     def __call__(self) -> None:
         fused = torch.device(self._device).type in ("cuda", "cpu")
         if self._stacked:
             self._train_stacked(fused)
         else:
-            for head in self._heads:
+            self._trained = []
+            for head in copy.deepcopy(self._heads):
                 optimizer = torch.optim.AdamW(head.parameters(), fused=fused)
                 for values, labels in zip(self._values, self._labels, strict=True):
                     optimizer.zero_grad(set_to_none=True)
                     nn.functional.cross_entropy(head(values), labels).backward()
                     optimizer.step()
+                self._trained.append(torch.cat([value.detach().flatten() for value in head.parameters()]))
         wait_for(self._device)
+
+    def rows(self) -> np.ndarray:
+        """float32 [heads, weights]: the same, whichever way they were trained"""
+        return torch.stack(self._trained).cpu().numpy()
 
     def _train_stacked(self, fused: bool) -> None:
         from torch.func import functional_call, stack_module_state, vmap
@@ -80,6 +91,7 @@ class ManyHeads:
             optimizer.zero_grad(set_to_none=True)
             every(leaves, values, labels).sum().backward()
             optimizer.step()
+        self._trained = list(torch.cat([value.detach().flatten(1) for value in leaves.values()], dim=1))
 
 
 class TrainRow:
@@ -103,6 +115,12 @@ class TrainRow:
     def rows(self) -> np.ndarray:
         """The weights: equal bits from run to run."""
         return self._weights
+
+
+class TrainRowNotCompared(TrainRow):
+    """On another device: other sums, other bits."""
+
+    rows = None  # type: ignore[assignment]
 
 
 def wait_for(device: str) -> None:

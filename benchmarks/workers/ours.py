@@ -1,4 +1,4 @@
-"""`erc extract`, and its floor: bare decoding of the same clips plus bare encoding of the same inputs.
+"""`erc extract`, and its floor: bare decoding of the same clips plus the networks' bare forward passes on its inputs.
 
 Encoders are built before the clock starts. Both start as many decoding processes, within it. Extraction also prepares
 and sends the inputs, hashes the clips, and writes shards, ledgers and records that survive a kill.
@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from benchmarks.workers.forwards import Forwards
 from features.encoders.for_store import build_encoders
 from features.encoders.protocol import DerivedEncoder, Encoder, EncoderRequest, Input
 from features.engines.clip_task import ClipReader, ClipTask
@@ -90,7 +91,8 @@ class Nothing:
 
 
 class Floor(Extraction):
-    """Decodes every clip once and keeps nothing, then encodes inputs that are in memory already."""
+    """Decodes every clip once and keeps nothing, then runs the networks' forward passes on tensors that are in memory
+    already: those that the encoders give them."""
 
     def __init__(self, requests: list[dict[str, Any]], manifest: str, dtype: str, limit: int | None = None) -> None:
         super().__init__(requests, manifest, dtype, limit)
@@ -99,13 +101,10 @@ class Floor(Extraction):
     def before(self) -> None:
         return None
 
-    def warm(self) -> None:
-        """Nothing: what `__init__` did has warmed it."""
-
     rows = None  # type: ignore[assignment]
 
     def __call__(self) -> float:
-        return self.decode() + sum(self._encoding(job) for job in self.jobs)
+        return self.decode() + sum(self._forwards(job) for job in self.jobs)
 
     def decode(self) -> float:
         """Seconds to decode every clip once."""
@@ -123,15 +122,17 @@ class Floor(Extraction):
                 pass
         return time.perf_counter() - started
 
-    def _encoding(self, job: Job) -> float:
+    def _forwards(self, job: Job) -> float:
         seconds = 0.0
         encoder: Encoder | DerivedEncoder = job.encoder
         for first in range(0, self.count, _INPUTS_AT_ONCE):
             stop = min(first + _INPUTS_AT_ONCE, self.count)
             inputs = sorted(self._inputs(job, first, stop), key=lambda item: item.length)
+            with Forwards() as forwards:
+                for begin in range(0, len(inputs), encoder.batch_size):
+                    encoder.encode(inputs[begin : begin + encoder.batch_size])
             started = time.perf_counter()
-            for begin in range(0, len(inputs), encoder.batch_size):
-                encoder.encode(inputs[begin : begin + encoder.batch_size])
+            forwards.again()
             seconds += time.perf_counter() - started
         return seconds
 

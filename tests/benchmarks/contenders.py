@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,6 @@ class Counting:
     def before(self) -> None:
         self._note("before")
 
-    def warm(self) -> None:
-        self._note("warm")
-
     def __call__(self) -> float:
         self._note("run")
         print("what a library prints is no answer")
@@ -30,6 +29,26 @@ class Counting:
 
     def rows(self) -> np.ndarray:
         return np.full(3, self._value)
+
+
+class Talking:
+    def __init__(self, fails: bool = False) -> None:
+        self._fails = fails
+
+    def __call__(self) -> None:
+        print("a library's warning " * 20_000)
+        if self._fails:
+            raise ValueError("the end of a long story")
+
+
+class Holding:
+    """A process of its own holds so much memory for a second."""
+
+    def __init__(self, mib: int) -> None:
+        self._code = f"import time; held = b'1' * ({mib} << 20); time.sleep(1)"
+
+    def __call__(self) -> None:
+        subprocess.run([sys.executable, "-c", self._code], check=True)
 
 
 class Failing:
