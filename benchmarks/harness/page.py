@@ -31,7 +31,7 @@ run
 
 ```sh
 make bench         # small sizes, under 20 minutes on two cores; fails where a stated ratio is not reached
-make bench-full    # larger sizes, the whole of table 4, a million utterances: 1.5 hours
+make bench-full    # larger sizes, the whole of table 4, a million utterances: 1.5 to 2 hours
 make bench-gpu     # on a machine with a GPU: 10 minutes
 ```
 

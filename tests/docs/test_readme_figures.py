@@ -14,6 +14,7 @@ README = ROOT / "README.md"
 def test_every_figure_of_readme_has_its_source() -> None:
     found = figures(README.read_text(encoding="utf-8"))
     assert len(found) >= 3, "the rule finds no figures"
+    assert any("benchmarks.md" in figure.paragraph and figure.unit == "s" for figure in found), "no speed is claimed"
     lacking = without_source(README)
     assert not lacking, f"README claims what the pages that it links in that paragraph do not have: {lacking}"
 
