@@ -23,7 +23,7 @@ from heads.dropout import Dropout
 from heads.feedforward import feedforward
 from heads.fusion import FUSIONS
 from heads.fusion.inputs import Present, mask_of
-from heads.readers import DEFAULT_READERS, READERS
+from heads.readers import READERS
 from heads.signals import Output
 
 
@@ -182,8 +182,9 @@ def build_head(experiment: Experiment, shape: HeadShape) -> Head:
             " that was extracted with `--set from_top=3`"
         )
     for modality in experiment.inputs:
-        chosen = experiment.readers.get(modality)
-        inputs[modality] = Join([_reader(chosen, item, modality) for item in shape.inputs[modality]])
+        features = shape.inputs[modality]
+        kinds = {item.read_as for item in features}
+        inputs[modality] = Join([_reader(experiment, item, kinds, modality) for item in features])
     widths: dict[str, int] = {modality: join.width for modality, join in inputs.items()}  # type: ignore[misc]
     contexts = _modality_contexts(experiment.modality_context, widths)
     fusion = _build(FUSIONS, experiment.fusion, "fusion", contexts.widths if contexts else widths)
@@ -216,11 +217,11 @@ def _modality_contexts(part: Component, widths: Mapping[str, int]) -> ModalityCo
     return ModalityContexts({name: _build(CONTEXTS, part, "context", width) for name, width in widths.items()}, widths)
 
 
-def _reader(chosen: Component | None, item: FeatureShape, modality: str) -> nn.Module | int:
+def _reader(experiment: Experiment, item: FeatureShape, kinds: set[str], modality: str) -> nn.Module | int:
     """The reader of one feature, or the number of values of a vector."""
     if item.kind == "vector":
         return item.shape[0]
-    part = chosen or Component(DEFAULT_READERS[item.read_as])
+    part = experiment.reader_of(modality, item.read_as, kinds)
     reader = look_up(READERS, part.name, "reader")
     if item.read_as not in reader.kinds:
         raise ConfigError(f"readers.{modality}: {_misread(part.name, item.read_as)}")

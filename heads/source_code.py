@@ -11,7 +11,7 @@ Comments, docstrings and formatting do not count, and a wheel's files have the d
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -24,14 +24,17 @@ _FOLLOWED = ("heads", "features.top")
 _LENGTH = 16  # hex digits of a file's digest, as it is recorded
 
 
-def parts_of(experiment: Experiment, kinds: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Table -> the names of its parts that an experiment uses. kinds: of the features that it reads, as readers see
-    them (`FeatureShape.read_as`)."""
+def parts_of(experiment: Experiment, kinds: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+    """Table -> the names of its parts that an experiment uses. kinds: modality -> of the features that it reads, as
+    readers see them (`FeatureShape.read_as`)."""
     from heads.readers import DEFAULT_READERS
 
-    readers = {reader.name for reader in experiment.readers.values()}
-    if set(experiment.inputs) - set(experiment.readers):
-        readers |= {DEFAULT_READERS[kind] for kind in kinds if kind in DEFAULT_READERS}
+    readers = {
+        experiment.reader_of(modality, kind, own).name
+        for modality, own in kinds.items()
+        for kind in own
+        if kind in DEFAULT_READERS
+    }
     return {
         "FUSIONS": frozenset({experiment.fusion.name}),
         "CONTEXTS": frozenset({experiment.modality_context.name, experiment.context.name}),

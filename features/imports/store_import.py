@@ -22,6 +22,7 @@ from features.imports.join import Joined, join
 from features.manifest import Manifest
 from features.sources import Depends
 from features.spec import EncoderSpec, Kind, Modality
+from features.store.export_top import top_path
 from features.store.ledger import LedgerRow
 from features.store.plan import Plan, manifest_chunks
 from features.store.write import FeatureWriter, open_planned
@@ -104,6 +105,7 @@ def prepare_import(
 
     Raises UsageError in one line for a file that cannot be read or that does not fit the manifest.
     """
+    _refuse_top(source)
     foreign = read_foreign(source, request.modality, request.file_format, request.field, request.ids)
     try:
         form = form_of(foreign, request.kind, advance)
@@ -112,6 +114,16 @@ def prepare_import(
         raise ForeignError(f"{source}: {error}") from error
     spec = _spec(source, request, foreign, joined, form)
     return Prepared(source, foreign, joined, form, spec, manifest)
+
+
+def _refuse_top(source: Path) -> None:
+    """Raises UsageError for an export with `from_top`: its values are states below the encoder's last layers and flags
+    of each element, which nothing could read without those layers."""
+    if (top := top_path(source)).is_file():
+        raise UsageError(
+            f"{source} holds states below an encoder's last layers, which lie in {top.name}, and an import takes arrays"
+            " alone: bring the feature here with `erc store pack` and `erc store pull`"
+        )
 
 
 def _spec(source: Path, request: ImportRequest, foreign: Foreign, joined: Joined, form: Form) -> EncoderSpec:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,6 +47,13 @@ class Passed(nn.Module):
         if self.further is None:
             return hidden
         return (hidden, *(_argument(where, args, kwargs) for where in self.further))
+
+
+def _in_float32(forward: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """A convolution in float32 whatever is around it: torch's CPU kernels are wrong in bfloat16 for some shapes
+    (docs/LOG.md)."""
+    with torch.autocast(values.device.type, enabled=False):
+        return forward(values.float())
 
 
 def _argument(where: int | str | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -110,6 +118,9 @@ class TopNetwork(nn.Module):
         for name, width in description.blank.items():
             _replace(network, name, Blank(network.get_submodule(name), width))
         _materialise(network, description)
+        for module in network.modules():
+            if isinstance(module, nn.Conv1d | nn.Conv2d):
+                module.forward = partial(_in_float32, module.forward)  # type: ignore[method-assign]
         layers[description.first].register_forward_pre_hook(self._put_in, with_kwargs=True)
         self.network = network
         self._states: Tensor | None = None

@@ -3,6 +3,7 @@ logits, and how it is trained."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -192,6 +193,19 @@ class Experiment:
         contexts = (self.modality_context.name, self.context.name)
         by_context = any(CONTEXTS[name].needs_dialogues for name in contexts)
         return FUSIONS[self.fusion.name].over_dialogue or by_context or bool(self.readers_over_dialogue)
+
+    def reader_of(self, modality: str, kind: str, kinds: Collection[str]) -> Component:
+        """The reader of one of a modality's features: the one that is named for the modality where it reads such a
+        feature, and the default elsewhere. Where it reads none of them it is still the named one: a head refuses that.
+
+        kind: of this feature, as readers see it; kinds: of all of the modality's
+        """
+        from heads.readers import DEFAULT_READERS, READERS
+
+        named = self.readers.get(modality)
+        if named is None or (kind not in (able := READERS[named.name].kinds) and able & set(kinds)):
+            return Component(DEFAULT_READERS[kind])
+        return named
 
     @property
     def readers_over_dialogue(self) -> list[str]:

@@ -48,5 +48,5 @@ READERS: dict[str, type[Reader]] = {
     "waveform-mlp": WaveformMLP,
     "encoder-top": EncoderTop,
 }
-# What a feature that names no reader gets.
+# What a feature gets where its modality names no reader, or one that reads another of the modality's features.
 DEFAULT_READERS = {"stack": "flat", "sequence": "attention-pooling", "top": "encoder-top"}

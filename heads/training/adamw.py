@@ -48,25 +48,23 @@ class _Group:
 
 class AdamW:
     """groups: as `parameter_groups` gives them; one without `lr` learns at `lr`.
-    factor:  what the rates are multiplied by at a step, from 0 on
+    factor:  what the rates are multiplied by at a time, from 0 on
     """
 
     def __init__(
-        self, groups: Iterable[Mapping[str, Any]], lr: float, factor: Callable[[int], float] = lambda step: 1.0
+        self, groups: Iterable[Mapping[str, Any]], lr: float, factor: Callable[[int], float] = lambda time: 1.0
     ) -> None:
         self.groups = [_Group(list(group["params"]), group["weight_decay"], group.get("lr", lr)) for group in groups]
         self._factor = factor
-        self._taken = 0
 
-    @property
-    def rate(self) -> float:
-        """Of the next step, of the first group."""
-        return self.groups[0].lr * self._factor(self._taken)
+    def rate(self, time: int) -> float:
+        """Of the first group."""
+        return self.groups[0].lr * self._factor(time)
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Parameters without a gradient stay as they are."""
-        factor = self._factor(self._taken)
+    def step(self, time: int) -> None:
+        """Parameters without a gradient stay as they are. time: on the schedule's clock, which is not the number of
+        steps that were taken where batches were left out"""
+        factor = self._factor(time)
         for group in self.groups:
             group.step(factor)
-        self._taken += 1

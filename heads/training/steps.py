@@ -27,12 +27,14 @@ class Step:
     targets: of those that the loss sees
     learnt:  int64, places in the batch of those that the loss sees; None: all
     count:   how many these are, at least one
+    place:   of the batch among all of the epoch, those that teach nothing among them
     """
 
     batch: Batch
     targets: Targets
     learnt: Tensor | None
     count: int
+    place: int
 
 
 def steps_of(examples: Examples, batches: Sequence[Tensor], trainable: Tensor | None) -> Iterator[Step]:
@@ -41,8 +43,8 @@ def steps_of(examples: Examples, batches: Sequence[Tensor], trainable: Tensor | 
     batches: int64 places in the table, on the CPU; trainable: bool over the table, on the CPU, the utterances that the
     loss sees, None where it sees all of every batch
     """
-    if trainable is not None:
-        batches = [places for places, teaches in zip(batches, _any(batches, trainable), strict=True) if teaches]
+    teaching = [place for place, places in enumerate(batches) if trainable is None or _any(places, trainable)]
+    batches = [batches[place] for place in teaching]
     device = examples.table.device
     sizes = [len(places) for places in batches]
     everything = torch.cat(list(batches))
@@ -57,16 +59,17 @@ def steps_of(examples: Examples, batches: Sequence[Tensor], trainable: Tensor | 
         places = on_device[bounds[first] : bounds[min(first + together, len(batches))]]
         gathered = examples.table.select(places).split(sizes[chunk])
         targets = examples.targets.select(places).split(sizes[chunk])
-        for batch, target, known, own in zip(gathered, targets, whole[chunk], learnt[chunk], strict=True):
+        parts = zip(gathered, targets, whole[chunk], learnt[chunk], teaching[chunk], strict=True)
+        for batch, target, known, own, place in parts:
             if own is None:
-                yield Step(replace(batch, whole=known), target, None, len(batch))
+                yield Step(replace(batch, whole=known), target, None, len(batch), place)
             else:
                 own = own.to(device)
-                yield Step(replace(batch, whole=known), target.select(own), own, len(own))
+                yield Step(replace(batch, whole=known), target.select(own), own, len(own), place)
 
 
-def _any(batches: Sequence[Tensor], trainable: Tensor) -> list[bool]:
-    return [bool(trainable.numpy()[places.numpy()].any()) for places in batches]
+def _any(places: Tensor, trainable: Tensor) -> bool:
+    return bool(trainable.numpy()[places.numpy()].any())
 
 
 def _learnt(batches: Sequence[Tensor], trainable: Tensor) -> list[Tensor | None]:

@@ -219,14 +219,17 @@ def _epochs(
     optim = experiment.optim
     trainable = examples.trainable() if experiment.batch.unit == "dialogues" else None
     optimizer: AdamW | None = None
+    steps_per_epoch = 0
     scored.refresh(examples)
     for number in range(1, experiment.stop.epochs + 1):
         started = time.perf_counter()
         batches = examples.batches(experiment, number, generator, lambda: scored.difficulty(examples))
         if optimizer is None:
-            optimizer = _optimizer(experiment, model, len(batches))
+            steps_per_epoch = len(batches)
+            optimizer = _optimizer(experiment, model, steps_per_epoch)
         model.train()
-        train_loss, rate = _train_epoch(scored, steps_of(examples, batches, trainable), optimizer, precision)
+        clock = _Clock(number, len(batches), steps_per_epoch)
+        train_loss, rate = _train_epoch(scored, steps_of(examples, batches, trainable), optimizer, clock, precision)
         if not math.isfinite(train_loss):
             raise TrainingError(
                 f"the loss is {train_loss} in epoch {number} with optim.lr={optim.lr:g}: try a lower one"
@@ -241,7 +244,22 @@ def _epochs(
         yield Epoch(number, train_loss, on_dev.loss, on_dev.weighted_f1, rate, seconds, on_dev.headline)
 
 
-def _train_epoch(scored: _Scored, steps: Iterator[Step], optimizer: AdamW, precision: str) -> tuple[float, float]:
+@dataclass(frozen=True)
+class _Clock:
+    """The schedule's clock in one epoch, which takes `steps_per_epoch` of its steps whatever the epoch's batches are:
+    those that teach nothing take their time, too, and so the schedule ends with the last epoch."""
+
+    epoch: int
+    batches: int
+    steps_per_epoch: int
+
+    def time(self, place: int) -> int:
+        return (self.epoch - 1) * self.steps_per_epoch + place * self.steps_per_epoch // self.batches
+
+
+def _train_epoch(
+    scored: _Scored, steps: Iterator[Step], optimizer: AdamW, clock: _Clock, precision: str
+) -> tuple[float, float]:
     """Gives the mean loss over the epoch's examples, and the learning rate of its last step. Until the end no number is
     read from the device."""
     model, clip = scored.trained, scored.predictor.experiment.optim.clip
@@ -254,8 +272,9 @@ def _train_epoch(scored: _Scored, steps: Iterator[Step], optimizer: AdamW, preci
         value.backward()
         if clip is not None:
             clip_gradients(parameters, clip)
-        rate = optimizer.rate
-        optimizer.step()
+        now = clock.time(step.place)
+        rate = optimizer.rate(now)
+        optimizer.step(now)
         scored.after_step()
         losses.append(value.detach())
         counts.append(step.count)

@@ -17,9 +17,11 @@ _ROOTS = ("pipeline.suites.training", "pipeline.suites.shared_features", "pipeli
 
 def computation_of(planned: Planned, device: str) -> Computation:
     """device: cpu, cuda, cuda:N or mps. Of the code, only what the experiment's parts use."""
-    used = [feature.spec for items in planned.features.values() for feature in items]
-    has_top = any(spec.from_top for spec in used)
-    kinds = {"top" if spec.from_top else spec.kind for spec in used}
+    kinds = {
+        modality: {"top" if item.spec.from_top else item.spec.kind for item in items}
+        for modality, items in planned.features.items()
+    }
+    has_top = any("top" in own for own in kinds.values())
     return Computation(
         versions=library_versions() | ({"transformers": version("transformers")} if has_top else {}),
         device=device.partition(":")[0],

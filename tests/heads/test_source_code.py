@@ -35,7 +35,7 @@ def experiment(unit: str = "utterances", **parts: Any) -> Experiment:
 def digests(chosen: Experiment, kinds: tuple[str, ...] = ("vector",)) -> dict[str, str]:
     if source_code.files is not _FILES:  # of a copy that is edited
         forget_all()
-    return source_digests(ROOTS, parts_of(chosen, kinds))
+    return source_digests(ROOTS, parts_of(chosen, {"text": kinds}))
 
 
 def forget_all() -> None:
@@ -64,7 +64,8 @@ def test_every_registered_part_is_looked_at() -> None:
 def test_a_part_counts_where_it_is_named_and_nowhere_else(part: Callable[..., Any], parts: dict[str, Any]) -> None:
     module = inspect.getmodule(part)
     assert module
-    assert module.__name__ in modules_of(digests(experiment("dialogues", **parts)))
+    kinds = tuple(sorted(getattr(part, "kinds", ()))) or ("vector",)  # a reader counts where it reads something
+    assert module.__name__ in modules_of(digests(experiment("dialogues", **parts), kinds))
     plain = experiment()
     own = {FUSIONS[plain.fusion.name], CONTEXTS["none"], LOSSES["cross-entropy"]}
     if module not in {inspect.getmodule(item) for item in own}:

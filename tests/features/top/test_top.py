@@ -455,3 +455,18 @@ def _request() -> Any:
     from features.encoders.protocol import EncoderRequest
 
     return EncoderRequest("sentence-tokens")
+
+
+def test_convolutions_stay_in_float32() -> None:
+    """Within autocast, as heads are trained: torch's bfloat16 kernels for them are wrong for some shapes."""
+    one = whole("wav2vec2-conformer")
+    top = one.cut(2)
+    network = TopNetwork(top.description)
+    network.load(top.tensors)
+    dtypes: dict[str, set[torch.dtype]] = {"Conv1d": set(), "Linear": set()}
+    for module in network.modules():
+        if (name := type(module).__name__) in dtypes:
+            module.register_forward_hook(lambda _, given, output, name=name: dtypes[name].add(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(1, 9, 32)).sum().backward()
+    assert dtypes == {"Conv1d": {torch.float32}, "Linear": {torch.bfloat16}}

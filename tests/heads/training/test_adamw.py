@@ -46,9 +46,9 @@ def test_it_has_the_bits_of_torchs_own() -> None:
     torchs = torch.optim.AdamW(groups(theirs), lr=1e-2, fused=True)
     schedule = LambdaLR(torchs, factor)
     for step, rows in enumerate(torch.randn(20, 8, 5)):
-        assert own.rate == schedule.get_last_lr()[0]
+        assert own.rate(step) == schedule.get_last_lr()[0]
         backward(ours, step, rows)
-        own.step()
+        own.step(step)
         backward(theirs, step, rows)
         torchs.step()
         schedule.step()

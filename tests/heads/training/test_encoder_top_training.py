@@ -149,6 +149,22 @@ def test_what_does_not_fit_is_refused_with_the_mend(values: dict[str, Any], shap
         build_head(made, HeadShape({"text": (FeatureShape("sequence", (WIDTH + FLAGS,), top),)}, len(LABELS)))
 
 
+@pytest.mark.parametrize(
+    ("named", "built"),
+    [
+        ({"name": "encoder-top", "pooling": "max"}, [("EncoderTop", "max"), ("AttentionPooling", None)]),
+        ({"name": "text-cnn"}, [("EncoderTop", "mean"), ("TextCNN", None)]),
+    ],
+)
+def test_the_named_reader_reads_what_it_can_and_the_default_the_rest(
+    named: dict[str, Any], built: list[tuple[str, str | None]]
+) -> None:
+    shapes = (FeatureShape("sequence", (WIDTH + FLAGS,), small().stored()), FeatureShape("sequence", (WIDTH,)))
+    head = build_head(chosen(readers={"text": named}), HeadShape({"text": shapes}, len(LABELS)))
+    made = head.inputs["text"].readers  # type: ignore[union-attr]
+    assert [(type(one).__name__, getattr(one, "pooling", None)) for one in made] == built  # type: ignore[union-attr]
+
+
 def test_a_reader_over_dialogues_asks_for_them() -> None:
     message = r"batch\.unit: must be dialogues, since 'readers\.text: over: dialogue' looks at whole dialogues"
     with pytest.raises(ConfigError, match=message):

@@ -69,6 +69,9 @@ def test_steps_hold_what_is_gathered_one_batch_at_a_time(
     found = list(steps_of(examples, batches, trainable))
     teaching = [places for places in batches if trainable is None or trainable[places].any()]
     assert len(found) == len(teaching) == len(batches) - (unit == "dialogues")
+    assert [step.place for step in found] == [
+        place for place, one in enumerate(batches) if any(one is t for t in teaching)
+    ]
     for step, places in zip(found, teaching, strict=True):
         learnt = places if trainable is None else places[trainable[places]]
         plain = examples.table.select(places)

@@ -381,3 +381,15 @@ def test_the_learning_rate_rises_then_falls() -> None:
     assert [learning_rate_factor(step, 0, 20, "constant") for step in (0, 19)] == [1.0, 1.0]
     assert learning_rate_factor(10, 0, 20, "cosine") == pytest.approx(0.5)
     assert learning_rate_factor(20, 0, 20, "cosine") == pytest.approx(0.0)
+
+
+def test_the_schedule_ends_with_the_last_epoch_though_most_batches_teach_nothing() -> None:
+    """Of twelve dialogues two have labels; which batches they are in changes from epoch to epoch."""
+    data = head_data(train=48)
+    data.utterances.labels[8:48] = -1
+    batch = {"unit": "dialogues", "size": 1}
+    optim = {"lr": 0.01, "warmup": 0.0, "schedule": "linear"}
+    trained = train_head(experiment(batch=batch, optim=optim, stop={"epochs": 4, "patience": 4}), data, seed=0)
+    for epoch in trained.history:
+        passed = epoch.learning_rate / 0.01
+        assert (4 - epoch.epoch) / 4 < passed <= (5 - epoch.epoch) / 4

@@ -174,3 +174,29 @@ def test_of_gpt2_over_dialogues_it_is_the_whole_model_and_is_trained(
     out = corner.folder / "whole-dialogues"
     assert corner.erc("train", suite, *corner.place, "--out", out, "--jobs", 1) == 0
     assert Run(out).features.looks_at == LooksAt(dialogue=True, later_turns=False, speaker_names=True)
+
+
+def test_a_top_is_trained_beside_another_sequence_of_its_modality(corner: Corner) -> None:
+    """The code of both readers counts as what made the numbers."""
+    suite, out = corner.folder / "both.yaml", corner.folder / "both"
+    reader = "readers: {text: {name: encoder-top, pooling: max}}"
+    suite.write_text(f"inputs: {{text: [tokens-top2, tokens]}}\nstop: {{epochs: 1}}\n{reader}\n")
+    assert corner.erc("train", suite, *corner.place, "--out", out, "--jobs", 1) == 0
+    code = json.loads((out / "seed-0" / "result.json").read_text())["sources"]
+    assert {"heads.readers.encoder_top", "heads.readers.attention_pooling"} <= {*code}
+    assert "heads.readers.text_cnn" not in code
+
+
+@pytest.mark.parametrize("form", ["parquet", "hdf5", "npy"])
+def test_an_export_of_a_top_is_not_imported_as_if_it_were_the_encoders_own(
+    corner: Corner, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = corner.folder / f"export-{form}"
+    exported = ["store", "export", corner.folder / "store", "--feature", "text/tokens-top2", "--format", form]
+    assert corner.erc(*exported, "--to", out) == 0
+    capsys.readouterr()
+    assert corner.erc("store", "import", out, "--modality", "text", "--as", "imp", *corner.place) == 2
+    said = "".join(capsys.readouterr())
+    assert "holds states below an encoder's last layers" in said
+    assert "`erc store pack` and `erc store pull`" in said
+    assert said.count("\n") == 1
