@@ -26,7 +26,8 @@ PROTOCOL = "--select best-dev,baseline"
     "--select",
     metavar="WORDS",
     help="Score only these runs, separated by commas. best-dev: for each corpus, the run with the highest mean score on"
-    " dev. baseline: the experiment that each suite declares as its baseline.",
+    " dev; a line says if other code, libraries or devices made some of them. baseline: the experiment that each suite"
+    " declares as its baseline.",
 )
 @click.option(
     "--store",
