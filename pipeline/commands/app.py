@@ -19,7 +19,8 @@ def command(run: Path, host: str, port: int, device: str) -> None:
 
     DIR is a run, or a folder that `erc export` wrote. In the page, type or paste turns, with or without clips, or
     upload a recording with its transcript. Uploads stay on this machine, and are deleted within two hours. The command
-    needs the extra `app`; `erc doctor` says how to install it. Press Ctrl-C to stop.
+    needs the extra `app`; `erc doctor` says how to install it. A warning says if the code that makes the heads' output
+    has changed since they were trained. Press Ctrl-C to stop.
 
     \b
     Example:

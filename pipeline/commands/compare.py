@@ -68,11 +68,13 @@ def command(
     For the difference A - B of the mean scores, the command gives a 95% interval (resampling dialogues, and one seed of
     each side) and a p-value (swapping whole dialogues between the sides). Over a suite's contrasts, p-values are
     adjusted by Holm's method. Beside each difference stands the smallest true difference that this split and these
-    seeds would show. A contrast that cannot be compared is named and left out.
+    seeds would show. A contrast that cannot be compared is named and left out. A line says if other code, libraries or
+    kinds of device made A than B.
 
     --gate is for CI. The exit status is 0 if A is shown to be better than B by more than MIN points (one-sided, at 5%).
     MIN may be negative: A may then be worse, by less than that. The exit status is 3 if this is not shown. It is 1 if
-    it cannot be judged: with one seed each, with fewer seeds than the suite has, or if a contrast has no answer.
+    it cannot be judged: with one seed each, with fewer seeds than the suite has, if a contrast has no answer, or if
+    other code, libraries or devices made A than B.
 
     \b
     Example:
@@ -102,7 +104,7 @@ def command(
 def _contrasts(runs: Path, split: str, replicates: int, gate: float | None, as_json: bool) -> int:
     from pipeline.comparison.contrasts import compare_declared, contrasts_document, contrasts_text
     from pipeline.comparison.gate import judge_contrasts
-    from pipeline.comparison.pair import few_seeds_by_corpus
+    from pipeline.comparison.pair import few_seeds_by_corpus, unlike_line
 
     margin = None if gate is None else gate / 100
     answers = compare_declared(runs, split, replicates=replicates, margin=margin)
@@ -116,6 +118,13 @@ def _contrasts(runs: Path, split: str, replicates: int, gate: float | None, as_j
     ]
     for line in few_seeds_by_corpus(compared):
         click.echo(f"erc compare: {line}", err=True)
+    unlike: dict[str, list[str]] = {}
+    for answer in answers:
+        if answer.unlike:
+            unlike.setdefault(answer.unlike, []).append(answer.declared.question)
+    for what, questions in unlike.items():
+        more = f" and {len(questions) - 1} more" if len(questions) > 1 else ""
+        click.echo(f"erc compare: {questions[0]!r}{more}: {unlike_line(what)}", err=True)
     for answer in (answer for answer in answers if answer.problem):
         click.echo(f"erc compare: left out {answer.declared.question!r}: {answer.problem}", err=True)
     return _status(verdict)

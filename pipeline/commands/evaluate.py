@@ -26,7 +26,8 @@ PROTOCOL = "--select best-dev,baseline"
     "--select",
     metavar="WORDS",
     help="Score only these runs, separated by commas. best-dev: for each corpus, the run with the highest mean score on"
-    " dev. baseline: the experiment that each suite declares as its baseline.",
+    " dev; a line says if other code, libraries or devices made some of them. baseline: the experiment that each suite"
+    " declares as its baseline.",
 )
 @click.option(
     "--store",
@@ -49,6 +50,12 @@ PROTOCOL = "--select best-dev,baseline"
     " name are not scored.",
 )
 @allow_options("Score")
+@click.option(
+    "--allow-changed-code",
+    is_flag=True,
+    help="Score by today's code even if the code that makes a head's output has changed since the run was trained. Such"
+    " scores are kept apart, in RUN/other-code.",
+)
 @json_option
 def command(
     runs: tuple[Path, ...],
@@ -59,6 +66,7 @@ def command(
     labels_map: str | None,
     allow_stale: bool,
     allow_absent: bool,
+    allow_changed_code: bool,
     as_json: bool,
 ) -> int:
     """Score trained heads on a split, each over all its seeds.
@@ -67,6 +75,9 @@ def command(
     its scores on dev, and the test scores of all other runs stay unseen. Each time that test is scored, a line is
     appended to test_reads.jsonl beside the runs. Utterances without a label are predicted, but do not count in any
     score. Scores on another corpus than that of training lie in RUN/other-corpora.
+
+    A run is refused if the code that makes its heads' output (model, readers, contexts, fusion, and transformers under
+    an encoder-top) has changed since it was trained. Trainer, device and torch's version do not count.
 
     \b
     Example:
@@ -84,7 +95,13 @@ def command(
     words = parse_words(select) if select is not None else []
     mapping = read_label_map(labels_map) if labels_map is not None else None
     evaluator = Evaluator(
-        split, None if store is None else read_store(store), manifest, allow_stale, allow_absent, mapping
+        split,
+        None if store is None else read_store(store),
+        manifest,
+        allow_stale,
+        allow_absent,
+        mapping,
+        allow_changed_code,
     )
     chosen = find_runs(runs)
     selection = select_runs(chosen, words) if words else None
@@ -109,16 +126,23 @@ def command(
         _print_scores(found)
         for line in _remarks(found, split, selection):
             click.echo(line)
+    unknown = [item.run.path.name for item in found if item.since.unknown and not item.since.changed]
+    if unknown:
+        print_warning(f"{_first_of(unknown)}: the code that trained it was not recorded: scored by today's")
     for problem, names in failures.items():
-        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        print_warning(f"{names[0]}{others}: {problem}")
+        print_warning(f"{_first_of(names)}: {problem}")
     return 1 if failures else 0
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _document(item: Evaluated) -> dict[str, Any]:
     """metrics-SPLIT.json with the run folder's name, `experiment` first; where nothing is labelled, without scores.
 
-    own: whether the scores are of the run's own corpus; folder: where they and the predictions lie
+    own: whether the scores are of the run's own corpus and by the code that trained it; folder: where they and the
+    predictions lie
     """
     head = {"experiment": item.run.experiment.name, "run": item.run.path.name}
     place = {"own": item.own, "folder": str(item.folder)}
@@ -130,13 +154,14 @@ def _document(item: Evaluated) -> dict[str, Any]:
 
 
 def _print_scores(found: Sequence[Evaluated]) -> None:
-    """A table of the runs' own corpora, one for each score that judges, then of each other corpus; after each what was
-    predicted without being scored."""
+    """A table of the runs' own corpora, one for each score that judges, then of each other corpus, and of what other
+    code scored; after each what was predicted without being scored."""
     from pipeline.runs.ranking import asked_beside
 
     groups: dict[tuple[str | None, ...], list[Evaluated]] = {}
     for item in found:
-        place = () if item.own else (item.scored.dataset, item.scored.rows, item.folder.name)
+        changed = "changed" if item.since.changed else ""
+        place = () if item.own else (item.scored.dataset, item.scored.rows, item.corpus, changed)
         groups.setdefault((item.run.features.manifest.headline, *place), []).append(item)
     for items in sorted(groups.values(), key=lambda items: not items[0].own):
         first, own = items[0], items[0].own
@@ -155,6 +180,9 @@ def _print_scores(found: Sequence[Evaluated]) -> None:
 
 def _heading(item: Evaluated) -> str:
     scored = item.scored
+    if scored.other_code:
+        where = f"on {scored.dataset} ({scored.path}), " if item.corpus else ""
+        return f"{where}by other code than trained them ({scored.other_code} changed since):"
     if scored.dataset != item.run.features.manifest.dataset:
         return f"on {scored.dataset} ({scored.path}), which is not what the runs were trained on:"
     if scored.labels_map:

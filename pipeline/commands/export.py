@@ -31,7 +31,8 @@ def command(run: Path, folder: Path, replace: bool, onnx: bool, app: bool, hub_i
 
     The folder holds the heads of all seeds (safetensors), the encoders' names and settings, the scores, the temperature
     that calibrates probabilities, and a model card with the run's results. It holds no paths or commands of this
-    machine, and no texts of the corpus.
+    machine, and no texts of the corpus. A warning says if the code that makes the heads' output has changed since they
+    were trained; the card says so, too, where head.onnx was made by it.
     `erc predict` and `Predictor.from_pretrained` read it.
 
     \b

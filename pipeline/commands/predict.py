@@ -89,7 +89,8 @@ def command(
 
     The turns go through the encoders that RUN was trained with, with the same settings. If an encoder is not available,
     the command says which one, and how to get it. The probabilities are the mean over the seeds of RUN, calibrated by a
-    temperature that is fitted on dev. If a turn has no text, clip or sound, it is predicted from what it has.
+    temperature that is fitted on dev. If a turn has no text, clip or sound, it is predicted from what it has. A warning
+    says if the code that makes the heads' output has changed since they were trained.
     """
     from features.errors import UsageError
 
@@ -251,6 +252,7 @@ def _document(predicted: Predicted, predictor: Predictor) -> dict[str, Any]:
         "seeds": predictor.seeds,
         "features": [use.folder for use in predictor.run.features.features],
         "labels": list(predicted.labels),
+        "changed_since_training": predictor.since_training.changed or None,
         "temperature": asdict(temperature) if temperature else None,
         "utterances": utterances,
         "notes": [{"utterance_id": who, "feature": folder, "reason": why} for who, folder, why in predicted.notes],

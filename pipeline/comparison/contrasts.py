@@ -19,6 +19,7 @@ from pipeline.comparison.power import LEVEL
 from pipeline.comparison.read import Declared, check_comparable, read_declared, read_predictions
 from pipeline.pages.words import p_value, points
 from pipeline.runs.folder import Run
+from pipeline.runs.unlike import unlike_text
 from pipeline.terminal.tables import text_table
 
 Item = TypeVar("Item")
@@ -38,6 +39,7 @@ class Answer(Generic[Item]):
     """A declared contrast and what came of it: a comparison with its adjusted p-value, or the problem in one line.
 
     seeds: how many of A and of B were compared
+    unlike: what of code, libraries and device tells A and B apart, in words
     """
 
     declared: Item
@@ -45,6 +47,7 @@ class Answer(Generic[Item]):
     adjusted_p: float | None = None
     problem: str | None = None
     seeds: tuple[int, int] = (0, 0)
+    unlike: str = ""
 
 
 def compare_contrasts(
@@ -107,7 +110,10 @@ def compare_declared(
         raise RunError(
             f"{runs}: none of the {len(answers)} declared contrasts can be compared; of the first: {answers[0].problem}"
         )
-    return answers
+    return [
+        replace(answer, unlike=unlike_text(answer.declared.pair())) if answer.comparison else answer
+        for answer in answers
+    ]
 
 
 def contrasts_document(answers: Sequence[Answer[Declared]], split: str) -> dict[str, Any]:
@@ -124,6 +130,7 @@ def contrasts_document(answers: Sequence[Answer[Declared]], split: str) -> dict[
                 "adjusted_p": answer.adjusted_p,
                 "seeds": answer.seeds,
                 "problem": answer.problem,
+                "unlike": answer.unlike or None,
             }
             for answer in answers
         ],

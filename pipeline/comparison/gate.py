@@ -17,6 +17,7 @@ from pipeline.comparison.read import Declared
 from pipeline.pages.words import p_value, points
 from pipeline.runs.folder import Run
 from pipeline.runs.ranking import asked_beside, fewer_text
+from pipeline.runs.unlike import unlike_text
 
 NOT_PASSED = 3
 """The exit status of a gate that was judged and not passed."""
@@ -78,8 +79,9 @@ def judge_contrasts(answers: Sequence[Answer[Declared]], margin: float) -> Verdi
 
 
 def check_judged(a: Run, b: Run, seeds: tuple[int, int]) -> None:
-    """Raises RunError where a gate would say nothing of configurations: one seed each, or one of fewer seeds than the
-    suite beside the runs has, by the rule of `pipeline.runs.ranking`. seeds: that were compared"""
+    """Raises RunError where a gate would say nothing of configurations: one seed each, one of fewer seeds than the
+    suite beside the runs has, by the rule of `pipeline.runs.ranking`, or runs that were not made alike, unless one of
+    them keeps by request what was not made as today (`--mix-seeds`). seeds: that were compared"""
     if max(seeds) == 1:
         raise RunError(
             f"--gate cannot judge {a.path.name} and {b.path.name}: with one seed each, nothing is known of other"
@@ -89,6 +91,12 @@ def check_judged(a: Run, b: Run, seeds: tuple[int, int]) -> None:
     few = [(run.path.name, number) for run, number in zip((a, b), seeds, strict=True) if number < asked]
     if few:
         raise RunError(f"--gate cannot judge these two: {fewer_text(few, asked)}")
+    unlike = unlike_text([a, b])
+    if unlike and not (a.features.mixed or b.features.mixed):
+        raise RunError(
+            f"--gate cannot judge {a.path.name} and {b.path.name}: they were not made alike ({unlike}): the same `erc"
+            " ablate` or `erc train` trains again what was not made as today, or keeps it by request with --mix-seeds"
+        )
 
 
 def _verdict(found: Sequence[tuple[str, Comparison, tuple[int, int]]], margin: float) -> Verdict:

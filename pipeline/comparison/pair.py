@@ -20,6 +20,7 @@ from pipeline.pages.words import NOTHING, p_value, percent, points
 from pipeline.runs.folder import Run
 from pipeline.runs.metrics_file import Score
 from pipeline.runs.ranking import asked_beside, corpus_of, fewer_text
+from pipeline.runs.unlike import unlike_text
 from pipeline.terminal.tables import mean_and_deviation, text_table
 
 
@@ -32,6 +33,7 @@ class Pair:
     support: label -> gold utterances
     flipped: as `flips.flipped`; mcnemar: None where it was not asked for
     few: which of the two has fewer seeds than are asked for to be ranked, in a line
+    unlike: what of code, libraries and device tells the two apart, in words
     """
 
     runs: tuple[Run, Run]
@@ -43,6 +45,7 @@ class Pair:
     flipped: pl.DataFrame
     mcnemar: McNemar | None
     few: str = ""
+    unlike: str = ""
 
 
 REACH_LINES = (
@@ -73,6 +76,15 @@ def compare_runs(a: Run, b: Run, split: str, replicates: int, with_mcnemar: bool
         flipped=flipped(averages),
         mcnemar=mcnemar(averages) if with_mcnemar else None,
         few=few_seeds([(a, len(frames[0])), (b, len(frames[1]))]),
+        unlike=unlike_text([a, b]),
+    )
+
+
+def unlike_line(unlike: str) -> str:
+    """unlike: of `pipeline.runs.unlike`"""
+    return (
+        f"A and B were not made alike ({unlike}), which the difference holds, too: the same `erc ablate` or `erc train`"
+        " trains again what was not made as today."
     )
 
 
@@ -125,6 +137,7 @@ def pair_document(pair: Pair, shown: list[dict[str, Any]]) -> dict[str, Any]:
         "per_class_f1": {label: asdict(value) for label, value in comparison.per_class_f1.items()},
         "flipped": {"only_a": _count(pair, ONLY_A), "only_b": _count(pair, ONLY_B), "utterances": shown},
         "mcnemar": asdict(pair.mcnemar) | {"assumes": "independent utterances"} if pair.mcnemar else None,
+        "unlike": pair.unlike or None,
     }
 
 
@@ -142,6 +155,7 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
         f"A - B  {difference_text(comparison.headline)} points, p = {p_value(comparison.p_value)}",
         reach_text(comparison.reach),
         *([pair.few] if pair.few else []),
+        *([unlike_line(pair.unlike)] if pair.unlike else []),
         *method_lines([comparison], max(map(len, pair.seeds)) > 1),
         "",
         _class_table(pair),

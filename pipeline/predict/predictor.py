@@ -36,9 +36,11 @@ from pipeline.predict.talk_manifest import shared_folder, talk_manifest
 from pipeline.predict.temperature import Temperature, fit_temperature, with_temperature
 from pipeline.predict.turns import Talk, Turn
 from pipeline.runs.folder import Run
+from pipeline.runs.other_code import since_training
 from pipeline.runs.prediction_frame import prediction_frame
 from pipeline.scoring.evaluation import one_thread, seeds_to_predict_with
 from pipeline.scoring.shared_rows import SharedRows
+from pipeline.terminal.output import print_warning
 
 Advance = Callable[[int], object]
 
@@ -84,11 +86,17 @@ class Predictor:
         """device: where encoders compute: auto, cpu, cuda, cuda:N or mps. store: a store that may have the specs of the
         features
 
+        On stderr, a line says if the code that makes the heads' output has changed since they were trained, or if what
+        it was is not known. `since_training` tells the same.
+
         Raises RunError if no seed is finished, if seeds have no head or were not made alike (code, versions, kind of
         device), or if the run is a fold of a cross-validation.
         """
         self.run = run if isinstance(run, Run) else Run(run)
         self.seeds = seeds_to_predict_with(self.run)
+        self.since_training = since_training(self.run, self.seeds)
+        if warning := self.since_training.warning(self.run):
+            print_warning(warning)
         self.device = resolve_device(device)
         self.heads: list[TrainedHead] = [
             read_checkpoint(self.run.seed_folder(seed) / "head.safetensors", self.run.experiment) for seed in self.seeds

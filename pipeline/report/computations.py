@@ -6,6 +6,7 @@ from pipeline.pages.words import NOTHING, listed, plural
 from pipeline.report.corpus import Corpus
 from pipeline.report.snapshot import RunSnapshot
 from pipeline.runs.computation import Computation, mixed_lines
+from pipeline.runs.unlike import unlike
 
 _ALWAYS = ("erc-feature-store", "numpy", "python", "torch", "transformers")
 _NAMED = 3  # files that a note names
@@ -61,19 +62,9 @@ def _mixed(name: str, run: RunSnapshot) -> list[str]:
 
 def _across_runs(known: list[Computation]) -> list[str]:
     """What tells runs apart beside what they are compared for."""
-    notes = []
-    for what, values in (
-        ("torch", {one.versions.get("torch", "an unknown version") for one in known}),
-        ("numpy", {one.versions.get("numpy", "an unknown version") for one in known}),
-        ("the kind of device", {str(one.device) for one in known}),
-    ):
-        if len(values) > 1:
-            notes.append(f"Runs differ in {what}, too: {listed(sorted(values))}.")
-    digests: dict[str, set[str]] = {}
-    for one in known:
-        for module, digest in one.sources.items():
-            digests.setdefault(module, set()).add(digest)
-    changed = [module for module, values in sorted(digests.items()) if len(values) > 1]
+    found = unlike(known)
+    notes = [f"Runs differ in {what}, too: {listed(values)}." for what, values in found.values.items()]
+    changed = found.changed
     if changed:
         more = [f"{plural(len(changed) - _NAMED, 'other file')}"] if len(changed) > _NAMED else []
         notes.append(f"Runs were made by different versions of the code of {listed([*changed[:_NAMED], *more])}.")

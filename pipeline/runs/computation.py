@@ -60,7 +60,7 @@ class Computation(BaseModel, frozen=True):
         if not self.known and today.known:
             found.append("code and versions were not recorded")
         elif self.code != today.code:
-            found.append(f"the code of {_changed(self.sources, today.sources)}")
+            found.append(f"the code of {named_changes(self.sources, today.sources)}")
         if self.known:
             pairs = [(name, self.versions.get(name), today.versions.get(name)) for name in _DECIDING]
             found += [f"{name} {one}, now {two}" for name, one, two in pairs if one != two]
@@ -80,7 +80,8 @@ class Computation(BaseModel, frozen=True):
         return ", ".join([*versions, str(self.device), str(self.precision), f"code {(self.code or '')[:8]}"])
 
 
-def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+def named_changes(before: Mapping[str, str | None], now: Mapping[str, str]) -> str:
+    """The modules whose digests differ, the first of them by name."""
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"

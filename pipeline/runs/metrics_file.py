@@ -150,6 +150,7 @@ class ScoredOn(BaseModel, frozen=True, extra="ignore"):
     path, sha256: of the manifest's file; rows: digest of the split's rows in it (`pipeline.runs.identity`)
     labels_map:   label of the manifest -> label of the run, where other names were mapped
     left_out:     label that is mapped to none -> its utterances; they are predicted, and in no score
+    other_code:   what of the code that predicts had changed since training, where it was scored all the same
     """
 
     dataset: str
@@ -159,6 +160,7 @@ class ScoredOn(BaseModel, frozen=True, extra="ignore"):
     rows: str | None = None
     labels_map: dict[str, str] = {}
     left_out: dict[str, Count] = {}
+    other_code: Annotated[str | None, Field(exclude_if=lambda code: code is None)] = None
 
 
 class Metrics(BaseModel, frozen=True, extra="ignore"):

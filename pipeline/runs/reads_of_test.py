@@ -48,6 +48,7 @@ def record_test_read(runs: Path, experiment: str, run: str, seeds: Sequence[int]
         "manifest": scored.path,
         "digest": scored.sha256,
         "own": own,
+        **({"other_code": scored.other_code} if scored.other_code else {}),
     }
     with folder_lock(runs), (runs / TEST_READS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.runs.folder import Run
+from pipeline.runs.other_code import OTHER_CODE
 from pipeline.runs.other_corpora import OTHER_CORPORA
 
 _KEPT = ("config.yaml", "features.json")
@@ -24,7 +25,8 @@ def set_aside(run: Run, seeds: Sequence[int]) -> Path:
     target.mkdir()
     for name in _KEPT:
         shutil.copyfile(run.path / name, target / name)
-    moved = [*sorted(run.path.glob("metrics-*.json")), run.path / OTHER_CORPORA, *map(run.seed_folder, seeds)]
+    apart = [run.path / OTHER_CORPORA, run.path / OTHER_CODE]
+    moved = [*sorted(run.path.glob("metrics-*.json")), *apart, *map(run.seed_folder, seeds)]
     for path in moved:
         if path.exists():
             path.rename(target / path.name)

@@ -24,6 +24,7 @@ from pipeline.runs.folder import Run
 from pipeline.runs.identity import ManifestIdentity, is_own
 from pipeline.runs.json_files import write_model
 from pipeline.runs.metrics_file import Coverage, Metrics, ScoredOn
+from pipeline.runs.other_code import OTHER_CODE, SinceTraining, since_training
 from pipeline.runs.other_corpora import other_folder
 from pipeline.runs.prediction_frame import prediction_frame
 from pipeline.runs.predictions import split_metrics
@@ -91,18 +92,23 @@ class Evaluated:
     """What was made of one run.
 
     folder:  where its files are: the run's, or one within it where `own` is False
+    own:     whether the rows are of the run's own corpus, and the code that predicts is that of training
+    corpus:  name of the other corpus's folder; empty for the run's own
     metrics: None where no utterance has a label to be scored by
+    since:   what of the code has changed since training
     """
 
     run: Run
     split: str
     folder: Path
     own: bool
+    corpus: str
     scored: ScoredOn
     seeds: tuple[int, ...]
     utterances: int
     unlabelled: int
     metrics: Metrics | None
+    since: SinceTraining
 
 
 class Evaluator:
@@ -116,8 +122,10 @@ class Evaluator:
         allow_stale: bool = False,
         allow_absent: bool = False,
         labels_map: LabelMap | None = None,
+        allow_changed_code: bool = False,
     ) -> None:
         """store, manifest: instead of those that each run recorded. labels_map: of the manifest's labels.
+        allow_changed_code: score by today's code, too, where it is not what trained the heads.
 
         Raises UsageError for a split that cannot be part of a file's name.
         """
@@ -131,6 +139,7 @@ class Evaluator:
         self._allow_stale = allow_stale
         self._allow_absent = allow_absent
         self._labels_map = labels_map
+        self._allow_changed_code = allow_changed_code
         self._rows = SharedRows()
         self._manifests: dict[Path, tuple[Manifest, ManifestIdentity]] = {}
         self._corpora: dict[tuple[object, ...], Corpus] = {}
@@ -142,23 +151,26 @@ class Evaluator:
         """Predict with every finished seed; write predictions-SPLIT.parquet and, of labelled rows, metrics-SPLIT.json.
 
         They lie in the run's folder where the split is of the corpus that it was trained on, else in one of that other
-        corpus's within it.
+        corpus's within it; what other code scores than trained the heads lies in a folder of that code's within it.
 
         scored: called after each seed
-        Raises RunError where no seed is finished, seeds were not made alike, or store or manifest have other
-        features or labels than the run; StaleFeaturesError for stale rows; AbsentFeaturesError for absent ones;
-        ManifestError for a split that is not there; UsageError for a map of labels that does not fit.
+        Raises RunError where no seed is finished, seeds were not made alike, the code that predicts has changed, or
+        store or manifest have other features or labels than the run; StaleFeaturesError for stale rows;
+        AbsentFeaturesError for absent ones; ManifestError for a split that is not there; UsageError for a map of labels
+        that does not fit.
         """
         seeds = seeds_to_predict_with(run)
+        since = self._since(run, seeds)
         corpus = self._corpus(run)
         features = self._features(run, corpus)
         for feature in features.values():
             self._check_rows(feature, corpus)
-        told = corpus.scored(self.split)
+        told = corpus.scored(self.split).model_copy(update={"other_code": since.changed or None})
         if self.split == EVALUATION_SPLIT:
             # Before the first prediction.
             record_test_read(run.path.resolve().parent, run.experiment.name, run.path.name, seeds, told, corpus.own)
-        folder = run.path if corpus.own else other_folder(run.path, corpus.identity, corpus.fitted.used)
+        base = run.path / OTHER_CODE / since.code[:8] if since.changed else run.path
+        folder = base if corpus.own else other_folder(base, corpus.identity, corpus.fitted.used)
         frames = {}
         with one_thread():
             for seed in seeds:
@@ -166,7 +178,17 @@ class Evaluator:
                 scored()
         unlabelled = next(iter(frames.values()))["gold"].null_count()
         evaluated = Evaluated(
-            run, self.split, folder, corpus.own, told, tuple(seeds), len(corpus.utterances), unlabelled, metrics=None
+            run,
+            self.split,
+            folder,
+            own=folder == run.path,
+            corpus="" if corpus.own else folder.name,
+            scored=told,
+            seeds=tuple(seeds),
+            utterances=len(corpus.utterances),
+            unlabelled=unlabelled,
+            metrics=None,
+            since=since,
         )
         if unlabelled == len(corpus.utterances):
             return evaluated
@@ -175,6 +197,17 @@ class Evaluator:
         metrics = split_metrics(run.experiment.name, self.split, frames, facts, coverage, corpus.attributes, told)
         write_model(folder / f"metrics-{self.split}.json", metrics)
         return replace(evaluated, metrics=metrics)
+
+    def _since(self, run: Run, seeds: list[int]) -> SinceTraining:
+        """Raises RunError where the code that predicts is not what trained the heads, and that is not allowed."""
+        since = since_training(run, seeds)
+        if since.changed and not self._allow_changed_code:
+            raise RunError(
+                f"since it was trained, {since.changed} changed, and its heads may say something else than they learnt"
+                " to: train again (the same `erc ablate` or `erc train` does), or give --allow-changed-code, which"
+                " scores it all the same, apart from its own scores"
+            )
+        return since
 
     def _predict(self, run: Run, seed: int, features: dict[str, Feature], corpus: Corpus, folder: Path) -> pl.DataFrame:
         """Raises CheckpointError for a damaged head, RunError for one that reads what the run did not record."""

@@ -12,6 +12,7 @@ from features.errors import RunError, UsageError, nearest
 from pipeline.runs.folder import Run, is_run
 from pipeline.runs.ranking import Candidate, Ranking, asked_beside, corpus_of, fewer_text, rank, suites_beside
 from pipeline.runs.tried import count_tried
+from pipeline.runs.unlike import unlike_text
 from pipeline.terminal.tables import percent_text
 
 BEST_DEV, BASELINE = "best-dev", "baseline"
@@ -87,6 +88,12 @@ def _add_best(selection: Selection, runs: Sequence[Run]) -> None:
             best, f"best on dev of {count_tried(attempts[corpus]).scored} ({criterion.words} {percent_text(score)} %)"
         )
         selection.notes += _remarks(ranking, asked)
+        unlike = unlike_text(one.item for one in candidates) if len(candidates) > 1 else ""
+        if unlike:
+            selection.notes.append(
+                f"the runs to choose from were not made alike ({unlike}), which their scores on dev hold, too: the same"
+                " `erc ablate` or `erc train` trains again what was not made as today"
+            )
 
 
 def _remarks(ranking: Ranking[Run], asked: int) -> list[str]:

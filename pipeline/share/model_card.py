@@ -30,11 +30,12 @@ def model_card(
     specs: list[EncoderSpec],
     temperature: Temperature | None,
     graph: Graph | None = None,
+    changed: str = "",
     *,
     app: bool = False,
 ) -> str:
-    """Markdown, with the hub's metadata before it. graph: of head.onnx, where there is one; app: whether there is a
-    demo"""
+    """Markdown, with the hub's metadata before it. graph: of head.onnx, where there is one; changed: what of the code
+    that predicts has changed between training and export, in words; app: whether there is a demo"""
     scores = {split: run.metrics(split) for split in _SPLITS if split in run.scored_splits()}
     features, facts = run.features, run.features.manifest
     counts = facts.train_label_counts
@@ -62,6 +63,7 @@ def model_card(
         splits=[_split(run, split, metrics, seeds) for split, metrics in scores.items()],
         temperature=temperature,
         graph=graph,
+        changed=changed,
         app=app,
         sees_batch=run.experiment.sees_batch,
         rare=[(label, number) for label, number in counts.items() if number < _RARE * trained_on],

@@ -26,9 +26,11 @@ from pipeline.predict.run_encoders import build_run_encoders
 from pipeline.predict.temperature import TEMPERATURE_FILE, fit_temperature
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json, write_text
+from pipeline.runs.other_code import since_training
 from pipeline.scoring.evaluation import seeds_to_predict_with
 from pipeline.share import onnx_head, space
 from pipeline.share.model_card import model_card
+from pipeline.terminal.output import print_warning
 
 CONFIG = "config.json"
 ENCODERS = "encoders"
@@ -40,11 +42,15 @@ def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = Fa
     """Write the folder; it appears whole or not at all.
 
     replace: an earlier export there; onnx: with head.onnx; app: with a demo
+    On stderr, a line says if the code that makes the heads' output has changed since they were trained.
     Raises RunError where no seed is finished, seeds were not made alike or have no head, or no ONNX graph can hold the
     head or says what it says, UsageError for a folder that holds something else, or without what `onnx` needs.
     """
     seeds = seeds_to_predict_with(run)
     check_free(folder, replace)
+    since = since_training(run, seeds)
+    if warning := since.warning(run):
+        print_warning(warning)
     if onnx:
         onnx_head.check_onnx()
     heads = onnx_head.heads_of(run, seeds) if onnx else []
@@ -73,7 +79,7 @@ def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = Fa
         if app:
             write_text(target / space.APP_FILE, space.APP)
             write_text(target / "requirements.txt", space.requirements(specs))
-        write_text(target / "README.md", model_card(run, seeds, specs, temperature, graph, app=app))
+        write_text(target / "README.md", model_card(run, seeds, specs, temperature, graph, since.changed, app=app))
 
     write_folder_whole(folder, write)
 
