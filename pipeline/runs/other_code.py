@@ -9,7 +9,7 @@ of torch and numpy do not count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -67,9 +67,11 @@ class SinceTraining:
 
 def since_training(run: Run, seeds: Sequence[int]) -> SinceTraining:
     """Compares what these seeds recorded with today's code. Raises UsageError where its sources are not installed."""
-    kinds = {"top" if use.top else use.kind for use in run.features.features}
+    kinds: dict[str, set[str]] = {}
+    for use in run.features.features:
+        kinds.setdefault(use.modality, set()).add("top" if use.top else use.kind)
     today = sources_that_predict(run.experiment, kinds)
-    builder = version(_BUILDS_TOPS) if "top" in kinds else None
+    builder = version(_BUILDS_TOPS) if any("top" in own for own in kinds.values()) else None
     found: dict[str, None] = {}
     unknown, made_by = [], dict[str, None]()
     for seed in seeds:
@@ -89,7 +91,7 @@ def since_training(run: Run, seeds: Sequence[int]) -> SinceTraining:
     return SinceTraining(" and ".join(found), code, tuple(unknown), " or ".join(made_by))
 
 
-def sources_that_predict(experiment: Experiment, kinds: set[str]) -> dict[str, str]:
+def sources_that_predict(experiment: Experiment, kinds: Mapping[str, Collection[str]]) -> dict[str, str]:
     """Module -> digest of what counts today, named as result.json names it. kinds: of `heads.source_code.parts_of`."""
     from heads.losses import LOSSES
 

@@ -46,17 +46,18 @@ def test_every_part_of_a_head_counts_and_is_recorded_under_the_same_name() -> No
     assert len(PARTS) == len(FUSIONS) + 2 * len(CONTEXTS) + len(READERS) + 1 >= 25
     for part, parts in PARTS:
         chosen = experiment(**parts)
-        found = sources_that_predict(chosen, {"vector"})
+        kinds = {"text": sorted(getattr(part, "kinds", ())) or ["vector"]}
+        found = sources_that_predict(chosen, kinds)
         assert part.__module__ in found
         assert {"heads.model", "heads.feedforward", "heads.predict", "heads.data.normalise"} <= set(found)
-        recorded = source_code.source_digests(_ROOTS, source_code.parts_of(chosen, {"vector"}))
+        recorded = source_code.source_digests(_ROOTS, source_code.parts_of(chosen, kinds))
         assert found.items() <= recorded.items()
 
 
 def test_nothing_of_training_counts() -> None:
     for name in LOSSES:
         chosen = experiment(loss=[{"name": name}], batch={"sampler": "shuffle"})
-        found = {module.partition(":")[0] for module in sources_that_predict(chosen, {"vector"})}
+        found = {module.partition(":")[0] for module in sources_that_predict(chosen, {"text": {"vector"}})}
         assert not [module for module in found if module.startswith(("heads.training", "heads.config", "pipeline"))]
         assert not found & {
             "heads.data.samplers",
@@ -91,7 +92,9 @@ def made(folder: Path, *, config: dict[str, Any] | None = None, top: bool = Fals
         record = json.loads((run.path / "features.json").read_text())
         record["features"][0] |= {"kind": "sequence", "top": {"encoder": "bert"}}
         (run.path / "features.json").write_text(json.dumps(record))
-    sources = source_code.source_digests(TRAINS, source_code.parts_of(run.experiment, {"top" if top else "vector"}))
+    sources = source_code.source_digests(
+        TRAINS, source_code.parts_of(run.experiment, {"text": {"top" if top else "vector"}})
+    )
     for seed in (0, 1):
         file = run.seed_folder(seed) / "result.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"sources": sources} | recorded))
@@ -108,11 +111,11 @@ def made(folder: Path, *, config: dict[str, Any] | None = None, top: bool = Fals
 )
 def test_an_edit_of_what_trains_changes_nothing(copy: Path, tmp_path: Path, file: str) -> None:
     run = made(tmp_path / "runs")
-    before = dict(source_code.source_digests(TRAINS, source_code.parts_of(run.experiment, {"vector"})))
+    before = dict(source_code.source_digests(TRAINS, source_code.parts_of(run.experiment, {"text": {"vector"}})))
     with (copy / file).open("a") as text:
         text.write("\nEDITED = True\n")
     _forget()
-    assert source_code.source_digests(TRAINS, source_code.parts_of(run.experiment, {"vector"})) != before
+    assert source_code.source_digests(TRAINS, source_code.parts_of(run.experiment, {"text": {"vector"}})) != before
     assert since_training(run, [0, 1]).changed == ""
 
 
