@@ -34,7 +34,7 @@ from pipeline.runs.reads_of_test import record_test_read
 from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
 from pipeline.runs.tried import count_tried
 from pipeline.suites.agreement import make_alike
-from pipeline.suites.fold_scores import means_of, pooled_metrics, scores_over_folds
+from pipeline.suites.fold_scores import common_seeds, means_of, pooled_metrics, scores_over_folds
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
 from pipeline.suites.run import Outcome, Part, members_of, read_again, run_parts, shard_members
 from pipeline.suites.shard import Shard, ShardRequest, at_work
@@ -146,9 +146,13 @@ def cross_validate(
                 name = planned.experiment.name
                 if folding.nested and name in result.failures:
                     continue  # a result is of all folds and the same seeds of each
-                scored = [outcome.metrics[name].seeds for outcome in outcomes if name in outcome.metrics]
-                if len(scored) == len(parts) and (shard is None or all(set(seeds) <= set(there) for there in scored)):
-                    result.entries[name] = _entry(planned, parts, outcomes, folder, source.utterances.digest())
+                scored = [outcome.metrics[name] for outcome in outcomes if name in outcome.metrics]
+                if len(scored) < len(parts) or (shard and not set(seeds) <= set(common_seeds(scored))):
+                    continue
+                if not common_seeds(scored):
+                    result.failures.setdefault(name, "the folds have no seed in common, so there is no mean over them")
+                    continue
+                result.entries[name] = _entry(planned, parts, outcomes, folder, source.utterances.digest())
             result.document = _write_summary(folder, folding, source, sources, list(result.entries.values()))
         result.shard = shard
     return result
@@ -205,7 +209,7 @@ def _entry(
     entry: dict[str, Any] = {"experiment": name, "configuration": planned.key, "headline": found[0].headline}
     entry |= {"weighted_f1": scores["weighted_f1"], "scores": scores, "folds": folds}
     runs = [Run(part.folders[name]) for part in parts]
-    mixed = mixed_lines([run.result(seed) for run in runs for seed in found[0].seeds])
+    mixed = mixed_lines([run.result(seed) for run in runs for seed in common_seeds(found)])
     entry |= {"mixed": mixed} if mixed else {}
     if not nested:
         return entry
