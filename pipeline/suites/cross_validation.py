@@ -24,7 +24,7 @@ from features.manifest import Manifest, file_digest
 from heads.config.experiment import Experiment
 from heads.data.utterances import UNLABELLED
 from heads.training.folds import HELD_OUT, Folding, fold_utterances, inner_unit
-from pipeline.runs.computation import mixed_lines
+from pipeline.runs.computation import mixed_lines, result_of
 from pipeline.runs.features_file import Fold
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json
@@ -36,7 +36,7 @@ from pipeline.runs.tried import count_tried
 from pipeline.suites.agreement import make_alike
 from pipeline.suites.fold_scores import common_seeds, means_of, pooled_metrics, scores_over_folds
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
-from pipeline.suites.run import Outcome, Part, members_of, read_again, run_parts, shard_members
+from pipeline.suites.run import Outcome, Part, members_of, not_made_alike, read_again, run_parts, shard_members
 from pipeline.suites.shard import Shard, ShardRequest, at_work
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.suites.trainers import LocalTrainers, Trainers
@@ -128,7 +128,8 @@ def cross_validate(
     parts = [fold_part(plan, fold, folder) for fold in sources]
     with at_work(request, folder, shard_members(parts), seeds, device) as shard:
         # Here, since folds that are trained later are averaged with the first ones, too.
-        result.notes = make_alike(members_of(parts), seeds, device, mix, shard).lines()
+        agreement = make_alike(members_of(parts), seeds, device, mix, shard)
+        result.notes = agreement.lines()
         if folding.nested and EVALUATION_SPLIT in source.utterances.splits:
             _record_reads(parts, runs, folding, seeds, source.manifest, shard)
         heads = len(shard.heads) if shard else len(parts) * len(plan.planned) * len(seeds)
@@ -141,19 +142,24 @@ def cross_validate(
             for part, outcome in zip(parts, outcomes, strict=True):
                 read_again(part, outcome)
         _add_up(result, outcomes)
+        unlike = []
         with folder_lock(folder):
             for planned in plan.planned:
                 name = planned.experiment.name
                 if folding.nested and name in result.failures:
                     continue  # a result is of all folds and the same seeds of each
+                if not mix and name not in agreement.unknown and _mixed_seeds(planned, parts):
+                    unlike.append(name)
+                    continue
                 scored = [outcome.metrics[name] for outcome in outcomes if name in outcome.metrics]
                 if len(scored) < len(parts) or (shard and not set(seeds) <= set(common_seeds(scored))):
                     continue
                 if not common_seeds(scored):
                     result.failures.setdefault(name, "the folds have no seed in common, so there is no mean over them")
                     continue
-                result.entries[name] = _entry(planned, parts, outcomes, folder, source.utterances.digest())
+                result.entries[name] = _entry(planned, parts, outcomes, folder, source.utterances.digest(), mix)
             result.document = _write_summary(folder, folding, source, sources, list(result.entries.values()))
+        result.notes += [not_made_alike(unlike)] if unlike else []
         result.shard = shard
     return result
 
@@ -191,10 +197,16 @@ def over_folds(name: str, outcomes: Sequence[Outcome]) -> Score:
     return Score.of([outcome.metrics[name].headline_score.mean for outcome in outcomes])
 
 
+def _mixed_seeds(planned: Planned, parts: Sequence[Part]) -> list[str]:
+    """Of all folds together: each alone may be alike, and another than the others."""
+    runs = [Run(part.folders[planned.experiment.name]) for part in parts]
+    return mixed_lines([result_of(run, seed) for run in runs for seed in run.finished_seeds()])
+
+
 def _entry(
-    planned: Planned, parts: Sequence[Part], outcomes: Sequence[Outcome], folder: Path, rows: str
+    planned: Planned, parts: Sequence[Part], outcomes: Sequence[Outcome], folder: Path, rows: str, mix: bool
 ) -> dict[str, Any]:
-    """rows: digest of the rows that are folded."""
+    """rows: digest of the rows that are folded; mix: whether heads that were not made alike are averaged by request"""
     name = planned.experiment.name
     nested = bool(parts[0].source.fold and parts[0].source.fold.nested)
     found = [(outcome.held_out if nested else outcome.metrics)[name] for outcome in outcomes]
@@ -210,7 +222,7 @@ def _entry(
     entry |= {"weighted_f1": scores["weighted_f1"], "scores": scores, "folds": folds}
     runs = [Run(part.folders[name]) for part in parts]
     mixed = mixed_lines([run.result(seed) for run in runs for seed in common_seeds(found)])
-    entry |= {"mixed": mixed} if mixed else {}
+    entry |= {"mixed": mixed, "asked_to_mix": mix} if mixed else {}
     if not nested:
         return entry
     used = [feature for items in planned.features.values() for feature in items]

@@ -240,10 +240,15 @@ def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source, sha
         except (ErcError, OSError) as error:
             outcome.failures.setdefault(name, failure_line(error))
     if unlike:
-        outcome.notes.append(
-            f"{', '.join(unlike)}: not scored yet, since other shards' seeds there were not made as today: those shards"
-            " train them again"
-        )
+        outcome.notes.append(not_made_alike(unlike))
+
+
+def not_made_alike(names: Sequence[str]) -> str:
+    """What a shard says of experiments that it does not average."""
+    return (
+        f"{', '.join(names)}: not scored yet, since other shards' seeds there were not made as today: those shards"
+        " train them again"
+    )
 
 
 def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:

@@ -63,6 +63,11 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def report(shell: Shell) -> str:
+    shell.erc("report", shell.folder / "runs", "--out", shell.folder / "page")
+    return (shell.folder / "page" / "report.md").read_text()
+
+
 def of_seed(found: dict[str, bytes], seed: int) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if name.startswith(f"seed-{seed}/")}
 
@@ -262,8 +267,15 @@ def test_folds_are_averaged_where_they_were_made_alike(shell: Shell, nested: boo
     assert "3 finished seeds of text were made by an unknown version" in notes
     change(runs[1] / "seed-0", device="cuda")
     assert "averaged all the same" in shell.ablate(*place, "--mix-seeds")[2]
-    (entry,) = json.loads((folder / "summary.json").read_text())["experiments"]
+    document = json.loads((folder / "summary.json").read_text())
+    (entry,) = document["experiments"]
     assert len(entry["mixed"]) == 2
+    if nested:
+        told = "text averages heads that were not made alike, "
+        assert f"{told}as --mix-seeds asked: seed 0: " in report(shell)
+        del entry["asked_to_mix"]  # older versions averaged such folds unasked, too
+        (folder / "summary.json").write_text(json.dumps(document))
+        assert f"{told}and nothing says that it was asked for: train again: seed 0: " in report(shell)
 
 
 def test_folds_that_come_later_count_too(shell: Shell) -> None:

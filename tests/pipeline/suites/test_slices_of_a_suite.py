@@ -264,6 +264,27 @@ def test_a_shard_sets_its_own_seeds_aside_and_no_others(shell: Shell) -> None:
     assert [name for name, value in found.items() if value != expected[name]] == []
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_shards_average_no_folds_that_were_not_made_alike(shell: Shell, nested: bool) -> None:
+    """One seed a fold, so that no single fold is mixed: of the old heads, each shard trains its own again."""
+    place = ["--cv", 3, *(["--nested"] if nested else []), "--only", "text", "--seeds", 1]
+    shell.ablate(*place)
+    runs = shell.folder / "runs"
+    expected = contents(runs)
+    (summary,) = (name for name in expected if name.endswith("summary.json"))
+    for result in runs.glob("*/fold-*/*/seed-*/result.json"):
+        result.write_text(json.dumps(json.loads(result.read_text()) | {"device": "cuda"}))
+    (runs / summary).unlink()
+    status, out, errors = shell.ablate(*place, "--shard", "1/2")
+    assert status == 0
+    assert "text: not scored yet, since other shards' seeds there were not made as today" in errors
+    assert "text " not in out
+    assert json.loads((runs / summary).read_text())["experiments"] == []
+    status, out, errors = shell.ablate(*place, "--shard", "2/2")
+    assert (status, "not scored yet" in errors) == (0, False)
+    assert contents(runs)[summary] == expected[summary]
+
+
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "²/3", "-1/2"])
 def test_what_is_no_shard_is_one_line(shell: Shell, text: str) -> None:
     status, _, errors = shell.ablate(f"--shard={text}")
