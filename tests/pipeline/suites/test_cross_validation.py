@@ -221,7 +221,9 @@ def test_a_fold_without_a_score_is_named_and_leaves_no_mean(shell: Shell) -> Non
     folder.write_text("a file where a folder should be")
     status, out, err = shell.ablate("--cv", 2, "--seeds", 1)
     assert status == 1
-    assert err.startswith("erc: both: fold 2: FileExistsError")
+    told, failed = err.splitlines()
+    assert "both: the result over folds was of heads that are no longer there" in told
+    assert failed.startswith("erc: both: fold 2: FileExistsError")
     assert "\nboth " not in out
 
 
