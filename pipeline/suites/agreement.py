@@ -64,7 +64,8 @@ def make_alike(
 ) -> Agreement:
     """Set aside what is not to be averaged with the seeds that are wanted. Folders that are no such run are left alone.
 
-    mix: keep everything, and note in features.json that this was asked for; shard: whose heads alone are set aside
+    mix: keep everything, and note in features.json that this was asked for; shard: sets aside its own heads alone, and
+    those that no shard has
     """
     agreement = Agreement()
     for name, members in folders.items():
@@ -97,7 +98,7 @@ def _make_alike(
     else:
         other = {path: sorted({*other[path], *unknown[path]}) for path in found}
     if shard and not mix:
-        other = {path: [seed for seed in seeds if shard.has(path, seed)] for path, seeds in other.items()}
+        other = {path: [seed for seed in seeds if shard.may_move(path, seed)] for path, seeds in other.items()}
     differing = sum(map(len, other.values()))
     for run in runs:
         mixed = mix and (bool(differing) or run.features.mixed)

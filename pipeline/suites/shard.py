@@ -58,6 +58,11 @@ class Shard:
     def has(self, run: Path, seed: int) -> bool:
         return (run, seed) in self.heads
 
+    def may_move(self, run: Path, seed: int) -> bool:
+        """Whether it may set a finished seed aside: its own, or one that no shard trains, such as one that was asked
+        for before and is not now. Those of the others are theirs."""
+        return self.has(run, seed) or (run, seed) not in self.suite
+
     def finished(self) -> tuple[int, int]:
         """How many of its own heads are trained by now, and how many of all."""
         done = {head for head in self.suite if Run(head[0]).is_finished(head[1])}

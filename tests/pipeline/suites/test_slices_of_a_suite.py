@@ -264,6 +264,25 @@ def test_a_shard_sets_its_own_seeds_aside_and_no_others(shell: Shell) -> None:
     assert [name for name, value in found.items() if value != expected[name]] == []
 
 
+@pytest.mark.parametrize("folds", [[], ["--cv", 2, "--nested"]])
+def test_old_seeds_that_no_shard_trains_are_set_aside_by_any(shell: Shell, folds: list[object]) -> None:
+    """After the code changed, fewer seeds are asked for than are there."""
+    place = [*folds, "--only", "text", "--seeds"]
+    shell.ablate(*place, 2)
+    runs = shell.folder / "runs"
+    expected = contents(runs)
+    shell.ablate(*place, 3)
+    for result in runs.rglob("seed-*/result.json"):
+        result.write_text(json.dumps(json.loads(result.read_text()) | {"device": "cuda"}))
+    shell.ablate(*place, 2, "--shard", "1/2")
+    _, out, errors = shell.ablate(*place, 2, "--shard", "2/2")
+    assert "not scored yet" not in errors
+    assert " heads are done" in out
+    found = {name: value for name, value in contents(runs).items() if "earlier-" not in name}
+    assert found == expected
+    assert len(list(runs.rglob("earlier-*/seed-2"))) == (2 if folds else 1)
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_shards_average_no_folds_that_were_not_made_alike(shell: Shell, nested: bool) -> None:
     """One seed a fold, so that no single fold is mixed: of the old heads, each shard trains its own again."""
