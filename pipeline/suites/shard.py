@@ -23,7 +23,7 @@ from heads.config.experiment import Experiment
 from heads.data.data import shape_of
 from heads.data.utterances import Utterances
 from pipeline.runs.folder import Run
-from pipeline.suites.computation import any_computation
+from pipeline.suites.computation import any_computation, has_top
 from pipeline.suites.estimate import count_parameters
 from pipeline.suites.plan import Planned
 
@@ -74,7 +74,8 @@ def deal_heads(request: ShardRequest, members: Members, seeds: Sequence[int], de
     heads = [(path, seed) for _, path, _ in members for seed in seeds]
     owners = deal([price for price in prices for _ in seeds], request.count)
     keys = [[planned.key, path.name] for planned, path, _ in members]
-    agreement = digest_of("shards", keys, list(seeds), request.count, any_computation(device).identity)
+    computation = any_computation(device, has_top(planned for planned, _, _ in members))
+    agreement = digest_of("shards", keys, list(seeds), request.count, computation.identity)
     mine = frozenset(head for head, owner in zip(heads, owners, strict=True) if owner == request.index)
     return Shard(mine, frozenset(heads), agreement)
 
@@ -138,8 +139,8 @@ def at_work(
             else:
                 problem = (
                     f"shards of {request.suite} are at work that deal other heads: give all of them the same options"
-                    " and N of --shard I/N, from the same manifest, store, code, torch, numpy and kind of device,"
-                    " or wait until they are done"
+                    " and N of --shard I/N, from the same manifest, store, code, torch, numpy, transformers and kind of"
+                    " device, or wait until they are done"
                 )
             raise RunError(f"{runs}: {problem}") from error
         yield shard
