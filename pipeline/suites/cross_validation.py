@@ -42,7 +42,8 @@ class CrossValidated:
 
     plan:     on all train rows
     entries:  experiment -> its entry in summary.json, of those whose folds are all there
-    trained:  heads that were trained now, of `heads` in all
+    trained:  heads that were trained now
+    kept:     heads that were there before
     notes:    what a user should know of the seeds that were kept, mixed or set aside
     failures: experiment -> why not, in one line
     document: summary.json
@@ -52,7 +53,7 @@ class CrossValidated:
     plan: Plan
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     trained: int = 0
-    heads: int = 0
+    kept: int = 0
     notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
@@ -162,7 +163,7 @@ def cross_validate(
 def _add_up(result: CrossValidated, outcomes: Sequence[Outcome]) -> None:
     for number, outcome in enumerate(outcomes, start=1):
         result.trained += outcome.trained
-        result.heads += sum(len(metrics.seeds) for metrics in outcome.metrics.values())
+        result.kept += outcome.kept
         for name, reason in outcome.failures.items():
             result.failures.setdefault(name, f"fold {number}: {reason}")
 

@@ -44,6 +44,7 @@ class Outcome:
     held_out: experiment -> its metrics-held-out.json, in a fold of a nested cross-validation
     seconds:  experiment -> training seconds a seed, mean; of those whose seeds recorded them
     trained:  heads that were trained now
+    kept:     heads that were there before, as many of them as can be kept
     notes:    what a user should know of the seeds that were kept, mixed or set aside, a line each
     failures: experiment -> why, in one line
     """
@@ -52,6 +53,7 @@ class Outcome:
     held_out: dict[str, Metrics] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     trained: int = 0
+    kept: int = 0
     notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -112,6 +114,7 @@ def run_parts(
         for name in agreement.failures.keys() & runs.keys():
             outcome.failures[name] = agreement.failures[name]
             del runs[name]
+        outcome.kept = sum(len(run.finished_seeds()) for run in runs.values())
     owners = {run.path: place for place, runs in enumerate(opened) for run in runs.values()}
     with _kept_when_stopped(), tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
         tasks: list[SeedTask] = []
