@@ -105,7 +105,8 @@ def split_metrics(
         probabilities = known.select(columns).to_numpy()
         if not np.isfinite(probabilities).all():
             raise RunError(
-                f"{experiment}: seed {seed} predicts probabilities on {split} that are no numbers: train again"
+                f"{experiment}: seed {seed} predicts probabilities on {split} that are no numbers: remove seed-{seed}"
+                " of its run folder and train again"
             )
         predictions.append(_places(known["predicted"], place))
         judged = metrics.score(gold, predictions[-1], labels, criterion, probabilities)

@@ -206,7 +206,9 @@ class _Scorer:
         return [Part(plan, self.search.source, folders, self.shared[0])]
 
     def _train(self, parts: list[Part], name: str) -> list[Outcome]:
-        outcomes = run_parts(parts, self.search.seeds, self.jobs, self.device, self.command, show=False)
+        outcomes = run_parts(
+            parts, self.search.seeds, self.jobs, self.device, self.command, show=False, with_heads=False
+        )
         for note in outcomes[0].notes:
             self.warn(note)
         for part in parts:

@@ -99,16 +99,18 @@ def run_parts(
     mix: bool = False,
     trainers: Trainers | None = None,
     shard: Shard | None = None,
+    with_heads: bool = True,
 ) -> list[Outcome]:
     """`run_plan` of several plans at once, with the outcome of each. Those of one name are averaged, as folds are.
 
     show: a progress bar; mix: of `run_plan`; trainers: instead of `jobs` processes here
     shard: trains its heads alone, and writes the scores of all that are there by then, whoever trained them
+    with_heads: whether a finished seed whose head is gone or damaged is trained again
     """
     trainers = trainers or LocalTrainers(jobs)
     outcomes = [Outcome(failures=dict(part.plan.failures)) for part in parts]
     opened = [_open_runs(part, outcome, command, shard) for part, outcome in zip(parts, outcomes, strict=True)]
-    agreement = make_alike(members_of(parts), seeds, device, mix, shard)
+    agreement = make_alike(members_of(parts), seeds, device, mix, shard, with_heads)
     outcomes[0].notes.extend(agreement.lines())
     for outcome, runs in zip(outcomes, opened, strict=True):
         for name in agreement.failures.keys() & runs.keys():
