@@ -24,16 +24,17 @@ from pipeline.runs.slices import score_slices
 
 
 def read_prediction_frame(
-    run: Path, seed: int, split: str, labels: Sequence[str], *, dialogues: bool = False
+    run: Path, seed: int, split: str, labels: Sequence[str], *, dialogues: bool = False, of_fold: bool = False
 ) -> pl.DataFrame:
     """What `prediction_frame` made of one seed, from its file in a run folder.
 
     dialogues: whether dialogue_id must be there, which files of an older form lack
+    of_fold: whether the run is a fold of a cross-validation, which training alone scores
     Raises RunError where the file is not there, cannot be read, lacks a column or has it in another type, or holds
     another label. Probabilities are not looked at: those of a training that diverged are no numbers.
     """
     where = run / f"seed-{seed}" / f"predictions-{split}.parquet"
-    mend = f"run `erc evaluate {run} --split {split}`"
+    mend = f"remove {where.parent} and train again" if of_fold else f"run `erc evaluate {run} --split {split}`"
     try:
         frame = pl.read_parquet(where, glob=False)
     except FileNotFoundError:

@@ -107,6 +107,22 @@ def test_a_fold_has_its_head_trained_again(shell: Shell) -> None:
     assert json.loads(summary.read_text()) == before
 
 
+def test_lost_predictions_of_a_fold_are_mended_as_the_error_says(shell: Shell) -> None:
+    """Evaluation, which would write those of another run again, refuses folds."""
+    place = ["--cv", 2, "--nested", "--seeds", 1, "--only", "text"]
+    shell.ablate(*place)
+    summary = shell.folder / "runs" / "nested-2-dialogue" / "summary.json"
+    before = json.loads(summary.read_text())
+    (run,) = summary.parent.glob("fold-2/text-*")
+    (run / "seed-0" / "predictions-held-out.parquet").unlink()
+    status, _, error = shell.ablate(*place)
+    assert status == 1
+    assert f"predictions-held-out.parquet: is not there: remove {run / 'seed-0'} and train again" in error
+    shutil.rmtree(run / "seed-0")
+    assert shell.ablate(*place)[0] == 0
+    assert json.loads(summary.read_text()) == before
+
+
 def test_a_shard_leaves_the_damaged_heads_of_others_to_them(shell: Shell) -> None:
     shell.ablate("--seeds", 2, "--only", "text")
     (run,) = (shell.folder / "runs").glob("text-*")
