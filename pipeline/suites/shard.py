@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from features.digests import digest_of
-from features.errors import ErcError, RunError, StoreBusyError
+from features.errors import ErcError, RunError, RunFileError, StoreBusyError
 from features.store import Feature
 from features.store.lock import SLICES, writer_lock
 from heads.config.experiment import Experiment
 from heads.data.data import shape_of
 from heads.data.utterances import Utterances
+from pipeline.runs.computation import Computation, result_of
 from pipeline.runs.folder import Run
-from pipeline.suites.computation import any_computation, has_top
+from pipeline.suites.computation import any_computation, computation_of, has_top
 from pipeline.suites.estimate import count_parameters
 from pipeline.suites.plan import Planned
 
@@ -49,10 +50,12 @@ class ShardRequest:
 
 @dataclass(frozen=True)
 class Shard:
-    """heads: those that it trains; suite: those of all shards; agreement: digest of what all of them have in common."""
+    """heads: those that it trains; suite: those of all shards; today: run folder -> what its seeds are made by now;
+    agreement: digest of what all shards have in common."""
 
     heads: frozenset[Head]
     suite: frozenset[Head]
+    today: Mapping[Path, Computation]
     agreement: str
 
     def has(self, run: Path, seed: int) -> bool:
@@ -64,9 +67,18 @@ class Shard:
         return self.has(run, seed) or (run, seed) not in self.suite
 
     def finished(self) -> tuple[int, int]:
-        """How many of its own heads are trained by now, and how many of all."""
-        done = {head for head in self.suite if Run(head[0]).is_finished(head[1])}
+        """How many of its own heads are trained by now, and how many of all. Those that other shards are to train again
+        are not."""
+        done = {head for head in self.suite if self._is_done(Run(head[0]), head[1])}
         return len(done & self.heads), len(done)
+
+    def _is_done(self, run: Run, seed: int) -> bool:
+        if not run.is_finished(seed):
+            return False
+        try:
+            return not Computation.of(result_of(run, seed)).contradicts(self.today[run.path]) or run.features.mixed
+        except RunFileError:  # of a features.json that is damaged, which is a failure of its own
+            return False
 
 
 def deal_heads(request: ShardRequest, members: Members, seeds: Sequence[int], device: str) -> Shard:
@@ -77,7 +89,8 @@ def deal_heads(request: ShardRequest, members: Members, seeds: Sequence[int], de
     computation = any_computation(device, has_top(planned for planned, _, _ in members))
     agreement = digest_of("shards", keys, list(seeds), request.count, computation.identity)
     mine = frozenset(head for head, owner in zip(heads, owners, strict=True) if owner == request.index)
-    return Shard(mine, frozenset(heads), agreement)
+    today = {path: computation_of(planned, device) for planned, path, _ in members}
+    return Shard(mine, frozenset(heads), today, agreement)
 
 
 def deal(costs: Sequence[int], count: int) -> list[int]:

@@ -297,9 +297,15 @@ def test_shards_average_no_folds_that_were_not_made_alike(shell: Shell, nested: 
     assert status == 0
     assert "text: not scored yet, since other shards' seeds there were not made as today" in errors
     assert "text " not in out
+    trained = len(list(runs.glob("*/fold-*/*/earlier-1/seed-0")))
+    assert (
+        f"{trained} heads trained, 0 kept from before, of this shard's {trained}; {3 - trained} of all 3 are left"
+        in out
+    )
     assert json.loads((runs / summary).read_text())["experiments"] == []
     status, out, errors = shell.ablate(*place, "--shard", "2/2")
     assert (status, "not scored yet" in errors) == (0, False)
+    assert "all 3 heads are done" in out
     assert contents(runs)[summary] == expected[summary]
 
 
