@@ -105,18 +105,23 @@ def write_checkpoint(path: Path, trained: TrainedHead) -> None:
 def read_checkpoint(path: Path, experiment: Experiment) -> TrainedHead:
     """Build the experiment's head and load it, in eval mode.
 
-    Raises CheckpointError for a file that is absent, damaged, of another format, or of another experiment.
+    Raises CheckpointError for a file that is absent, damaged, of another format, or of another experiment, or whose
+    weights are no numbers. Training again mends the first two, and the others once the seed's folder is removed.
     """
+    mend = f"remove {path.parent} and train the head again"
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
     except FileNotFoundError as error:
         raise CheckpointError(f"no checkpoint at {path}: train the head again") from error
-    except (SafetensorError, OSError) as error:
+    except SafetensorError as error:
         raise CheckpointError(f"{path}: is not a whole safetensors file ({error}): train the head again") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}): make it readable, or {mend}") from error
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {metadata.get('format')!r} is not {FORMAT!r}, which this version reads")
+        other = f"format {metadata.get('format')!r} is not {FORMAT!r}, which this version reads"
+        raise CheckpointError(f"{path}: {other}: {mend}")
     try:
         labels, speakers = tuple(json.loads(metadata["labels"])), tuple(json.loads(metadata["speakers"]))
         inputs = {
@@ -124,9 +129,10 @@ def read_checkpoint(path: Path, experiment: Experiment) -> TrainedHead:
             for modality, items in json.loads(metadata["inputs"]).items()
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its metadata is damaged ({type(error).__name__}: {error})") from error
+        raise CheckpointError(f"{path}: its metadata is damaged ({type(error).__name__}: {error}): {mend}") from error
     if set(inputs) != set(experiment.inputs):
-        raise CheckpointError(f"{path}: reads {', '.join(inputs)}, but its config names {', '.join(experiment.inputs)}")
+        read, named = ", ".join(inputs), ", ".join(experiment.inputs)
+        raise CheckpointError(f"{path}: reads {read}, but its config names {named}: {mend}")
     shapes = {key: [item.shape for item in items] for key, items in inputs.items()}
     with torch.random.fork_rng(devices=[]):
         head = build_head(experiment, HeadShape(shapes, len(labels), len(speakers)))
@@ -138,7 +144,8 @@ def read_checkpoint(path: Path, experiment: Experiment) -> TrainedHead:
         parts["decision"] = cast(nn.Module, decision)
     wanted = {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
     found = {name: value for name, value in tensors.items() if not name.startswith("normalise.")}
-    _check_state(path, found, wanted)
+    _check_state(path, found, wanted, mend)
+    _check_finite(path, tensors, mend)
     for part, module in parts.items():
         module.load_state_dict(
             {name.removeprefix(f"{part}."): value for name, value in found.items() if name.startswith(f"{part}.")}
@@ -162,13 +169,19 @@ def _input(tensors: dict[str, Tensor], modality: str, index: int, item: dict[str
     return InputFeature(item["folder"], item["fingerprint"], Normaliser(item["normalise"], **arrays), shape)
 
 
-def _check_state(path: Path, state: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+def _check_state(path: Path, state: dict[str, Tensor], wanted: dict[str, Tensor], mend: str) -> None:
     for name, value in wanted.items():
         if name not in state:
-            raise CheckpointError(f"{path}: has no {name}: it was trained with another config")
+            raise CheckpointError(f"{path}: has no {name}, since it was trained with another config: {mend}")
         if state[name].shape != value.shape:
             found, expected = tuple(state[name].shape), tuple(value.shape)
-            raise CheckpointError(f"{path}: {name} is {found}, but its config asks for {expected}")
+            raise CheckpointError(f"{path}: {name} is {found}, but its config asks for {expected}: {mend}")
     extra = sorted(set(state) - set(wanted))
     if extra:
-        raise CheckpointError(f"{path}: holds {extra[0]}, which its config does not ask for")
+        raise CheckpointError(f"{path}: holds {extra[0]}, which its config does not ask for: {mend}")
+
+
+def _check_finite(path: Path, tensors: dict[str, Tensor], mend: str) -> None:
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds values that are no numbers: {mend}")

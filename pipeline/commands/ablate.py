@@ -111,8 +111,9 @@ def command(
     The score is the one that the dataset card names as `headline`, or weighted F1 if it names none.
 
     SUITE is a YAML file or the name of a suite that ships. Finished seeds are kept if their code, torch, numpy and the
-    kind of device are still the same. Other seeds are set aside and trained again. Equal experiments are trained once.
-    If one fails, the others go on, and the exit status is 1.
+    kind of device are still the same (with an encoder's top, also transformers), and their heads can be read. Other
+    seeds are set aside and trained again. Equal experiments are trained once. If one fails, the others go on, and the
+    exit status is 1.
 
     For a corpus without splits, use nested cross-validation: `--cv 5 --nested`, or `--cv groups --nested`, which leaves
     one group out at a time. `erc report` shows the result.

@@ -68,13 +68,13 @@ def print_outcome(experiments: Sequence[Experiment], plan: Plan, outcome: Outcom
         score = HEADLINES[next(iter(outcome.metrics.values())).headline]
         click.echo(text_table(["experiment", f"dev {score} (%)", "seeds", "seconds a seed"], rows))
     _print_duplicates(plan)
-    click.echo(_heads_line(outcome.trained, _heads(outcome), shard))
+    click.echo(_heads_line(outcome.trained, outcome.kept, shard))
 
 
-def _heads_line(trained: int, scored: int, shard: Shard | None) -> str:
-    """trained: now; scored: heads of the outcome."""
+def _heads_line(trained: int, kept: int, shard: Shard | None) -> str:
+    """trained: now; kept: there before."""
     if shard is None:
-        return f"{trained} heads trained, {scored - trained} kept from before"
+        return f"{trained} heads trained, {kept} kept from before"
     own, everyones = shard.finished()
     left = len(shard.suite) - everyones
     return (
@@ -100,7 +100,7 @@ def outcome_document(
             if item.name in outcome.metrics and item.name in outcome.seconds
         ],
         "duplicates": plan.duplicates,
-        **_heads_counts(outcome.trained, _heads(outcome), shard),
+        **_heads_counts(outcome.trained, outcome.kept, shard),
         "notes": outcome.notes,
         "failures": outcome.failures,
     }
@@ -138,7 +138,7 @@ def _print_folds(result: CrossValidated, where: Path) -> None:
         together = ["all folds together"] if nested else []
         click.echo(text_table(["experiment", f"{words} over folds (%)", *together, *folds, "seeds"], rows))
     _print_duplicates(result.plan)
-    click.echo(_heads_line(result.trained, result.heads, result.shard))
+    click.echo(_heads_line(result.trained, result.kept, result.shard))
     if result.document:
         tried = result.document["configurations_tried"]
         click.echo(f"{tried} configurations tried on these folds: {where / 'summary.json'}")
@@ -149,15 +149,15 @@ def _cross_validated_document(result: CrossValidated, where: Path) -> dict[str, 
         "summary": str(where / "summary.json"),
         "experiments": list(result.entries.values()),
         "duplicates": result.plan.duplicates,
-        **_heads_counts(result.trained, result.heads, result.shard),
+        **_heads_counts(result.trained, result.kept, result.shard),
         "notes": result.notes,
         "failures": result.failures,
     }
 
 
-def _heads_counts(trained: int, scored: int, shard: Shard | None) -> dict[str, int]:
+def _heads_counts(trained: int, kept: int, shard: Shard | None) -> dict[str, int]:
     if shard is None:
-        return {"trained": trained, "kept": scored - trained}
+        return {"trained": trained, "kept": kept}
     own, everyones = shard.finished()
     left = len(shard.suite) - everyones
     return {"trained": trained, "kept": own - trained, "shard_heads": len(shard.heads), "heads_left": left}
@@ -204,7 +204,3 @@ def _short(value: Any) -> Any:
 def _print_duplicates(plan: Plan) -> None:
     for name, first in plan.duplicates.items():
         click.echo(f"{name} is the same as {first} (equal config and features): run once")
-
-
-def _heads(outcome: Outcome) -> int:
-    return sum(len(metrics.seeds) for metrics in outcome.metrics.values())

@@ -172,9 +172,10 @@ def notes_on(result: FoldedResult) -> list[str]:
     for one in result.experiments:
         if one.mixed:
             name = result.names[one.configuration]
-            notes.append(
-                f"{name} averages heads that were not made alike, as --mix-seeds asked: {'; '.join(one.mixed)}."
+            asked = (
+                "as --mix-seeds asked" if one.asked_to_mix else "and nothing says that it was asked for: train again"
             )
+            notes.append(f"{name} averages heads that were not made alike, {asked}: {'; '.join(one.mixed)}.")
     if result.left_out:
         notes.append(
             f"{plural(result.left_out, 'earlier result')} in {result.folder} "

@@ -144,7 +144,8 @@ class Run:
 
     def predictions(self, seed: int, split: str, *, dialogues: bool = False) -> pl.DataFrame:
         """One seed's predictions. Raises RunError as `predictions.read_prediction_frame`."""
-        return read_prediction_frame(self.path, seed, split, self.labels, dialogues=dialogues)
+        of_fold = self.features.fold is not None
+        return read_prediction_frame(self.path, seed, split, self.labels, dialogues=dialogues, of_fold=of_fold)
 
 
 def is_run(path: Path) -> bool:

@@ -81,7 +81,8 @@ class FoldedExperiment(BaseModel, frozen=True, extra="ignore"):
     pooled:   of all folds' held-out predictions together, over seeds
     foreign:  names of its features that others made
     rows:     digest of the rows that were folded
-    mixed:    where heads that were not made alike are averaged by request, what made which seeds, a line each
+    mixed:    where heads that were not made alike are averaged, what made which seeds, a line each
+    asked_to_mix: whether that was asked for, as far as the file says
     """
 
     experiment: str
@@ -94,6 +95,7 @@ class FoldedExperiment(BaseModel, frozen=True, extra="ignore"):
     random_weights: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     mixed: tuple[str, ...] = ()
+    asked_to_mix: bool = False
 
     @property
     def headline_score(self) -> Score:

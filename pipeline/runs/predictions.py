@@ -24,16 +24,17 @@ from pipeline.runs.slices import score_slices
 
 
 def read_prediction_frame(
-    run: Path, seed: int, split: str, labels: Sequence[str], *, dialogues: bool = False
+    run: Path, seed: int, split: str, labels: Sequence[str], *, dialogues: bool = False, of_fold: bool = False
 ) -> pl.DataFrame:
     """What `prediction_frame` made of one seed, from its file in a run folder.
 
     dialogues: whether dialogue_id must be there, which files of an older form lack
+    of_fold: whether the run is a fold of a cross-validation, which training alone scores
     Raises RunError where the file is not there, cannot be read, lacks a column or has it in another type, or holds
     another label. Probabilities are not looked at: those of a training that diverged are no numbers.
     """
     where = run / f"seed-{seed}" / f"predictions-{split}.parquet"
-    mend = f"run `erc evaluate {run} --split {split}`"
+    mend = f"remove {where.parent} and train again" if of_fold else f"run `erc evaluate {run} --split {split}`"
     try:
         frame = pl.read_parquet(where, glob=False)
     except FileNotFoundError:
@@ -105,7 +106,8 @@ def split_metrics(
         probabilities = known.select(columns).to_numpy()
         if not np.isfinite(probabilities).all():
             raise RunError(
-                f"{experiment}: seed {seed} predicts probabilities on {split} that are no numbers: train again"
+                f"{experiment}: seed {seed} predicts probabilities on {split} that are no numbers: remove seed-{seed}"
+                " of its run folder and train again"
             )
         predictions.append(_places(known["predicted"], place))
         judged = metrics.score(gold, predictions[-1], labels, criterion, probabilities)

@@ -19,10 +19,7 @@ def set_aside(run: Run, seeds: Sequence[int]) -> Path:
     It holds what a run holds, so that `erc report`, `erc compare` and `erc evaluate` read it when it is named; nothing
     is removed. Gives its path, whose N is the next that is free.
     """
-    number = 1
-    while (target := run.path / f"earlier-{number}").exists():
-        number += 1
-    target.mkdir()
+    target = next_earlier(run.path)
     for name in _KEPT:
         shutil.copyfile(run.path / name, target / name)
     apart = [run.path / OTHER_CORPORA, run.path / OTHER_CODE]
@@ -30,4 +27,13 @@ def set_aside(run: Run, seeds: Sequence[int]) -> Path:
     for path in moved:
         if path.exists():
             path.rename(target / path.name)
+    return target
+
+
+def next_earlier(folder: Path) -> Path:
+    """A new folder earlier-N within it, with the next N that is free."""
+    number = 1
+    while (target := folder / f"earlier-{number}").exists():
+        number += 1
+    target.mkdir()
     return target

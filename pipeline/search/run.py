@@ -25,7 +25,7 @@ from heads.training.folds import Folding
 from pipeline.runs.metrics_file import Score
 from pipeline.search.record import SearchRecord, Trial, open_record, write_record
 from pipeline.search.space import Dimension, override_of
-from pipeline.suites.computation import any_computation
+from pipeline.suites.computation import any_computation, has_top
 from pipeline.suites.cross_validation import fold_part, fold_sources, over_folds
 from pipeline.suites.plan import Plan, Source, make_plan
 from pipeline.suites.run import Outcome, Part, run_parts
@@ -113,8 +113,14 @@ def _open(search: Search, trials: int, folder: Path, device: str, warn: Callable
         "sampler_seed": search.sampler_seed,
         "optuna": version("optuna"),
     }
-    computation = any_computation(device)
+    computation = any_computation(device, has_top(plan.planned) or _tries_tops(search))
     return open_record(folder, digest_of("search", plan.planned[0].key, settings), settings, computation, trials)
+
+
+def _tries_tops(search: Search) -> bool:
+    """Whether trials choose their features, from a store that has an encoder's top."""
+    tries_inputs = any(dimension.key.partition(".")[0] == "inputs" for dimension in search.space)
+    return tries_inputs and any(feature.spec.from_top for feature in search.source.store.features())
 
 
 def _best(search: Search, record: SearchRecord) -> Experiment | None:
@@ -200,7 +206,9 @@ class _Scorer:
         return [Part(plan, self.search.source, folders, self.shared[0])]
 
     def _train(self, parts: list[Part], name: str) -> list[Outcome]:
-        outcomes = run_parts(parts, self.search.seeds, self.jobs, self.device, self.command, show=False)
+        outcomes = run_parts(
+            parts, self.search.seeds, self.jobs, self.device, self.command, show=False, with_heads=False
+        )
         for note in outcomes[0].notes:
             self.warn(note)
         for part in parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 
 from heads.source_code import parts_of, source_digests
@@ -21,18 +22,28 @@ def computation_of(planned: Planned, device: str) -> Computation:
         modality: {"top" if item.spec.from_top else item.spec.kind for item in items}
         for modality, items in planned.features.items()
     }
-    has_top = any("top" in own for own in kinds.values())
     return Computation(
-        versions=library_versions() | ({"transformers": version("transformers")} if has_top else {}),
+        versions=_versions(has_top([planned])),
         device=device.partition(":")[0],
         precision=planned.experiment.optim.precision,
         sources=source_digests(_ROOTS, parts_of(planned.experiment, kinds)),
     )
 
 
-def any_computation(device: str) -> Computation:
-    """The same of experiments that may use any part."""
-    return Computation(versions=library_versions(), device=device.partition(":")[0], sources=source_digests(_ROOTS, {}))
+def any_computation(device: str, with_top: bool) -> Computation:
+    """The same of experiments that may use any part. with_top: whether one of them may train an encoder's top"""
+    return Computation(
+        versions=_versions(with_top), device=device.partition(":")[0], sources=source_digests(_ROOTS, {})
+    )
+
+
+def has_top(planned: Iterable[Planned]) -> bool:
+    """Whether one of these experiments trains the top of an encoder."""
+    return any(feature.spec.from_top for item in planned for items in item.features.values() for feature in items)
+
+
+def _versions(with_top: bool) -> dict[str, str]:
+    return library_versions() | ({"transformers": version("transformers")} if with_top else {})
 
 
 def library_versions() -> dict[str, str]:

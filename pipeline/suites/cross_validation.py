@@ -11,32 +11,26 @@ part of the other rows. `erc report RUNS` shows its summary.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from features.errors import RunError
 from features.manifest import Manifest, file_digest
 from heads.config.experiment import Experiment
-from heads.data.utterances import UNLABELLED
-from heads.training.folds import HELD_OUT, Folding, fold_utterances, inner_unit
-from pipeline.runs.computation import mixed_lines
+from heads.training.folds import Folding, fold_utterances
+from pipeline.runs.computation import mixed_lines, result_of
 from pipeline.runs.features_file import Fold
 from pipeline.runs.folder import Run
-from pipeline.runs.json_files import write_json
 from pipeline.runs.locks import folder_lock
 from pipeline.runs.metrics_file import Score, ScoredOn
 from pipeline.runs.reads_of_test import record_test_read
-from pipeline.runs.splits import EVALUATION_SPLIT, SELECTION_SPLIT
-from pipeline.runs.tried import count_tried
+from pipeline.runs.splits import EVALUATION_SPLIT
 from pipeline.suites.agreement import make_alike
-from pipeline.suites.fold_scores import means_of, pooled_metrics, scores_over_folds
+from pipeline.suites.fold_scores import common_seeds, means_of, pooled_metrics, scores_over_folds
+from pipeline.suites.folds_summary import withdraw, write_summary
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
-from pipeline.suites.run import Outcome, Part, members_of, read_again, run_parts, shard_members
+from pipeline.suites.run import Outcome, Part, members_of, not_made_alike, read_again, run_parts, shard_members
 from pipeline.suites.shard import Shard, ShardRequest, at_work
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.suites.trainers import LocalTrainers, Trainers
@@ -48,7 +42,8 @@ class CrossValidated:
 
     plan:     on all train rows
     entries:  experiment -> its entry in summary.json, of those whose folds are all there
-    trained:  heads that were trained now, of `heads` in all
+    trained:  heads that were trained now
+    kept:     heads that were there before
     notes:    what a user should know of the seeds that were kept, mixed or set aside
     failures: experiment -> why not, in one line
     document: summary.json
@@ -58,7 +53,7 @@ class CrossValidated:
     plan: Plan
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     trained: int = 0
-    heads: int = 0
+    kept: int = 0
     notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
@@ -128,7 +123,9 @@ def cross_validate(
     parts = [fold_part(plan, fold, folder) for fold in sources]
     with at_work(request, folder, shard_members(parts), seeds, device) as shard:
         # Here, since folds that are trained later are averaged with the first ones, too.
-        result.notes = make_alike(members_of(parts), seeds, device, mix, shard).lines()
+        agreement = make_alike(members_of(parts), seeds, device, mix, shard)
+        with folder_lock(folder):
+            result.notes = [*agreement.lines(), *withdraw(folder, {planned.key for planned in plan.planned})]
         if folding.nested and EVALUATION_SPLIT in source.utterances.splits:
             _record_reads(parts, runs, folding, seeds, source.manifest, shard)
         heads = len(shard.heads) if shard else len(parts) * len(plan.planned) * len(seeds)
@@ -141,15 +138,24 @@ def cross_validate(
             for part, outcome in zip(parts, outcomes, strict=True):
                 read_again(part, outcome)
         _add_up(result, outcomes)
+        unlike = []
         with folder_lock(folder):
             for planned in plan.planned:
                 name = planned.experiment.name
                 if folding.nested and name in result.failures:
                     continue  # a result is of all folds and the same seeds of each
-                scored = [outcome.metrics[name].seeds for outcome in outcomes if name in outcome.metrics]
-                if len(scored) == len(parts) and (shard is None or all(set(seeds) <= set(there) for there in scored)):
-                    result.entries[name] = _entry(planned, parts, outcomes, folder, source.utterances.digest())
-            result.document = _write_summary(folder, folding, source, sources, list(result.entries.values()))
+                if not mix and name not in agreement.unknown and _mixed_seeds(planned, parts):
+                    unlike.append(name)
+                    continue
+                scored = [outcome.metrics[name] for outcome in outcomes if name in outcome.metrics]
+                if len(scored) < len(parts) or (shard and not set(seeds) <= set(common_seeds(scored))):
+                    continue
+                if not common_seeds(scored):
+                    result.failures.setdefault(name, "the folds have no seed in common, so there is no mean over them")
+                    continue
+                result.entries[name] = _entry(planned, parts, outcomes, folder, source.utterances.digest(), mix)
+            result.document = write_summary(folder, folding, source, sources, list(result.entries.values()))
+        result.notes += [not_made_alike(unlike)] if unlike else []
         result.shard = shard
     return result
 
@@ -157,7 +163,7 @@ def cross_validate(
 def _add_up(result: CrossValidated, outcomes: Sequence[Outcome]) -> None:
     for number, outcome in enumerate(outcomes, start=1):
         result.trained += outcome.trained
-        result.heads += sum(len(metrics.seeds) for metrics in outcome.metrics.values())
+        result.kept += outcome.kept
         for name, reason in outcome.failures.items():
             result.failures.setdefault(name, f"fold {number}: {reason}")
 
@@ -187,10 +193,16 @@ def over_folds(name: str, outcomes: Sequence[Outcome]) -> Score:
     return Score.of([outcome.metrics[name].headline_score.mean for outcome in outcomes])
 
 
+def _mixed_seeds(planned: Planned, parts: Sequence[Part]) -> list[str]:
+    """Of all folds together: each alone may be alike, and another than the others."""
+    runs = [Run(part.folders[planned.experiment.name]) for part in parts]
+    return mixed_lines([result_of(run, seed) for run in runs for seed in run.finished_seeds()])
+
+
 def _entry(
-    planned: Planned, parts: Sequence[Part], outcomes: Sequence[Outcome], folder: Path, rows: str
+    planned: Planned, parts: Sequence[Part], outcomes: Sequence[Outcome], folder: Path, rows: str, mix: bool
 ) -> dict[str, Any]:
-    """rows: digest of the rows that are folded."""
+    """rows: digest of the rows that are folded; mix: whether heads that were not made alike are averaged by request"""
     name = planned.experiment.name
     nested = bool(parts[0].source.fold and parts[0].source.fold.nested)
     found = [(outcome.held_out if nested else outcome.metrics)[name] for outcome in outcomes]
@@ -205,8 +217,8 @@ def _entry(
     entry: dict[str, Any] = {"experiment": name, "configuration": planned.key, "headline": found[0].headline}
     entry |= {"weighted_f1": scores["weighted_f1"], "scores": scores, "folds": folds}
     runs = [Run(part.folders[name]) for part in parts]
-    mixed = mixed_lines([run.result(seed) for run in runs for seed in found[0].seeds])
-    entry |= {"mixed": mixed} if mixed else {}
+    mixed = mixed_lines([run.result(seed) for run in runs for seed in common_seeds(found)])
+    entry |= {"mixed": mixed, "asked_to_mix": mix} if mixed else {}
     if not nested:
         return entry
     used = [feature for items in planned.features.values() for feature in items]
@@ -216,65 +228,3 @@ def _entry(
         "foreign": sorted({item.name for item in used if item.spec.is_foreign}),
         "pooled": pooled_metrics(runs, found).model_dump(mode="json"),
     }
-
-
-def _write_summary(
-    folder: Path, folding: Folding, source: Source, sources: Sequence[Source], entries: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """summary.json of these entries and those of earlier commands: each configuration once, the newest value."""
-    path = folder / "summary.json"
-    ours = {entry["configuration"] for entry in entries}
-    kept = [entry for entry in _earlier(path) if entry["configuration"] not in ours]
-    everything = [*kept, *entries]
-    document: dict[str, Any] = {
-        "folds": len(sources),
-        "group": folding.by,
-        "splitter": "LeaveOneGroupOut" if folding.count is None else "StratifiedGroupKFold",
-        "held_out": [_held_out(item, folding) for item in sources],
-        "configurations_tried": count_tried((entry["configuration"], True) for entry in everything).scored,
-        "experiments": everything,
-    }
-    if folding.nested:
-        card = source.manifest.card
-        corpus = {"dataset": card.dataset, "title": card.title, "synthetic": card.synthetic}
-        splits = list(dict.fromkeys(source.utterances.splits.tolist()))
-        document = {"nested": True, **corpus, "splits": splits, "rows": source.utterances.digest(), **document}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, document)
-    return document
-
-
-def _earlier(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    try:
-        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["experiments"]
-        return [entry for entry in entries if entry["configuration"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}): remove it, and the same commands write it again") from error
-
-
-def _held_out(source: Source, folding: Folding) -> dict[str, Any]:
-    """What a fold is scored on; of a nested one also which rows chose its epochs."""
-    split = HELD_OUT if folding.nested else SELECTION_SPLIT
-    found = {"fold": source.fold.number if source.fold else 0} | _part(source, split, folding.by)
-    if not folding.nested:
-        return found
-    utterances = source.utterances
-    left = utterances.take(np.flatnonzero(utterances.splits != HELD_OUT))
-    by = inner_unit(left, folding)
-    return found | {"dev": {"by": by} | _part(source, SELECTION_SPLIT, by)}
-
-
-def _part(source: Source, split: str, by: str) -> dict[str, Any]:
-    """How many units and rows a split has, and, where the units are groups, which."""
-    utterances = source.utterances
-    rows = utterances.rows(split)
-    numbers = utterances.dialogues if by == "dialogue" else np.array(utterances.groups, dtype=object)
-    names = list(dict.fromkeys(numbers[rows].tolist()))
-    counts = {
-        f"{by}s": len(names),
-        "utterances": len(rows),
-        "labelled": int((utterances.labels[rows] != UNLABELLED).sum()),
-    }
-    return counts | ({"names": names} if by == "group" else {})

@@ -44,6 +44,7 @@ class Outcome:
     held_out: experiment -> its metrics-held-out.json, in a fold of a nested cross-validation
     seconds:  experiment -> training seconds a seed, mean; of those whose seeds recorded them
     trained:  heads that were trained now
+    kept:     heads that were there before, as many of them as can be kept
     notes:    what a user should know of the seeds that were kept, mixed or set aside, a line each
     failures: experiment -> why, in one line
     """
@@ -52,6 +53,7 @@ class Outcome:
     held_out: dict[str, Metrics] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     trained: int = 0
+    kept: int = 0
     notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -97,21 +99,24 @@ def run_parts(
     mix: bool = False,
     trainers: Trainers | None = None,
     shard: Shard | None = None,
+    with_heads: bool = True,
 ) -> list[Outcome]:
     """`run_plan` of several plans at once, with the outcome of each. Those of one name are averaged, as folds are.
 
     show: a progress bar; mix: of `run_plan`; trainers: instead of `jobs` processes here
     shard: trains its heads alone, and writes the scores of all that are there by then, whoever trained them
+    with_heads: whether a finished seed whose head is gone or damaged is trained again
     """
     trainers = trainers or LocalTrainers(jobs)
     outcomes = [Outcome(failures=dict(part.plan.failures)) for part in parts]
     opened = [_open_runs(part, outcome, command, shard) for part, outcome in zip(parts, outcomes, strict=True)]
-    agreement = make_alike(members_of(parts), seeds, device, mix, shard)
+    agreement = make_alike(members_of(parts), seeds, device, mix, shard, with_heads)
     outcomes[0].notes.extend(agreement.lines())
     for outcome, runs in zip(outcomes, opened, strict=True):
         for name in agreement.failures.keys() & runs.keys():
             outcome.failures[name] = agreement.failures[name]
             del runs[name]
+        outcome.kept = sum(len(run.finished_seeds()) for run in runs.values())
     owners = {run.path: place for place, runs in enumerate(opened) for run in runs.values()}
     with _kept_when_stopped(), tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
         tasks: list[SeedTask] = []
@@ -240,10 +245,15 @@ def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source, sha
         except (ErcError, OSError) as error:
             outcome.failures.setdefault(name, failure_line(error))
     if unlike:
-        outcome.notes.append(
-            f"{', '.join(unlike)}: not scored yet, since other shards' seeds there were not made as today: those shards"
-            " train them again"
-        )
+        outcome.notes.append(not_made_alike(unlike))
+
+
+def not_made_alike(names: Sequence[str]) -> str:
+    """What a shard says of experiments that it does not average."""
+    return (
+        f"{', '.join(names)}: not scored yet, since other shards' seeds there were not made as today: those shards"
+        " train them again"
+    )
 
 
 def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:

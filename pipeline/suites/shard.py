@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from features.digests import digest_of
-from features.errors import ErcError, RunError, StoreBusyError
+from features.errors import ErcError, RunError, RunFileError, StoreBusyError
 from features.store import Feature
 from features.store.lock import SLICES, writer_lock
 from heads.config.experiment import Experiment
 from heads.data.data import shape_of
 from heads.data.utterances import Utterances
+from pipeline.runs.computation import Computation, result_of
 from pipeline.runs.folder import Run
-from pipeline.suites.computation import any_computation
+from pipeline.suites.computation import any_computation, computation_of, has_top
 from pipeline.suites.estimate import count_parameters
 from pipeline.suites.plan import Planned
 
@@ -49,19 +50,35 @@ class ShardRequest:
 
 @dataclass(frozen=True)
 class Shard:
-    """heads: those that it trains; suite: those of all shards; agreement: digest of what all of them have in common."""
+    """heads: those that it trains; suite: those of all shards; today: run folder -> what its seeds are made by now;
+    agreement: digest of what all shards have in common."""
 
     heads: frozenset[Head]
     suite: frozenset[Head]
+    today: Mapping[Path, Computation]
     agreement: str
 
     def has(self, run: Path, seed: int) -> bool:
         return (run, seed) in self.heads
 
+    def may_move(self, run: Path, seed: int) -> bool:
+        """Whether it may set a finished seed aside: its own, or one that no shard trains, such as one that was asked
+        for before and is not now. Those of the others are theirs."""
+        return self.has(run, seed) or (run, seed) not in self.suite
+
     def finished(self) -> tuple[int, int]:
-        """How many of its own heads are trained by now, and how many of all."""
-        done = {head for head in self.suite if Run(head[0]).is_finished(head[1])}
+        """How many of its own heads are trained by now, and how many of all. Those that other shards are to train again
+        are not."""
+        done = {head for head in self.suite if self._is_done(Run(head[0]), head[1])}
         return len(done & self.heads), len(done)
+
+    def _is_done(self, run: Run, seed: int) -> bool:
+        if not run.is_finished(seed):
+            return False
+        try:
+            return not Computation.of(result_of(run, seed)).contradicts(self.today[run.path]) or run.features.mixed
+        except RunFileError:  # of a features.json that is damaged, which is a failure of its own
+            return False
 
 
 def deal_heads(request: ShardRequest, members: Members, seeds: Sequence[int], device: str) -> Shard:
@@ -69,9 +86,11 @@ def deal_heads(request: ShardRequest, members: Members, seeds: Sequence[int], de
     heads = [(path, seed) for _, path, _ in members for seed in seeds]
     owners = deal([price for price in prices for _ in seeds], request.count)
     keys = [[planned.key, path.name] for planned, path, _ in members]
-    agreement = digest_of("shards", keys, list(seeds), request.count, any_computation(device).identity)
+    computation = any_computation(device, has_top(planned for planned, _, _ in members))
+    agreement = digest_of("shards", keys, list(seeds), request.count, computation.identity)
     mine = frozenset(head for head, owner in zip(heads, owners, strict=True) if owner == request.index)
-    return Shard(mine, frozenset(heads), agreement)
+    today = {path: computation_of(planned, device) for planned, path, _ in members}
+    return Shard(mine, frozenset(heads), today, agreement)
 
 
 def deal(costs: Sequence[int], count: int) -> list[int]:
@@ -133,8 +152,8 @@ def at_work(
             else:
                 problem = (
                     f"shards of {request.suite} are at work that deal other heads: give all of them the same options"
-                    " and N of --shard I/N, from the same manifest, store, code, torch, numpy and kind of device,"
-                    " or wait until they are done"
+                    " and N of --shard I/N, from the same manifest, store, code, torch, numpy, transformers and kind of"
+                    " device, or wait until they are done"
                 )
             raise RunError(f"{runs}: {problem}") from error
         yield shard

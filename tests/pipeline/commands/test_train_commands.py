@@ -50,6 +50,17 @@ def test_a_damaged_result_of_a_seed_is_named_and_its_scores_stand_without_second
     assert f"remove {result.parent} and train again" in err
 
 
+def test_heads_are_counted_where_their_scores_cannot_be_read(shell: Shell) -> None:
+    shell.ablate("--seeds", 1, "--only", "text")
+    (predictions,) = shell.folder.glob("runs/text-*/seed-0/predictions-dev.parquet")
+    predictions.write_bytes(b"damaged")
+    status, out, _ = shell.ablate("--seeds", 2, "--only", "text")
+    assert status == 1
+    assert "1 heads trained, 1 kept from before" in out
+    document = json.loads(shell.ablate("--seeds", 2, "--only", "text", "--json")[1])
+    assert (document["trained"], document["kept"]) == (0, 2)
+
+
 def test_ablate_prints_a_table_and_what_was_the_same(shell: Shell) -> None:
     status, out, err = shell.ablate("--seeds", 2)
     assert (status, err) == (0, "")

@@ -240,6 +240,31 @@ def test_a_failing_trial_is_recorded_and_the_next_follows(shell: SearchShell, mo
     assert [trial["state"] for trial in shell.record()["trials"]] == ["complete", "failed"] + ["complete"] * 3
 
 
+def test_a_configuration_that_was_tried_is_not_trained_again_although_it_has_no_head(
+    shell: SearchShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = pipeline.suites.workers.train_seed
+    trained = []
+
+    def counting(task: SeedTask) -> dict[str, Any]:
+        trained.append(task.seed)
+        return original(task)
+
+    monkeypatch.setattr(pipeline.suites.workers, "train_seed", counting)
+    space = "batch.size: {choices: [8, 16]}"
+    status, out, err = shell.search(5, "stop.epochs=1", space=space)
+    assert (status, err) == (0, "")
+    assert "5 trials, 0 of them failed; 2 different configurations" in out
+    assert len(trained) == 2
+    (run,) = (shell.folder / "search" / "trials").glob(f"text-{shell.record()['best']['run'][:8]}")
+    assert Run(run).finished_seeds() == [0]
+    # The same configuration outside the search keeps its head, and so is trained again where it lies.
+    best = shell.folder / "search" / "best.yaml"
+    assert shell.erc("train", best, *shell.place, "--out", run, "--jobs", 1)[0] == 0
+    assert len(trained) == 3
+    assert (run / "seed-0" / "head.safetensors").is_file()
+
+
 def test_settings_that_do_not_fit_each_other_fail_that_trial_alone(shell: SearchShell) -> None:
     space = "batch.unit: {choices: [utterances, dialogues]}\nbatch.sampler: {choices: [shuffle, class-balanced]}"
     status, _, err = shell.search(8, "batch.size=15", space=space)

@@ -14,13 +14,16 @@ import pytest
 from small_corpus import HOG, LOGMEL, SENTENCE, TURNS, make_manifest, make_store
 from suite_shell import Shell
 
-from features.errors import ManifestError, UsageError
+from features.errors import ManifestError, TrainingError, UsageError
 from features.manifest import build_manifest, write_manifest
 from features.store import Feature
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.folds import Folding, fold_numbers, fold_utterances
 from pipeline.runs.features_file import Fold
 from pipeline.runs.folder import Run
+from pipeline.runs.seed_files import SeedResult
+from pipeline.suites import workers
+from pipeline.suites.training import SeedTask
 
 
 @pytest.fixture(scope="module")
@@ -218,8 +221,32 @@ def test_a_fold_without_a_score_is_named_and_leaves_no_mean(shell: Shell) -> Non
     folder.write_text("a file where a folder should be")
     status, out, err = shell.ablate("--cv", 2, "--seeds", 1)
     assert status == 1
-    assert err.startswith("erc: both: fold 2: FileExistsError")
+    told, failed = err.splitlines()
+    assert "both: the result over folds was of heads that are no longer there" in told
+    assert failed.startswith("erc: both: fold 2: FileExistsError")
     assert "\nboth " not in out
+
+
+@pytest.mark.parametrize(("failing", "shown"), [({(1, 1), (2, 0)}, ["both"]), ({(2, 1)}, ["text", "both"])])
+def test_an_experiment_is_averaged_over_the_seeds_that_all_folds_have(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, failing: set[tuple[int, int]], shown: list[str]
+) -> None:
+    """failing: fold and seed. Without a seed in common there is no mean, and the other experiments have theirs."""
+    train = workers.train_seed
+
+    def train_some(task: SeedTask) -> SeedResult:
+        fold = int(task.run.parent.name.removeprefix("fold-"))
+        if task.experiment.name == "text" and (fold, task.seed) in failing:
+            raise TrainingError("too hard")
+        return train(task)
+
+    monkeypatch.setattr(workers, "train_seed", train_some)
+    status, _, err = shell.ablate("--cv", 2, "--seeds", 2)
+    fold, seed = min(failing)
+    assert (status, err.replace("erc: ", "")) == (1, f"text: fold {fold}: seed {seed}: too hard\n")
+    experiments = summary_of(shell, "cv-2-dialogue")["experiments"]
+    assert [entry["experiment"] for entry in experiments] == shown
+    assert [value for entry in experiments for value in entry["weighted_f1"]["values"]]
 
 
 def test_groups_come_from_the_manifest(shell: Shell) -> None:

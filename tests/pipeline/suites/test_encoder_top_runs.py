@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from tiny_gpt2 import write_tiny_gpt2
 
 from features.manifest import Manifest
 from features.store import Store
+from heads.config.suite import read_suite
 from heads.data.batch import batch_of
 from heads.data.data import HeadData, fit_feature
 from heads.data.utterances import read_utterances
@@ -23,7 +26,11 @@ from pipeline.report.architecture import architecture_of
 from pipeline.report.read import read_runs
 from pipeline.runs.features_file import LooksAt
 from pipeline.runs.folder import Run
+from pipeline.suites import computation
 from pipeline.suites.estimate import estimate
+from pipeline.suites.plan import Source, make_plan
+from pipeline.suites.run import Part, shard_members
+from pipeline.suites.shard import ShardRequest, at_work
 
 SUITE = """
 defaults:
@@ -123,9 +130,6 @@ def test_its_size_and_time_are_estimated(corner: Corner, capsys: pytest.CaptureF
     out = capsys.readouterr().out
     assert out.count("its features are there") == 3
     assert out.count("a seed") >= 3
-    from heads.config.suite import read_suite
-    from pipeline.suites.plan import Source
-
     source = Source.open(corner.folder / "store", corner.manifest)
     (experiment, *_) = read_suite(str(corner.folder / "top.yaml")).experiments
     features = {"text": (source.store.choose("text", "tokens-top2"),)}
@@ -200,3 +204,63 @@ def test_an_export_of_a_top_is_not_imported_as_if_it_were_the_encoders_own(
     assert "holds states below an encoder's last layers" in said
     assert "`erc store pack` and `erc store pull`" in said
     assert said.count("\n") == 1
+
+
+@pytest.fixture
+def other_transformers(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """To be called when another version of transformers is to be installed, until the end of the test."""
+
+    def install() -> None:
+        monkeypatch.setattr(computation, "version", lambda name: "99" if name == "transformers" else version(name))
+
+    return install
+
+
+@pytest.mark.parametrize(("inputs", "refused"), [("tokens-top2", True), ("tokens", False)])
+def test_shards_of_unlike_transformers_refuse_each_other(
+    corner: Corner,
+    tmp_path: Path,
+    other_transformers: Callable[[], None],
+    capsys: pytest.CaptureFixture[str],
+    inputs: str,
+    refused: bool,
+) -> None:
+    """Where an experiment trains a top, and only there."""
+    suite, runs = tmp_path / "suite.yaml", tmp_path / "runs"
+    suite.write_text(f"experiments: {{one: {{inputs: {{text: [{inputs}]}}, stop: {{epochs: 1}}}}}}\n")
+    source = Source.open(corner.folder / "store", corner.manifest)
+    plan = make_plan(read_suite(str(suite)).experiments, source)
+    members = shard_members([Part(plan, source, {"one": runs / plan.planned[0].folder_name})])
+    with at_work(ShardRequest(1, 2, "suite"), runs, members, range(1), "cpu"):
+        other_transformers()
+        place = [*corner.place, "--out", runs, "--seeds", 1, "--jobs", 1]
+        assert corner.erc("ablate", suite, *place, "--shard", "2/2") == int(refused)
+    errors = " ".join(capsys.readouterr().err.split())
+    assert ("shards of suite are at work that deal other heads" in errors) == refused
+    assert ("code, torch, numpy, transformers and kind of device" in errors) == refused
+
+
+@pytest.mark.parametrize(
+    ("inputs", "space", "refused"),
+    [
+        ("tokens-top2", "optim.lr: {low: 1e-3, high: 1e-1}", True),
+        ("tokens", "inputs.text: {choices: [[tokens], [tokens-top2]]}", True),
+        ("tokens", "optim.lr: {low: 1e-3, high: 1e-1}", False),
+    ],
+)
+def test_a_search_over_tops_is_not_continued_by_another_transformers(
+    corner: Corner,
+    tmp_path: Path,
+    other_transformers: Callable[[], None],
+    capsys: pytest.CaptureFixture[str],
+    inputs: str,
+    space: str,
+    refused: bool,
+) -> None:
+    (tmp_path / "one.yaml").write_text(f"inputs: {{text: [{inputs}]}}\nstop: {{epochs: 1}}\n")
+    (tmp_path / "space.yaml").write_text(space)
+    place = [*corner.place, "--out", tmp_path / "search", "--jobs", 1, "--search", tmp_path / "space.yaml"]
+    assert corner.erc("train", tmp_path / "one.yaml", *place, "--trials", 1) == 0
+    other_transformers()
+    assert corner.erc("train", tmp_path / "one.yaml", *place, "--trials", 2) == int(refused)
+    assert (f"(transformers {version('transformers')}, now 99)" in capsys.readouterr().err) == refused

@@ -16,7 +16,11 @@ from small_corpus import make_manifest, make_store
 from suite_shell import Shell
 
 import pipeline.suites.computation
+from features.errors import TrainingError
 from pipeline.runs.folder import Run
+from pipeline.runs.seed_files import SeedResult
+from pipeline.suites import workers
+from pipeline.suites.training import SeedTask
 
 pytestmark = pytest.mark.usefixtures("without_plots")
 
@@ -31,6 +35,13 @@ experiments:
   plain: {}
   dice: {loss: [{name: dice}]}
 """
+
+
+ONE_TRIED = {"configurations_tried": 1}
+
+
+def failing(task: SeedTask) -> SeedResult:
+    raise TrainingError("too hard")
 
 
 @pytest.fixture
@@ -61,6 +72,11 @@ def forget(seed_folder: Path) -> None:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def report(shell: Shell) -> str:
+    shell.erc("report", shell.folder / "runs", "--out", shell.folder / "page")
+    return (shell.folder / "page" / "report.md").read_text()
 
 
 def of_seed(found: dict[str, bytes], seed: int) -> dict[str, bytes]:
@@ -262,8 +278,44 @@ def test_folds_are_averaged_where_they_were_made_alike(shell: Shell, nested: boo
     assert "3 finished seeds of text were made by an unknown version" in notes
     change(runs[1] / "seed-0", device="cuda")
     assert "averaged all the same" in shell.ablate(*place, "--mix-seeds")[2]
-    (entry,) = json.loads((folder / "summary.json").read_text())["experiments"]
+    document = json.loads((folder / "summary.json").read_text())
+    (entry,) = document["experiments"]
     assert len(entry["mixed"]) == 2
+    if nested:
+        told = "text averages heads that were not made alike, "
+        assert f"{told}as --mix-seeds asked: seed 0: " in report(shell)
+        del entry["asked_to_mix"]  # older versions averaged such folds unasked, too
+        (folder / "summary.json").write_text(json.dumps(document))
+        assert f"{told}and nothing says that it was asked for: train again: seed 0: " in report(shell)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_result_over_folds_goes_with_its_heads(shell: Shell, monkeypatch: pytest.MonkeyPatch, nested: bool) -> None:
+    """After a head was set aside whose new one fails, pages tell of no old number; until it is trained again."""
+    place = ["--cv", 3, *(["--nested"] if nested else []), "--seeds", 1]
+    shell.ablate(*place)
+    folder = shell.folder / "runs" / ("nested-3-dialogue" if nested else "cv-3-dialogue")
+    before = json.loads((folder / "summary.json").read_text())
+    (run,) = (folder / "fold-2").glob("text-*")
+    change(run / "seed-0", device="cuda")
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "train_seed", failing)
+        status, _, notes = shell.ablate(*place, "--only", "text")
+    assert status == 1
+    left = json.loads((folder / "summary.json").read_text())
+    assert left["experiments"] == before["experiments"][1:]
+    aside = folder / "earlier-1" / "summary.json"
+    assert f"text: the result over folds was of heads that are no longer there: moved to {aside}" in notes
+    assert json.loads(aside.read_text()) == before | {"experiments": before["experiments"][:1], **ONE_TRIED}
+    if nested:
+        rows = report(shell).partition("## Over the folds")[2].partition("## Folds")[0]
+        assert ("| both |" in rows, "| text |" in rows) == (True, False)
+    shell.ablate(*place)
+    after = json.loads((folder / "summary.json").read_text())
+    assert {one["experiment"]: one["scores"] for one in after["experiments"]} == {
+        one["experiment"]: one["scores"] for one in before["experiments"]
+    }
+    assert not (folder / "earlier-2").exists()
 
 
 def test_folds_that_come_later_count_too(shell: Shell) -> None:

@@ -264,6 +264,51 @@ def test_a_shard_sets_its_own_seeds_aside_and_no_others(shell: Shell) -> None:
     assert [name for name, value in found.items() if value != expected[name]] == []
 
 
+@pytest.mark.parametrize("folds", [[], ["--cv", 2, "--nested"]])
+def test_old_seeds_that_no_shard_trains_are_set_aside_by_any(shell: Shell, folds: list[object]) -> None:
+    """After the code changed, fewer seeds are asked for than are there."""
+    place = [*folds, "--only", "text", "--seeds"]
+    shell.ablate(*place, 2)
+    runs = shell.folder / "runs"
+    expected = contents(runs)
+    shell.ablate(*place, 3)
+    for result in runs.rglob("seed-*/result.json"):
+        result.write_text(json.dumps(json.loads(result.read_text()) | {"device": "cuda"}))
+    shell.ablate(*place, 2, "--shard", "1/2")
+    _, out, errors = shell.ablate(*place, 2, "--shard", "2/2")
+    assert "not scored yet" not in errors
+    assert " heads are done" in out
+    found = {name: value for name, value in contents(runs).items() if "earlier-" not in name}
+    assert found == expected
+    assert len(list(runs.rglob("earlier-*/seed-2"))) == (2 if folds else 1)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_shards_average_no_folds_that_were_not_made_alike(shell: Shell, nested: bool) -> None:
+    """One seed a fold, so that no single fold is mixed: of the old heads, each shard trains its own again."""
+    place = ["--cv", 3, *(["--nested"] if nested else []), "--only", "text", "--seeds", 1]
+    shell.ablate(*place)
+    runs = shell.folder / "runs"
+    expected = contents(runs)
+    (summary,) = (name for name in expected if name.endswith("summary.json"))
+    for result in runs.glob("*/fold-*/*/seed-*/result.json"):
+        result.write_text(json.dumps(json.loads(result.read_text()) | {"device": "cuda"}))
+    status, out, errors = shell.ablate(*place, "--shard", "1/2")
+    assert status == 0
+    assert "text: not scored yet, since other shards' seeds there were not made as today" in errors
+    assert "text " not in out
+    trained = len(list(runs.glob("*/fold-*/*/earlier-1/seed-0")))
+    assert (
+        f"{trained} heads trained, 0 kept from before, of this shard's {trained}; {3 - trained} of all 3 are left"
+        in out
+    )
+    assert json.loads((runs / summary).read_text())["experiments"] == []
+    status, out, errors = shell.ablate(*place, "--shard", "2/2")
+    assert (status, "not scored yet" in errors) == (0, False)
+    assert "all 3 heads are done" in out
+    assert contents(runs)[summary] == expected[summary]
+
+
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "²/3", "-1/2"])
 def test_what_is_no_shard_is_one_line(shell: Shell, text: str) -> None:
     status, _, errors = shell.ablate(f"--shard={text}")
