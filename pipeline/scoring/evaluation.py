@@ -216,10 +216,8 @@ class Evaluator:
         for items in head.inputs.values():
             for item in items:
                 if item.folder not in features or features[item.folder].fingerprint != item.fingerprint:
-                    raise RunError(
-                        f"{where}: reads {item.folder}, which features.json does not name: remove {where.parent} and train"
-                        " again"
-                    )
+                    mend = f"remove {where.parent} and train again"
+                    raise RunError(f"{where}: reads {item.folder}, which features.json does not name: {mend}")
         name = f"{corpus.path}:{self.split}"
         inputs = {
             modality: tuple(
