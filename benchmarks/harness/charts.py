@@ -58,7 +58,7 @@ def _bars(panel: Any, table: Comparison) -> None:
         panel.grid(axis="x", alpha=0.25)
     else:
         panel.barh(names, medians, xerr=ranges, color=colours, ecolor="#333333", height=0.66, capsize=2)
-    panel.invert_yaxis()
+    panel.set_ylim(len(shown) - 0.4, -0.6)
     for place, one in enumerate(shown):
         ratio = table.times_ours(one.name)
         said = duration(one.median)
@@ -70,7 +70,7 @@ def _bars(panel: Any, table: Comparison) -> None:
         panel.set_xlim(left=min(second for one in shown for second in one.seconds) / 1.5)
     else:
         panel.set_xlim(left=0)
-    panel.set_xlabel("seconds, shorter is better", fontsize=8.5)
+    panel.set_xlabel("seconds, less is better", fontsize=8.5)
 
 
 def _make_room(drawn: Any) -> None:
