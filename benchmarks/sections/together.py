@@ -43,7 +43,7 @@ _MODELS = {
 }
 # encoders; aim and what is stated
 _TOGETHER = {
-    "Three modalities": (("sentence", "logmel", "mobilenet"), 1.0, 0.95),
+    "Three modalities": (("sentence", "logmel", "mobilenet"), 1.0, 0.9),
     "Two encoders a stream": (("sentence", "logmel", "waveform", "hog-colour", "mobilenet"), 1.2, 1.0),
 }
 

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.workers.forwards import Forwards
 from features.encoders.for_store import build_encoders
 from features.encoders.protocol import DerivedEncoder, Encoder, EncoderRequest, Input
 from features.engines.clip_task import ClipReader, ClipTask
@@ -123,6 +122,8 @@ class Floor(Extraction):
         return time.perf_counter() - started
 
     def _forwards(self, job: Job) -> float:
+        from benchmarks.workers.forwards import Forwards  # torch, which decoding processes that read this do not need
+
         seconds = 0.0
         encoder: Encoder | DerivedEncoder = job.encoder
         for first in range(0, self.count, _INPUTS_AT_ONCE):
