@@ -139,12 +139,11 @@ class Curve:
 
     def value(self, claim: Growth) -> float | None:
         """What the claim is about; None where the line was measured at one size alone."""
-        points = [point for point in zip(self.sizes, self.lines[claim.line], strict=True) if point[1] is not None]
+        line = zip(self.sizes, self.lines[claim.line], strict=True)
+        points = [(size, value) for size, value in line if value is not None]
         if len(points) < 2:
             return None
         (size, first), (greatest, last) = points[-2:]
-        assert first is not None
-        assert last is not None
         return last / first / (greatest / size if claim.shape == "straight" else 1.0)
 
 

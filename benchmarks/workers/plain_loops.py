@@ -57,11 +57,12 @@ class Careful(_Loop):
         return vectors
 
     def _texts(self) -> np.ndarray:
-        order = by_length(self.model, self.count)
+        items = [self.model.read(row) for row in range(self.count)]
+        order = by_length(self.model, items)
         found: list[Any] = [None] * self.count
         for first in range(0, self.count, self.model.batch_size):
             rows = order[first : first + self.model.batch_size]
-            for row, vector in zip(rows, self.model.encode([self.model.read(row) for row in rows]), strict=True):
+            for row, vector in zip(rows, self.model.encode([items[row] for row in rows]), strict=True):
                 found[row] = vector
         return np.stack(found)
 
@@ -86,9 +87,9 @@ class Clips(Dataset[Any]):
         return self._model.read(row)
 
 
-def by_length(model: PlainModel, count: int) -> list[int]:
+def by_length(model: PlainModel, items: Sequence[Any]) -> list[int]:
     """Rows, the shortest first."""
-    return sorted(range(count), key=lambda row: model.length(model.read(row)))
+    return sorted(range(len(items)), key=lambda row: model.length(items[row]))
 
 
 class OnePass(_Loop):
@@ -159,7 +160,8 @@ class RayData:
         rows = read_manifest(Path(manifest))
         plain = MODELS[encoder](rows, model, _DTYPES[dtype])
         texts = isinstance(plain, Gpt2 | Sentence)
-        self._order = by_length(plain, len(rows)) if texts else list(range(len(rows)))
+        every = list(range(len(rows)))
+        self._order = by_length(plain, [plain.read(row) for row in every]) if texts else every
         self._batch_size = plain.batch_size
 
     def __call__(self) -> float:

@@ -155,7 +155,7 @@ def _shape(feature: FeatureUse) -> FeatureShape:
 
 def _branch(experiment: Experiment, head: Head, modality: str, found: list[FeatureUse]) -> Branch:
     join: Any = head.inputs[modality]
-    kinds = {_read_as(item) for item in found}
+    kinds = {item.read_as for item in found}
     sources = tuple(
         Source(_feature(item), _reading(experiment, item, kinds, reader))
         for item, reader in zip(found, join.readers, strict=True)
@@ -192,17 +192,13 @@ def _values(item: FeatureUse) -> str:
     return " × ".join((["n"] if item.kind == "sequence" else []) + sizes)
 
 
-def _read_as(item: FeatureUse) -> str:
-    return "top" if item.top else item.kind
-
-
 def _reading(experiment: Experiment, item: FeatureUse, kinds: set[str], reader: nn.Module) -> Part | None:
     is_waveform = item.kind == "sequence" and item.shape in ((), (1,))
     as_stored = experiment.normalise == "none" or item.top is not None
     steps = [] if as_stored else ["rms" if is_waveform else experiment.normalise]
     if item.kind == "vector":
         return Part(steps[0], ("by train statistics",), _values(item), False) if steps else None
-    part = experiment.reader_of(item.modality, _read_as(item), kinds)
+    part = experiment.reader_of(item.modality, item.read_as, kinds)
     weights = _parameters(reader)
     lines = (*(f"normalise: {step}" for step in steps), *_wrapped(_settings(part)), *weights)
     width: Any = reader.width

@@ -42,6 +42,11 @@ class FeatureUse(BaseModel, frozen=True, extra="ignore"):
     coverage: dict[str, Coverage] = {}
     top: Annotated[dict[str, Any] | None, Field(exclude_if=lambda top: top is None)] = None
 
+    @property
+    def read_as(self) -> str:
+        """What readers see it as: its kind, or `top`."""
+        return "top" if self.top else self.kind
+
 
 class ManifestFacts(BaseModel, frozen=True, extra="ignore"):
     """The corpus that a run was trained on.

@@ -69,7 +69,7 @@ def since_training(run: Run, seeds: Sequence[int]) -> SinceTraining:
     """Compares what these seeds recorded with today's code. Raises UsageError where its sources are not installed."""
     kinds: dict[str, set[str]] = {}
     for use in run.features.features:
-        kinds.setdefault(use.modality, set()).add("top" if use.top else use.kind)
+        kinds.setdefault(use.modality, set()).add(use.read_as)
     today = sources_that_predict(run.experiment, kinds)
     builder = version(_BUILDS_TOPS) if any("top" in own for own in kinds.values()) else None
     found: dict[str, None] = {}
