@@ -55,17 +55,20 @@ class Round:
 
 
 class Process:
-    """A contender's process, ready to work. As a context manager it ends with the block."""
+    """A contender's process, ready to work. As a context manager it ends with the block, and so do its temporary files:
+    it is killed, and cannot remove them itself.
+    """
 
     def __init__(self, contender: Contender) -> None:
         self.contender = contender
         self.absent = ""
+        self._files = tempfile.TemporaryDirectory(prefix="erc-benchmark-", ignore_cleanup_errors=True)
         # OMP_WAIT_POLICY as `erc` sets it, for all: idle threads of one contender must not spin beside another
         environment = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  # a pipe may fill
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.harness.worker", contender.target, json.dumps(dict(contender.options))],
-            env=os.environ | environment | dict(contender.environment),
+            env=os.environ | environment | {"TMPDIR": self._files.name} | dict(contender.environment),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -84,6 +87,7 @@ class Process:
         self._process.kill()
         self._process.communicate()
         self._said.close()
+        self._files.cleanup()
 
     def run(self) -> Round:
         with MemoryWatch(self._process.pid) as watch:

@@ -40,18 +40,14 @@ class AgainWithNothingLeft(Erc):
     """`erc extract` of what an earlier call has finished."""
 
     def __init__(self, arguments: list[str]) -> None:
-        self._store = tempfile.mkdtemp(prefix="erc-benchmark-store-")
-        super().__init__([*arguments, "--store", self._store])
-
-    def __del__(self) -> None:
-        shutil.rmtree(self._store, ignore_errors=True)
+        super().__init__([*arguments, "--store", tempfile.mkdtemp()])
 
 
 class FirstEmbedding(Erc):
     """Seconds from the command's start to the first commit record in its store; then the command is stopped."""
 
     def __init__(self, arguments: list[str]) -> None:
-        self._store = Path(tempfile.mkdtemp(prefix="erc-benchmark-store-"))
+        self._store = Path(tempfile.mkdtemp())
         super().__init__([*arguments, "--store", str(self._store)])
 
     def before(self) -> None:

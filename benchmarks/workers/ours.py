@@ -37,7 +37,7 @@ class Extraction:
     def __init__(self, requests: list[dict[str, Any]], manifest: str, dtype: str, limit: int | None = None) -> None:
         self.manifest = read_manifest(Path(manifest))
         self.count = len(self.manifest) if limit is None else limit
-        self.place = Path(tempfile.mkdtemp(prefix="erc-benchmark-store-"))
+        self.place = Path(tempfile.mkdtemp())
         self.store = self.place / "store"
         self.encoders, self.implied = build_encoders(
             [EncoderRequest(**request) for request in requests], self.store, dtype
@@ -64,9 +64,6 @@ class Extraction:
         if not found.present.all():
             raise SystemExit("extraction lacks an embedding")
         return np.asarray(found.values, np.float32)
-
-    def __del__(self) -> None:
-        shutil.rmtree(self.place, ignore_errors=True)
 
 
 class ExtractionCompared(Extraction):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,16 @@ class Holding:
 
     def __call__(self) -> None:
         subprocess.run([sys.executable, "-c", self._code], check=True)
+
+
+class Leaving:
+    """It leaves a temporary folder, whose path it writes to a file."""
+
+    def __init__(self, log: str) -> None:
+        Path(log).write_text(tempfile.mkdtemp(), encoding="utf-8")
+
+    def __call__(self) -> None:
+        pass
 
 
 class Failing:

@@ -76,6 +76,13 @@ def test_a_contender_that_says_much_is_not_held_up(tmp_path: Path) -> None:
         in_turns([Contender("a", f"{TARGET}Talking", {"fails": True})], 1, quiet)
 
 
+def test_what_a_contender_leaves_is_removed(tmp_path: Path) -> None:
+    in_turns([Contender("a", f"{TARGET}Leaving", {"log": str(tmp_path / "log")})], 1, quiet)
+    left = Path((tmp_path / "log").read_text(encoding="utf-8"))
+    assert left.is_absolute()
+    assert not left.exists()
+
+
 def test_memory_is_that_of_all_processes(tmp_path: Path) -> None:
     """Which a process that starts others does not have itself."""
     (alone,) = in_turns([Contender("a", f"{TARGET}Holding", {"mib": 0})], 1, quiet)
