@@ -48,7 +48,8 @@ class Join(nn.Module):
         widths: list[int] = [item if isinstance(item, int) else item.width for item in readers]  # type: ignore[misc]
         several = len(widths) > 1
         self.missing = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in widths if several)
-        self.width = sum(widths) + (len(widths) if several else 0)
+        self.num_bits = len(widths) if several else 0
+        self.width = sum(widths) + self.num_bits
 
     def forward(self, values: Sequence[Tensor | Sequences], present: Tensor) -> Tensor:
         """values: k x float32 [b, d] or Sequences of b; present: bool [b, k]. Gives float32 [b, width]."""
@@ -132,7 +133,7 @@ class Head(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """The batch must hold whole dialogues if a part looks at them (`Experiment.sees_dialogues`)."""
         values = {
-            modality: self.input_dropout(join(batch.values[modality], batch.present[modality]))
+            modality: self._dropped(join(batch.values[modality], batch.present[modality]), join)
             for modality, join in self.inputs.items()
         }
         hides = self.training and bool(self.modality_dropout)
@@ -151,6 +152,14 @@ class Head(nn.Module):
             fused = self.context(fused, batch.layout())
         hidden = self.hidden(fused)
         return Output(self.classifier(hidden), hidden)
+
+    def _dropped(self, values: Tensor, join: nn.Module) -> Tensor:
+        """Dropout of an input's values; the bits that tell what is missing stay."""
+        dropped: Tensor = self.input_dropout(values)
+        bits: int = join.num_bits  # type: ignore[assignment]
+        if not (bits and self.training and self.input_dropout.rate):
+            return dropped
+        return torch.cat([dropped[:, :-bits], values[:, -bits:]], dim=1)
 
 
 def _there(present: Tensor) -> Tensor:

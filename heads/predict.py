@@ -66,12 +66,13 @@ class Predictor:
 
     def _blocks(self, table: Batch, rows: Tensor) -> Iterator[Tensor]:
         """Those of the rows that are to be scored together, int64: whole dialogues where they see each other; where
-        utterances see their batch, what training's batch size would put together."""
+        utterances see their batch, what training would put together, be it so many utterances or dialogues."""
         ragged = any(isinstance(item, Sequences) for items in table.values.values() for item in items)
         most = _ROWS_OF_SEQUENCES if ragged else _ROWS
         batching = self.experiment.batch
         as_trained = self.experiment.sees_batch
-        if not self.experiment.sees_dialogues:
+        whole = self.experiment.sees_dialogues or (as_trained and batching.unit == "dialogues")
+        if not whole:
             yield from rows.split(batching.size if as_trained else most)
             return
         lengths = torch.unique_consecutive(table.dialogues[rows], return_counts=True)[1].tolist()

@@ -37,8 +37,8 @@ make bench-gpu     # on a machine with a GPU: 10 minutes
 
 which write this page and its charts anew. One section alone: `.venv/bin/python -m benchmarks heads`;
 `benchmarks/README.md` tells where each is. **aim** is what we want, **stated** what a run fails without: an aim that
-is reached, or what holds today with a margin for noisy cores. Weights are drawn by chance in the real architectures:
-time does not depend on their values.
+is reached, or what holds today with a margin for noisy cores. Seconds have an aim alone. Weights are drawn by chance
+in the real architectures: time does not depend on their values.
 """
 _SIZES = {"tiny": "That it runs", "small": "Small sizes", "full": "Real sizes", "gpu": "On a GPU"}
 _SEVERAL_RUNS = "Not of one run: each section tells its own."
@@ -130,7 +130,8 @@ def _claim(claim: Claim | Growth, table: Table) -> str:
         if isinstance(claim, Claim) and isinstance(table, Comparison) and claim.under:
             ratio = table.ratio(claim.over, claim.under)
         said = f"{ratio or figure(value)}{claim.unit}, {'reached' if claim.holds(value, claim.aim) else '**open**'}"
-    return f"| {claim.words} | {said} | {figure(claim.stated)}{claim.unit} | {figure(claim.aim)}{claim.unit} |"
+    stated = "" if claim.stated is None else f"{figure(claim.stated)}{claim.unit}"
+    return f"| {claim.words} | {said} | {stated} | {figure(claim.aim)}{claim.unit} |"
 
 
 def _curve(table: Curve) -> list[str]:

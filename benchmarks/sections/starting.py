@@ -38,7 +38,7 @@ def measure(size: str, place: Path, show: Callable[[str], object]) -> list[Compa
         rounds,
         show,
     )
-    working = in_turns(
+    left, first, imports = in_turns(
         [
             Contender(LEFT, f"{_COMMANDS}:AgainWithNothingLeft", {"arguments": [*asked, "surface"]}),
             Contender(FIRST, f"{_COMMANDS}:FirstEmbedding", {"arguments": [*asked, "sentence"]}),
@@ -49,7 +49,21 @@ def measure(size: str, place: Path, show: Callable[[str], object]) -> list[Compa
     )
     corpus = f"{sum(splits.values()):,} utterances"
     return [
-        Comparison("Help", "a command", HELP, helping, (Claim(HELP, None, "at most", 0.25, 0.25),)),
-        Comparison("Again, with nothing left", corpus, LEFT, working[:1], (Claim(LEFT, None, "at most", 3.0, 3.0),)),
-        Comparison("The first embedding", corpus, FIRST, working[1:], (Claim(FIRST, IMPORTS, "at most", 3.0, 3.0),)),
+        Comparison(
+            "Help",
+            "a command",
+            HELP,
+            helping,
+            (Claim(HELP, None, "at most", 0.25, None), Claim(HELP, PYTHON, "at most", 3.0, 5.0)),
+        ),
+        Comparison(
+            "Again, with nothing left",
+            corpus,
+            LEFT,
+            (left, imports),
+            (Claim(LEFT, None, "at most", 3.0, None), Claim(LEFT, IMPORTS, "at most", 0.5, 1.0)),
+        ),
+        Comparison(
+            "The first embedding", corpus, FIRST, (first, imports), (Claim(FIRST, IMPORTS, "at most", 3.0, 3.0),)
+        ),
     ]

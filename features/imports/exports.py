@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from features.errors import StoreError
-from features.imports.foreign import Foreign, ForeignError
+from features.imports.foreign import BelowTopError, Foreign, ForeignError
 from features.store.export_read import Format, export_format, open_export
 from features.store.shard import row_crc32
 
@@ -23,10 +23,12 @@ def is_export(path: Path) -> bool:
 
 
 def read_export(path: Path) -> Foreign:
-    """Raises ForeignError where it is damaged: `erc store verify` says what of it is."""
+    """Raises ForeignError where it is damaged, of which `erc store verify` says what, and where it is below a top."""
     try:
         file_format: Format = export_format(path)
         with open_export(path, file_format) as (spec, blocks):
+            if spec.from_top:
+                raise BelowTopError(path)
             found = Foreign(f"erc-{file_format}", None, [], [], kind=spec.kind, of=spec.fingerprint)
             rows = []
             for block in blocks:

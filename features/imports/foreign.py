@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,16 @@ SPLITS: dict[str, frozenset[str]] = {
 
 class ForeignError(UsageError):
     """A foreign file that cannot be read, or that does not fit the manifest."""
+
+
+class BelowTopError(ForeignError):
+    """An export with `from_top`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} holds states below an encoder's last layers, which lie in a file of their own, and an import takes"
+            " arrays alone: bring the feature here with `erc store pack` and `erc store pull`"
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import Reason, UsageError
-from features.imports.foreign import Foreign, ForeignError, Form, fitted, form_of
+from features.imports.foreign import BelowTopError, Foreign, ForeignError, Form, fitted, form_of
 from features.imports.formats import read_foreign, source_digest
 from features.imports.join import Joined, join
 from features.manifest import Manifest
@@ -119,11 +119,8 @@ def prepare_import(
 def _refuse_top(source: Path) -> None:
     """Raises UsageError for an export with `from_top`: its values are states below the encoder's last layers and flags
     of each element, which nothing could read without those layers."""
-    if (top := top_path(source)).is_file():
-        raise UsageError(
-            f"{source} holds states below an encoder's last layers, which lie in {top.name}, and an import takes arrays"
-            " alone: bring the feature here with `erc store pack` and `erc store pull`"
-        )
+    if top_path(source).is_file():
+        raise BelowTopError(source)
 
 
 def _spec(source: Path, request: ImportRequest, foreign: Foreign, joined: Joined, form: Form) -> EncoderSpec:

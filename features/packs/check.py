@@ -11,6 +11,7 @@ from features.packs.layout import Pack, PackedFeature, read_pack
 from features.store.checksums import FOLDER_SUMS, read_sums
 from features.store.export_rows import check_rows
 from features.store.feature import read_spec
+from features.top import FILE as TOP_FILE
 
 
 def pack_sums(path: Path) -> dict[str, str]:
@@ -54,7 +55,8 @@ def check_feature(folder: Path, item: PackedFeature, sums: Mapping[str, str]) ->
     if spec.fingerprint != item.fingerprint:
         told = f"{item.folder} is {spec.fingerprint[:8]}, pack.json says {item.fingerprint[:8]}"
         raise StoreError(f"{folder}: {told}: fetch the pack again")
-    absent = [f"{item.folder}/{name}" for name in _files(item.splits) if f"{item.folder}/{name}" not in sums]
+    names = [*_files(item.splits), *([TOP_FILE] if spec.from_top else [])]
+    absent = [f"{item.folder}/{name}" for name in names if f"{item.folder}/{name}" not in sums]
     if absent:
         raise StoreError(f"{folder}: {FOLDER_SUMS} does not name {absent[0]}: fetch the pack again")
 

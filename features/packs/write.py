@@ -13,7 +13,7 @@ from features.errors import StaleFeaturesError, UsageError
 from features.files import write_folder_whole
 from features.manifest import Manifest, write_manifest
 from features.packs.layout import CARD, LEDGER, MANIFEST, RECORD, Pack, PackedFeature
-from features.store.checksums import FOLDER_SUMS, sums_bytes
+from features.store.checksums import FOLDER_SUMS, not_in_sums, sums_bytes
 from features.store.commit import clear_write_errors
 from features.store.export_parquet import write_parquet
 from features.store.feature import Feature
@@ -37,12 +37,15 @@ def write_pack(
     complete.
 
     advance: called with numbers of utterances, for each feature
-    Raises UsageError if `out` exists and may not be replaced, StaleFeaturesError if rows were made from another input
-    than the manifest has now, and ShardError if the store is damaged.
+    Raises UsageError if `out` exists and may not be replaced, or holds files that are not of its pack,
+    StaleFeaturesError if rows were made from another input than the manifest has now, and ShardError if the store is
+    damaged.
     """
     if out.exists() and not (overwrite and (out / RECORD).is_file()):
         mend = "give another --to" if overwrite else "give --overwrite, or another --to"
         raise UsageError(f"{out} exists: {mend}")
+    if out.exists() and (others := not_in_sums(out)):
+        raise UsageError(f"{out} holds {others[0]!r}, which is not of the pack, and would be lost: give another --to")
     fitting = [feature.fitting(manifest) for feature in features]
     for feature in fitting:
         if stale := feature.stale(manifest):

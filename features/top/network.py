@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from features.errors import StoreError
 from features.top.top import TopDescription
 
 _DROPOUT = re.compile(r"(.*_)?(dropout|pdrop|dropout_prob|dropout_rate|dropout_p)")
+_PROBED = 8  # tokens or frames of a probe
 _LAYER_DROP = re.compile(r"(.*_)?layerdrop")
 
 
@@ -139,13 +140,37 @@ class TopNetwork(nn.Module):
 
     def depth(self, parameter: str) -> int:
         """Of a parameter, as `named_parameters` of this module calls it: 0 behind the last layer, 1 in it, up to
-        from_top in the first that is kept; what stands before that counts as in it."""
+        from_top in the first that is kept; what stands before that, or serves several, counts as in it."""
         name = parameter.removeprefix("network.")
         inside = re.match(rf"{re.escape(self.description.layers)}\.(\d+)\.", name)
         if inside:
             first, count = self.description.first, self.description.from_top
             return min(count, first + count - int(inside[1]))
-        return 0 if "norm" in name.lower() or "ln_f" in name else self.description.from_top
+        return 0 if name in self._behind else self.description.from_top
+
+    @cached_property
+    def _behind(self) -> frozenset[str]:
+        """Parameters of the network that have a say in what it makes of the last layer's states. A name does not tell:
+        DeBERTa has a norm before its layers, OPT-350m a projection behind them."""
+        description, training = self.description, self.training
+        parameters = dict(self.network.named_parameters())
+        states = torch.zeros(1, _PROBED, description.width, device=next(iter(parameters.values())).device)
+
+        def cut(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+            hidden = output[0] if isinstance(output, tuple) else output
+            leaf = hidden.detach().requires_grad_()
+            return (leaf, *output[1:]) if isinstance(output, tuple) else leaf
+
+        layers: Any = self.network.get_submodule(description.layers)
+        handle = layers[description.first + description.from_top - 1].register_forward_hook(cut)
+        try:
+            with torch.enable_grad():
+                last = self.eval()(states)
+            gradients = torch.autograd.grad(last.float().sum(), list(parameters.values()), allow_unused=True)
+        finally:
+            handle.remove()
+            self.train(training)
+        return frozenset(name for name, value in zip(parameters, gradients, strict=True) if value is not None)
 
     def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """float [b, t, w], bool [b, t] (True where real; padding is behind; None: all are) -> [b, t, width_out].

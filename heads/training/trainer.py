@@ -267,6 +267,12 @@ def _train_epoch(
     losses, counts, rate = [], [], 0.0
     for step in steps:
         value = _loss(model, step, precision)
+        if not value.requires_grad:
+            named = ", ".join(term.name for term in scored.predictor.experiment.loss)
+            raise TrainingError(
+                f"no weight of this head has a say in its loss ({named}), so nothing can be learned: add a hidden layer"
+                " (feedforward.sizes), or a loss on the logits such as cross-entropy"
+            )
         for parameter in parameters:
             parameter.grad = None
         value.backward()

@@ -187,7 +187,7 @@ def _only(path: Path, found: list[Any]) -> Any:
     """The one run at a path. Raises UsageError for a folder of several."""
     from features.errors import UsageError
 
-    if len(found) != 1 or found[0].path != path:
+    if len(found) != 1 or found[0].path.resolve() != path.resolve():
         names = ", ".join(run.path.name for run in found[:3])
         raise UsageError(f"{path} is a folder of runs: give one of them, such as {names}")
     return found[0]

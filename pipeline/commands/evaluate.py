@@ -12,6 +12,7 @@ from pipeline.terminal.options import LABELS_MAP_OR_PATH, LocalPath, StorePlace,
 from pipeline.terminal.output import print_json, print_warning
 
 if TYPE_CHECKING:
+    from pipeline.runs.folder import Run
     from pipeline.runs.metrics_file import Metrics, SliceScores
     from pipeline.scoring.evaluation import Evaluated
     from pipeline.scoring.selection import Selection
@@ -90,6 +91,7 @@ def command(
     from pipeline.scoring.evaluation import Evaluator
     from pipeline.scoring.label_map import read_label_map
     from pipeline.scoring.selection import parse_words, select_runs
+    from pipeline.suites.run_errors import failure_line
     from pipeline.terminal.progress import progress_bar
 
     words = parse_words(select) if select is not None else []
@@ -110,15 +112,15 @@ def command(
         for note in selection.notes:
             print_warning(note)
     found: list[Evaluated] = []
-    failures: dict[str, list[str]] = {}
+    failures: dict[str, list[Run]] = {}
     seeds = {run: len(run.finished_seeds()) for run in chosen}
     with progress_bar(sum(seeds.values()), "head", f"scoring {split}") as progress:
         for run in chosen:
             done = progress.n
             try:
                 found.append(evaluator.score(run, progress.update))
-            except ErcError as error:
-                failures.setdefault(str(error), []).append(run.path.name)
+            except (ErcError, OSError) as error:
+                failures.setdefault(failure_line(error), []).append(run)
                 progress.update(seeds[run] - (progress.n - done))
     if as_json:
         print_json([_document(item) for item in found])
@@ -126,16 +128,16 @@ def command(
         _print_scores(found)
         for line in _remarks(found, split, selection):
             click.echo(line)
-    unknown = [item.run.path.name for item in found if item.since.unknown and not item.since.changed]
+    unknown = [item.run for item in found if item.since.unknown and not item.since.changed]
     if unknown:
         print_warning(f"{_first_of(unknown)}: the code that trained it was not recorded: scored by today's")
-    for problem, names in failures.items():
-        print_warning(f"{_first_of(names)}: {problem}")
+    for problem, failed in failures.items():
+        print_warning(f"{_first_of(failed)}: {problem}")
     return 1 if failures else 0
 
 
-def _first_of(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+def _first_of(runs: Sequence[Run]) -> str:
+    return runs[0].path.resolve().name + (f" and {len(runs) - 1} more" if len(runs) > 1 else "")
 
 
 def _document(item: Evaluated) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def _document(item: Evaluated) -> dict[str, Any]:
     own: whether the scores are of the run's own corpus and by the code that trained it; folder: where they and the
     predictions lie
     """
-    head = {"experiment": item.run.experiment.name, "run": item.run.path.name}
+    head = {"experiment": item.run.experiment.name, "run": item.run.path.resolve().name}
     place = {"own": item.own, "folder": str(item.folder)}
     if item.metrics:
         return head | item.metrics.model_dump(mode="json") | place

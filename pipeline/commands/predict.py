@@ -106,6 +106,9 @@ def command(
     if out is not None and out.suffix.lower() not in (".parquet", ".csv", ".json"):
         raise UsageError(f"--out {out}: the ending must be .parquet, .csv or .json")
     talks = None if manifest else _talks(dialogue, clip, text, speaker, video, transcript)
+    for option, path in (("--out", out), ("--html", html)):
+        if path is not None:
+            _make_parent(path, option)
 
     from pipeline.predict import Predictor
     from pipeline.runs.folder import find_run
@@ -179,6 +182,16 @@ def _store(given: Path | None, predictor: Predictor) -> Path:
     return given or Path(recorded or "")
 
 
+def _make_parent(path: Path, option: str) -> None:
+    """Before the work, since embeddings of turns are not kept. Raises UsageError where it cannot be made."""
+    from features.errors import UsageError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: its folder cannot be made ({error.strerror}): give another path") from error
+
+
 def _write_table(predicted: Predicted, path: Path) -> None:
     import polars as pl
 
@@ -193,7 +206,6 @@ def _write_table(predicted: Predicted, path: Path) -> None:
         ".csv": frame.write_csv,
         ".json": frame.write_json,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, writers[kind])
 
 

@@ -95,9 +95,9 @@ def outcome_document(
         "experiments": [
             {"experiment": item.name, "run": str(folders[item.name])}
             | outcome.metrics[item.name].model_dump(mode="json", include=_SCORES)
-            | {"seconds": outcome.seconds[item.name]}
+            | {"seconds": outcome.seconds.get(item.name)}
             for item in experiments
-            if item.name in outcome.metrics and item.name in outcome.seconds
+            if item.name in outcome.metrics
         ],
         "duplicates": plan.duplicates,
         **_heads_counts(outcome.trained, outcome.kept, shard),

@@ -36,7 +36,10 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
     parts = [part.strip() for part in value.split(",")]
     if not all(part.isdecimal() and part.isascii() for part in parts):
         raise click.BadParameter(f"{value!r} is not a list of whole numbers: write 0,1,2")
-    return list(dict.fromkeys(int(part) for part in parts))
+    seeds = list(dict.fromkeys(int(part) for part in parts))
+    if max(seeds) >= 1 << 64:
+        raise click.BadParameter(f"{max(seeds)} is too large a seed: give one below 2^64")
+    return seeds
 
 
 @click.command()

@@ -15,7 +15,7 @@ from pipeline.comparison.contrasts import Answer
 from pipeline.comparison.power import LEVEL, smallest_difference
 from pipeline.comparison.read import Declared
 from pipeline.pages.words import p_value, points
-from pipeline.runs.folder import Run
+from pipeline.runs.folder import Run, told_apart
 from pipeline.runs.ranking import asked_beside, fewer_text
 from pipeline.runs.unlike import unlike_text
 
@@ -82,20 +82,21 @@ def check_judged(a: Run, b: Run, seeds: tuple[int, int]) -> None:
     """Raises RunError where a gate would say nothing of configurations: one seed each, one of fewer seeds than the
     suite beside the runs has, by the rule of `pipeline.runs.ranking`, or runs that were not made alike, unless one of
     them keeps by request what was not made as today (`--mix-seeds`). seeds: that were compared"""
+    names = told_apart([a, b])
     if max(seeds) == 1:
         raise RunError(
-            f"--gate cannot judge {a.path.name} and {b.path.name}: with one seed each, nothing is known of other"
+            f"--gate cannot judge {names[0]} and {names[1]}: with one seed each, nothing is known of other"
             " trainings: train both with three seeds or more"
         )
     asked = asked_beside([a, b])
-    few = [(run.path.name, number) for run, number in zip((a, b), seeds, strict=True) if number < asked]
+    few = [(name, number) for name, number in zip(names, seeds, strict=True) if number < asked]
     if few:
         raise RunError(f"--gate cannot judge these two: {fewer_text(few, asked)}")
     unlike = unlike_text([a, b])
     if unlike and not (a.features.mixed or b.features.mixed):
         raise RunError(
-            f"--gate cannot judge {a.path.name} and {b.path.name}: they were not made alike ({unlike}): the same `erc"
-            " ablate` or `erc train` trains again what was not made as today, or keeps it by request with --mix-seeds"
+            f"--gate cannot judge {names[0]} and {names[1]}: they were not made alike ({unlike}): the same `erc ablate`"
+            " or `erc train` trains again what was not made as today, or keeps it by request with --mix-seeds"
         )
 
 

@@ -17,7 +17,7 @@ from pipeline.comparison.flips import ONLY_A, ONLY_B, McNemar, average_predictio
 from pipeline.comparison.power import MOST_SEEDS
 from pipeline.comparison.read import check_comparable, read_predictions
 from pipeline.pages.words import NOTHING, p_value, percent, points
-from pipeline.runs.folder import Run
+from pipeline.runs.folder import Run, told_apart
 from pipeline.runs.metrics_file import Score
 from pipeline.runs.ranking import asked_beside, corpus_of, fewer_text
 from pipeline.runs.unlike import unlike_text
@@ -91,7 +91,8 @@ def unlike_line(unlike: str) -> str:
 def few_seeds(compared: Sequence[tuple[Run, int]]) -> str:
     """Which of these runs of one corpus have fewer seeds than `pipeline.runs.ranking` asks for; empty for none."""
     asked = asked_beside([run for run, _ in compared])
-    few = dict.fromkeys((run.path.name, seeds) for run, seeds in compared if seeds < asked)
+    names = told_apart([run for run, _ in compared])
+    few = dict.fromkeys((name, seeds) for name, (_, seeds) in zip(names, compared, strict=True) if seeds < asked)
     return fewer_text(list(few), asked) if few else ""
 
 
@@ -145,11 +146,12 @@ def pair_text(pair: Pair, shown: list[dict[str, Any]]) -> str:
     """A short account for a terminal."""
     comparison = pair.comparison
     lines = []
-    for arm, run, seeds, scores in zip("AB", pair.runs, pair.seeds, pair.scores, strict=True):
+    folders = told_apart(pair.runs)
+    for arm, run, folder, seeds, scores in zip("AB", pair.runs, folders, pair.seeds, pair.scores, strict=True):
         value = mean_and_deviation(Score.of(scores.headline.tolist()))
         lines.append(
             f"{arm}  {run.name}: {pair.split} {HEADLINES[comparison.score]} {value} %"
-            f" ({len(seeds)} seed{'s' if len(seeds) > 1 else ''}; {run.path.name})"
+            f" ({len(seeds)} seed{'s' if len(seeds) > 1 else ''}; {folder})"
         )
     lines += [
         f"A - B  {difference_text(comparison.headline)} points, p = {p_value(comparison.p_value)}",

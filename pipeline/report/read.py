@@ -6,7 +6,7 @@ from pathlib import Path
 
 from features.errors import RunError, RunFileError
 from pipeline.report.snapshot import RunSet, RunSnapshot, Unreadable
-from pipeline.runs.folder import ForeignScoresError, Run, looks_like_run
+from pipeline.runs.folder import ForeignScoresError, Run, holds_runs, looks_like_run, place_among_runs
 from pipeline.runs.folds_file import NESTED, FoldsFile, read_folds
 from pipeline.runs.json_files import clean
 from pipeline.runs.metrics_file import Metrics
@@ -32,6 +32,7 @@ def read_runs(folder: Path) -> RunSet:
         lost = f" ({notes[0]})" if notes else ""
         raise RunError(f"no runs in {folder}{lost}: train heads with `erc ablate SUITE --out {folder}`")
     root = folder.resolve().parent if alone else folder
+    runs_of_it, own_name = place_among_runs(folder) if alone else (folder, "")
     runs: list[RunSnapshot] = []
     unreadable: list[Unreadable] = []
     for candidate in candidates:
@@ -42,9 +43,11 @@ def read_runs(folder: Path) -> RunSet:
     if not runs and not folded:
         first = unreadable[0]
         raise RunError(f"none of the {len(unreadable)} runs in {folder} can be read; {first.folder}: {first.problem}")
-    reads = _read_test_reads(root, notes)
+    reads = _read_test_reads(runs_of_it, notes)
     if alone:
-        reads = [read for read in reads if Path(read.run).name == runs[0].folder]
+        reads = [read for read in reads if Path(read.run).name == clean(own_name)]
+        if holds_runs(folder):
+            notes.append(f"{runs[0].folder}: other runs lie within this run's folder, and this page is of it alone.")
     return RunSet(tuple(runs), tuple(unreadable), tuple(reads), tuple(_read_suites(root, notes)), tuple(notes), folded)
 
 

@@ -9,7 +9,8 @@ sent (tracked.json, of `pipeline.tracking.ledger`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from heads.config.experiment import Experiment
 
 _SEED = re.compile(r"seed-(0|[1-9][0-9]*)")
+_EARLIER = re.compile(r"earlier-[1-9][0-9]*")  # of `pipeline.runs.set_aside`
+_RECORDS = ("suite-*.json", "search.json", "summary.json", "cv-*/", "nested-*/")  # of what holds runs
 _TRAIN_AGAIN = "train the experiment again"
 
 
@@ -164,18 +167,42 @@ def looks_like_run(path: Path) -> bool:
     return (path / "config.yaml").is_file() or (path / "features.json").is_file() or any(path.glob("metrics-*.json"))
 
 
+def holds_runs(path: Path) -> bool:
+    """Whether a folder has runs, cross-validations or their records within it, and so is not to become a run itself: it
+    would hide them from whoever reads it."""
+    records = any(file for name in _RECORDS for file in path.glob(name))
+    return records or any(is_run(entry) and not _EARLIER.fullmatch(entry.name) for entry in path.iterdir())
+
+
+def place_among_runs(path: Path) -> tuple[Path, str]:
+    """The folder of runs that a run folder lies in, and its name there. Seeds that were set aside, in RUN/earlier-N,
+    are of RUN."""
+    whole = path.resolve()
+    if _EARLIER.fullmatch(whole.name) and looks_like_run(whole.parent):
+        whole = whole.parent
+    return whole.parent, whole.name
+
+
 def find_runs(paths: Iterable[Path]) -> list[Run]:
     """Run folders, given as such or as a folder of them, each once. Raises RunError for a path that holds none."""
     found: dict[Path, Run] = {}
     for path in paths:
         if not path.is_dir():
             raise RunError(f"no run folder at {path}: train one with `erc train` or `erc ablate`")
+        path = path if path.name.strip(".") else path.resolve()  # `.` is no name to show
         here = [path] if is_run(path) else sorted(entry for entry in path.iterdir() if entry.is_dir() and is_run(entry))
         if not here:
             raise RunError(f"{path}: holds no run: train one with `erc ablate SUITE --out {path}`")
         for run in here:
             found.setdefault(run.resolve(), Run(run))
     return list(found.values())
+
+
+def told_apart(runs: Sequence[Run]) -> list[str]:
+    """Names of their folders; paths where two have one name, as the same experiment in two folders of runs has."""
+    paths = [run.path.resolve() for run in runs]
+    folders = Counter(path.name for path in set(paths))
+    return [str(run.path) if folders[path.name] > 1 else path.name for run, path in zip(runs, paths, strict=True)]
 
 
 def find_run(path: Path) -> Run:

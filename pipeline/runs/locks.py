@@ -27,6 +27,14 @@ def folder_lock(*folders: Path) -> Iterator[None]:
 
 
 @contextmanager
+def search_lock(folder: Path) -> Iterator[bool]:
+    """Hold the right to draw a search's trials; gives False where another process has it. The folder is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder / ".search.lock", wait=False) as held:
+        yield held
+
+
+@contextmanager
 def seed_lock(run: Path, seed: int) -> Iterator[bool]:
     """Hold the right to train a seed; gives False where another process has it. The run folder is made."""
     run.mkdir(parents=True, exist_ok=True)

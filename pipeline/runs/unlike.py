@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.runs.computation import Computation, result_of
-from pipeline.runs.folder import Run
+from pipeline.runs.folder import Run, told_apart
 
 _LIBRARIES = ("torch", "numpy", "transformers")
 _NAMED = 3  # files, or runs, that a sentence names
@@ -42,14 +42,15 @@ def unlike_text(runs: Iterable[Run]) -> str:
 
     Runs that did not record it are alike among themselves, as far as they tell, and like none that did.
     """
-    made = {run.path.name: [Computation.of(result_of(run, seed)) for seed in run.finished_seeds()] for run in runs}
-    everything = [one for each in made.values() for one in each]
+    made = [(run, [Computation.of(result_of(run, seed)) for seed in run.finished_seeds()]) for run in runs]
+    everything = [one for _, each in made for one in each]
     known = [one for one in everything if one.known]
     found = unlike(known)
     parts = [f"{what} {' and '.join(values)}" for what, values in found.values.items()]
     if found.changed:
         parts.append(f"the code of {_first(found.changed)}")
-    unknown = [name for name, each in made.items() if not all(one.known for one in each)]
+    names = told_apart([run for run, _ in made])
+    unknown = [name for name, (_, each) in zip(names, made, strict=True) if not all(one.known for one in each)]
     if known and unknown:
         parts.append(f"unknown code of {_first(unknown)}")
     devices = sorted({one.device for one in everything if one.device})

@@ -20,7 +20,7 @@ from heads.data.data import HeadData, check_rows
 from heads.data.utterances import Utterances, read_utterances
 from heads.training.checkpoint import read_checkpoint
 from pipeline.runs.computation import check_alike
-from pipeline.runs.folder import Run
+from pipeline.runs.folder import Run, place_among_runs
 from pipeline.runs.identity import ManifestIdentity, is_own
 from pipeline.runs.json_files import write_model
 from pipeline.runs.metrics_file import Coverage, Metrics, ScoredOn
@@ -168,7 +168,8 @@ class Evaluator:
         told = corpus.scored(self.split).model_copy(update={"other_code": since.changed or None})
         if self.split == EVALUATION_SPLIT:
             # Before the first prediction.
-            record_test_read(run.path.resolve().parent, run.experiment.name, run.path.name, seeds, told, corpus.own)
+            runs, name = place_among_runs(run.path)
+            record_test_read(runs, run.experiment.name, name, seeds, told, corpus.own)
         base = run.path / OTHER_CODE / since.code[:8] if since.changed else run.path
         folder = base if corpus.own else other_folder(base, corpus.identity, corpus.fitted.used)
         frames = {}

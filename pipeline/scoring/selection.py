@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from features.errors import RunError, UsageError, nearest
-from pipeline.runs.folder import Run, is_run
+from pipeline.runs.folder import Run, is_run, told_apart
 from pipeline.runs.ranking import Candidate, Ranking, asked_beside, corpus_of, fewer_text, rank, suites_beside
 from pipeline.runs.tried import count_tried
 from pipeline.runs.unlike import unlike_text
@@ -100,7 +100,8 @@ def _remarks(ranking: Ranking[Run], asked: int) -> list[str]:
     """What a choice rests on. asked: how many seeds the suite beside the runs has, whether or not it was given."""
     notes = []
     if ranking.fewer:
-        named = [(run.path.name, len(run.metrics("dev").seeds)) for run in ranking.fewer]
+        seeds = [len(run.metrics("dev").seeds) for run in ranking.fewer]
+        named = list(zip(told_apart(ranking.fewer), seeds, strict=True))
         notes.append(f"not chosen from: {fewer_text(named, ranking.asked)}")
     if ranking.asked < asked:
         notes.append(

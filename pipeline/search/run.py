@@ -1,13 +1,12 @@
 """A search for settings with Optuna's TPE sampler, by the corpus's score on dev or over folds. Test is never read.
 
 Nothing of Optuna's is stored: each trial is drawn from the trials before it, as search.json has them, and a seed that
-belongs to its number. So a search that was stopped goes on as if it had not been, and there is neither a pickle nor a
-lock to be left behind.
+belongs to its number. So a search that was stopped goes on as if it had not been. There is no pickle, and one process
+alone searches in a folder: the system releases its lock when it dies.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from features.digests import digest_of
-from features.errors import ErcError, StoreError, TrainingError, UsageError
+from features.errors import ErcError, RunError, StoreError, TrainingError, UsageError
 from features.extras import install_extra
 from heads.config.experiment import Experiment
 from heads.training.folds import Folding
+from pipeline.runs.computation import Computation
+from pipeline.runs.locks import search_lock
 from pipeline.runs.metrics_file import Score
 from pipeline.search.record import SearchRecord, Trial, open_record, write_record
 from pipeline.search.space import Dimension, override_of
@@ -31,6 +32,7 @@ from pipeline.suites.plan import Plan, Source, make_plan
 from pipeline.suites.run import Outcome, Part, run_parts
 from pipeline.suites.run_errors import failure_line
 from pipeline.suites.shared_features import SharedFeatures
+from pipeline.suites.workspace import workspace
 from pipeline.terminal.progress import progress_bar
 
 Resolve = Callable[[list[str]], Experiment]
@@ -77,11 +79,15 @@ def run_search(
 
     folder: of search.json, trials.csv, best.yaml and, in trials/, the run of each configuration, without its head
     warn:   told, in one line, what a user should know
-    Raises StoreError where even the experiment as it stands cannot run, and RunError where the folder holds another.
+    Raises StoreError where even the experiment as it stands cannot run, and RunError where the folder holds another, or
+    another process searches there.
     """
-    record = _open(search, trials, folder, device, warn)
-    with tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
-        scorer = _Scorer(search, folder / "trials", Path(workspace), jobs, device, command, warn)
+    described = _described(search, device, warn)
+    with search_lock(folder) as held, workspace() as shared:
+        if not held:
+            raise RunError(f"{folder}: a search is at work there: wait for it, or choose another --out")
+        record = open_record(folder, *described, trials)
+        scorer = _Scorer(search, folder / "trials", shared, jobs, device, command, warn)
         left = range(len(record.trials), trials)
         study = _study(search, record) if left else None
         with progress_bar(len(left), "trial", "searching") as progress:
@@ -95,7 +101,8 @@ def run_search(
     return record
 
 
-def _open(search: Search, trials: int, folder: Path, device: str, warn: Callable[[str], object]) -> SearchRecord:
+def _described(search: Search, device: str, warn: Callable[[str], object]) -> tuple[str, dict[str, Any], Computation]:
+    """Identity, settings and computation of its `SearchRecord`. Raises StoreError where it cannot run."""
     base = search.resolve([])
     plan = make_plan([base], search.source, device)
     for warning in plan.warnings:
@@ -114,7 +121,7 @@ def _open(search: Search, trials: int, folder: Path, device: str, warn: Callable
         "optuna": version("optuna"),
     }
     computation = any_computation(device, has_top(plan.planned) or _tries_tops(search))
-    return open_record(folder, digest_of("search", plan.planned[0].key, settings), settings, computation, trials)
+    return digest_of("search", plan.planned[0].key, settings), settings, computation
 
 
 def _tries_tops(search: Search) -> bool:
@@ -170,7 +177,7 @@ class _Scorer:
         self,
         search: Search,
         runs: Path,
-        workspace: Path,
+        files: Path,
         jobs: int,
         device: str,
         command: str,
@@ -180,7 +187,7 @@ class _Scorer:
         self.runs = runs
         self.jobs, self.device, self.command, self.warn = jobs, device, command, warn
         sources = fold_sources(search.source, search.folding) if search.folding else [search.source]
-        self.shared = [SharedFeatures(source, workspace / str(place)) for place, source in enumerate(sources)]
+        self.shared = [SharedFeatures(source, files / str(place)) for place, source in enumerate(sources)]
 
     def trial(self, number: int, parameters: dict[str, Any]) -> Trial:
         run, scored = None, False

@@ -20,7 +20,7 @@ from typing import Any
 
 from features.errors import UsageError
 from features.files import write_folder_whole
-from features.spec import EncoderSpec
+from features.spec import EncoderSpec, without_path
 from features.store import Store
 from pipeline.predict.run_encoders import build_run_encoders
 from pipeline.predict.temperature import TEMPERATURE_FILE, fit_temperature
@@ -36,13 +36,18 @@ CONFIG = "config.json"
 ENCODERS = "encoders"
 FORMAT = 1
 _OWN = ("head.safetensors", "result.json")
+_WRITTEN = (
+    *("README.md", CONFIG, "config.yaml", "features.json", "seed-*", "metrics-*.json", TEMPERATURE_FILE),
+    *(onnx_head.FILE, space.APP_FILE, "requirements.txt", ENCODERS),
+)
 
 
 def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = False, app: bool = False) -> None:
     """Write the folder; it appears whole or not at all.
 
     replace: an earlier export there; onnx: with head.onnx; app: with a demo
-    On stderr, a line says if the code that makes the heads' output has changed since they were trained.
+    On stderr, a line says if the code that makes the heads' output has changed since they were trained, and if an
+    encoder's model is a path of this machine.
     Raises RunError where no seed is finished, seeds were not made alike or have no head, or no ONNX graph can hold the
     head or says what it says, UsageError for a folder that holds something else, or without what `onnx` needs.
     """
@@ -55,6 +60,13 @@ def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = Fa
         onnx_head.check_onnx()
     heads = onnx_head.heads_of(run, seeds) if onnx else []
     specs = _specs(run)
+    for spec in specs:
+        if spec.without_path() != spec:
+            print_warning(
+                f"{spec.folder}: its model {spec.model} is a path of this machine: the export has its last name alone,"
+                " and `erc predict` looks for that in the folder where it is called"
+            )
+    specs = [spec.without_path() for spec in specs]
     folder.parent.mkdir(parents=True, exist_ok=True)
 
     def write(target: Path) -> None:
@@ -85,13 +97,19 @@ def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = Fa
 
 
 def check_free(folder: Path, replace: bool) -> None:
-    """Raises UsageError where something is in the way that is no earlier export, or that is not to be replaced."""
+    """Raises UsageError where something is in the way that is not of an earlier export, or that is not to be replaced,
+    be it the .git of a clone."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not is_exported(folder):
         raise UsageError(f"--to {folder}: holds something else than an export: give a new folder")
     if not replace:
         raise UsageError(f"--to {folder}: holds an export: give another folder, or --replace")
+    others = sorted(entry.name for entry in folder.iterdir() if not any(map(entry.match, _WRITTEN)))
+    if others:
+        raise UsageError(
+            f"--to {folder}: holds {others[0]!r} beside an export, and would lose it: give another folder, or move it"
+        )
 
 
 def is_exported(folder: Path) -> bool:
@@ -125,6 +143,7 @@ def _features(run: Run) -> dict[str, Any]:
     """features.json without paths of the maker's machine and what was typed there."""
     content: dict[str, Any] = json.loads((run.path / "features.json").read_text(encoding="utf-8"))
     content["manifest"] = content["manifest"] | {"path": None}
+    content["features"] = [use | {"model": without_path(use.get("model"))} for use in content["features"]]
     return content | {"store": None, "command": None}
 
 

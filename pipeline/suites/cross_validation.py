@@ -30,7 +30,16 @@ from pipeline.suites.agreement import make_alike
 from pipeline.suites.fold_scores import common_seeds, means_of, pooled_metrics, scores_over_folds
 from pipeline.suites.folds_summary import withdraw, write_summary
 from pipeline.suites.plan import Plan, Planned, Source, make_plan, run_key
-from pipeline.suites.run import Outcome, Part, members_of, not_made_alike, read_again, run_parts, shard_members
+from pipeline.suites.run import (
+    TRAINED_OTHERWISE,
+    Outcome,
+    Part,
+    members_of,
+    not_made_alike,
+    read_again,
+    run_parts,
+    shard_members,
+)
 from pipeline.suites.shard import Shard, ShardRequest, at_work
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.suites.trainers import LocalTrainers, Trainers
@@ -145,7 +154,10 @@ def cross_validate(
                 if folding.nested and name in result.failures:
                     continue  # a result is of all folds and the same seeds of each
                 if not mix and name not in agreement.unknown and _mixed_seeds(planned, parts):
-                    unlike.append(name)
+                    if shard:
+                        unlike.append(name)
+                    else:
+                        result.failures.setdefault(name, TRAINED_OTHERWISE)
                     continue
                 scored = [outcome.metrics[name] for outcome in outcomes if name in outcome.metrics]
                 if len(scored) < len(parts) or (shard and not set(seeds) <= set(common_seeds(scored))):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,12 +20,11 @@ from heads.config.experiment import Batch, Experiment, Stop
 from heads.data.data import FeatureRows, HeadData, shape_of
 from heads.data.normalise import Normaliser
 from heads.data.utterances import UNLABELLED, Utterances
+from pipeline.suites.fits import Features, unallocated_head
 
 _TRIED_WEIGHTS = 20_000_000  # above this no step is taken: one linear layer tells what a weight costs
 _LAYER = (4096, 2048)
 _SAMPLED = 16  # sequences whose lengths are looked up
-
-Features = Mapping[str, Sequence[Feature]]
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,9 @@ def estimate(
 
 def count_parameters(experiment: Experiment, features: Features, utterances: Utterances) -> int:
     """Of the head, which is not allocated. Raises ConfigError where a part does not fit the features."""
-    import torch
+    from heads.model import num_parameters
 
-    from heads.model import HeadShape, build_head, num_parameters
-
-    shapes = {modality: tuple(shape_of(item) for item in items) for modality, items in features.items()}
-    known = len(utterances.frequent_speakers(experiment.speakers.min_rows)) if experiment.speakers else 0
-    with torch.device("meta"):
-        return num_parameters(build_head(experiment, HeadShape(shapes, len(utterances.label_names), known)))
+    return num_parameters(unallocated_head(experiment, features, utterances))
 
 
 def _from_steps(

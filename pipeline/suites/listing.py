@@ -101,9 +101,13 @@ def badges_of(experiment: Experiment) -> list[str]:
 def _measured(experiment: Experiment, source: Source, device: str, timed: bool) -> dict[str, Any]:
     from heads.data.data import choose_features
     from pipeline.suites.estimate import estimate
+    from pipeline.suites.fits import misfit
 
     try:
-        found = estimate(experiment, choose_features(source.store, experiment.inputs), source.utterances, device, timed)
+        features = choose_features(source.store, experiment.inputs)
+        if problem := misfit(experiment, features, source.utterances):
+            return {"problem": problem}
+        found = estimate(experiment, features, source.utterances, device, timed)
     except ErcError as error:
         return {"problem": str(error)}
     return {"parameters": found.parameters, "seconds_a_seed": found.seconds}

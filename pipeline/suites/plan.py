@@ -22,6 +22,7 @@ from heads.training.folds import HELD_OUT
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, Fold, LooksAt, ManifestFacts
 from pipeline.runs.identity import split_digests
 from pipeline.runs.metrics_file import Coverage
+from pipeline.suites.fits import misfit
 from pipeline.terminal.extract_commands import lacking_features, making_command, mending_command
 
 SPLITS = ("train", "dev")  # the only rows that training and selection ever see
@@ -92,7 +93,8 @@ class Source:
 
 
 def make_plan(experiments: Sequence[Experiment], source: Source, device: str = "cpu") -> Plan:
-    """Choose every experiment's features; refuse those that lack one or whose rows are stale; find equal ones.
+    """Choose every experiment's features; refuse those that lack one, whose rows are stale or whose parts do not fit
+    them; find equal ones.
 
     device: on which they are to be trained: it decides what `precision: auto` is
     """
@@ -118,6 +120,10 @@ def make_plan(experiments: Sequence[Experiment], source: Source, device: str = "
         found = [problem for feature in used if (problem := troubles[feature.folder])]
         if found:
             plan.failures[experiment.name] = found[0]
+            continue
+        problem = misfit(experiment, features, source.utterances)
+        if problem:
+            plan.failures[experiment.name] = problem
             continue
         key = run_key(experiment, features, source.utterances)
         if key in by_key:

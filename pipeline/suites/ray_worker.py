@@ -6,16 +6,13 @@ own, and writes seeds into the run folders that the driver made. It says what it
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.engines.ray_worker import pin_threads
 from features.errors import EngineError, ErcError
-from features.locks import is_alive
 from features.manifest import Manifest
 from features.store import Store
 from heads.config.experiment import Experiment
@@ -29,8 +26,7 @@ from pipeline.suites.run_errors import failure_line
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.suites.training import SeedTask, train_seed
 from pipeline.suites.workers import train_alone
-
-_PREFIX = "erc-features-of-actor-"
+from pipeline.suites.workspace import open_workspace
 
 
 @dataclass(frozen=True)
@@ -77,8 +73,7 @@ class HeadTrainer:
     def set_up(self, rows: tuple[Rows, ...]) -> Answer:
         pin_threads(1, loads_torch=True)
         self._rows = rows
-        _remove_leftovers()
-        self._workspace = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        self._workspace = open_workspace()
         self._sources: dict[int, tuple[Source, SharedFeatures]] = {}
         return Answer()
 
@@ -123,11 +118,3 @@ class HeadTrainer:
         if here.identity != task.computation.identity:
             raise EngineError(f"trains otherwise ({task.computation.differs(here)}): install what the driver has")
         return planned, source.utterances, shared
-
-
-def _remove_leftovers() -> None:
-    """The files of actors that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        number = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if number.isdecimal() and is_alive(int(number)) is False:
-            shutil.rmtree(folder, ignore_errors=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from heads.training.folds import HELD_OUT
 from pipeline.runs import slices
 from pipeline.runs.computation import mixed_lines, result_of
 from pipeline.runs.features_file import ManifestFacts
-from pipeline.runs.folder import Run
+from pipeline.runs.folder import Run, holds_runs
 from pipeline.runs.identity import recorded_size
 from pipeline.runs.json_files import update_json, write_model, write_text
 from pipeline.runs.locks import folder_lock
@@ -33,7 +32,13 @@ from pipeline.suites.shared_features import SharedFeatures
 from pipeline.suites.trainers import Inputs, LocalTrainers, Trainers
 from pipeline.suites.training import SeedTask
 from pipeline.suites.watching import watching
+from pipeline.suites.workspace import workspace
 from pipeline.terminal.progress import progress_bar
+
+TRAINED_OTHERWISE = (
+    "not scored, since another process trained seeds there meanwhile by other code, libraries or device: run the same"
+    " command again when it is done"
+)
 
 
 @dataclass
@@ -118,10 +123,10 @@ def run_parts(
             del runs[name]
         outcome.kept = sum(len(run.finished_seeds()) for run in runs.values())
     owners = {run.path: place for place, runs in enumerate(opened) for run in runs.values()}
-    with _kept_when_stopped(), tempfile.TemporaryDirectory(prefix="erc-features-") as workspace:
+    with _kept_when_stopped(), workspace() as folder:
         tasks: list[SeedTask] = []
         for place, part in enumerate(parts):
-            shared = part.shared or trainers.share(part.source, Path(workspace) / str(place))
+            shared = part.shared or trainers.share(part.source, folder / str(place))
             for planned in part.plan.planned:
                 run = opened[place].get(planned.experiment.name)
                 if run is not None:
@@ -144,7 +149,7 @@ def run_parts(
                 else:
                     outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {failure_line(problem)}")
     for outcome, runs, part in zip(outcomes, opened, parts, strict=True):
-        _read_results(outcome, runs, part.source, shard is not None)
+        _read_results(outcome, runs, part.source, shard is not None, agreement.unknown)
     return outcomes
 
 
@@ -224,17 +229,26 @@ def _seed_tasks(
     ]
 
 
-def _read_results(outcome: Outcome, runs: Mapping[str, Run], source: Source, sharded: bool) -> None:
+def _read_results(
+    outcome: Outcome, runs: Mapping[str, Run], source: Source, sharded: bool, unknown: Collection[str] = ()
+) -> None:
     """Write and keep the scores of all finished seeds, alone with the run's folder: of shards that end together, the
-    last one finds the seeds of all."""
+    last one finds the seeds of all.
+
+    Other processes may have trained some of them meanwhile, by other code. unknown: of `Agreement`
+    """
     attributes = None if source.fold else slices.attributes(source.manifest, SELECTION_SPLIT)
     unlike = []
     for name, run in runs.items():
         try:
             with folder_lock(run.path):
                 finished = run.finished_seeds()
-                if sharded and not run.features.mixed and mixed_lines([result_of(run, seed) for seed in finished]):
-                    unlike.append(name)
+                alike = name in unknown or run.features.mixed
+                if not alike and mixed_lines([result_of(run, seed) for seed in finished]):
+                    if sharded:
+                        unlike.append(name)
+                    else:
+                        outcome.failures.setdefault(name, TRAINED_OTHERWISE)
                 elif finished:
                     outcome.metrics[name] = write_metrics(run, finished, SELECTION_SPLIT, attributes)
                     if source.fold and source.fold.nested:
@@ -261,7 +275,7 @@ def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
 
     Train and dev are then the same; where the manifest's other splits are not, or an older version did not record them,
     features.json gets the manifest as it is now: its test split is the run's own from then on.
-    Raises RunError where the folder holds another run.
+    Raises RunError where the folder holds another run, or several.
     """
     if (run.path / "features.json").is_file():
         if run.features.run != planned.key:
@@ -270,6 +284,10 @@ def open_run(run: Run, planned: Planned, source: Source, command: str) -> None:
             )
         _renew_manifest(run, describe_features(planned, source, command).manifest)
         return
+    if run.path.is_dir() and holds_runs(run.path):
+        raise RunError(
+            f"{run.path}: holds runs, not a run: give a folder within it, such as {run.path / planned.experiment.name}"
+        )
     run.path.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_dump(planned.experiment.to_dict(), sort_keys=False, allow_unicode=True)
     write_text(run.path / "config.yaml", config)

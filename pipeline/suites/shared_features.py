@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from features.errors import TrainingError
 from features.store import Feature
 from heads.data.data import FeatureRows, FeatureShape, fit_feature
 from heads.data.normalise import Normaliser
@@ -33,10 +36,20 @@ class SharedFeature:
 
     @classmethod
     def make(cls, feature: Feature, utterances: Utterances, normalise: str, path: Path) -> SharedFeature:
-        """Read and normalise a feature straight into the file, so that it need not fit in memory."""
-        rows = fit_feature(
-            feature, utterances, normalise, lambda shape, dtype: np.lib.format.open_memmap(path, "w+", dtype, shape)
-        )
+        """Read and normalise a feature straight into the file, so that it need not fit in memory.
+
+        Raises TrainingError where the disk has no room for it.
+        """
+        try:
+            rows = fit_feature(feature, utterances, normalise, lambda shape, dtype: _new_file(path, shape, dtype))
+        except OSError as error:
+            path.unlink(missing_ok=True)  # others may have room
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise TrainingError(
+                f"{feature.folder}: {path.parent} has no room for its normalised rows: free some, or name another"
+                " folder for temporary files, as in TMPDIR=/scratch erc ..."
+            ) from error
         return cls(
             rows.modality,
             rows.folder,
@@ -64,6 +77,15 @@ class SharedFeature:
             self.offsets,
             self.scale,
         )
+
+
+def _new_file(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A mapped .npy file whose place on the disk is there: a process that writes to a mapped page without one dies."""
+    values = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):  # which macOS and Windows lack
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return values
 
 
 class SharedFeatures:

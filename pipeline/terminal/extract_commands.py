@@ -45,11 +45,11 @@ def making_command(modality: str, selector: str, manifest: Path | None, store: P
     below = _BELOW_TOP.fullmatch(name)
     entry = find_entry(below["encoder"]) if below else None
     if not below or entry is None or entry.modality != modality or "from_top" not in entry.options:
-        return f"{_command(modality, 'ENCODER', manifest, store)} --as {name}"
-    given = f" --set from_top={below['layers']}"
+        return _command(modality, "ENCODER", manifest, store, ["--as", name])
+    given = ["--set", f"from_top={below['layers']}"]
     if below["tokens"]:
-        given += f" --set scope=context --set max_tokens={below['tokens']}"
-    return f"{_command(modality, below['encoder'], manifest, store)}{given} --as {name}"
+        given += ["--set", "scope=context", "--set", f"max_tokens={below['tokens']}"]
+    return _command(modality, below["encoder"], manifest, store, [*given, "--as", name])
 
 
 def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str:
@@ -57,17 +57,22 @@ def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str
     spec = feature.spec
     if spec.is_foreign:
         return _import_command(spec, manifest, store)
-    alias = f" --as {spec.alias}" if spec.alias else ""
-    given = ""
+    given = []
     known = find_entry(spec.encoder)
     if known:
-        defaults = {key: default for key, (default, _) in known.options.items()}
-        given = "".join(
-            f" --set {key}={spec.settings[key]}"
-            for key, default in defaults.items()
-            if key in spec.settings and str(spec.settings[key]) != str(default)
-        )
-    return _command(spec.modality, spec.encoder, manifest, store) + given + alias
+        published = bool(spec.settings.get("as_published"))
+        if known.model and spec.model not in (None, known.default_model):
+            given += ["--model", spec.model]
+        if spec.weights == "random":
+            given += ["--weights", "random"]
+        if published:
+            given.append("--as-published")
+        for key, (default, _) in ((known.published or {}) if published else known.options).items():
+            if key in spec.settings and str(spec.settings[key]) != str(default):
+                given += ["--set", f"{key}={spec.settings[key]}"]
+    if spec.alias:
+        given += ["--as", spec.alias]
+    return _command(spec.modality, spec.encoder, manifest, store, given)
 
 
 def _import_command(spec: EncoderSpec, manifest: Path | None, store: Path) -> str:
@@ -82,8 +87,9 @@ def _import_command(spec: EncoderSpec, manifest: Path | None, store: Path) -> st
     }
     words = [str(told.get("source", "SOURCE")), "--modality", spec.modality, "--as", spec.name]
     words += [word for option, value in given.items() if value is not None for word in (option, str(value))]
-    return f"erc store import {shlex.join(words)} --manifest {manifest} --store {store}"
+    return shlex.join(["erc", "store", "import", *words, "--manifest", str(manifest), "--store", str(store)])
 
 
-def _command(modality: str, encoder: str, manifest: Path | None, store: Path) -> str:
-    return f"erc extract --modality {modality} --encoder {encoder} --manifest {manifest} --store {store}"
+def _command(modality: str, encoder: str, manifest: Path | None, store: Path, more: Sequence[str] = ()) -> str:
+    words = ["erc", "extract", "--modality", modality, "--encoder", encoder]
+    return shlex.join([*words, "--manifest", str(manifest), "--store", str(store), *more])

@@ -167,3 +167,31 @@ def test_dropout_of_modalities_is_off_when_predicting() -> None:
 def test_an_unknown_part_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="unknown fusion 'concatt': did you mean 'concat'"):
         look_up(FUSIONS, "concatt", "fusion")
+
+
+def test_dropout_of_inputs_leaves_the_bits_that_tell_what_is_missing() -> None:
+    head = head_of(fusion={"name": "concat", "input_dropout": 0.5}).train()
+    seen: dict[str, torch.Tensor] = {}
+    head.fusion.register_forward_pre_hook(lambda module, args: seen.update(args[0]))
+    batch = table(missing=0.5)
+    head(batch)
+    missing = ~batch.present["visual"]
+    assert torch.equal(seen["visual"][:, -2:], missing.float())
+    assert (seen["visual"][:, :-2] == 0).float().mean() > 0.3
+
+
+def test_heads_that_see_their_batch_are_scored_in_batches_like_those_of_training() -> None:
+    for unit, size in (("dialogues", 2), ("utterances", 8)):
+        predictor = predictor_of(
+            {"fusion": {"name": "attention-over-batch", "dim": 12}, "batch": {"unit": unit, "size": size}}
+        )
+        predictor.head.eval()
+        batch = table()
+        count = len(batch.dialogues.unique_consecutive())
+        if unit == "dialogues":
+            parts = [whole_dialogues(batch, [*range(first, min(first + 2, count))]) for first in range(0, count, 2)]
+        else:
+            parts = list(torch.arange(len(batch)).split(8))
+        with torch.no_grad():
+            expected = torch.cat([predictor.head(batch.select(rows)).logits for rows in parts])
+        assert torch.equal(predictor.scores(batch), expected)

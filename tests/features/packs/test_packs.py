@@ -372,3 +372,28 @@ def test_a_file_that_the_sums_do_not_name_is_not_trusted(pack: Path, tmp_path: P
     (pack / FOLDER_SUMS).write_text("".join(line for line in sums if f"{folder}/dev.parquet" not in line))
     with pytest.raises(StoreError, match=rf"SHA256SUMS does not name {folder}/dev.parquet"):
         install_pack(pack, tmp_path / "there")
+
+
+def test_what_lies_beside_a_pack_is_not_removed(made: tuple[Path, Manifest, Path], pack: Path) -> None:
+    store, manifest, _ = made
+    feature = Store(store).find("text/sentence")
+    (pack / ".git").mkdir()
+    (pack / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    with pytest.raises(UsageError, match=r"holds '\.git/HEAD', which is not of the pack, and would be lost"):
+        write_pack([feature], manifest, pack, overwrite=True)
+    shutil.rmtree(pack / ".git")
+    write_pack([feature], manifest, pack, overwrite=True)
+    assert check_pack(pack).features[0].folder == feature.folder
+
+
+def test_a_pack_without_its_top_is_incomplete(tmp_path: Path) -> None:
+    manifest, top = make_manifest(tmp_path / "M.parquet"), tiny_top()
+    spec = top_spec(top)
+    write_feature(tmp_path / "store", spec, manifest, sequences(manifest, spec), top=top)
+    write_pack(Store(tmp_path / "store").features(), manifest, tmp_path / "pack")
+    (file,) = tmp_path.glob("pack/text/*/top.safetensors")
+    file.unlink()
+    sums = tmp_path / "pack" / FOLDER_SUMS
+    sums.write_text("".join(line for line in sums.open() if "top.safetensors" not in line))
+    with pytest.raises(StoreError, match=r"SHA256SUMS does not name text/.*/top.safetensors: fetch the pack again"):
+        install_pack(tmp_path / "pack", tmp_path / "there")

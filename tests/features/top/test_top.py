@@ -411,6 +411,33 @@ class TestTraining:
         assert {name for name, depth in depths.items() if depth == 0} == {"network.ln_f.weight", "network.ln_f.bias"}
         assert all(depth == 4 - int(name.split(".h.")[1][0]) for name, depth in depths.items() if ".h." in name)
 
+    @pytest.mark.parametrize(
+        ("kind", "changes", "behind", "before"),
+        [
+            ("opt", {"word_embed_proj_dim": 16, "do_layer_norm_before": False}, {"decoder.project_out.weight"}, set()),
+            (
+                "deberta-v2",
+                _DEBERTA | {"norm_rel_ebd": "layer_norm"},
+                set(),
+                {"encoder.rel_embeddings.weight", "encoder.LayerNorm.weight", "encoder.LayerNorm.bias"},
+            ),
+        ],
+    )
+    def test_a_depth_is_told_by_place_and_not_by_name(
+        self, kind: str, changes: dict[str, Any], behind: set[str], before: set[str]
+    ) -> None:
+        network = network_of(tiny_text(kind, num_hidden_layers=LAYERS, **changes))
+        network.config.use_cache = False
+        ids = torch.randint(5, 60, (2, 9), generator=torch.Generator().manual_seed(1))
+        top = cut_top(network, "tokens", 2, ids, ids > 0, model=kind, tolerance=TOLERANCE)
+        made = TopNetwork(top.description).train()
+        state = torch.random.get_rng_state()
+        depths = {name.removeprefix("network."): made.depth(name) for name, _ in made.named_parameters()}
+        outside = {name: depth for name, depth in depths.items() if f"{top.description.layers}." not in name}
+        assert outside == dict.fromkeys(behind, 0) | dict.fromkeys(before, 2)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert made.network.training
+
     def test_a_state_dict_goes_from_one_to_the_other(self) -> None:
         top = whole("bert").cut(2)
         first, second = built(top), TopNetwork(top.description).eval()

@@ -393,3 +393,10 @@ def test_the_schedule_ends_with_the_last_epoch_though_most_batches_teach_nothing
     for epoch in trained.history:
         passed = epoch.learning_rate / 0.01
         assert (4 - epoch.epoch) / 4 < passed <= (5 - epoch.epoch) / 4
+
+
+def test_a_loss_that_no_weight_has_a_say_in_is_told() -> None:
+    body = {"inputs": {"text": ["sentence"]}, "fusion": {"name": "concat"}, "loss": [{"name": "triplet"}]}
+    body |= {"feedforward": {"sizes": []}}
+    with pytest.raises(TrainingError, match=r"no weight of this head has a say in its loss \(triplet\)"):
+        train_head(experiment(**QUICK | body), head_data(missing=0.0, widths={"text": (6,)}), seed=0)

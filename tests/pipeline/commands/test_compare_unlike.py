@@ -145,3 +145,20 @@ def test_a_retrained_arm_beside_an_old_one_in_a_suite(
     status, out, _ = shell.erc("compare", new, old, "--gate", -90)
     assert (status, "alike" in out) == (0, False)
     assert shell.erc(*select)[::2] == (0, "")
+
+
+def test_folders_of_one_name_are_two_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As one suite trained by two versions into two folders gives them."""
+    for place, (folder, skill) in enumerate([("before", 0.5), ("after", 0.5)]):
+        record(make(tmp_path / folder, "text", random_frames(place, dialogues=60, skill=skill)), sources=SOURCES)
+    (name,) = {path.name for path in tmp_path.glob("*/*")}
+    pair = (tmp_path / "before" / name, tmp_path / "after" / name)
+    assert compared(*pair, "--gate", -90) == 0
+    assert f"; {pair[0]})" in capsys.readouterr().out
+    record(pair[1], versions={"torch": "1.0"})
+    assert compared(*pair, "--gate", -90) == 1
+    told = "they were not made alike (torch 1.0 and 2.14.1)"
+    assert f"--gate cannot judge {pair[0]} and {pair[1]}: {told}" in capsys.readouterr().err
+    record(pair[0], sources={}, versions={})
+    assert compared(*pair) == 0
+    assert f"(unknown code of {pair[0]})" in capsys.readouterr().out

@@ -18,8 +18,10 @@ from features.store import Feature
 from heads.config.suite import read_suite, shipped_suites
 from pipeline.cli import erc, run
 from pipeline.commands.evaluate import score_table
+from pipeline.report.read import read_runs
 from pipeline.runs.folder import Run, find_runs
 from pipeline.runs.metrics_file import Metrics
+from pipeline.runs.set_aside import set_aside
 from pipeline.scoring.selection import parse_words, select_runs
 
 SCORES = ("weighted_f1", "macro_f1", "accuracy", "negative_log_likelihood", "calibration_error")
@@ -332,3 +334,35 @@ def test_of_folders_with_one_fingerprint_the_recorded_one_is_read(shell: Shell) 
     assert shell.erc("evaluate", shell.folder_of("sound"), "--split", "test", "--store", store)[0] == 0
     coverage = json.loads(path.read_text())["coverage"]
     assert {name: item["ok"] for name, item in coverage.items()} == {folder: 24}
+
+
+def test_a_run_that_cannot_be_written_fails_alone(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = pipeline.scoring.evaluation.write_model
+
+    def refused(path: Path, model: Any) -> None:
+        if path.parent == shell.folder_of("both"):
+            raise PermissionError(13, "Permission denied", str(path))
+        own(path, model)
+
+    monkeypatch.setattr(pipeline.scoring.evaluation, "write_model", refused)
+    status, out, err = shell.erc("evaluate", shell.runs, "--split", "dev", "--json")
+    assert status == 1
+    assert {item["experiment"] for item in json.loads(out)} == {"text", "sound"}
+    assert err.startswith(f"erc: {shell.folder_of('both').name}: PermissionError: ")
+    assert err.count("\n") == 1
+
+
+def test_reads_of_test_are_counted_for_the_run_however_it_is_named(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_folder = shell.folder_of("text")
+    set_aside(Run(run_folder), [1])
+    assert shell.erc("evaluate", run_folder / "earlier-1", "--split", "test")[0] == 0
+    monkeypatch.chdir(run_folder)
+    status, out, _ = shell.erc("evaluate", ".", "--split", "test", "--json")
+    assert (status, json.loads(out)[0]["run"]) == (0, run_folder.name)
+    reads = [json.loads(line) for line in (shell.runs / "test_reads.jsonl").read_text().splitlines()]
+    assert [read["run"] for read in reads] == [run_folder.name] * 2
+    assert not list(run_folder.glob("test_reads.jsonl"))
+    for named in (run_folder, run_folder / "earlier-1"):
+        assert [read.run for read in read_runs(named).test_reads] == [run_folder.name] * 2

@@ -18,6 +18,9 @@ from small_corpus import LOGMEL, SENTENCE, edited, embeddings, make_store
 from suite_shell import TEXT, Shell
 
 from features.store import write_feature
+from pipeline.runs.seed_files import SeedResult
+from pipeline.suites import workers
+from pipeline.suites.training import SeedTask
 
 
 @pytest.fixture
@@ -294,3 +297,73 @@ def test_a_killed_ablation_goes_on_to_the_same_bits(shell: Shell) -> None:
     assert len(whole) == 2 * (3 + 1)
     for name, path in whole.items():
         assert (shell.folder / "runs" / name).read_bytes() == path.read_bytes(), name
+
+
+def test_train_makes_no_run_of_a_folder_of_runs(shell: Shell) -> None:
+    """It would hide them from whoever reads the folder."""
+    train = ["train", shell.folder / "tiny.yaml", "--only", "text", *shell.place, "--jobs", 1]
+    shell.ablate("--seeds", 1, "--only", "both")
+    shell.erc(*train, "--cv", 3, "--out", shell.folder / "folds")
+    for out in (shell.folder / "runs", shell.folder / "folds", shell.folder / "folds" / "cv-3-dialogue"):
+        before = sorted(path.name for path in out.iterdir())
+        status, _, err = shell.erc(*train, "--out", out)
+        assert status == 1
+        assert f"{out}: holds runs, not a run: give a folder within it, such as {out / 'text'}" in err
+        assert sorted(path.name for path in out.iterdir()) == before
+    runs = shell.folder / "runs"
+    assert shell.erc(*train, "--out", runs / "text")[0] == 0
+    assert shell.erc(*train, "--out", runs / "text", "--seeds", "0,1")[0] == 0
+
+
+def test_scores_without_seconds_are_in_the_json_too(shell: Shell) -> None:
+    """As older versions left them."""
+    shell.ablate("--seeds", 1, "--only", "text")
+    (result,) = shell.folder.glob("runs/text-*/seed-0/result.json")
+    content = json.loads(result.read_text())
+    del content["train_seconds"]
+    result.write_text(json.dumps(content))
+    (found,) = json.loads(shell.ablate("--seeds", 1, "--only", "text", "--json")[1])["experiments"]
+    assert (found["experiment"], found["seconds"]) == ("text", None)
+    assert found["weighted_f1"]["mean"] > 0
+
+
+def test_seeds_beyond_what_torch_takes_are_told_at_once(shell: Shell) -> None:
+    train = ["train", shell.folder / "tiny.yaml", "--only", "text", *shell.place, "--jobs", 1]
+    largest = (1 << 64) - 1
+    assert shell.erc(*train, "--out", shell.folder / "run", "--seeds", largest)[0] == 0
+    status, _, err = shell.erc(*train, "--out", shell.folder / "other", "--seeds", largest + 1)
+    assert (status, f"{largest + 1} is too large a seed: give one below 2^64" in err) == (2, True)
+    assert not (shell.folder / "other").exists()
+
+
+MISFITS = """
+defaults: {inputs: {text: [sentence]}, feedforward: {sizes: [4]}, batch: {size: 16}, stop: {epochs: 2}}
+experiments:
+  fits: {}
+  heads: {inputs: {text: [sentence], audio: [logmel]}, fusion: {name: attention, dim: 8, heads: 3}}
+  lengths: {batch: {size: 16, sampler: bucketed}}
+  classes: {batch: {size: 16, sampler: class-balanced}}
+  queue: {loss: [{name: spcl, items: 9, queue: 8}]}
+"""
+
+
+def test_parts_that_do_not_fit_the_corpus_are_told_before_training(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shell.folder / "tiny.yaml").write_text(MISFITS)
+    trained, own = [], workers.train_seed
+
+    def noted(task: SeedTask) -> SeedResult:
+        trained.append(task.experiment.name)
+        return own(task)
+
+    monkeypatch.setattr(workers, "train_seed", noted)
+    status, _, err = shell.ablate("--seeds", 2)
+    assert (status, trained) == (1, ["fits", "fits"])
+    assert "heads: fusion.heads (3) must divide dim (8)" in err
+    assert "lengths: the sampler bucketed puts examples of like length together, and no input" in err
+    assert "classes: batch.size (16) must be a multiple of the 3 classes" in err
+    assert "queue: loss spcl: items (9) must be at most queue (8)" in err
+    assert not list(shell.folder.glob("runs/heads-*"))
+    listed = json.loads(shell.ablate("--list", "--no-estimate", "--json")[1])["experiments"]
+    assert [item["experiment"] for item in listed if item["problem"]] == ["heads", "lengths", "classes", "queue"]

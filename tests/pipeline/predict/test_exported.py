@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from predict_world import rows_of, run_of, talks_of
 
 from features.errors import RunFileError, UsageError, WeightsError
 from features.network.hub import HubFiles
+from features.spec import EncoderSpec, without_path
 from pipeline.cli import erc, run
 from pipeline.predict import Predictor, hub
 from pipeline.predict.turns import Talk, Turn
+from pipeline.runs.folder import Run
 from pipeline.share.model_card import plain
 from pipeline.share.model_folder import export_run
 
@@ -107,8 +110,6 @@ def test_only_an_earlier_export_is_replaced(world: Path, tmp_path: Path, capsys:
 
 
 def test_an_exported_run_can_be_exported_again(exported: Path, tmp_path: Path) -> None:
-    from pipeline.runs.folder import Run
-
     export_run(Run(exported), tmp_path / "again")
     with Predictor(tmp_path / "again", "cpu") as one, Predictor(exported, "cpu") as other:
         assert one.temperature == other.temperature
@@ -168,3 +169,61 @@ def test_a_hub_that_refuses_leaves_the_folder_and_says_what_to_do(
 
 def test_texts_of_the_card_are_no_markup() -> None:
     assert plain("a|b\n# <c> `d`") == "a\\|b \\# \\<c\\> \\`d\\`"
+
+
+def test_an_encoder_s_model_is_exported_without_its_path(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = shutil.copytree(run_of(world, "alone").path, tmp_path / "run")
+    features = json.loads((source / "features.json").read_text())
+    own = tmp_path / "secret project" / "bert"
+    features["features"][0]["model"] = str(own)
+    store = shutil.copytree(world / "store", tmp_path / "store")
+    features["store"] = str(store)
+    (source / "features.json").write_text(json.dumps(features))
+    path = store / features["features"][0]["folder"] / "spec.json"
+    path.write_text(replace(EncoderSpec.from_json(path.read_text()), model=str(own)).to_json())
+    capsys.readouterr()
+    export_run(Run(source), tmp_path / "model")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"its model {own} is a path of this machine: the export has its last name alone" in line
+    for file in (tmp_path / "model").rglob("*"):
+        assert not file.is_file() or b"secret project" not in file.read_bytes(), file
+    assert Run(tmp_path / "model").features.features[0].model == "bert"
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        (None, None),
+        ("openai-community/gpt2", "openai-community/gpt2"),
+        ("packaged:all-MiniLM-L6-v2", "packaged:all-MiniLM-L6-v2"),
+        ("/home/alice/models/bert", "bert"),
+        ("/home/alice/models/bert/", "bert"),
+        ("~/bert", "bert"),
+        ("../models/glove.txt", "glove.txt"),
+        ("C:\\Users\\alice\\bert", "bert"),
+        ("\\\\server\\models\\bert", "bert"),
+    ],
+)
+def test_models_as_they_are_published(model: str | None, shown: str | None) -> None:
+    assert without_path(model) == shown
+
+
+def test_a_folder_that_is_there_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert without_path("models/bert") == "models/bert"
+    (tmp_path / "models" / "bert").mkdir(parents=True)
+    assert without_path("models/bert") == "bert"
+    monkeypatch.chdir(tmp_path / "models" / "bert")
+    assert without_path(".") == "bert"
+
+
+def test_what_lies_beside_an_export_is_not_removed(world: Path, exported: Path, tmp_path: Path) -> None:
+    """As the history of a clone from the hub does."""
+    clone = shutil.copytree(exported, tmp_path / "clone")
+    (clone / ".git").mkdir()
+    (clone / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    with pytest.raises(UsageError, match=r"clone: holds '\.git' beside an export, and would lose it"):
+        export_run(run_of(world, "causal"), clone, replace=True)
+    assert (clone / ".git" / "HEAD").is_file()

@@ -223,3 +223,16 @@ def test_wrong_usage_is_told(world: Path, arguments: list[str], said: str, capsy
 def test_a_folder_of_runs_is_told_from_a_run(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(erc, ["predict", str(world / "runs"), "--text", "Hi."], "erc") == 2
     assert "holds 3 runs: give one of them" in capsys.readouterr().err
+
+
+def test_folders_of_outputs_are_made_before_the_work(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["predict", str(run_of(world, "alone").path), "--text", "Hi.", "--device", "cpu"]
+    new = tmp_path / "new"
+    assert run(erc, [*given, "--out", str(new / "t.csv"), "--html", str(new / "pages" / "t.html")], "erc") == 0
+    assert {path.name for path in new.rglob("*.*")} == {"t.csv", "t.html"}
+    monkeypatch.setattr(Predictor, "predict", lambda *_, **__: pytest.fail("it encodes"))
+    capsys.readouterr()
+    assert run(erc, [*given, "--html", str(new / "t.csv" / "t.html")], "erc") == 2
+    assert "its folder cannot be made (" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from features.errors import ConfigError, TrainingError
 from features.extras import install_extra
 from features.store import Feature
 from pipeline.runs.folder import Run
+from pipeline.runs.locks import search_lock
 from pipeline.search.space import override_of, read_space
 from pipeline.suites.training import SeedTask
 
@@ -332,3 +333,14 @@ def test_a_missing_feature_ends_the_search_before_it_begins(shell: SearchShell) 
     status, _, err = shell.search(2)
     assert (status, "lacks text/sentence (make it with `erc extract" in err) == (1, True)
     assert not (shell.folder / "search").exists()
+
+
+def test_one_process_searches_in_a_folder(shell: SearchShell) -> None:
+    with search_lock(shell.folder / "search") as held:
+        assert held
+        status, _, err = shell.search(1)
+        assert status == 1
+        assert f"{shell.folder / 'search'}: a search is at work there: wait for it, or choose another --out" in err
+        assert not (shell.folder / "search" / "search.json").exists()
+    assert shell.search(1)[0] == 0
+    assert not list(shell.folder.glob("search/.*"))

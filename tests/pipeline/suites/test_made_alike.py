@@ -344,3 +344,24 @@ def test_a_search_is_not_continued_by_other_code(shell: Shell, monkeypatch: pyte
     assert "its 2 trials were not made as new ones would be (torch " in problem
     assert ", now 99)" in problem
     assert search(2)[0] == 0  # there is nothing to add
+
+
+def test_seeds_that_another_process_trains_meanwhile_otherwise_are_not_averaged(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = workers.train_seed
+
+    def both(task: SeedTask) -> SeedResult:
+        result = own(task)
+        if task.seed == 1:
+            change(task.run / "seed-1", device="cuda")
+        return result
+
+    monkeypatch.setattr(workers, "train_seed", both)
+    status, _, err = train(shell)
+    assert status == 1
+    assert "text: not scored, since another process trained seeds there meanwhile by other code" in err
+    assert not (run_of(shell).path / "metrics-dev.json").exists()
+    monkeypatch.undo()
+    assert train(shell)[0] == 0
+    assert run_of(shell).metrics("dev").seeds == (0, 1)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -11,9 +14,11 @@ from small_corpus import SENTENCE
 from suite_shell import Shell
 
 from features.errors import UsageError
+from features.spec import EncoderSpec
+from features.store import Feature
 from heads.config.roles import parse_roles, use_features
 from heads.config.suite import Suite, read_suite
-from pipeline.terminal.extract_commands import making_command
+from pipeline.terminal.extract_commands import making_command, mending_command
 
 TEXT = """
 defaults: {feedforward: {sizes: [4]}, batch: {size: 16}, stop: {epochs: 2}}
@@ -101,6 +106,31 @@ def test_a_name_that_says_what_is_below_which_layers_tells_its_command(name: str
     made = making_command("text", name, None, Path("S"))
     assert made == f"erc extract --modality text --encoder {command}"
     assert "ENCODER" in making_command("audio", name, None, Path("S"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [
+        ({}, ""),
+        ({"model": "packaged:all-MiniLM-L6-v2"}, ""),
+        ({"model": "intfloat/e5-base"}, " --model intfloat/e5-base"),
+        ({"model": "/my models/bert", "weights": "random"}, " --model '/my models/bert' --weights random"),
+        ({"settings": {"prefix": "query: ", "pooling": "own"}}, " --set pooling=own --set 'prefix=query: '"),
+        ({"alias": "mine", "settings": {"pooling": "mean"}}, " --set pooling=mean --as mine"),
+    ],
+)
+def test_a_command_that_mends_a_feature_makes_that_very_feature(changes: dict[str, Any], command: str) -> None:
+    spec = EncoderSpec("text", "sentence", 1, "text", "vector", (4,), weights="pretrained")
+    feature = cast(Feature, SimpleNamespace(spec=replace(spec, **changes)))
+    fixed = "erc extract --modality text --encoder sentence --manifest M.parquet --store 'my store'"
+    assert mending_command(feature, Path("M.parquet"), Path("my store")) == fixed + command
+
+
+def test_a_published_form_is_mended_as_published() -> None:
+    settings = {"as_published": True, "samples": 150_000}
+    spec = EncoderSpec("audio", "wav2vec2", 1, "media", "vector", (4,), settings, weights="random", alias="w")
+    made = mending_command(cast(Feature, SimpleNamespace(spec=spec)), None, Path("S"))
+    assert made.endswith("--store S --weights random --as-published --set samples=150000 --as w")
 
 
 @pytest.fixture
