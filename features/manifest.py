@@ -29,6 +29,7 @@ Each such turn counts as another stranger's: never a known person's, and never t
 
 _SHOWN_PROBLEMS = 20
 _C1 = re.compile("[\u0080-\u009f]")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,11 @@ def repair_cp1252(text: str) -> str:
     The five bytes that cp1252 leaves undefined are dropped: they are control characters without a glyph.
     """
     return _C1.sub(lambda match: match.group().encode("latin-1").decode("cp1252", errors="ignore"), text)
+
+
+def whole_characters(text: str) -> str:
+    """Text with U+FFFD for each half of a character (a lone surrogate), which JSON may hold and UTF-8 may not."""
+    return _HALF.sub("\ufffd", text)
 
 
 def build_manifest(

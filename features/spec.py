@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path, PureWindowsPath
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from features.digests import digest_of, is_later_format
@@ -20,7 +19,6 @@ Selector = str | dict[str, str]
 
 MODALITIES: tuple[Modality, ...] = ("text", "audio", "visual")
 DTYPES = ("fp32", "bf16", "fp16")
-PACKAGED_PREFIX = "packaged:"  # of a model that an installed package carries
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*(-[A-Za-z0-9._]+)*")
 
 FORMAT = 1
@@ -109,10 +107,6 @@ class EncoderSpec:
         """The format number of spec.json."""
         return _WITH_TOP_FORMAT if self.from_top else FORMAT
 
-    def without_path(self) -> EncoderSpec:
-        """For others: of a model that is a path of this machine, the last name alone. The fingerprint is the same."""
-        return replace(self, model=without_path(self.model))
-
     def to_json(self) -> str:
         """spec.json: the fields, the fingerprint, and a digest over all of them. Deterministic."""
         values = asdict(self) | {"shape": list(self.shape), "fingerprint": self.fingerprint, "format": self.format}
@@ -146,16 +140,6 @@ class EncoderSpec:
         if fingerprint != spec.fingerprint:
             raise StoreError(f"{where}: fingerprint {fingerprint[:8]} is not its fields', {spec.fingerprint[:8]}")
         return spec
-
-
-def without_path(model: str | None) -> str | None:
-    """A recorded model as it may be published: a hub id or `packaged:NAME` as it stands, of a path its last name."""
-    if model is None or model.startswith(PACKAGED_PREFIX):
-        return model
-    is_path = "\\" in model or model.startswith(("/", "~", ".")) or Path(model).exists()
-    if not is_path:
-        return model
-    return PureWindowsPath(model).name or Path(model).resolve().name  # the first splits at both kinds of slashes
 
 
 def check_alias(name: str) -> str:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from features.digests import sha256_file
 from features.encoders.state_files import read_state
+from features.encoders.weights import PACKAGED_PREFIX
 from features.errors import WeightsError, nearest
-from features.spec import PACKAGED_PREFIX
 
 if TYPE_CHECKING:
     import torch

@@ -16,9 +16,10 @@ from typing import Any, Literal
 from features.errors import NetworkError, WeightsError, first_line, nearest
 from features.extras import install_extra
 from features.network.hub import hub_snapshot
-from features.spec import PACKAGED_PREFIX
 
 Weights = Literal["pretrained", "random"]
+
+PACKAGED_PREFIX = "packaged:"
 
 # name after `packaged:` -> (package, folder within it)
 PACKAGED: dict[str, tuple[str, str]] = {

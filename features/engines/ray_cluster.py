@@ -146,7 +146,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
 def _check_port(address: str) -> None:
     """Raises EngineError where nothing listens at HOST:PORT; Ray itself tries for minutes."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in host:
+    if not host or not (port.isdecimal() and port.isascii()) or "/" in host:
         return
     try:
         socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()

@@ -20,7 +20,7 @@ from features.errors import UsageError
 from features.exports.request import FORMATS, Request, Written, check_features, command_line, feature_name
 from features.files import beside, sync_file, sync_folder, write_folder_whole
 from features.manifest import file_digest
-from features.store.checksums import FOLDER_SUMS, not_in_sums, sums_bytes, sums_path
+from features.store.checksums import FOLDER_SUMS, read_sums, sums_bytes, sums_path
 from features.store.commit import clear_write_errors
 from features.store.export import refuse_stale
 
@@ -94,9 +94,9 @@ def check_place(out: Path, file_format: str, overwrite: bool) -> None:
 
 def _others(folder: Path) -> list[str]:
     """Files of a folder that no export for a tool wrote there."""
-    if (folder / SIDE_FILE).is_file():
-        return not_in_sums(folder)
-    return [path.relative_to(folder).as_posix() for path in _files(folder)]
+    there = [path.relative_to(folder).as_posix() for path in _files(folder)]
+    known = set(read_sums(folder / FOLDER_SUMS)) if {SIDE_FILE, FOLDER_SUMS} <= set(there) else set()
+    return [name for name in there if name not in known | {FOLDER_SUMS}]
 
 
 def _files(folder: Path) -> list[Path]:

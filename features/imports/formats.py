@@ -57,8 +57,11 @@ def format_of(path: Path) -> str:
         if any(path.rglob("*.parquet")):
             return "parquet"
         return "npy"
-    with path.open("rb") as file:
-        start = file.read(8)
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise ForeignError(f"{path}: cannot be read: {error.strerror or error}") from error
     beginnings: list[tuple[bytes, str]] = [
         (b"\x93NUMPY", "npy"),
         (b"PK\x03\x04", "npz"),

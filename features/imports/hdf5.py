@@ -1,4 +1,7 @@
-"""HDF5 that others wrote: a dataset a id, a group a id with the field in it, or one dataset with a dataset of ids."""
+"""HDF5 that others wrote: a dataset a id, a group a id with the field in it, or one dataset with a dataset of ids.
+
+Ids may have slashes, of which h5py makes groups.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from features.errors import bare_line
 from features.imports.foreign import Foreign, ForeignError, plain_id
 from features.imports.numpy_files import ID_NAMES, choose_field, first_of, with_facts
 
+_MOST_FIELDS = 16  # of one group: more are ids
 _MOST_PACKED = 1100  # times that deflate makes bytes smaller, at the very most
 
 
@@ -57,9 +61,44 @@ def _with_ids(file: h5py.File, listed: str, field: str | None, path: Path) -> Fo
 def _by_name(file: h5py.File, names: list[str], field: str | None, path: Path) -> Foreign:
     if len(names) == 1 and isinstance(file[names[0]], h5py.Group):  # such as /data/ID
         inner = file[names[0]]
+        if _is_tree(inner, field):
+            return _of_tree(file, path)
         if all(isinstance(inner[name], h5py.Group) for name in inner) or not field:
             return _of_group(inner, field, path)
-    return _of_group(file, field, path)
+    return _of_tree(file, path) if _is_tree(file, field) else _of_group(file, field, path)
+
+
+def _is_tree(group: Any, field: str | None) -> bool:
+    """Whether ids have slashes, of which h5py makes groups: there are groups in groups, or the groups' datasets are
+    too many for fields, or have no name in common."""
+    groups = [group[name] for name in group if _is_own(group, name) and isinstance(group[name], h5py.Group)]
+    if field or not groups:
+        return False
+    if any(isinstance(item[name], h5py.Group) for item in groups for name in item if _is_own(item, name)):
+        return True
+    names = [set(item) for item in groups]
+    return max(map(len, names)) > _MOST_FIELDS or not set.intersection(*names)
+
+
+def _of_tree(file: h5py.File, path: Path) -> Foreign:
+    """A dataset an id, by its whole path."""
+    ids: list[str] = []
+
+    def walk(group: Any, above: str) -> None:
+        for name in group:
+            if _is_own(group, name) and isinstance(group[name], h5py.Group):
+                walk(group[name], f"{above}{name}/")
+            else:
+                ids.append(f"{above}{name}")
+                rows.append(_read(group, name, path))
+
+    rows: list[np.ndarray] = []
+    walk(file, "")
+    return Foreign("hdf5", None, ids, rows)
+
+
+def _is_own(group: Any, name: str) -> bool:
+    return isinstance(group.get(name, getlink=True), h5py.HardLink)
 
 
 def _of_group(group: Any, field: str | None, path: Path) -> Foreign:

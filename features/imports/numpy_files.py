@@ -110,7 +110,7 @@ def read_ids(path: Path) -> dict[str, Any]:
     a text with an id a line, or a CSV table."""
     try:
         if path.suffix.lower() == ".json":
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
             if isinstance(content, list) and content and isinstance(content[0], dict):
                 return _of_columns({name: [row.get(name) for row in content] for name in content[0]}, path)
             if not isinstance(content, list):
@@ -118,7 +118,7 @@ def read_ids(path: Path) -> dict[str, Any]:
             return {"ids": [plain_id(item) for item in content]}
         if path.suffix.lower() == ".csv":
             return _of_columns(pl.read_csv(path, infer_schema=False).to_dict(as_series=False), path)
-        return {"ids": [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]}
+        return {"ids": [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]}
     except OSError as error:
         raise ForeignError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, pl.exceptions.PolarsError) as error:

@@ -24,7 +24,7 @@ from features.sources import Depends
 from features.spec import EncoderSpec, Kind, Modality
 from features.store.export_top import top_path
 from features.store.ledger import LedgerRow
-from features.store.plan import Plan, manifest_chunks
+from features.store.plan import Plan, PlanOptions, manifest_chunks
 from features.store.write import FeatureWriter, open_planned
 
 ENCODER = "imported"
@@ -153,13 +153,17 @@ def _spec(source: Path, request: ImportRequest, foreign: Foreign, joined: Joined
 
 
 def write_import(prepared: Prepared, store: Path, advance: Advance = lambda count: None) -> Imported:
-    """Commit what the store lacks of it: nothing, where the same file is there. advance: called with utterances
+    """Commit what the store lacks of it: nothing, where the same file is there and fits as it did.
+
+    advance: called with utterances
 
     Raises StoreError where the store cannot be written, or another run holds the feature.
     """
     bounds = manifest_chunks(prepared.manifest, whole_dialogues=False, waveform=_is_large(prepared))
     written: Counter[str] = Counter()
-    with open_planned(store, prepared.spec, prepared.manifest, bounds) as (writer, plan):
+    there = frozenset(name for row, name in enumerate(prepared.manifest.ids) if prepared.array(row) is not None)
+    options = PlanOptions(fill=there)  # by another manifest, or a mended one, the file may fit more
+    with open_planned(store, prepared.spec, prepared.manifest, bounds, options) as (writer, plan):
         for chunk in plan.chunks:
             rows = _commit(prepared, writer, plan, chunk.positions, chunk.number, chunk.generation)
             written.update("ok" if row.reason is None else str(row.reason) for row in rows)

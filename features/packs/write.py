@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -10,10 +11,11 @@ from pathlib import Path
 
 from features.digests import sha256_file
 from features.errors import StaleFeaturesError, UsageError
-from features.files import write_folder_whole
+from features.files import entries_besides, write_folder_whole
 from features.manifest import Manifest, write_manifest
 from features.packs.layout import CARD, LEDGER, MANIFEST, RECORD, Pack, PackedFeature
-from features.store.checksums import FOLDER_SUMS, not_in_sums, sums_bytes
+from features.spec import MODALITIES
+from features.store.checksums import FOLDER_SUMS, sums_bytes
 from features.store.commit import clear_write_errors
 from features.store.export_parquet import write_parquet
 from features.store.feature import Feature
@@ -21,6 +23,8 @@ from features.store.ledger import COLUMNS
 from features.store.stream import RowStream
 from features.store.top_file import top_bytes
 from features.top import FILE as TOP_FILE
+
+_SPLIT = re.compile(r"\w[\w.-]*")
 
 Advance = Callable[[int], object]
 
@@ -44,8 +48,13 @@ def write_pack(
     if out.exists() and not (overwrite and (out / RECORD).is_file()):
         mend = "give another --to" if overwrite else "give --overwrite, or another --to"
         raise UsageError(f"{out} exists: {mend}")
-    if out.exists() and (others := not_in_sums(out)):
+    if out.exists() and (others := entries_besides(out, (RECORD, MANIFEST, CARD, FOLDER_SUMS, *MODALITIES))):
         raise UsageError(f"{out} holds {others[0]!r}, which is not of the pack, and would be lost: give another --to")
+    for split in manifest.frame["split"].unique(maintain_order=True):
+        if not _SPLIT.fullmatch(split) or split == "ledger":
+            raise UsageError(
+                f"split {split!r} cannot name a file of a pack: name it with letters, digits, '_', '-', '.'"
+            )
     fitting = [feature.fitting(manifest) for feature in features]
     for feature in fitting:
         if stale := feature.stale(manifest):

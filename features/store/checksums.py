@@ -34,14 +34,6 @@ def sums_of_folder(folder: Path) -> bytes:
     return sums_bytes({path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.name != FOLDER_SUMS})
 
 
-def not_in_sums(folder: Path) -> list[str]:
-    """Files of a folder, however deep, that its SHA256SUMS does not name: whoever wrote that did not write them. All of
-    them where there is none. Raises as `read_sums`."""
-    there = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir()]
-    named = {FOLDER_SUMS, *read_sums(folder / FOLDER_SUMS)} if FOLDER_SUMS in there else set()
-    return [name for name in there if name not in named]
-
-
 def read_sums(path: Path) -> dict[str, str]:
     """name -> sha256 (hex). Raises StoreError where a line is of another form or none is there; OSError as it comes."""
     digests = {}

@@ -313,9 +313,10 @@ class Feature:
         index = self.index
         found = index.find(ids)
         present = _present(index, found)
-        checksums = [
-            value if there else None for value, there in zip(index.crc32[found].tolist(), present, strict=True)
-        ]
+        checksums: list[int | None] = [None] * len(found)
+        values = index.crc32[found[present]].tolist()
+        for place, value in zip(np.flatnonzero(present).tolist(), values, strict=True):
+            checksums[place] = value
         return digest_of("rows", list(zip(ids, checksums, strict=True)))
 
 

@@ -6,7 +6,7 @@ feature that is damaged or cannot be read keeps all it has, and stands in no oth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,9 +93,15 @@ def needed_fingerprints(specs: Iterable[EncoderSpec], used: Collection[str]) -> 
     return needed
 
 
-def remove_garbage(root: Path, items: Iterable[Garbage], manifests: Sequence[Manifest] = ()) -> int:
+def remove_garbage(
+    root: Path,
+    items: Iterable[Garbage],
+    manifests: Sequence[Manifest] = (),
+    used: Callable[[], Collection[str]] | None = None,
+) -> int:
     """Remove what `plan_garbage` found and still is garbage; how many bytes that freed.
 
+    used: asked again before a feature is removed: a run may have begun to use it
     Raises StoreBusyError where another run holds a feature, and StoreError where its folder cannot be written.
     """
     by_folder: dict[str, list[Garbage]] = {}
@@ -106,6 +112,8 @@ def remove_garbage(root: Path, items: Iterable[Garbage], manifests: Sequence[Man
         path = root / folder
         with clear_write_errors(path), writer_lock(path) as locked:
             if found[0].kind == "unused":
+                if used is not None and _is_needed(root, folder, used()):
+                    continue
                 _remove_feature(path)
                 freed += found[0].num_bytes
                 continue
@@ -120,6 +128,14 @@ def remove_garbage(root: Path, items: Iterable[Garbage], manifests: Sequence[Man
                     (path / item.name).unlink(missing_ok=True)
                 freed += item.num_bytes
     return freed
+
+
+def _is_needed(root: Path, folder: str, used: Collection[str]) -> bool:
+    """Also where that is not known any more."""
+    store = Store(root)
+    needed = needed_fingerprints([feature.spec for feature in store.features()], used)
+    known = [feature.fingerprint for feature in store.features() if feature.folder == folder]
+    return bool(store.damaged) or not known or known[0] in needed
 
 
 def _superseded(feature: Feature, manifests: Sequence[Manifest], notes: list[str]) -> list[Garbage]:

@@ -18,7 +18,7 @@ from features.spec import EncoderSpec
 from features.store.chunks import align_spans, chunk_size, cut_chunks
 from features.store.commit import ShardName, committed_names
 from features.store.feature import Feature
-from features.store.index import FAILED, OK, LedgerIndex, rows_made_from
+from features.store.index import FAILED, MISSING, OK, LedgerIndex, rows_made_from
 from features.store.media_digests import MediaDigests
 from features.store.media_state import ClipState, ClipStats, RecordedDigests, gone_clips, judge_clips, stat_clips
 from features.store.reading import is_there
@@ -38,6 +38,7 @@ class PlanOptions:
     limit:      the first utterances that are left, no more than so many
     shard:      (I, N): the chunks whose number is I-1 modulo N
     clips_gone: go on where most clips that have embeddings are gone
+    fill:       ids whose rows are tried again if they are `missing`
     """
 
     retry_failed: bool = False
@@ -46,6 +47,7 @@ class PlanOptions:
     limit: int | None = None
     shard: tuple[int, int] | None = None
     clips_gone: bool = False
+    fill: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Plan:
     digests:  today's source digest of every row of the manifest
     masked:   ids whose clip the dataset card calls known-bad, where those are masked
     done:     rows that hold; failed: those of them that are `failed` and are not tried again
-    stale:    rows made from other input, which are redone; retried: `failed` rows that are tried again
+    stale:    rows made from other input, which are redone; retried: `failed` rows that are tried again,
+              and `missing` ones to fill
     found:    older rows that hold again, and that this slice writes anew
     gone:     rows that hold although their clip is no longer there
     unread:   rows that hold although their clip could not be looked at
@@ -143,7 +146,8 @@ def make_plan(
     """The utterances without a row that holds today.
 
     A row holds if its source digest is today's and its clip is unchanged (size and mtime; where those differ, or with
-    `rehash`, sha256 of the file) or gone, and it is `ok`, `missing`, or `failed` unless `retry_failed`.
+    `rehash`, sha256 of the file) or gone, and it is `ok`, `missing` unless it is to be filled, or `failed` unless
+    `retry_failed`.
 
     hashes: shared by the plans of one run, so that each clip is read once at most
     Raises ManifestError where most clips that have embeddings are gone: see `PlanOptions.clips_gone`.
@@ -165,6 +169,10 @@ def make_plan(
         places = index.find(manifest.ids)
         has_row = places >= 0
         states[has_row] = _states(index, places[has_row], options.retry_failed)
+        if options.fill:
+            filled = np.array([utterance_id in options.fill for utterance_id in manifest.ids], bool) & has_row
+            filled[filled] = index.status[places[filled]] == MISSING
+            states[filled] = _State.RETRIED
         if index.stale:
             states[[row for row, utterance_id in enumerate(manifest.ids) if utterance_id in index.stale]] = _State.STALE
         if reads_media:

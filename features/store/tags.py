@@ -22,6 +22,7 @@ from features.errors import StoreError, UsageError
 from features.files import write_bytes_whole
 from features.manifest import Manifest
 from features.store.feature import Feature
+from features.store.ledger import read_ledgers
 
 FOLDER = ".tags"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -30,11 +31,14 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Tag:
-    """features: folder -> fingerprint; rows: folder, utterance_id, crc32; digest: over both, what a paper cites"""
+    """features: folder -> fingerprint; rows: folder, utterance_id, crc32; digest: over both, what a paper cites
+    of_manifest: whether the rows are those that fit a manifest, which another manifest's may follow in the store
+    """
 
     name: str
     features: dict[str, str]
     rows: pl.DataFrame
+    of_manifest: bool = False
 
     @property
     def digest(self) -> str:
@@ -44,10 +48,13 @@ class Tag:
 def write_tag(store: Path, name: str, features: Sequence[Feature], manifest: Manifest | None = None) -> Tag:
     """Freeze the rows that these features have now, of a manifest's utterances or of all.
 
-    Raises UsageError for a name that cannot be a file's, or that is taken by other rows.
+    Raises UsageError for a name that cannot be a file's, or that is taken by other rows, and StoreError where there is
+    no feature.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"tag {name!r}: letters, digits, '.', '_' and '-', at most 64")
+    if not features:
+        raise StoreError(f"{store} holds no feature: fill it with `erc extract --modality text --store {store}`")
     frames = []
     for feature in features:
         seen = feature if manifest is None else feature.fitting(manifest)
@@ -55,11 +62,13 @@ def write_tag(store: Path, name: str, features: Sequence[Feature], manifest: Man
         if manifest is not None:
             ledger = ledger.filter(pl.col("utterance_id").is_in(manifest.ids))
         frames.append(ledger.select(pl.lit(feature.folder).alias("folder"), "utterance_id", "crc32"))
-    tag = Tag(name, {feature.folder: feature.fingerprint for feature in features}, pl.concat(frames))
+    fingerprints = {feature.folder: feature.fingerprint for feature in features}
+    tag = Tag(name, fingerprints, pl.concat(frames), of_manifest=manifest is not None)
     path = store / FOLDER / f"{name}.json"
     if path.exists() and read_tag(store, name).digest != tag.digest:
         raise UsageError(f"tag {name!r} is taken, by other rows: give another name, or remove {path}")
-    content = {"format": _FORMAT, "name": name, "features": tag.features, "digest": tag.digest}
+    content: dict[str, object] = {"format": _FORMAT, "name": name, "features": tag.features, "digest": tag.digest}
+    content["of_manifest"] = tag.of_manifest
     path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()
     tag.rows.write_parquet(buffer)
@@ -74,7 +83,8 @@ def read_tag(store: Path, name: str) -> Tag:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = pl.read_parquet(path.with_suffix(".parquet"), glob=False)
-        tag = Tag(content["name"], content["features"], rows.select("folder", "utterance_id", "crc32"))
+        rows = rows.select("folder", "utterance_id", "crc32")
+        tag = Tag(content["name"], content["features"], rows, content.get("of_manifest") is True)
         digest = content["digest"]
     except FileNotFoundError as error:
         there = ", ".join(tag_names(store)) or "none"
@@ -91,24 +101,39 @@ def tag_names(store: Path) -> list[str]:
 
 
 def check_tag(store: Path, tag: Tag) -> list[str]:
-    """What the store no longer has as the tag says, a line each; nothing where all of it is there."""
+    """What the store no longer has as the tag says, a line each; nothing where all of it is there.
+
+    A tag of a manifest's rows is held against all rows, since those of another manifest may be newer; one of all rows
+    against those that count.
+    """
     problems = []
     for folder, fingerprint in tag.features.items():
         expected = tag.rows.filter(pl.col("folder") == folder)
         try:
             feature = Feature(store, folder)
-            held = feature.ledger(["status", "crc32"]) if feature.fingerprint == fingerprint else None
+            held = _held(feature, tag.of_manifest) if feature.fingerprint == fingerprint else None
         except StoreError as error:
             problems.append(f"{folder}: {error}")
             continue
         if held is None:
             problems.append(f"{folder}: is another feature now: its fingerprint differs")
             continue
-        now = held.filter(pl.col("status") == "ok").select("utterance_id", now="crc32")
-        joined = expected.join(now, on="utterance_id", how="left", maintain_order="left")
-        gone, other = joined.filter(pl.col("now").is_null()), joined.filter(pl.col("now") != pl.col("crc32"))
+        lost = expected.join(held, on=["utterance_id", "crc32"], how="anti", maintain_order="left")
+        gone = lost.join(held, on="utterance_id", how="anti", maintain_order="left")
+        other = lost.join(held, on="utterance_id", how="semi", maintain_order="left")
         for found, told in ((gone, "are gone"), (other, "have other numbers")):
             if len(found):
                 first = found["utterance_id"][0]
                 problems.append(f"{folder}: {len(found)} of {len(expected)} rows {told}, first {first}")
     return problems
+
+
+def _held(feature: Feature, whole: bool) -> pl.DataFrame:
+    """utterance_id and crc32 of the embeddings that count, or of all that lie there (whole)."""
+    columns = ["utterance_id", "status", "crc32"]
+    if whole:
+        frames = read_ledgers([feature.path / f"{name.stem}.parquet" for name in feature.names], columns)
+        rows = pl.concat(frames) if frames else feature.ledger(columns)
+    else:
+        rows = feature.ledger(columns)
+    return rows.filter(pl.col("status") == "ok").select("utterance_id", "crc32")

@@ -255,7 +255,10 @@ def _manifest_notes(folder: str, spec: EncoderSpec, rows: pl.DataFrame | None, m
     if rows is None:
         yield f"{folder}: no row for {len(manifest)} utterances of the manifest: {spec.made_by} makes them"
         return
-    holding = rows.sort("generation", "chunk", maintain_order=True).unique("utterance_id", keep="last")
+    placed = rows.sort("generation", "chunk", maintain_order=True)
+    fits = placed.join(today, left_on=["utterance_id", "source_digest"], right_on=["utterance_id", "today"], how="semi")
+    others = placed.join(fits, on="utterance_id", how="anti", maintain_order="left")
+    holding = pl.concat([fits, others]).unique("utterance_id", keep="last")  # as readers take them
     absent = today.join(holding, on="utterance_id", how="anti")
     if absent.height:
         yield f"{folder}: no row for {absent.height} utterances of the manifest: {spec.made_by} makes them"

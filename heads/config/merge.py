@@ -64,7 +64,7 @@ def _set(body: Any, keys: Sequence[str], value: Any, override: str, problems: Pr
         return value
     key, rest = keys[0], keys[1:]
     if isinstance(body, list):
-        if not key.isdigit() or int(key) >= len(body):
+        if not (key.isdecimal() and key.isascii()) or int(key) >= len(body):
             problems.append((override, f"{key!r} is not a place in a list of {len(body)}"))
             return body
         return [

@@ -182,7 +182,7 @@ def _has(value: Any, keys: Sequence[str]) -> bool:
     for key in keys:
         if isinstance(value, Mapping) and key in value:
             value = value[key]
-        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+        elif isinstance(value, list) and key.isdecimal() and key.isascii() and int(key) < len(value):
             value = value[int(key)]
         else:
             return False

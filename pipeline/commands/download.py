@@ -71,7 +71,10 @@ def command(corpus: str, folder: Path | None, list_only: bool, dry_run: bool) ->
         _print_steps(steps, folder)
     check_room(steps, folder, card.dataset)
     if not dry_run:
-        _fetch_all(card, downloads, folder)
+        from pipeline.download.lock import corpus_lock
+
+        with corpus_lock(folder):
+            _fetch_all(card, downloads, folder)
 
 
 def _card(corpus: str) -> DatasetCard:

@@ -322,7 +322,7 @@ def choose_encoders(modality: str | None, encoders: tuple[str, ...], preset: str
 def _parse_workers(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdigit():
+    if not (text.isdecimal() and text.isascii()):
         raise UsageError(f"--workers {text!r} is not a number of processes: give auto, 0 or more")
     return int(text)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.ingest_options import card_options, dev_option, finish, out_option, seed_option
+from pipeline.commands.ingest_options import card_options, check_out, dev_option, finish, out_option, seed_option
 from pipeline.terminal.options import LocalPath, json_option
 
 
@@ -52,6 +52,7 @@ def command(
     from pipeline.ingest.card_template import check_is_new
     from pipeline.ingest.merge import merge_manifests
 
+    check_out(out, manifests)
     check_is_new(write_card)
     made = merge_manifests(manifests, dataset, labels, neutral, card, media_root, dev, seed)
     finish(*made, out, as_json, write_card)

@@ -147,6 +147,12 @@ def comma_separated(context: click.Context, parameter: click.Parameter, value: s
     return items
 
 
+def check_out(out: Path, sources: Sequence[Path]) -> None:
+    """Before they are read. Raises UsageError where the manifest would replace one of its own sources."""
+    if any(source.resolve() == out.resolve() for source in sources):
+        raise UsageError(f"--out {out} is one of the files that are read, and would be lost: give another --out")
+
+
 def finish(
     manifest: Manifest, summary: IngestSummary, out: Path, as_json: bool, write_card: Path | None = None
 ) -> None:

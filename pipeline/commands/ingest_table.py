@@ -11,6 +11,7 @@ import click
 from features.errors import UsageError
 from pipeline.commands.ingest_options import (
     card_options,
+    check_out,
     dev_option,
     finish,
     out_option,
@@ -113,9 +114,11 @@ def command(
     from pipeline.ingest.reading import Reading
     from pipeline.ingest.table import ingest_table
 
+    sources = _sources(files)
+    check_out(out, [source.path for source in sources])
     check_is_new(write_card)
     made = ingest_table(
-        _sources(files),
+        sources,
         pairs("--map", maps, "COLUMN=THEIRS, like text=utterance", may_be_empty=True),
         dataset,
         split,

@@ -74,7 +74,7 @@ def command(
             if as_json or not sys.stdin.isatty():
                 raise UsageError("gc asks before it removes anything, and here it cannot: give --yes, or --dry-run")
             click.confirm("Remove them?", abort=True)
-        removed = remove_garbage(store, plan.items, tables)
+        removed = remove_garbage(store, plan.items, tables, (lambda: used_fingerprints(runs)) if runs else None)
         if not as_json:
             click.echo(f"{store}: {bytes_text(removed)} freed")
     if as_json:

@@ -21,7 +21,8 @@ def command(name: str, names: tuple[str, ...], manifest: Path | None, store: Pat
     """Record which rows the features have now, and print a digest that a paper can cite.
 
     Without FEATURE, all features of the store are recorded. Later, `erc store verify --tag NAME` says whether the store
-    still has those rows. A tag does not protect rows from being removed. Tags lie in STORE/.tags.
+    still has those rows. A tag with --manifest holds although another manifest has newer rows. A tag without it holds
+    as long as its rows are the newest. It does not protect rows from being removed. Tags lie in STORE/.tags.
 
     \b
     Example:
@@ -33,6 +34,8 @@ def command(name: str, names: tuple[str, ...], manifest: Path | None, store: Pat
     from features.store.tags import write_tag
 
     opened = Store(store)
+    if opened.damaged and not names:
+        raise opened.damaged[0][1]
     features = [opened.find(item) for item in names] if names else opened.features()
     tag = write_tag(store, name, features, read_manifest(manifest) if manifest else None)
     for folder in tag.features:

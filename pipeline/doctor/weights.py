@@ -9,9 +9,8 @@ from pathlib import Path
 from features.encoders.packaged_states import PACKAGED_STATES
 from features.encoders.published import RETINAFACE, RETINAFACE_URL, checkpoints_folder
 from features.encoders.table import ENCODERS, PRESETS
-from features.encoders.weights import PACKAGED, cached_hub_model
+from features.encoders.weights import PACKAGED, PACKAGED_PREFIX, cached_hub_model
 from features.extras import install_extra
-from features.spec import PACKAGED_PREFIX
 from pipeline.doctor.finding import Finding
 from pipeline.terminal.tables import bytes_text
 

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.encoders.table import ENCODERS
-from features.encoders.weights import has_config, packaged_folder
+from features.encoders.weights import PACKAGED_PREFIX, has_config, packaged_folder
 from features.errors import WeightsError, first_line
 from features.manifest import Manifest
 from features.prompts import report_pieces
-from features.spec import PACKAGED_PREFIX
 from pipeline.explore.corpus import Spread
 
 if TYPE_CHECKING:

@@ -25,19 +25,28 @@ _MARKS = {
 _TIME = re.compile(r"(\d+):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?")
 
 
+_HALVED = "Rows with half of a character, as of an emoji that was cut: it became U+FFFD."
+
+
 @dataclass
 class TextRepairs:
-    """What it took to read text: rows whose C1 characters were mapped, lines that were cp1252 instead of UTF-8, and CSV
-    files whose fields are not parted by commas."""
+    """What it took to read text: rows whose C1 characters were mapped, rows with half of a character (a lone surrogate
+    of JSON), lines that were cp1252 instead of UTF-8, and CSV files whose fields are not parted by commas."""
 
     repaired_rows: list[str] = field(default_factory=list)
+    halved_rows: list[str] = field(default_factory=list)
     cp1252_lines: list[str] = field(default_factory=list)
     delimiters: list[str] = field(default_factory=list)
 
     def findings(self) -> list[Finding]:
         return [
-            finding("repaired-text", self.repaired_rows, "Rows whose cp1252 bytes had become C1 characters: repaired."),
+            finding(
+                "repaired-text",
+                self.repaired_rows,
+                "Rows whose cp1252 bytes had become C1 characters: repaired.",
+            ),
             finding("cp1252-lines", self.cp1252_lines, "Lines that are not UTF-8: read as cp1252."),
+            *([finding("half-characters", self.halved_rows, _HALVED)] if self.halved_rows else []),
             *([finding("delimiters", self.delimiters, PARTED_OTHERWISE)] if self.delimiters else []),
         ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ManifestError
-from features.manifest import repair_cp1252
+from features.manifest import repair_cp1252, whole_characters
 from pipeline.ingest.annotations import TextRepairs, read_text
 
 
@@ -40,7 +40,8 @@ class Entry:
         return ((name, self._below(value, self._path(name))) for name, value in (self._object() or {}).items())
 
     def text(self, key: str, default: str | None = None) -> str:
-        """The text under `key`, cp1252 bytes repaired. Absent or null: the default, or a problem and ''."""
+        """The text under `key`, cp1252 bytes and halves of characters repaired. Absent or null: the default, or a
+        problem and ''."""
         if default is not None and isinstance(self.value, dict) and self.value.get(key) is None:
             return default
         found = self._get(key, str, "text")
@@ -49,13 +50,16 @@ class Entry:
         repaired = repair_cp1252(found)
         if repaired != found:
             self.repairs.repaired_rows.append(self.where)
-        return repaired
+        whole = whole_characters(repaired)
+        if whole != repaired:
+            self.repairs.halved_rows.append(self.where)
+        return whole
 
     def texts(self, key: str) -> list[str]:
         """The list of texts under `key`; a problem where it is something else."""
         found = self._get(key, list, "a list of texts") or []
         if all(isinstance(item, str) for item in found):
-            return [item.strip() for item in found]
+            return [whole_characters(item).strip() for item in found]
         self.problems.append(f"{self._path(key)} is not a list of texts but {_shown(found)}")
         return []
 

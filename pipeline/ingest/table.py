@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import ManifestError, UsageError
-from features.manifest import Manifest, problems_error, repair_cp1252
+from features.manifest import Manifest, problems_error, repair_cp1252, whole_characters
 from pipeline.ingest.build_ids import build_ids
 from pipeline.ingest.cuts import note_cuts_outside
 from pipeline.ingest.gather import Gathered, gather
@@ -98,8 +98,10 @@ def _frame(
             findings += of_sentiments
     except ManifestError as error:
         raise ManifestError(f"{rows.where}: {error}", error.problems) from error
-    frame = pl.DataFrame([pl.Series(name, values, dtype=pl.String()) for name, values in columns.items()])
-    frame, rows.repairs.repaired_rows = _repair_text(frame, rows.places)
+    frame, halved = _of_texts(columns)
+    frame, repaired = _repair_text(frame)
+    rows.repairs.halved_rows = [rows.places[row] for row in sorted(halved)]
+    rows.repairs.repaired_rows = [rows.places[row] for row in sorted(repaired)]
     frame, built = build_ids(frame, rows.several)
     return frame, [*rows.repairs.findings(), *rows.findings, *findings, *built]
 
@@ -132,8 +134,23 @@ def _sentiments(rows: Gathered, keep: bool) -> tuple[list[str | None], list[Find
         return [None] * len(values), [Finding("sentiment-left-out", len(error.problems), f"No classes: {error}.")]
 
 
-def _repair_text(frame: pl.DataFrame, places: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
-    """Text (empty where no column has it) and speaker with C1 characters mapped, and the places where any was."""
+def _of_texts(columns: Mapping[str, Sequence[str | None]]) -> tuple[pl.DataFrame, set[int]]:
+    """The columns, and the rows where half of a character, as JSON may hold, became U+FFFD."""
+    try:
+        return pl.DataFrame([pl.Series(name, values, dtype=pl.String()) for name, values in columns.items()]), set()
+    except UnicodeEncodeError:
+        whole = {
+            name: [None if value is None else whole_characters(value) for value in values]
+            for name, values in columns.items()
+        }
+        changed = {
+            row for name, values in columns.items() for row, value in enumerate(values) if value != whole[name][row]
+        }
+        return _of_texts(whole)[0], changed
+
+
+def _repair_text(frame: pl.DataFrame) -> tuple[pl.DataFrame, set[int]]:
+    """Text (empty where no column has it) and speaker with C1 characters mapped, and the rows where any was."""
     if "text" not in frame.columns:
         frame = frame.with_columns(pl.lit("").alias("text"))
     repaired: set[int] = set()
@@ -142,7 +159,7 @@ def _repair_text(frame: pl.DataFrame, places: Sequence[str]) -> tuple[pl.DataFra
         if rows:
             frame = frame.with_columns(frame[name].scatter(rows, [repair_cp1252(frame[name][row]) for row in rows]))
             repaired.update(rows)
-    return frame, [places[row] for row in sorted(repaired)]
+    return frame, repaired
 
 
 def _media_root(sources: Sequence[Source], given: str | Path | None) -> Path:

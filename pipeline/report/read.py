@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from features.errors import RunError, RunFileError
@@ -46,8 +47,10 @@ def read_runs(folder: Path) -> RunSet:
     reads = _read_test_reads(runs_of_it, notes)
     if alone:
         reads = [read for read in reads if Path(read.run).name == clean(own_name)]
-        if holds_runs(folder):
-            notes.append(f"{runs[0].folder}: other runs lie within this run's folder, and this page is of it alone.")
+    for place in [runs_of_it / own_name] if alone else candidates:  # of seeds set aside, as older versions wrote them
+        reads += [replace(read, run=clean(place.name)) for read in _read_test_reads(place, notes)]
+    if alone and holds_runs(folder):
+        notes.append(f"{runs[0].folder}: other runs lie within this run's folder, and this page is of it alone.")
     return RunSet(tuple(runs), tuple(unreadable), tuple(reads), tuple(_read_suites(root, notes)), tuple(notes), folded)
 
 

@@ -104,7 +104,7 @@ def run_search(
 def _described(search: Search, device: str, warn: Callable[[str], object]) -> tuple[str, dict[str, Any], Computation]:
     """Identity, settings and computation of its `SearchRecord`. Raises StoreError where it cannot run."""
     base = search.resolve([])
-    plan = make_plan([base], search.source, device)
+    plan = make_plan([base], search.source, device, with_parts=False)
     for warning in plan.warnings:
         warn(warning)
     if plan.failures:

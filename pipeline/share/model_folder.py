@@ -12,15 +12,19 @@ encoders/      the spec of every encoder, also of those that another one derives
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from features.errors import UsageError
-from features.files import write_folder_whole
-from features.spec import EncoderSpec, without_path
+from features.files import entries_besides, write_folder_whole
+from features.spec import EncoderSpec
 from features.store import Store
 from pipeline.predict.run_encoders import build_run_encoders
 from pipeline.predict.temperature import TEMPERATURE_FILE, fit_temperature
@@ -30,6 +34,7 @@ from pipeline.runs.other_code import since_training
 from pipeline.scoring.evaluation import seeds_to_predict_with
 from pipeline.share import onnx_head, space
 from pipeline.share.model_card import model_card
+from pipeline.share.published import published_config, published_names, renamed
 from pipeline.terminal.output import print_warning
 
 CONFIG = "config.json"
@@ -60,18 +65,18 @@ def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = Fa
         onnx_head.check_onnx()
     heads = onnx_head.heads_of(run, seeds) if onnx else []
     specs = _specs(run)
-    for spec in specs:
-        if spec.without_path() != spec:
-            print_warning(
-                f"{spec.folder}: its model {spec.model} is a path of this machine: the export has its last name alone,"
-                " and `erc predict` looks for that in the folder where it is called"
-            )
-    specs = [spec.without_path() for spec in specs]
+    names = published_names([*(spec.model for spec in specs), *_models(run)])
+    for model, name in names.items():
+        print_warning(
+            f"model {model} is a path of this machine: the export calls it {name!r}, which `erc predict` looks for in"
+            " the folder where it is called, then on the hub"
+        )
+    specs = [dataclasses.replace(spec, model=renamed(spec.model, names)) for spec in specs]
     folder.parent.mkdir(parents=True, exist_ok=True)
 
     def write(target: Path) -> None:
-        shutil.copyfile(run.path / "config.yaml", target / "config.yaml")
-        write_json(target / "features.json", _features(run))
+        _write_config(run, target / "config.yaml", names)
+        write_json(target / "features.json", _features(run, names))
         for seed in seeds:
             own = target / f"seed-{seed}"
             own.mkdir()
@@ -87,7 +92,7 @@ def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = Fa
         if temperature is not None:
             write_json(target / TEMPERATURE_FILE, asdict(temperature))
         graph = onnx_head.write_onnx(target / onnx_head.FILE, run, heads, temperature) if onnx else None
-        write_json(target / CONFIG, _config(run, seeds, specs, graph))
+        write_json(target / CONFIG, _config(run, seeds, specs, graph, names))
         if app:
             write_text(target / space.APP_FILE, space.APP)
             write_text(target / "requirements.txt", space.requirements(specs))
@@ -105,8 +110,7 @@ def check_free(folder: Path, replace: bool) -> None:
         raise UsageError(f"--to {folder}: holds something else than an export: give a new folder")
     if not replace:
         raise UsageError(f"--to {folder}: holds an export: give another folder, or --replace")
-    others = sorted(entry.name for entry in folder.iterdir() if not any(map(entry.match, _WRITTEN)))
-    if others:
+    if others := entries_besides(folder, _WRITTEN):
         raise UsageError(
             f"--to {folder}: holds {others[0]!r} beside an export, and would lose it: give another folder, or move it"
         )
@@ -139,11 +143,27 @@ def _specs(run: Run) -> list[EncoderSpec]:
     return found
 
 
-def _features(run: Run) -> dict[str, Any]:
+def _models(run: Run) -> list[str]:
+    """That its config and features.json name."""
+    selectors = [item for items in run.experiment.inputs.values() for item in items if isinstance(item, dict)]
+    found = [*(item.get("model") for item in selectors), *(use.model for use in run.features.features)]
+    return [model for model in found if model]
+
+
+def _write_config(run: Run, path: Path, names: Mapping[str, str]) -> None:
+    whole = run.experiment.to_dict()
+    published = published_config(whole, names)
+    if published == whole:
+        shutil.copyfile(run.path / "config.yaml", path)
+    else:
+        write_text(path, yaml.safe_dump(published, sort_keys=False, allow_unicode=True))
+
+
+def _features(run: Run, names: Mapping[str, str]) -> dict[str, Any]:
     """features.json without paths of the maker's machine and what was typed there."""
     content: dict[str, Any] = json.loads((run.path / "features.json").read_text(encoding="utf-8"))
     content["manifest"] = content["manifest"] | {"path": None}
-    content["features"] = [use | {"model": without_path(use.get("model"))} for use in content["features"]]
+    content["features"] = [use | {"model": renamed(use.get("model"), names)} for use in content["features"]]
     return content | {"store": None, "command": None}
 
 
@@ -154,7 +174,9 @@ def _metrics(run: Run, split: str) -> dict[str, Any]:
     return content
 
 
-def _config(run: Run, seeds: list[int], specs: list[EncoderSpec], graph: onnx_head.Graph | None) -> dict[str, Any]:
+def _config(
+    run: Run, seeds: list[int], specs: list[EncoderSpec], graph: onnx_head.Graph | None, names: Mapping[str, str]
+) -> dict[str, Any]:
     """config.json: what a hub and a reader of the folder look for."""
     onnx = {"onnx": onnx_head.as_json(graph)} if graph else {}
     return onnx | {
@@ -164,6 +186,6 @@ def _config(run: Run, seeds: list[int], specs: list[EncoderSpec], graph: onnx_he
         "id2label": {str(place): label for place, label in enumerate(run.labels)},
         "label2id": {label: place for place, label in enumerate(run.labels)},
         "seeds": seeds,
-        "experiment": run.experiment.to_dict(),
+        "experiment": published_config(run.experiment.to_dict(), names),
         "encoders": [json.loads(spec.to_json()) for spec in specs],
     }

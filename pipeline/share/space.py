@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from features.encoders.packaged_states import PACKAGED_STATES
 from features.encoders.visual.retinaface_network import INSTALL as RETINAFACE_INSTALL
-from features.encoders.weights import PACKAGED
-from features.spec import PACKAGED_PREFIX, EncoderSpec
+from features.encoders.weights import PACKAGED, PACKAGED_PREFIX
+from features.spec import EncoderSpec
 
 APP_FILE = "app.py"
 GRADIO = "gradio>=6,<7"

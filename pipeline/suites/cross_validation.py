@@ -125,7 +125,7 @@ def cross_validate(
     """
     folder = runs / folding.name
     sources = fold_sources(source, folding)
-    plan = make_plan(experiments, source, device)
+    plan = make_plan(experiments, source, device, trained=sources[0].utterances)
     result = CrossValidated(plan, failures=dict(plan.failures))
     if not plan.planned:
         return result

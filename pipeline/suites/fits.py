@@ -20,7 +20,8 @@ Features = Mapping[str, Sequence[Feature]]
 
 
 def misfit(experiment: Experiment, features: Features, utterances: Utterances) -> str | None:
-    """Why no head, loss or batch of it can be made, in one line; None where they can."""
+    """Why no head, loss or batch of it can be made, in one line; None where they can, or where that is not known: a
+    part of one's own may not build without memory for its weights, and training tells what it raises."""
     import torch
 
     try:
@@ -34,6 +35,8 @@ def misfit(experiment: Experiment, features: Features, utterances: Utterances) -
                 _draw(experiment, features, learnt)
     except ErcError as error:
         return str(error)
+    except Exception:
+        return None
     return None
 
 

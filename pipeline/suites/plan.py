@@ -92,11 +92,19 @@ class Source:
         )
 
 
-def make_plan(experiments: Sequence[Experiment], source: Source, device: str = "cpu") -> Plan:
+def make_plan(
+    experiments: Sequence[Experiment],
+    source: Source,
+    device: str = "cpu",
+    trained: Utterances | None = None,
+    with_parts: bool = True,
+) -> Plan:
     """Choose every experiment's features; refuse those that lack one, whose rows are stale or whose parts do not fit
     them; find equal ones.
 
-    device: on which they are to be trained: it decides what `precision: auto` is
+    device:  on which they are to be trained: it decides what `precision: auto` is
+    trained: whose train split they are trained on, where that is not the source's
+    with_parts: whether their parts are to fit; not for what is only varied, and not trained as it stands
     """
     plan = Plan()
     experiments = [_with_precision(experiment, device) for experiment in experiments]
@@ -121,7 +129,7 @@ def make_plan(experiments: Sequence[Experiment], source: Source, device: str = "
         if found:
             plan.failures[experiment.name] = found[0]
             continue
-        problem = misfit(experiment, features, source.utterances)
+        problem = misfit(experiment, features, trained or source.utterances) if with_parts else None
         if problem:
             plan.failures[experiment.name] = problem
             continue

@@ -7,7 +7,6 @@ own, and writes seeds into the run folders that the driver made. It says what it
 from __future__ import annotations
 
 import platform
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from pipeline.suites.run_errors import failure_line
 from pipeline.suites.shared_features import SharedFeatures
 from pipeline.suites.training import SeedTask, train_seed
 from pipeline.suites.workers import train_alone
-from pipeline.suites.workspace import open_workspace
+from pipeline.suites.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -73,18 +72,17 @@ class HeadTrainer:
     def set_up(self, rows: tuple[Rows, ...]) -> Answer:
         pin_threads(1, loads_torch=True)
         self._rows = rows
-        self._workspace = open_workspace()
+        self._workspace = Workspace()
         self._sources: dict[int, tuple[Source, SharedFeatures]] = {}
         return Answer()
 
     def run(self, task: HeadTask) -> Answer:
         try:
             planned, utterances, shared = self._checked(task)
-            inputs = shared.of(planned)
         except ErcError as error:
             return Answer(unfit=f"host {platform.node()}: {failure_line(error)}")
         try:
-            experiment, computation = planned.experiment, task.computation
+            experiment, computation, inputs = planned.experiment, task.computation, shared.of(planned)
             train_alone(
                 train_seed, SeedTask(experiment, task.seed, task.run, task.device, utterances, inputs, computation)
             )
@@ -93,7 +91,7 @@ class HeadTrainer:
         return Answer()
 
     def close(self) -> None:
-        shutil.rmtree(self._workspace, ignore_errors=True)
+        self._workspace.close()
 
     def _checked(self, task: HeadTask) -> tuple[Planned, Utterances, SharedFeatures]:
         """Raises EngineError where this host does not see what the driver sees, or would compute otherwise."""
@@ -106,7 +104,7 @@ class HeadTrainer:
             )
         if task.rows not in self._sources:
             source = rows.open()
-            self._sources[task.rows] = source, SharedFeatures(source, self._workspace / str(task.rows))
+            self._sources[task.rows] = source, SharedFeatures(source, self._workspace.folder / str(task.rows))
         source, shared = self._sources[task.rows]
         features = choose_features(source.store, task.experiment.inputs)
         planned = Planned(task.experiment, features, run_key(task.experiment, features, source.utterances))

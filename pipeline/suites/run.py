@@ -149,7 +149,7 @@ def run_parts(
                 else:
                     outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {failure_line(problem)}")
     for outcome, runs, part in zip(outcomes, opened, parts, strict=True):
-        _read_results(outcome, runs, part.source, shard is not None, agreement.unknown)
+        _read_results(outcome, runs, part.source, shard is not None, agreement.unknown, mix)
     return outcomes
 
 
@@ -230,12 +230,17 @@ def _seed_tasks(
 
 
 def _read_results(
-    outcome: Outcome, runs: Mapping[str, Run], source: Source, sharded: bool, unknown: Collection[str] = ()
+    outcome: Outcome,
+    runs: Mapping[str, Run],
+    source: Source,
+    sharded: bool,
+    unknown: Collection[str] = (),
+    mix: bool = False,
 ) -> None:
     """Write and keep the scores of all finished seeds, alone with the run's folder: of shards that end together, the
     last one finds the seeds of all.
 
-    Other processes may have trained some of them meanwhile, by other code. unknown: of `Agreement`
+    Other processes may have trained some of them meanwhile, by other code. unknown: of `Agreement`; mix: of `run_plan`
     """
     attributes = None if source.fold else slices.attributes(source.manifest, SELECTION_SPLIT)
     unlike = []
@@ -244,12 +249,16 @@ def _read_results(
             with folder_lock(run.path):
                 finished = run.finished_seeds()
                 alike = name in unknown or run.features.mixed
-                if not alike and mixed_lines([result_of(run, seed) for seed in finished]):
+                differ = not alike and mixed_lines([result_of(run, seed) for seed in finished])
+                if differ and mix:
+                    update_json(run.path / "features.json", {"mixed": True})
+                elif differ:
                     if sharded:
                         unlike.append(name)
                     else:
                         outcome.failures.setdefault(name, TRAINED_OTHERWISE)
-                elif finished:
+                    continue
+                if finished:
                     outcome.metrics[name] = write_metrics(run, finished, SELECTION_SPLIT, attributes)
                     if source.fold and source.fold.nested:
                         outcome.held_out[name] = write_metrics(run, finished, HELD_OUT)

@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.locks import is_alive
+from features.locks import NoLocksError, lock, open_lock
+
+_PREFIX = "erc-features-"
+_LOCK = ".lock"
+
+
+class Workspace:
+    """A new folder that only this process writes to, until it is closed. Those of processes that were killed go first:
+    nobody holds their locks. Where there are no locks, they stay."""
+
+    def __init__(self) -> None:
+        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            _remove_leftover(folder)
+        self.folder, self._descriptor = _new()
+
+    def close(self) -> None:
+        os.close(self._descriptor)  # first: Windows removes no file that is open
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """A new folder that goes with the block. Those of processes that were killed on this machine go first."""
-    folder = open_workspace()
+    """The folder of a `Workspace` that goes with the block."""
+    opened = Workspace()
     try:
-        yield folder
+        yield opened.folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        opened.close()
 
 
-def open_workspace() -> Path:
-    """The folder of `workspace`, for a process that removes it itself."""
-    prefix = f"erc-features-{platform.node() or 'here'}-"
-    for folder in Path(tempfile.gettempdir()).glob(f"{glob.escape(prefix)}*"):
-        process = folder.name.removeprefix(prefix).partition("-")[0]
-        if process.isdecimal() and is_alive(int(process)) is False:
+def _new() -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        descriptor = open_lock(folder / _LOCK)
+        try:
+            if lock(descriptor) and folder.is_dir():
+                return folder, descriptor
+        except NoLocksError:
+            return folder, descriptor
+        os.close(descriptor)  # another process took it for a leftover, before it was locked
+
+
+def _remove_leftover(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDWR)
+    except OSError:  # of another user or program, or not locked yet
+        return
+    try:
+        if lock(descriptor):
             shutil.rmtree(folder, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)

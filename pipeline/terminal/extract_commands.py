@@ -61,14 +61,15 @@ def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str
     known = find_entry(spec.encoder)
     if known:
         published = bool(spec.settings.get("as_published"))
-        if known.model and spec.model not in (None, known.default_model):
+        other_model = known.model and spec.model not in (None, known.default_model)
+        if other_model and spec.model:  # whose own defaults may be others
             given += ["--model", spec.model]
         if spec.weights == "random":
             given += ["--weights", "random"]
         if published:
             given.append("--as-published")
         for key, (default, _) in ((known.published or {}) if published else known.options).items():
-            if key in spec.settings and str(spec.settings[key]) != str(default):
+            if key in spec.settings and (other_model or str(spec.settings[key]) != str(default)):
                 given += ["--set", f"{key}={spec.settings[key]}"]
     if spec.alias:
         given += ["--as", spec.alias]

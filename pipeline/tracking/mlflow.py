@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from features.digests import digest_of
 from features.errors import UsageError
 from pipeline.tracking.item import Content, Item
 from pipeline.tracking.ledger import Destination
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 
 _PARENT = "mlflow.parentRunId"
-_FORBIDDEN = re.compile(r"[^\w\-. :/]", re.ASCII)  # in names of metrics, parameters and tags
+_FORBIDDEN = re.compile(r"[^\w\-. :/]")  # in names of metrics, parameters and tags
 _LONGEST = {"key": 250, "parameter": 6000, "tag": 5000}
 _AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}
 # Unless they are set: a server that is away is told of within a minute, and not after ten; MLflow's makers are told
@@ -105,12 +107,13 @@ class MlflowTracker:
         from mlflow.entities import Metric, Param, RunTag
 
         ended = _milliseconds(content.ended_s)
+        keys = _keys([*(key for point in content.points for key in point.values), *content.numbers])
         metrics = [
-            Metric(_key(key), value, _milliseconds(point.time_s), point.epoch)
+            Metric(keys[key], value, _milliseconds(point.time_s), point.epoch)
             for point in content.points
             for key, value in point.values.items()
         ]
-        metrics += [Metric(_key(key), value, ended, 0) for key, value in content.numbers.items()]
+        metrics += [Metric(keys[key], value, ended, 0) for key, value in content.numbers.items()]
         parameters = _texts(content.parameters, "parameter")
         tags = {f"erc.{key}": value for key, value in _texts(content.environment, "tag").items()}
         for some in _parts(metrics, _AT_ONCE["metrics"]):
@@ -127,13 +130,21 @@ class MlflowTracker:
         self._client.delete_run(earlier)
 
 
-def _key(name: str) -> str:
-    return _FORBIDDEN.sub("_", name)[: _LONGEST["key"]]
+def _keys(names: Iterable[str]) -> dict[str, str]:
+    """Names as MLflow takes them. One that has to be changed into what another is, too, ends in a digest of itself."""
+    longest = _LONGEST["key"]
+    changed = {name: _FORBIDDEN.sub("_", name)[:longest] for name in names}
+    shared = {key for key, number in Counter(changed.values()).items() if number > 1}
+    return {
+        name: key if key == name or key not in shared else f"{key[: longest - 9]}-{digest_of('key', name)[:8]}"
+        for name, key in changed.items()
+    }
 
 
 def _texts(values: Mapping[str, Any], kind: str) -> dict[str, str]:
     """As MLflow takes them; what is longer is cut, and whole in the files beside it."""
-    return {_key(name): str(value)[: _LONGEST[kind]] for name, value in values.items()}
+    keys = _keys(values)
+    return {keys[name]: str(value)[: _LONGEST[kind]] for name, value in values.items()}
 
 
 def _parts(items: Sequence[Part], size: int) -> Iterator[list[Part]]:

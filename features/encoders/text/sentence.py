@@ -31,9 +31,8 @@ from features.encoders.text.sentence_modules import MODULES, SentenceModules, ha
 from features.encoders.text.text_network import TextNetwork, load_text_network, model_name
 from features.encoders.text.text_pooling import ONE_STATE, TEXT_POOLINGS, pool_tokens
 from features.encoders.text.token_windows import Window, WindowPreparer, check_scope
-from features.encoders.weights import find_model
+from features.encoders.weights import PACKAGED_PREFIX, find_model
 from features.errors import UsageError, nearest
-from features.spec import PACKAGED_PREFIX
 
 VERSION = 1
 

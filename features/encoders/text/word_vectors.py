@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from features.digests import weights_digest
-from features.encoders.weights import packaged_folder
+from features.encoders.weights import PACKAGED_PREFIX, packaged_folder
 from features.errors import WeightsError, first_line
 from features.extras import install_extra
-from features.spec import PACKAGED_PREFIX
 
 _MATRIX = "*_emb.npy"
 _INDEX = "*_index.parquet"

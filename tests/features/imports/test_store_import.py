@@ -250,3 +250,17 @@ def test_a_manifest_is_not_needed_to_be_of_this_layout(tmp_path: Path) -> None:
         prepare_import(tmp_path / "x.npz", AUDIO, MANIFEST)
     asked = dataclasses.replace(AUDIO, template="{dataset}:{split}:{key}")
     assert len(prepare_import(tmp_path / "x.npz", asked, MANIFEST).joined.places) == 40
+
+
+def test_rows_that_the_same_file_fits_later_are_filled(tmp_path: Path) -> None:
+    """As by another manifest, among whose rows its ids are plain."""
+    store = tmp_path / "store"
+    prepared = prepare_import(folder(tmp_path / "x", VALUES), AUDIO, MANIFEST)
+    some = {row: place for row, place in prepared.joined.places.items() if row % 4 == 0}
+    fewer = dataclasses.replace(prepared, joined=dataclasses.replace(prepared.joined, places=some))
+    assert write_import(fewer, store).written == {"ok": 10, "not-in-import": 30}
+    done = write_import(prepared, store)
+    assert (done.written, done.kept) == ({"ok": 30}, 10)
+    assert write_import(prepared, store).written == {}
+    assert write_import(fewer, store).written == {}
+    assert_same(stored(Store(store).find("hubert"), MANIFEST.ids), list(VALUES.values()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -379,11 +380,16 @@ def test_what_lies_beside_a_pack_is_not_removed(made: tuple[Path, Manifest, Path
     feature = Store(store).find("text/sentence")
     (pack / ".git").mkdir()
     (pack / ".git" / "HEAD").write_text("ref: refs/heads/main")
-    with pytest.raises(UsageError, match=r"holds '\.git/HEAD', which is not of the pack, and would be lost"):
+    with pytest.raises(UsageError, match=r"holds '\.git', which is not of the pack, and would be lost"):
         write_pack([feature], manifest, pack, overwrite=True)
     shutil.rmtree(pack / ".git")
-    write_pack([feature], manifest, pack, overwrite=True)
-    assert check_pack(pack).features[0].folder == feature.folder
+    for damage in (None, b"no sums"):
+        if damage:
+            (pack / FOLDER_SUMS).write_bytes(damage)
+        else:
+            (pack / FOLDER_SUMS).unlink()
+        write_pack([feature], manifest, pack, overwrite=True)
+        assert check_pack(pack).features[0].folder == feature.folder
 
 
 def test_a_pack_without_its_top_is_incomplete(tmp_path: Path) -> None:
@@ -397,3 +403,13 @@ def test_a_pack_without_its_top_is_incomplete(tmp_path: Path) -> None:
     sums.write_text("".join(line for line in sums.open() if "top.safetensors" not in line))
     with pytest.raises(StoreError, match=r"SHA256SUMS does not name text/.*/top.safetensors: fetch the pack again"):
         install_pack(tmp_path / "pack", tmp_path / "there")
+
+
+@pytest.mark.parametrize("split", ["../../out", "a/b", "ledger", ".hidden"])
+def test_a_split_that_cannot_name_a_file_is_refused(tmp_path: Path, split: str) -> None:
+    manifest = make_manifest(tmp_path / "M.parquet")
+    store = make_store(tmp_path / "store", manifest)
+    frame = manifest.frame.with_columns(split=pl.when(pl.col("split") == "dev").then(pl.lit(split)).otherwise("split"))
+    with pytest.raises(UsageError, match="cannot name a file of a pack"):
+        write_pack(Store(store).features(), replace(manifest, frame=frame), tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()

@@ -283,3 +283,15 @@ def test_features_that_nothing_uses(tmp_path: Path) -> None:
     assert [feature.folder for feature in Store(tmp_path).features()] == [source.folder]
     assert not (tmp_path / derived.folder).exists()
     assert verify_store(tmp_path).faults == []
+
+
+def test_a_feature_that_a_run_begins_to_use_meanwhile_stays(tmp_path: Path) -> None:
+    source = write(tmp_path, {}, 0, modality="visual", encoder="faces")
+    derived = write(tmp_path, {}, 0, modality="visual", encoder="derived", derives_from=source.fingerprint)
+    other = write(tmp_path, {}, 0)
+    plan = plan_garbage(tmp_path, set())
+    assert {item.kind for item in plan.items} == {"unused"}
+    remove_garbage(tmp_path, plan.items, used=lambda: {derived.fingerprint})
+    assert source.path.is_dir()
+    assert derived.path.is_dir()
+    assert not other.path.exists()

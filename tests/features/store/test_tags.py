@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from small_corpus import SENTENCE, edited, embeddings, make_manifest, make_store
 
@@ -87,3 +89,39 @@ def test_a_tag_that_was_changed_is_refused(corpus: tuple[Path, Manifest]) -> Non
     rows.write_parquet(store / ".tags" / "a.parquet")
     with pytest.raises(StoreError, match="its digest is of other rows"):
         read_tag(store, "a")
+
+
+def test_a_tag_of_a_manifest_holds_while_another_manifest_has_newer_rows(
+    corpus: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    store, manifest = corpus
+    changed = edited(manifest, tmp_path / "edited.parquet", manifest.ids[4], text="Something else.")
+    write_feature(store, SENTENCE, changed, embeddings(changed, SENTENCE, seed=9))
+    feature = Store(store).find("sentence")
+    for name, rows in (("before", manifest), ("after", changed)):
+        write_tag(store, name, [feature], rows)
+        assert check_tag(store, read_tag(store, name)) == []
+        assert not [note for note in verify_store(store, rows).notes if "other input" in note]
+    tag = read_tag(store, "before")
+    others = replace(tag, rows=tag.rows.with_columns(pl.col("crc32") ^ 1))
+    (problem,) = check_tag(store, others)
+    assert (
+        problem
+        == f"{feature.folder}: {len(tag.rows)} of {len(tag.rows)} rows have other numbers, first {manifest.ids[0]}"
+    )
+
+
+def test_nothing_is_tagged_without_what_is_damaged_or_where_nothing_is(
+    corpus: tuple[Path, Manifest], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, _ = corpus
+    feature = Store(store).find("sentence")
+    (feature.path / "spec.json").write_text("{}")
+    assert run(erc, ["store", "tag", "a", "--store", str(store)], "erc") == 1
+    assert f"{feature.path / 'spec.json'}: " in capsys.readouterr().err
+    assert tag_names(store) == []
+    assert run(erc, ["store", "tag", "a", "logmel", "--store", str(store)], "erc") == 0
+    (tmp_path / "new").mkdir()
+    capsys.readouterr()
+    assert run(erc, ["store", "tag", "a", "--store", str(tmp_path / "new")], "erc") == 1
+    assert "new holds no feature: fill it with `erc extract" in capsys.readouterr().err

@@ -212,3 +212,31 @@ def test_every_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     assert f"erc ingest {name} " in out.split("Example")[1]
     assert _COMMANDS[name][1] in " ".join(out.split())  # the list of commands says what the command says of itself
+
+
+def test_a_manifest_does_not_replace_what_it_is_made_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "talk.csv"
+    table.write_text("split,dialogue,turn,text,speaker,label,notes\ntrain,a,1,Hi.,Ann,joy,mine\n")
+    before = table.read_bytes()
+    assert erc_ingest("table", str(table), "--out", str(tmp_path / "." / "talk.csv")) == 2
+    assert "is one of the files that are read, and would be lost: give another --out" in capsys.readouterr().err
+    assert table.read_bytes() == before
+    manifest = tmp_path / "M.parquet"
+    assert erc_ingest("table", str(table), "--out", str(manifest)) == 0
+    before = manifest.read_bytes()
+    assert erc_ingest("merge", str(manifest), "--dev", "0.5", "--out", str(manifest)) == 2
+    assert manifest.read_bytes() == before
+
+
+def test_half_a_character_is_repaired_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a text that was cut within an emoji."""
+    rows = [
+        {"split": "train", "dialogue": "a", "turn": turn, "text": "so happy \ud83d", "label": "joy"} for turn in (1, 2)
+    ]
+    rows[1]["text"] = "so happy \U0001f600"
+    table = tmp_path / "talk.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert erc_ingest("table", str(table), "--out", str(tmp_path / "M.parquet"), "--json") == 0
+    found = {item["name"]: item["count"] for item in json.loads(capsys.readouterr().out)["findings"]}
+    assert (found["half-characters"], found["repaired-text"]) == (1, 0)
+    assert read_manifest(tmp_path / "M.parquet").frame["text"].to_list() == ["so happy \ufffd", "so happy \U0001f600"]

@@ -21,6 +21,7 @@ from features.cards import DatasetCard, load_card, shipped_cards
 from features.extras import install_extra
 from features.network.part_file import PartFile
 from pipeline.cli import erc, run
+from pipeline.download.lock import corpus_lock
 
 TABLE = b"Sr No.,Utterance\n1,Hi.\n"
 
@@ -452,3 +453,13 @@ def test_ctrl_c_keeps_what_has_come(corpus: Corpus, site: Site, monkeypatch: pyt
     assert came > 1_000_000
     corpus.download()
     assert site.asked[-1] == ("/a.bin", f"bytes={came}-")
+
+
+def test_one_process_downloads_into_a_folder(corpus: Corpus, site: Site) -> None:
+    corpus.card(*addresses(site))
+    with corpus_lock(corpus.folder):
+        _, err = corpus.download(status=1)
+        assert f"{corpus.folder}: another `erc download` is at work there: wait for it" in err
+        assert len(corpus.files()) == 1
+    corpus.download()
+    assert not [name for name in corpus.files() if name.endswith(".lock")]

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from predict_world import rows_of, run_of, talks_of
 
 from features.errors import RunFileError, UsageError, WeightsError
 from features.network.hub import HubFiles
-from features.spec import EncoderSpec, without_path
+from features.spec import EncoderSpec
 from pipeline.cli import erc, run
 from pipeline.predict import Predictor, hub
 from pipeline.predict.turns import Talk, Turn
 from pipeline.runs.folder import Run
 from pipeline.share.model_card import plain
 from pipeline.share.model_folder import export_run
+from pipeline.share.published import published_names
 
 TALK = Talk("a", (Turn("Ross", "Hi."), Turn("Rachel", "Go away!")))
 
@@ -182,41 +184,53 @@ def test_an_encoder_s_model_is_exported_without_its_path(
     features["store"] = str(store)
     (source / "features.json").write_text(json.dumps(features))
     path = store / features["features"][0]["folder"] / "spec.json"
-    path.write_text(replace(EncoderSpec.from_json(path.read_text()), model=str(own)).to_json())
+    path.write_text(dataclasses.replace(EncoderSpec.from_json(path.read_text()), model=str(own)).to_json())
+    config = yaml.safe_load((source / "config.yaml").read_text())
+    config["inputs"]["text"] = [{"encoder": "surface", "model": str(own)}]
+    (source / "config.yaml").write_text(yaml.safe_dump(config))
     capsys.readouterr()
     export_run(Run(source), tmp_path / "model")
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"its model {own} is a path of this machine: the export has its last name alone" in line
+    assert f"model {own} is a path of this machine: the export calls it 'bert', which `erc predict` looks for" in line
     for file in (tmp_path / "model").rglob("*"):
         assert not file.is_file() or b"secret project" not in file.read_bytes(), file
-    assert Run(tmp_path / "model").features.features[0].model == "bert"
+    made = Run(tmp_path / "model")
+    assert made.features.features[0].model == "bert"
+    assert made.experiment.inputs["text"] == ({"encoder": "surface", "model": "bert"},)
+
+
+@pytest.mark.parametrize(
+    "model", [None, "openai-community/gpt2", "packaged:all-MiniLM-L6-v2", "models/bert", "glove.txt"]
+)
+def test_models_that_tell_nothing_of_a_machine_keep_their_names(model: str | None) -> None:
+    assert published_names([model]) == {}
 
 
 @pytest.mark.parametrize(
     ("model", "shown"),
     [
-        (None, None),
-        ("openai-community/gpt2", "openai-community/gpt2"),
-        ("packaged:all-MiniLM-L6-v2", "packaged:all-MiniLM-L6-v2"),
         ("/home/alice/models/bert", "bert"),
         ("/home/alice/models/bert/", "bert"),
         ("~/bert", "bert"),
+        ("~alice/bert", "bert"),
         ("../models/glove.txt", "glove.txt"),
         ("C:\\Users\\alice\\bert", "bert"),
-        ("\\\\server\\models\\bert", "bert"),
+        ("\\\\server\\share\\models\\bert", "bert"),
     ],
 )
-def test_models_as_they_are_published(model: str | None, shown: str | None) -> None:
-    assert without_path(model) == shown
+def test_a_path_is_called_by_its_last_name(model: str, shown: str) -> None:
+    assert published_names([model]) == {model: shown}
 
 
-def test_a_folder_that_is_there_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert without_path("models/bert") == "models/bert"
-    (tmp_path / "models" / "bert").mkdir(parents=True)
-    assert without_path("models/bert") == "bert"
-    monkeypatch.chdir(tmp_path / "models" / "bert")
-    assert without_path(".") == "bert"
+def test_paths_of_one_last_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert published_names(["/m/text/best", "/m/audio/best", "/m/audio/best", "/n/other"]) == {
+        "/m/text/best": "text/best",
+        "/m/audio/best": "audio/best",
+        "/n/other": "other",
+    }
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert published_names([".", ".."]) == {".": "here", "..": tmp_path.name}
 
 
 def test_what_lies_beside_an_export_is_not_removed(world: Path, exported: Path, tmp_path: Path) -> None:

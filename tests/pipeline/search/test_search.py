@@ -344,3 +344,14 @@ def test_one_process_searches_in_a_folder(shell: SearchShell) -> None:
         assert not (shell.folder / "search" / "search.json").exists()
     assert shell.search(1)[0] == 0
     assert not list(shell.folder.glob("search/.*"))
+
+
+def test_parts_that_a_search_varies_need_not_fit_before(shell: SearchShell) -> None:
+    """Three classes do not divide a batch of 16."""
+    space = "batch.size: {choices: [9, 12]}"
+    status, _, err = shell.search(2, "batch.sampler=class-balanced", space=space)
+    assert (status, err) == (0, "")
+    assert [trial["state"] for trial in shell.record()["trials"]] == ["complete"] * 2
+    shell.search(1, "batch.sampler=class-balanced", space="batch.size: {choices: [10]}", out="other")
+    (trial,) = shell.record("other")["trials"]
+    assert "must be a multiple of the 3 classes" in trial["problem"]

@@ -365,3 +365,8 @@ def test_seeds_that_another_process_trains_meanwhile_otherwise_are_not_averaged(
     monkeypatch.undo()
     assert train(shell)[0] == 0
     assert run_of(shell).metrics("dev").seeds == (0, 1)
+    monkeypatch.setattr(workers, "train_seed", both)
+    shutil.rmtree(run_of(shell).path)
+    assert train(shell, "--mix-seeds")[0] == 0
+    assert run_of(shell).metrics("dev").seeds == (0, 1)
+    assert run_of(shell).features.mixed

@@ -117,6 +117,8 @@ def test_a_name_that_says_what_is_below_which_layers_tells_its_command(name: str
         ({"model": "/my models/bert", "weights": "random"}, " --model '/my models/bert' --weights random"),
         ({"settings": {"prefix": "query: ", "pooling": "own"}}, " --set pooling=own --set 'prefix=query: '"),
         ({"alias": "mine", "settings": {"pooling": "mean"}}, " --set pooling=mean --as mine"),
+        ({"settings": {"pooling": "mean+max"}}, ""),
+        ({"model": "a/b", "settings": {"pooling": "mean+max"}}, " --model a/b --set pooling=mean+max"),
     ],
 )
 def test_a_command_that_mends_a_feature_makes_that_very_feature(changes: dict[str, Any], command: str) -> None:

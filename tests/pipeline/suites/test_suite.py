@@ -18,9 +18,10 @@ from suite_shell import TEXT
 
 import pipeline.suites.workers
 from features import hardware
+from features.digests import digest_of
 from features.errors import RunError
 from features.manifest import Manifest
-from features.store import write_feature
+from features.store import Store, write_feature
 from heads.config.suite import Suite, read_suite
 from pipeline.runs.folder import Run, find_runs
 from pipeline.runs.metrics_file import Coverage
@@ -323,3 +324,24 @@ def test_run_folders_are_found_once_each(corner: Corner) -> None:
     (one / "features.json").write_text("{")
     with pytest.raises(RunError, match=r"features\.json cannot be read: Expecting .*: train the experiment again"):
         _ = Run(one).features
+
+
+def test_a_part_that_needs_its_weights_to_be_built_is_tried_by_training(
+    corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of one's own may read a value of a tensor, which torch's `meta` device has not."""
+
+    def reads(*_: object) -> None:
+        torch.zeros(1, device="meta").item()
+
+    monkeypatch.setattr("pipeline.suites.fits.unallocated_head", reads)
+    assert corner.plan().failures == {}
+
+
+def test_a_feature_whose_extraction_was_stopped_before_its_first_rows_stops_no_other(corner: Corner) -> None:
+    feature = Store(corner.store).find("logmel")
+    for path in feature.path.glob("0*"):
+        path.unlink()
+    assert Store(corner.store).find("logmel").rows_digest(["a"]) == digest_of("rows", [("a", None)])
+    plan = corner.plan(corner.source(allow_absent=True))
+    assert "text" in [item.experiment.name for item in plan.planned]

@@ -12,7 +12,8 @@ import pytest
 from suite_shell import Shell
 
 from pipeline.suites import shared_features
-from pipeline.suites.workspace import open_workspace, workspace
+from pipeline.suites import workspace as module
+from pipeline.suites.workspace import Workspace, workspace
 
 HOUSE = Path(__file__).resolve().parents[3]
 KILLED = """
@@ -34,11 +35,34 @@ def test_what_a_killed_process_left_goes_with_the_next_and_that_of_the_living_st
     left = Path(done.stdout.strip())
     assert left.parent == tmp_path
     assert (left / "0.npy").is_file()
-    mine = open_workspace()
+    not_locked_yet = tmp_path / "erc-features-new"
+    not_locked_yet.mkdir()
+    mine = Workspace()
     assert not left.exists()
     with workspace() as other:
-        assert {*tmp_path.iterdir()} == {mine, other}
-    assert {*tmp_path.iterdir()} == {mine}
+        assert {*tmp_path.iterdir()} == {mine.folder, other, not_locked_yet}
+    assert {*tmp_path.iterdir()} == {mine.folder, not_locked_yet}
+    mine.close()
+    assert {*tmp_path.iterdir()} == {not_locked_yet}
+
+
+def test_one_that_was_taken_for_a_leftover_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its making and its lock another process may have come by."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    own, taken = module.open_lock, []
+
+    def slow(path: Path) -> int:
+        descriptor = own(path)
+        if not taken:
+            taken.append(path.parent)
+            module._remove_leftover(path.parent)
+        return descriptor
+
+    monkeypatch.setattr(module, "open_lock", slow)
+    with workspace() as folder:
+        assert taken
+        assert folder not in taken
+        assert {*tmp_path.iterdir()} == {folder}
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve a file's place")

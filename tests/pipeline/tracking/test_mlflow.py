@@ -14,7 +14,7 @@ from tracking_factory import expected_numbers, fake_suite, read_json, track
 from features.errors import UsageError
 from pipeline.comparison.contrasts import compare_declared
 from pipeline.runs.folder import Run
-from pipeline.tracking.mlflow import MlflowTracker
+from pipeline.tracking.mlflow import MlflowTracker, _keys
 
 pytestmark = pytest.mark.usefixtures("without_plots")
 
@@ -82,7 +82,7 @@ def test_the_store_holds_the_numbers_of_the_run_folders_once(
     odd = kept["wide-1a2b3c4d/seed-0"].data
     assert odd.params["note"] == "x" * 6000
     assert [odd.params[f"parts.{number}"] for number in range(150)] == [str(number) for number in range(150)]
-    assert odd.params["s_me_thing"] == "y"
+    assert odd.params["söme_thing"] == "y"
     assert odd.tags["erc.command"] == "z" * 5000
     (answer,) = compare_declared(runs, "dev")
     assert answer.comparison is not None
@@ -145,3 +145,18 @@ def test_a_folder_that_no_address_can_name_is_refused(tmp_path: Path, monkeypatc
         MlflowTracker(tmp_path / "50%20" / "mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracker.example")
     MlflowTracker(tmp_path / "50%20" / "mlflow")
+
+
+@pytest.mark.parametrize(
+    "names", [("高兴", "悲伤"), ("a+b", "a&b"), ("a_b", "a&b"), ("x" * 251 + "1", "x" * 251 + "2")]
+)
+def test_names_stay_apart(names: tuple[str, str]) -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    whole = [f"dev/f1/{name}/mean" for name in names]
+    keys = _keys(whole)
+    assert len({*keys.values()}) == 2
+    assert _keys(whole[:1]) != keys or names[0] in ("高兴", "a_b")
+    for key in keys.values():
+        _validate_metric_name(key)
+        assert len(key) <= 250
