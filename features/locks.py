@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,45 @@ def share(descriptor: int) -> None:
 def open_lock(path: Path) -> int:
     """A descriptor of the file, which is made where it is not there. Raises OSError."""
     return os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+
+
+@contextmanager
+def holding(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock's file, which is there only while it is held; gives False where another process has it and it is not
+    to be waited for. Where the file system has no locks everyone gets it. Raises OSError where it cannot be made."""
+    descriptor = _take(path, wait)
+    if descriptor is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        remove_lock(descriptor, path)
+
+
+def _take(path: Path, wait: bool) -> int | None:
+    """A descriptor of the file that now stands at `path`, locked; None where that is not to be waited for."""
+    while True:
+        descriptor = open_lock(path)
+        try:
+            if not lock(descriptor, wait=wait):
+                os.close(descriptor)
+                return None
+        except NoLocksError:
+            return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+        if _stands_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)
+
+
+def _stands_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def remove_lock(descriptor: int, path: Path) -> None:

@@ -62,7 +62,7 @@ def _whole(size: _Size, place: Path, count: int, show: Show) -> Comparison:
         "features.load",
         in_turns(contenders, size.rounds, show, alike=1e-6),
         (
-            Claim("features.load", "np.load, a .npy a feature", "at most", aim=8, stated=8),
+            Claim("features.load", "np.load, a .npy a feature", "at most", aim=8, stated=12),
             Claim("a .npy an utterance", "features.load", "at least", aim=4, stated=4),
         ),
         "`features.load` reads the manifest for each feature anew, and gives labels, reasons and its columns, too.",

@@ -15,6 +15,7 @@ from features.errors import bare_line
 from features.imports.foreign import Foreign, ForeignError, plain_id
 from features.imports.numpy_files import ID_NAMES, choose_field, first_of, with_facts
 
+_DEEPEST = 32  # groups in groups
 _MOST_FIELDS = 16  # of one group: more are ids
 _MOST_PACKED = 1100  # times that deflate makes bytes smaller, at the very most
 
@@ -74,9 +75,11 @@ def _is_tree(group: Any, field: str | None) -> bool:
     groups = [group[name] for name in group if _is_own(group, name) and isinstance(group[name], h5py.Group)]
     if field or not groups:
         return False
+    names = [{name for name in item if isinstance(item.get(name), h5py.Dataset)} for item in groups]
+    if all(len(own) == 1 for own in names):  # the one field of each id
+        return False
     if any(isinstance(item[name], h5py.Group) for item in groups for name in item if _is_own(item, name)):
         return True
-    names = [set(item) for item in groups]
     return max(map(len, names)) > _MOST_FIELDS or not set.intersection(*names)
 
 
@@ -85,6 +88,8 @@ def _of_tree(file: h5py.File, path: Path) -> Foreign:
     ids: list[str] = []
 
     def walk(group: Any, above: str) -> None:
+        if above.count("/") > _DEEPEST:
+            raise ForeignError(f"{path}: its groups are nested more than {_DEEPEST} deep: refused")
         for name in group:
             if _is_own(group, name) and isinstance(group[name], h5py.Group):
                 walk(group[name], f"{above}{name}/")

@@ -76,6 +76,11 @@ class Prepared:
         place = self.joined.places.get(row)
         return None if place is None or self.foreign.ids[place] in self.foreign.absent else place
 
+    def has_array(self, row: int) -> bool:
+        """Whether there is an array of a row of the manifest; none is read."""
+        place, rows = self._row(row), self.foreign.rows
+        return place is not None and not (isinstance(rows, list) and rows[place] is None)
+
     def array(self, row: int) -> np.ndarray | None:
         """The array of a row of the manifest, or None."""
         place = self._row(row)
@@ -161,7 +166,7 @@ def write_import(prepared: Prepared, store: Path, advance: Advance = lambda coun
     """
     bounds = manifest_chunks(prepared.manifest, whole_dialogues=False, waveform=_is_large(prepared))
     written: Counter[str] = Counter()
-    there = frozenset(name for row, name in enumerate(prepared.manifest.ids) if prepared.array(row) is not None)
+    there = frozenset(name for row, name in enumerate(prepared.manifest.ids) if prepared.has_array(row))
     options = PlanOptions(fill=there)  # by another manifest, or a mended one, the file may fit more
     with open_planned(store, prepared.spec, prepared.manifest, bounds, options) as (writer, plan):
         for chunk in plan.chunks:

@@ -10,9 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from features.digests import sha256_file
-from features.errors import StaleFeaturesError, UsageError
-from features.files import entries_besides, write_folder_whole
+from features.errors import StaleFeaturesError, StoreError, UsageError
+from features.files import write_folder_whole
 from features.manifest import Manifest, write_manifest
+from features.packs.check import pack_sums
 from features.packs.layout import CARD, LEDGER, MANIFEST, RECORD, Pack, PackedFeature
 from features.spec import MODALITIES
 from features.store.checksums import FOLDER_SUMS, sums_bytes
@@ -24,7 +25,10 @@ from features.store.stream import RowStream
 from features.store.top_file import top_bytes
 from features.top import FILE as TOP_FILE
 
-_SPLIT = re.compile(r"\w[\w.-]*")
+_OF_A_PACK = re.compile(
+    rf"{re.escape(RECORD)}|{re.escape(MANIFEST)}|{re.escape(CARD)}|{FOLDER_SUMS}"
+    rf"|({'|'.join(MODALITIES)})/[^/]+/(spec\.json|[^/]+\.parquet|{re.escape(TOP_FILE)})"
+)
 
 Advance = Callable[[int], object]
 
@@ -48,12 +52,13 @@ def write_pack(
     if out.exists() and not (overwrite and (out / RECORD).is_file()):
         mend = "give another --to" if overwrite else "give --overwrite, or another --to"
         raise UsageError(f"{out} exists: {mend}")
-    if out.exists() and (others := entries_besides(out, (RECORD, MANIFEST, CARD, FOLDER_SUMS, *MODALITIES))):
+    if out.exists() and (others := _others(out)):
         raise UsageError(f"{out} holds {others[0]!r}, which is not of the pack, and would be lost: give another --to")
     for split in manifest.frame["split"].unique(maintain_order=True):
-        if not _SPLIT.fullmatch(split) or split == "ledger":
+        if set(split) & set("/\\:\0") or split[:1] == "." or split.casefold() == Path(LEDGER).stem:
             raise UsageError(
-                f"split {split!r} cannot name a file of a pack: name it with letters, digits, '_', '-', '.'"
+                f"split {split!r} cannot name a file of a pack, which are named by splits: give it another name, without"
+                " '/', '\\', ':' or a dot before it, and not 'ledger'"
             )
     fitting = [feature.fitting(manifest) for feature in features]
     for feature in fitting:
@@ -80,6 +85,16 @@ def write_pack(
         out.parent.mkdir(parents=True, exist_ok=True)
         write_folder_whole(out, write)
     return packed
+
+
+def _others(pack: Path) -> list[str]:
+    """Files that are not of a pack: that SHA256SUMS does not name, or where that is lost, that no pack has."""
+    there = [path.relative_to(pack).as_posix() for path in sorted(pack.rglob("*")) if not path.is_dir()]
+    try:
+        named = {FOLDER_SUMS, *pack_sums(pack / FOLDER_SUMS)}
+    except StoreError:
+        return [name for name in there if not _OF_A_PACK.fullmatch(name)]
+    return [name for name in there if name not in named]
 
 
 def _packed(feature: Feature, manifest: Manifest) -> PackedFeature:

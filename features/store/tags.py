@@ -103,8 +103,8 @@ def tag_names(store: Path) -> list[str]:
 def check_tag(store: Path, tag: Tag) -> list[str]:
     """What the store no longer has as the tag says, a line each; nothing where all of it is there.
 
-    A tag of a manifest's rows is held against all rows, since those of another manifest may be newer; one of all rows
-    against those that count.
+    A tag of a manifest's rows is held against the newest rows of each source, since those of another manifest may be
+    newer; one of all rows against those that count.
     """
     problems = []
     for folder, fingerprint in tag.features.items():
@@ -128,12 +128,12 @@ def check_tag(store: Path, tag: Tag) -> list[str]:
     return problems
 
 
-def _held(feature: Feature, whole: bool) -> pl.DataFrame:
-    """utterance_id and crc32 of the embeddings that count, or of all that lie there (whole)."""
-    columns = ["utterance_id", "status", "crc32"]
-    if whole:
+def _held(feature: Feature, of_each_source: bool) -> pl.DataFrame:
+    """utterance_id and crc32 of the embeddings that count: of each utterance, or of each of its sources."""
+    columns = ["utterance_id", "source_digest", "status", "crc32"]
+    if of_each_source and feature.names:
         frames = read_ledgers([feature.path / f"{name.stem}.parquet" for name in feature.names], columns)
-        rows = pl.concat(frames) if frames else feature.ledger(columns)
+        rows = pl.concat(frames).unique(["utterance_id", "source_digest"], keep="last", maintain_order=True)
     else:
         rows = feature.ledger(columns)
     return rows.filter(pl.col("status") == "ok").select("utterance_id", "crc32")

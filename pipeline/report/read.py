@@ -7,7 +7,7 @@ from pathlib import Path
 
 from features.errors import RunError, RunFileError
 from pipeline.report.snapshot import RunSet, RunSnapshot, Unreadable
-from pipeline.runs.folder import ForeignScoresError, Run, holds_runs, looks_like_run, place_among_runs
+from pipeline.runs.folder import ForeignScoresError, Run, holds_runs, is_set_aside, looks_like_run, place_among_runs
 from pipeline.runs.folds_file import NESTED, FoldsFile, read_folds
 from pipeline.runs.json_files import clean
 from pipeline.runs.metrics_file import Metrics
@@ -48,7 +48,8 @@ def read_runs(folder: Path) -> RunSet:
     if alone:
         reads = [read for read in reads if Path(read.run).name == clean(own_name)]
     for place in [runs_of_it / own_name] if alone else candidates:  # of seeds set aside, as older versions wrote them
-        reads += [replace(read, run=clean(place.name)) for read in _read_test_reads(place, notes)]
+        older = [read for read in _read_test_reads(place, notes) if not read.run or is_set_aside(read.run)]
+        reads += [replace(read, run=clean(place.name)) for read in older]
     if alone and holds_runs(folder):
         notes.append(f"{runs[0].folder}: other runs lie within this run's folder, and this page is of it alone.")
     return RunSet(tuple(runs), tuple(unreadable), tuple(reads), tuple(_read_suites(root, notes)), tuple(notes), folded)

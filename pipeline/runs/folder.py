@@ -171,14 +171,19 @@ def holds_runs(path: Path) -> bool:
     """Whether a folder has runs, cross-validations or their records within it, and so is not to become a run itself: it
     would hide them from whoever reads it."""
     records = any(file for name in _RECORDS for file in path.glob(name))
-    return records or any(is_run(entry) and not _EARLIER.fullmatch(entry.name) for entry in path.iterdir())
+    return records or any(is_run(entry) and not is_set_aside(entry.name) for entry in path.iterdir())
+
+
+def is_set_aside(name: str) -> bool:
+    """Whether a folder's name is that of seeds that were set aside within a run (`pipeline.runs.set_aside`)."""
+    return _EARLIER.fullmatch(name) is not None
 
 
 def place_among_runs(path: Path) -> tuple[Path, str]:
     """The folder of runs that a run folder lies in, and its name there. Seeds that were set aside, in RUN/earlier-N,
     are of RUN."""
     whole = path.resolve()
-    if _EARLIER.fullmatch(whole.name) and looks_like_run(whole.parent):
+    if is_set_aside(whole.name) and looks_like_run(whole.parent):
         whole = whole.parent
     return whole.parent, whole.name
 

@@ -7,12 +7,11 @@ On file systems without locks everyone gets them: what is written is then still 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from features.locks import NoLocksError, lock, open_lock, remove_lock
+from features.locks import holding
 
 
 @contextmanager
@@ -22,7 +21,7 @@ def folder_lock(*folders: Path) -> Iterator[None]:
     with ExitStack() as stack:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_lock(folder / ".lock", wait=True))
+            stack.enter_context(holding(folder / ".lock", wait=True))
         yield
 
 
@@ -30,7 +29,7 @@ def folder_lock(*folders: Path) -> Iterator[None]:
 def search_lock(folder: Path) -> Iterator[bool]:
     """Hold the right to draw a search's trials; gives False where another process has it. The folder is made."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder / ".search.lock", wait=False) as held:
+    with holding(folder / ".search.lock", wait=False) as held:
         yield held
 
 
@@ -38,42 +37,5 @@ def search_lock(folder: Path) -> Iterator[bool]:
 def seed_lock(run: Path, seed: int) -> Iterator[bool]:
     """Hold the right to train a seed; gives False where another process has it. The run folder is made."""
     run.mkdir(parents=True, exist_ok=True)
-    with _lock(run / f".seed-{seed}.lock", wait=False) as held:
+    with holding(run / f".seed-{seed}.lock", wait=False) as held:
         yield held
-
-
-@contextmanager
-def _lock(path: Path, wait: bool) -> Iterator[bool]:
-    descriptor = _take(path, wait)
-    if descriptor is None:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        remove_lock(descriptor, path)
-
-
-def _take(path: Path, wait: bool) -> int | None:
-    """A descriptor of the file that now stands at `path`, locked; None where that is not to be waited for."""
-    while True:
-        descriptor = open_lock(path)
-        try:
-            if not lock(descriptor, wait=wait):
-                os.close(descriptor)
-                return None
-        except NoLocksError:
-            return descriptor
-        except OSError:
-            os.close(descriptor)
-            raise
-        if _stands_at(descriptor, path):
-            return descriptor
-        os.close(descriptor)
-
-
-def _stands_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

@@ -71,6 +71,9 @@ def export_run(run: Run, folder: Path, replace: bool = False, *, onnx: bool = Fa
             f"model {model} is a path of this machine: the export calls it {name!r}, which `erc predict` looks for in"
             " the folder where it is called, then on the hub"
         )
+    for spec in specs:
+        if spec.model and spec.model not in names and "/" in spec.model and Path(spec.model).exists():
+            print_warning(f"model {spec.model} is a folder here: to others the name is that of a model on the hub")
     specs = [dataclasses.replace(spec, model=renamed(spec.model, names)) for spec in specs]
     folder.parent.mkdir(parents=True, exist_ok=True)
 

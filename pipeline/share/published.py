@@ -9,14 +9,15 @@ from typing import Any
 
 def published_names(models: Iterable[str | None]) -> dict[str, str]:
     """Models that are paths of this machine -> what they are called elsewhere: the last name, or as many as tell one
-    from another. Hub ids, `packaged:NAME` and relative paths are not among them: they tell nothing of a machine.
+    from another, joined by `-`. Hub ids and `packaged:NAME` are not among them, nor a relative path that looks like a
+    hub id: it tells nothing of a machine.
     """
     parts = {model: _parts(model) for model in models if model and _is_of_this_machine(model)}
     names: dict[str, str] = {}
     for model, own in parts.items():
         others = [other for other in parts.values() if other != own]
         count = next((count for count in range(1, len(own)) if all(own[-count:] != o[-count:] for o in others)), None)
-        names[model] = "/".join(own[-count:] if count else own)
+        names[model] = "-".join(own[-count:] if count else own)
     return names
 
 
@@ -37,7 +38,13 @@ def _selector(selector: Any, names: Mapping[str, str]) -> Any:
 
 
 def _is_of_this_machine(model: str) -> bool:
-    return PurePosixPath(model).is_absolute() or PureWindowsPath(model).is_absolute() or model.startswith(("~", "."))
+    return (
+        PurePosixPath(model).is_absolute()
+        or PureWindowsPath(model).is_absolute()
+        or model.startswith(("~", "."))
+        or "\\" in model
+        or model.count("/") > 1
+    )
 
 
 def _parts(model: str) -> tuple[str, ...]:

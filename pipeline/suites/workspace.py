@@ -57,9 +57,12 @@ def _remove_leftover(folder: Path) -> None:
     except OSError:  # of another user or program, or not locked yet
         return
     try:
-        if lock(descriptor):
+        is_left = lock(descriptor)
+        if is_left:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError:
-        return
+        is_left = False
     finally:
         os.close(descriptor)
+    if is_left:  # Windows, and NFS, keep a file that is open
+        shutil.rmtree(folder, ignore_errors=True)

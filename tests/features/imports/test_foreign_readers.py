@@ -162,6 +162,11 @@ class TestTables:
             for name, value in VALUES.items():
                 file[KEYS[name]] = value
         check(read_foreign(tmp_path / "plain.h5", "text"))
+        with h5py.File(tmp_path / "facts.h5", "w") as file:
+            for name, value in VALUES.items():
+                file[f"{KEYS[name]}/features"] = value
+                file[f"{KEYS[name]}/info/fps"] = 25.0
+        check(read_foreign(tmp_path / "facts.h5", "text"))
         with h5py.File(tmp_path / "own.h5", "w") as file:  # of whose slashes h5py makes groups
             for name, value in VALUES.items():
                 file[name] = value

@@ -378,16 +378,17 @@ def test_a_file_that_the_sums_do_not_name_is_not_trusted(pack: Path, tmp_path: P
 def test_what_lies_beside_a_pack_is_not_removed(made: tuple[Path, Manifest, Path], pack: Path) -> None:
     store, manifest, _ = made
     feature = Store(store).find("text/sentence")
-    (pack / ".git").mkdir()
-    (pack / ".git" / "HEAD").write_text("ref: refs/heads/main")
-    with pytest.raises(UsageError, match=r"holds '\.git', which is not of the pack, and would be lost"):
-        write_pack([feature], manifest, pack, overwrite=True)
-    shutil.rmtree(pack / ".git")
-    for damage in (None, b"no sums"):
-        if damage:
-            (pack / FOLDER_SUMS).write_bytes(damage)
-        else:
+    for damage in ("none", "gone", "no sums"):
+        if damage == "gone":
             (pack / FOLDER_SUMS).unlink()
+        elif damage == "no sums":
+            (pack / FOLDER_SUMS).write_text(damage)
+        for name in (".git/HEAD", f"{feature.folder}/mine.csv", "text/notes.md"):
+            (pack / name).parent.mkdir(exist_ok=True)
+            (pack / name).write_text("years of work")
+            with pytest.raises(UsageError, match=f"holds '{name}', which is not of the pack, and would be lost"):
+                write_pack([feature], manifest, pack, overwrite=True)
+            (pack / name).unlink()
         write_pack([feature], manifest, pack, overwrite=True)
         assert check_pack(pack).features[0].folder == feature.folder
 
@@ -405,7 +406,7 @@ def test_a_pack_without_its_top_is_incomplete(tmp_path: Path) -> None:
         install_pack(tmp_path / "pack", tmp_path / "there")
 
 
-@pytest.mark.parametrize("split", ["../../out", "a/b", "ledger", ".hidden"])
+@pytest.mark.parametrize("split", ["../../out", "a/b", "a\\b", "ledger", "Ledger", ".hidden"])
 def test_a_split_that_cannot_name_a_file_is_refused(tmp_path: Path, split: str) -> None:
     manifest = make_manifest(tmp_path / "M.parquet")
     store = make_store(tmp_path / "store", manifest)
@@ -413,3 +414,12 @@ def test_a_split_that_cannot_name_a_file_is_refused(tmp_path: Path, split: str) 
     with pytest.raises(UsageError, match="cannot name a file of a pack"):
         write_pack(Store(store).features(), replace(manifest, frame=frame), tmp_path / "pack")
     assert not (tmp_path / "pack").exists()
+
+
+def test_splits_may_have_spaces_and_brackets(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path / "M.parquet")
+    store = make_store(tmp_path / "store", manifest)
+    named = pl.when(pl.col("split") == "dev").then(pl.lit("dev (clean) 2")).otherwise("split")
+    other = replace(manifest, frame=manifest.frame.with_columns(split=named))
+    write_pack(Store(store).features(), other, tmp_path / "pack")
+    assert len(check_pack(tmp_path / "pack").features) == 3

@@ -15,8 +15,10 @@ from features.manifest import Manifest
 from features.packs.install import install_pack
 from features.packs.write import write_pack
 from features.store import Store, write_feature
+from features.store.ledger import LedgerRow
 from features.store.tags import check_tag, read_tag, tag_names, write_tag
 from features.store.verify import verify_store
+from features.store.write import open_writer
 from pipeline.cli import erc, run
 
 
@@ -125,3 +127,17 @@ def test_nothing_is_tagged_without_what_is_damaged_or_where_nothing_is(
     capsys.readouterr()
     assert run(erc, ["store", "tag", "a", "--store", str(tmp_path / "new")], "erc") == 1
     assert "new holds no feature: fill it with `erc extract" in capsys.readouterr().err
+
+
+def test_a_tag_of_a_manifest_breaks_where_the_same_source_has_other_numbers(
+    corpus: tuple[Path, Manifest],
+) -> None:
+    """As a clip that was replaced under its path gives them."""
+    store, manifest = corpus
+    feature = Store(store).find("sentence")
+    write_tag(store, "a", [feature], manifest)
+    name, digest = manifest.ids[4], manifest.source_digests("text")[4]
+    with open_writer(store, SENTENCE) as writer:
+        writer.commit(0, [LedgerRow(name, digest)], {name: np.ones(SENTENCE.shape, np.float32)}, 1)
+    (problem,) = check_tag(store, read_tag(store, "a"))
+    assert problem == f"{feature.folder}: 1 of {len(manifest)} rows have other numbers, first {name}"

@@ -367,6 +367,7 @@ def test_reads_of_test_are_counted_for_the_run_however_it_is_named(
     for named in (run_folder, run_folder / "earlier-1"):
         assert [read.run for read in read_runs(named).test_reads] == [run_folder.name] * 2
     older = json.dumps(reads[0] | {"run": "earlier-1"})  # where older versions wrote it
-    (run_folder / "test_reads.jsonl").write_text(f"{older}\n")
+    of_another = json.dumps(reads[0] | {"run": "inner-1a2b3c4d"})  # a run that lies within this one's folder
+    (run_folder / "test_reads.jsonl").write_text(f"{older}\n{of_another}\n")
     for named in (shell.runs, run_folder, run_folder / "earlier-1"):
         assert [read.run for read in read_runs(named).test_reads] == [run_folder.name] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -18,6 +19,7 @@ from http_servers import Site, raw_server, serving, silent
 from hub_server import COMMIT, Hub, hub_serving, use_hub
 
 from features.cards import DatasetCard, load_card, shipped_cards
+from features.errors import DownloadError
 from features.extras import install_extra
 from features.network.part_file import PartFile
 from pipeline.cli import erc, run
@@ -463,3 +465,21 @@ def test_one_process_downloads_into_a_folder(corpus: Corpus, site: Site) -> None
         assert len(corpus.files()) == 1
     corpus.download()
     assert not [name for name in corpus.files() if name.endswith(".lock")]
+
+
+def test_a_lock_that_cannot_be_made_for_want_of_rights_stops_nobody(
+    corpus: Corpus, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus.card(*addresses(site))
+    corpus.download()
+
+    def refused(path: Path) -> int:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("features.locks.open_lock", refused)
+    assert "next: erc ingest" in corpus.download()[0]
+    with (
+        pytest.raises(DownloadError, match="cannot be made: .*: choose another folder"),
+        corpus_lock(corpus.path / "no"),
+    ):
+        pass

@@ -214,6 +214,8 @@ def test_models_that_tell_nothing_of_a_machine_keep_their_names(model: str | Non
         ("~/bert", "bert"),
         ("~alice/bert", "bert"),
         ("../models/glove.txt", "glove.txt"),
+        ("models/mine/bert", "bert"),
+        ("models\\bert", "bert"),
         ("C:\\Users\\alice\\bert", "bert"),
         ("\\\\server\\share\\models\\bert", "bert"),
     ],
@@ -224,8 +226,8 @@ def test_a_path_is_called_by_its_last_name(model: str, shown: str) -> None:
 
 def test_paths_of_one_last_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert published_names(["/m/text/best", "/m/audio/best", "/m/audio/best", "/n/other"]) == {
-        "/m/text/best": "text/best",
-        "/m/audio/best": "audio/best",
+        "/m/text/best": "text-best",
+        "/m/audio/best": "audio-best",
         "/n/other": "other",
     }
     (tmp_path / "here").mkdir()
