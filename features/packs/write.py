@@ -55,10 +55,11 @@ def write_pack(
     if out.exists() and (others := _others(out)):
         raise UsageError(f"{out} holds {others[0]!r}, which is not of the pack, and would be lost: give another --to")
     for split in manifest.frame["split"].unique(maintain_order=True):
-        if set(split) & set("/\\:\0") or split[:1] == "." or split.casefold() == Path(LEDGER).stem:
+        taken = split.casefold() == Path(LEDGER).stem
+        if taken or split.startswith(".") or set(split) & set("/\\:\0"):
             raise UsageError(
-                f"split {split!r} cannot name a file of a pack, which are named by splits: give it another name, without"
-                " '/', '\\', ':' or a dot before it, and not 'ledger'"
+                f"split {split!r} cannot name a file of a pack, whose files are named by splits: give it another name,"
+                " without '/', '\\', ':' or a dot before it, and not 'ledger'"
             )
     fitting = [feature.fitting(manifest) for feature in features]
     for feature in fitting:

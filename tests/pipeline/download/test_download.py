@@ -479,7 +479,7 @@ def test_a_lock_that_cannot_be_made_for_want_of_rights_stops_nobody(
     monkeypatch.setattr("features.locks.open_lock", refused)
     assert "next: erc ingest" in corpus.download()[0]
     with (
-        pytest.raises(DownloadError, match="cannot be made: .*: choose another folder"),
+        pytest.raises(DownloadError, match=r"cannot be made: .*: choose another folder"),
         corpus_lock(corpus.path / "no"),
     ):
         pass
