@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from features.errors import StoreError
@@ -59,11 +59,6 @@ def write_folder_whole(path: Path, write: Callable[[Path], object]) -> None:
         shutil.rmtree(older, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def entries_besides(folder: Path, patterns: Sequence[str]) -> list[str]:
-    """Names in a folder that match none of these patterns, sorted: whoever writes only those did not write them."""
-    return sorted(entry.name for entry in folder.iterdir() if not any(map(entry.match, patterns)))
 
 
 def sync_folder(path: Path) -> None:

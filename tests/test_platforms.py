@@ -24,6 +24,7 @@ GUARDED = {
     "features.store.placing": {"ctypes.CDLL"},
     "heads.training.memory": {"ctypes.CDLL"},
     "pipeline.doctor.machine": {"os.sysconf", "os.sysconf_names"},
+    "pipeline.suites.shared_features": {"os.posix_fallocate"},
     "pipeline.suites.workers": {"forkserver"},
 }
 

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from features.errors import UsageError
-from features.files import entries_besides, write_folder_whole
+from features.files import write_folder_whole
 from features.spec import EncoderSpec
 from features.store import Store
 from pipeline.predict.run_encoders import build_run_encoders
@@ -113,7 +113,8 @@ def check_free(folder: Path, replace: bool) -> None:
         raise UsageError(f"--to {folder}: holds something else than an export: give a new folder")
     if not replace:
         raise UsageError(f"--to {folder}: holds an export: give another folder, or --replace")
-    if others := entries_besides(folder, _WRITTEN):
+    others = sorted(entry.name for entry in folder.iterdir() if not any(map(entry.match, _WRITTEN)))
+    if others:
         raise UsageError(
             f"--to {folder}: holds {others[0]!r} beside an export, and would lose it: give another folder, or move it"
         )
