@@ -252,13 +252,11 @@ def _read_results(
                 differ = not alike and mixed_lines([result_of(run, seed) for seed in finished])
                 if differ and mix:
                     update_json(run.path / "features.json", {"mixed": True})
-                elif differ:
-                    if sharded:
-                        unlike.append(name)
-                    else:
-                        outcome.failures.setdefault(name, TRAINED_OTHERWISE)
-                    continue
-                if finished:
+                if differ and not mix and sharded:
+                    unlike.append(name)
+                elif differ and not mix:
+                    outcome.failures.setdefault(name, TRAINED_OTHERWISE)
+                elif finished:
                     outcome.metrics[name] = write_metrics(run, finished, SELECTION_SPLIT, attributes)
                     if source.fold and source.fold.nested:
                         outcome.held_out[name] = write_metrics(run, finished, HELD_OUT)

@@ -61,9 +61,9 @@ def mending_command(feature: Feature, manifest: Path | None, store: Path) -> str
     known = find_entry(spec.encoder)
     if known:
         published = bool(spec.settings.get("as_published"))
-        other_model = known.model and spec.model not in (None, known.default_model)
-        if other_model and spec.model:  # whose own defaults may be others
-            given += ["--model", spec.model]
+        other_model = spec.model if known.model and spec.model != known.default_model else None
+        if other_model:  # whose own defaults may be others
+            given += ["--model", other_model]
         if spec.weights == "random":
             given += ["--weights", "random"]
         if published:
