@@ -19,7 +19,8 @@ class Triplet(nn.Module):
     exponential nor a temperature. A class with one example has no anchor. If there is nothing to compare, the loss is
     0. On features after a ReLU, whose cosines are not negative, a term lies in [0.41, 1.10] under `mean`.
 
-    reduce:     how P and N combine the similarities. mean: as in the report's code. sum: as printed in the report
+    reduce:     how P and N combine the similarities. mean: as in the report and its code. sum: as in the docstring of
+                its code, which the code does not do
     projection: width of a linear layer between hidden and the comparison; null: hidden itself is compared, as in the
                 report
 
