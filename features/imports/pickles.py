@@ -8,8 +8,8 @@ and several that were made of it; they set an -inf in `audio` to 0 after reading
 conv-emotion: a tuple of dicts by dialogue, each a list in the order of turns. The tuples' parts are told apart by what
 they hold as well as by their number, since ten parts are two things. Checked against the loaders that unpack them:
 DialogueRNN for MELD (9) and IEMOCAP (9, with sight), COSMIC for MELD (11) and IEMOCAP (10), MMGCN and MM-DFN for MELD
-(10) and IEMOCAP (9, or 12 with RoBERTa), as they stand in public repositories. Not checked: the files themselves, whose
-links are dead.
+(10) and IEMOCAP (9, as DialogueRNN), SDT (butterfliesss/SDT) with RoBERTa for IEMOCAP (12) and MELD (13), as they stand
+in public repositories. Not checked: the files themselves, whose links are dead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     "DialogueRNN, MELD": (*_RNN, "sentences", "train", "test", "sentiments"),
     "DialogueRNN, IEMOCAP": (*_RNN, "visual", "sentences", "train", "test"),
     "MMGCN, MELD": (*_RNN, "visual", "sentences", "train", "test", "sentiments"),
-    "MM-DFN, IEMOCAP": (
+    "SDT, IEMOCAP": (
         "ids",
         "speakers",
         "labels",
@@ -49,7 +49,7 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
         "train",
         "test",
     ),
-    "MM-DFN, MELD": (
+    "SDT, MELD": (
         *("ids", "speakers", "labels", "text", *_ROBERTA[1:], "audio", "visual", "sentences", "train", "test"),
         "sentiments",
     ),

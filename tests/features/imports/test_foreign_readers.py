@@ -240,7 +240,8 @@ class TestPickles:
         check(found, {name: value[:3] for name, value in VALUES.items()})
 
     @pytest.mark.parametrize("more", [0, 1])
-    def test_mm_dfn(self, more: int, tmp_path: Path) -> None:
+    def test_sdt(self, more: int, tmp_path: Path) -> None:
+        """Of IEMOCAP, and of MELD, which has sentiments besides."""
         ids, speakers, labels, text, audio, sentences, train, test, sentiments = dialogue_rnn(MANIFEST, VALUES)
         parts = (ids, speakers, labels, text, text, text, text, audio, audio, sentences, train, test, sentiments)
         path = write_pickle(tmp_path / "x.pkl", parts if more else parts[:-1])
@@ -289,7 +290,7 @@ class TestPickles:
     def test_what_is_none_of_them_is_one_line(self, tmp_path: Path) -> None:
         for content, told in (
             ("text", "is no pickle of MMSA, conv-emotion or a dict of arrays: it holds a str"),
-            ((1, 2), "holds 2 parts, which are not those of DialogueRNN, MELD"),
+            ((1, 2), "holds 2 parts, which are not those of DialogueRNN, MELD.*, SDT, IEMOCAP, SDT, MELD, COSMIC"),
             ({"a": "b"}, "a holds no array of numbers"),
         ):
             with pytest.raises(UsageError, match=told):
