@@ -34,7 +34,9 @@ class BiLSTM(nn.Module):
     activation than tanh. They are no slower than torch's own steps over packed sequences.
 
     Deviations from the baseline: dropout is drawn for each turn (Keras draws once for a dialogue), gates are logistic
-    (in Keras 2 they are piecewise linear), and all weights are initialised as in torch.
+    (piecewise linear in Keras before 2.3), and all weights are initialised as in torch. The baseline's text network
+    also steps through padded turns: its mask looks for zeros, and its CNN gives such turns its biases, which are no
+    zeros once they are trained. So its backward LSTM has read the padding before it reaches the last turn.
     """
 
     needs_dialogues = True
