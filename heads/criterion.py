@@ -1,4 +1,4 @@
-"""The scores that corpora are judged by, beside those of every metrics file: which one, and how each is computed.
+"""The scores that corpora are judged by: which one, and how each is computed.
 
 Scores are fractions, by scikit-learn. Legend: n utterances, c labels.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.cards import HEADLINES, WEIGHTED_F1, DatasetCard
+from features.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,13 @@ class Criterion:
     def sides(self, labels: Sequence[str]) -> np.ndarray:
         """int8 [c]: -1 for a negative label, 1 for a positive one, 0 for one of neither side."""
         return np.array([(label in self.positive) - (label in self.negative) for label in labels], dtype=np.int8)
+
+
+def weighted_f1(gold: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
+    """F1 of each class, weighted by its gold utterances. gold, predicted: int [n]."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(gold, predicted, labels=range(num_classes), average="weighted", zero_division=0))
 
 
 def unweighted_average_recall(gold: np.ndarray, predicted: np.ndarray) -> float:
@@ -113,25 +121,27 @@ def binary_accuracy(
     return float(accuracy_score(of_gold[sided] > 0, predicted_positive(probabilities[sided], labels, criterion)))
 
 
-def baseline_scores(
-    support: np.ndarray, chances: np.ndarray, labels: Sequence[str], criterion: Criterion
-) -> dict[str, float | None]:
-    """The scores of this module for predictions drawn with fixed chances, of the expected confusion matrix.
+def headline(
+    gold: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, labels: Sequence[str], criterion: Criterion
+) -> float | None:
+    """The score that the corpus is judged by; None where gold has no label of either side.
 
-    support, chances: float [c]
+    gold, predicted: int [n], places in `labels`; probabilities: float [n, c]
     """
-    hits, total = support * chances, support.sum()
-    counted, sides = criterion.counted(labels), criterion.sides(labels)
-    both = support[counted].sum() + total * chances[counted].sum()
-    sided = support[sides != 0].sum()
-    negative = chances[sides < 0].sum()  # a label of neither side counts as positive
-    right = support[sides < 0].sum() * negative + support[sides > 0].sum() * (1 - negative)
-    return {
-        "micro_f1_without_neutral": _share(2 * hits[counted].sum(), both) if counted.any() else None,
-        "unweighted_average_recall": float(chances[support > 0].mean()),
-        "binary_accuracy": _share(right, sided) if sided else None,
-    }
+    from sklearn.metrics import accuracy_score, f1_score
 
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole else 0.0
+    places = range(len(labels))
+    match criterion.name:
+        case "weighted_f1":
+            return weighted_f1(gold, predicted, len(labels))
+        case "macro_f1":
+            return float(f1_score(gold, predicted, labels=places, average="macro", zero_division=0))
+        case "accuracy":
+            return float(accuracy_score(gold, predicted))
+        case "micro_f1_without_neutral":
+            return micro_f1_without_neutral(gold, predicted, labels, criterion)
+        case "unweighted_average_recall":
+            return unweighted_average_recall(gold, predicted)
+        case "binary_accuracy":
+            return binary_accuracy(gold, probabilities, labels, criterion)
+    raise UsageError(f"no score {criterion.name!r}: {nearest(criterion.name, HEADLINES)}")

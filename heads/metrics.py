@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from features.cards import WEIGHTED_F1
-from features.errors import UsageError, nearest
 from heads import criterion as judged
-from heads.criterion import Criterion
+from heads.criterion import Criterion, weighted_f1
 
 CALIBRATION_BINS = 15
 SCORES = (
@@ -47,13 +46,6 @@ class Scores:
     binary_accuracy: float | None = None
 
 
-def weighted_f1(gold: np.ndarray, predicted: np.ndarray, num_classes: int) -> float:
-    """F1 of each class, weighted by its gold utterances. gold, predicted: int [n]."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(gold, predicted, labels=range(num_classes), average="weighted", zero_division=0))
-
-
 def score(
     gold: np.ndarray,
     predicted: np.ndarray,
@@ -85,29 +77,6 @@ def score(
         if probabilities is None
         else judged.binary_accuracy(gold, probabilities, labels, criterion or Criterion()),
     )
-
-
-def headline(
-    gold: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, labels: Sequence[str], criterion: Criterion
-) -> float | None:
-    """The score that the corpus is judged by, alone; None where gold has no label of either side. As `score`."""
-    from sklearn.metrics import accuracy_score, f1_score
-
-    places = range(len(labels))
-    match criterion.name:
-        case "weighted_f1":
-            return weighted_f1(gold, predicted, len(labels))
-        case "macro_f1":
-            return float(f1_score(gold, predicted, labels=places, average="macro", zero_division=0))
-        case "accuracy":
-            return float(accuracy_score(gold, predicted))
-        case "micro_f1_without_neutral":
-            return judged.micro_f1_without_neutral(gold, predicted, labels, criterion)
-        case "unweighted_average_recall":
-            return judged.unweighted_average_recall(gold, predicted)
-        case "binary_accuracy":
-            return judged.binary_accuracy(gold, probabilities, labels, criterion)
-    raise UsageError(f"no score {criterion.name!r}: {nearest(criterion.name, SCORES)}")
 
 
 def scores_of_confusions(confusions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -269,6 +238,30 @@ def _expected_scores(
         "weighted_f1": float((f1 * support).sum() / total),
         "macro_f1": float(f1.mean()),
         "accuracy": float(hits.sum() / total),
-        **judged.baseline_scores(support, chances, labels, criterion),
+        **_expected_headlines(support, chances, labels, criterion),
         "per_class_f1": {label: float(value) for label, value in zip(labels, f1, strict=True)},
     }
+
+
+def _expected_headlines(
+    support: np.ndarray, chances: np.ndarray, labels: Sequence[str], criterion: Criterion
+) -> dict[str, float | None]:
+    """The last three of SCORES, as `_expected_scores`.
+
+    support, chances: float [c]
+    """
+    hits, total = support * chances, support.sum()
+    counted, sides = criterion.counted(labels), criterion.sides(labels)
+    both = support[counted].sum() + total * chances[counted].sum()
+    sided = support[sides != 0].sum()
+    negative = chances[sides < 0].sum()  # a label of neither side counts as positive
+    right = support[sides < 0].sum() * negative + support[sides > 0].sum() * (1 - negative)
+    return {
+        "micro_f1_without_neutral": _share(2 * hits[counted].sum(), both) if counted.any() else None,
+        "unweighted_average_recall": float(chances[support > 0].mean()),
+        "binary_accuracy": _share(right, sided) if sided else None,
+    }
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole else 0.0

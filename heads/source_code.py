@@ -1,19 +1,26 @@
 """The source code that makes a head's numbers, a digest a file: of what every training runs through, and of the parts
 that an experiment names.
 
-Imports are followed within `heads`, and within `features.top`, whose layers a head trains, as the syntax trees have
-them, wherever in a file they stand, so that no file has to be listed. A table of parts, which is a dict of names to
-classes or functions such as LOSSES, leads on to the parts that are named and to no others: a loss that an experiment
-does not use is no part of its digests, nor is the table's line.
+Imports are followed within `heads`, within `features.top`, whose layers a head trains, and within packages of the
+user's own, which are not installed but lie where Python finds them, as the syntax trees have them, wherever in a file
+they stand, so that no file has to be listed. A table of parts, which is a dict of names to classes or functions such as
+LOSSES, leads on to the parts that are named and to no others: a loss that an experiment does not use is no part of its
+digests, nor is the table's line.
 Comments, docstrings and formatting do not count, and a wheel's files have the digests of a clone's.
 """
 
 from __future__ import annotations
 
 import ast
+import site
+import sys
+import sysconfig
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from features.digests import digest_of
@@ -21,7 +28,11 @@ from features.errors import UsageError
 from heads.config.experiment import Experiment
 
 _FOLLOWED = ("heads", "features.top")
-_LENGTH = 16  # hex digits of a file's digest, as it is recorded
+_OURS = frozenset({"features", "heads", "pipeline"})
+# Reached by every training, without a part in its numbers: what the system does with freed memory, and what is imported
+# before it is needed.
+_NO_NUMBERS = frozenset({"heads.training.memory", "heads.training.first_use"})
+_LENGTH = 16  # hex digits of a digest, as it is recorded
 
 
 def parts_of(experiment: Experiment, kinds: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
@@ -45,8 +56,8 @@ def parts_of(experiment: Experiment, kinds: Mapping[str, Collection[str]]) -> di
 
 
 def source_digests(roots: Iterable[str], parts: Mapping[str, frozenset[str]]) -> dict[str, str]:
-    """Module -> digest (16 hex digits) of each root and of all that it leads to and that is followed, by name. One that
-    holds a table is named with the parts that count, as in `heads.losses:dice`.
+    """Module -> digest (16 hex digits) of each root and of all that it leads to and that is followed, by name. Of one
+    that holds a table, what is of a part alone has a digest of its own, as `heads.losses:dice`.
 
     roots: dotted names; parts: of `parts_of`. A table that it does not name counts whole. Raises UsageError for a
     module whose source is not there.
@@ -60,24 +71,26 @@ def _digests(roots: tuple[str, ...], parts: frozenset[tuple[str, frozenset[str]]
     waiting, seen = list(roots), set[str]()
     while waiting:
         name = waiting.pop()
-        if name not in seen:
+        if name not in seen and name not in _NO_NUMBERS:
             seen.add(name)
             tables = {table: chosen[table] for table in _tables(name) if table in chosen}
-            part = "+".join(sorted(frozenset().union(*tables.values())))
-            digest, imported = _module(name, frozenset(tables.items()))
-            if digest:
-                found[f"{name}:{part}" if part else name] = digest
+            digests, imported = _module(name, frozenset(tables.items()))
+            found |= digests
             waiting += imported
     return {name: found[name] for name in sorted(found)}
 
 
 @cache
-def _module(name: str, chosen: frozenset[tuple[str, frozenset[str]]]) -> tuple[str, tuple[str, ...]]:
-    """A module's digest, empty where it holds no code, and what it imports. chosen: of its own tables, the parts that
-    count."""
-    body = _without_unused(_tree(name), dict(chosen))
-    plain = _plain(body)
-    return digest_of("source", plain)[:_LENGTH] if plain else "", tuple(_imported(name, body))
+def _module(name: str, chosen: frozenset[tuple[str, frozenset[str]]]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The digests of a module's code, by the names that they are recorded under, and what it imports. chosen: of its
+    own tables, the parts that count."""
+    pieces = split_module(_tree(name), dict(chosen))
+    digests = {
+        f"{name}:{part}" if part else name: digest_of("source", plain)[:_LENGTH]
+        for part, body in pieces.items()
+        if (plain := _plain(body))
+    }
+    return digests, tuple(_imported(name, [statement for body in pieces.values() for statement in body]))
 
 
 @cache
@@ -85,23 +98,83 @@ def _tables(name: str) -> tuple[str, ...]:
     return tuple(found[0] for node in _tree(name).body if (found := _table_of(node)))
 
 
-def _without_unused(tree: ast.Module, chosen: Mapping[str, frozenset[str]]) -> list[ast.stmt]:
-    """A module's statements without the parts of its tables that are not chosen: neither their lines in the table, nor
-    their imports, nor, where they stand in this file, they themselves."""
-    unused: set[str] = set()
-    body: list[ast.stmt] = []
+def split_module(tree: ast.Module, chosen: Mapping[str, frozenset[str]]) -> dict[str, list[ast.stmt]]:
+    """What counts of a module's statements: under "" what counts for every experiment, and under the name of each
+    chosen part its line in the table with what it alone, or it and other parts, lead to in this file.
+
+    A part that is not chosen does not count, nor does what only such parts lead to and is private by its name. What
+    other modules import is public, so that it counts always.
+    """
+    tables: dict[str, ast.Dict] = {}
+    statements: list[ast.stmt] = []
     for node in tree.body:
-        name, value = _table_of(node) or ("", None)
-        if value is None or name not in chosen:
-            body.append(node)
-            continue
-        kept = [place for place, key in enumerate(value.keys) if _text(key) in chosen[name]]
-        unused |= {item.id for item in value.values if isinstance(item, ast.Name)}
-        keys, values = [value.keys[place] for place in kept], [value.values[place] for place in kept]
-        body.append(ast.Assign([ast.Name(name)], ast.Dict(keys, values)))
-    others = [node for item in body if not _defines(item, unused) for node in ast.walk(item)]
-    unused -= {node.id for node in others if isinstance(node, ast.Name)}
-    return [item for node in body if (item := _without(node, unused)) is not None]
+        found = _table_of(node)
+        if found and found[0] in chosen:
+            tables[found[0]] = found[1]
+        else:
+            statements += _single(node)
+    names = {id(node): _names(node) for node in statements}
+    defined: dict[str, list[ast.stmt]] = {}
+    for node in statements:
+        for name in _defined(node):
+            defined.setdefault(name, []).append(node)
+
+    def reached(start: Iterable[str]) -> set[int]:
+        """Places of the statements that define these names, and what those name in turn."""
+        places: set[int] = set()
+        waiting = [node for name in start for node in defined.get(name, ())]
+        while waiting:
+            node = waiting.pop()
+            if id(node) not in places:
+                places.add(id(node))
+                waiting += [other for name in names[id(node)] for other in defined.get(name, ())]
+        return places
+
+    lines = [
+        (table, _text(key) or "", key, value)
+        for table, content in tables.items()
+        for key, value in zip(content.keys, content.values, strict=True)
+        if isinstance(value, ast.Name)
+    ]
+    of_parts = {value.id for *_, value in lines}
+    led_to = reached(of_parts)
+    public = [node for node in statements if not _is_of_parts(node, of_parts, led_to)]
+    everywhere = {id(node) for node in public} | reached(name for node in public for name in names[id(node)])
+    pieces = {"": [node for node in statements if id(node) in everywhere]}
+    for table, part, key, value in lines:
+        if part in chosen[table]:
+            own = reached([value.id]) - everywhere
+            line = ast.Assign([ast.Name(table)], ast.Dict([key], [value]))
+            pieces.setdefault(part, []).extend([line, *(node for node in statements if id(node) in own)])
+    return pieces
+
+
+def _single(node: ast.stmt) -> list[ast.stmt]:
+    """A statement, or, for each name that `from ... import` brings, one of its own."""
+    if not isinstance(node, ast.ImportFrom):
+        return [node]
+    return [ast.ImportFrom(node.module, [alias], node.level) for alias in node.names]
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    """The names that a statement on the top level gives a meaning."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return [node.name]
+    if isinstance(node, ast.ImportFrom):
+        return [alias.asname or alias.name for alias in node.names]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _names(node: ast.stmt) -> set[str]:
+    return {found.id for found in ast.walk(node) if isinstance(found, ast.Name)}
+
+
+def _is_of_parts(node: ast.stmt, of_parts: Collection[str], led_to: Collection[int]) -> bool:
+    """Whether a statement is a part, or private and of parts, as far as they alone tell."""
+    own = _defined(node)
+    private = bool(own) and all(name.startswith("_") and not name.startswith("__") for name in own)
+    return any(name in of_parts for name in own) or (private and id(node) in led_to)
 
 
 def _table_of(node: ast.stmt) -> tuple[str, ast.Dict] | None:
@@ -118,20 +191,6 @@ def _text(node: ast.expr | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def _defines(node: ast.stmt, names: set[str]) -> bool:
-    return isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name in names
-
-
-def _without(node: ast.stmt, names: set[str]) -> ast.stmt | None:
-    """A statement that defines or imports none of these names; None where nothing is left of it."""
-    if _defines(node, names):
-        return None
-    if not isinstance(node, ast.ImportFrom):
-        return node
-    left = [alias for alias in node.names if (alias.asname or alias.name) not in names]
-    return ast.ImportFrom(node.module, left, node.level) if left else None
-
-
 def _imported(name: str, body: Iterable[ast.stmt]) -> Iterator[str]:
     """The modules of what is followed that statements import, and the packages above them, whose code runs first."""
     for node in (found for item in body for found in ast.walk(item)):
@@ -144,7 +203,7 @@ def _imported(name: str, body: Iterable[ast.stmt]) -> Iterator[str]:
         for target in targets:
             names = target.split(".")
             above = [".".join(names[:depth]) for depth in range(1, len(names) + 1)]
-            if not set(above).isdisjoint(_FOLLOWED):
+            if not set(above).isdisjoint(_FOLLOWED) or _is_of_user(names[0]):
                 yield from (other for other in above if _file_of(other) is not None)
 
 
@@ -158,14 +217,58 @@ def _absolute(name: str, node: ast.ImportFrom) -> str:
 
 
 @cache
+def _is_of_user(package: str) -> bool:
+    """Whether a top-level package or module is someone's own code: found by Python, written in Python, and neither
+    ours, nor Python's, nor installed."""
+    if not package or package in _OURS or package in sys.stdlib_module_names:
+        return False
+    place = _place(package)
+    if place is None:
+        return False
+    paths = sysconfig.get_paths()
+    installed = {paths["purelib"], paths["platlib"], site.getusersitepackages(), *site.getsitepackages()}
+    beside = any(place.parent.glob("*.dist-info"))  # as `pip install --target` leaves them
+    return not beside and not any(place.is_relative_to(Path(folder).resolve()) for folder in installed)
+
+
+def _place(package: str) -> Path | None:
+    """The folder of a top-level package, or the file of a module; None where there is no such, or none on a disk."""
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    folders = list(spec.submodule_search_locations or ())
+    found = folders[0] if folders else spec.origin
+    return Path(found).resolve() if found and (folders or found.endswith(".py")) else None
+
+
+@cache
 def _file_of(name: str) -> str | None:
     """The file of a module, from its top package on; None where there is none, as of a class."""
     package, *rest = name.split(".")
     folder = "/".join(rest)
+    if package not in _OURS:
+        place = _place(package)
+        if place is None or (rest and place.is_file()):
+            return None
+        if place.is_file():
+            return place.name
     for file in (f"{folder}.py" if rest else "", f"{folder}/__init__.py".lstrip("/")):
-        if file and files(package).joinpath(file).is_file():
+        if file and _root(package).joinpath(file).is_file():
             return file
     return None
+
+
+def _root(package: str) -> Traversable:
+    """Where a package's files lie; of a module that is one file, the folder of it."""
+    if package in _OURS:
+        return files(package)
+    place = _place(package)
+    if place is None:
+        raise UsageError(f"{package}: is not found any more, though a head's parts import it: install it again")
+    return place.parent if place.is_file() else place
 
 
 @cache
@@ -173,7 +276,7 @@ def _tree(name: str) -> ast.Module:
     file, package = _file_of(name), name.partition(".")[0]
     if file is None:
         raise UsageError(f"{name}: its source code is not installed, which tells what trained a head: install it whole")
-    return ast.parse(files(package).joinpath(file).read_text(encoding="utf-8"))
+    return ast.parse(_root(package).joinpath(file).read_text(encoding="utf-8"))
 
 
 def _plain(node: Any) -> Any:

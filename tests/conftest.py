@@ -41,7 +41,7 @@ _PRELOADED = [
     "heads.training.checkpoint",
     "heads.training.trainer",
     "pipeline.runs.prediction_frame",
-    "pipeline.suites.training",
+    "pipeline.suites.workers",
     "features.engines.decode_pool",
     "features.encoders.audio.logmel",
     "features.encoders.visual.hog_colour",

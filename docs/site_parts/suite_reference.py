@@ -15,8 +15,8 @@ PAGE = ROOT / "docs" / "suites.md"
 MARK = "<!-- From here on written by docs/site_parts/suite_reference.py: edit the parts' docstrings, then run it. -->\n"
 sys.path.insert(0, str(ROOT))
 
-from heads.config.experiment import FusionCommon, LossCommon  # noqa: E402
 from heads.config.parts import Part, Setting, all_parts, all_sections, limits  # noqa: E402
+from heads.config.sections import FusionCommon, LossCommon  # noqa: E402
 from heads.config.suite import read_suite, shipped_suites  # noqa: E402
 from heads.context import CONTEXTS  # noqa: E402
 from heads.data.samplers import NEEDS_DIFFICULTY  # noqa: E402

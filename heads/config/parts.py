@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from heads.config.experiment import (
+from heads.config.registry import Section, settings_of
+from heads.config.sections import (
     Batch,
     Evaluation,
     FeedForward,
@@ -23,7 +24,6 @@ from heads.config.experiment import (
     Speakers,
     Stop,
 )
-from heads.config.registry import Section, settings_of
 
 _NAMES = r"[A-Za-z_][\w.]*(?:, [A-Za-z_][\w.]*)*"
 _SETTING = re.compile(rf"^(?P<indent> *)(?P<names>{_NAMES}): +(?P<text>\S.*)$")

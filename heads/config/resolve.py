@@ -11,11 +11,11 @@ from typing import Any
 
 from features.errors import ConfigError, nearest
 from features.spec import MODALITIES, Selector
-from heads.config.experiment import (
+from heads.config.experiment import Component, Experiment
+from heads.config.registry import Problems, Section, check, settings_of, unknown_key
+from heads.config.sections import (
     Batch,
-    Component,
     Evaluation,
-    Experiment,
     FeedForward,
     FusionCommon,
     LossCommon,
@@ -25,7 +25,6 @@ from heads.config.experiment import (
     Stop,
     Tuned,
 )
-from heads.config.registry import Problems, Section, check, settings_of, unknown_key
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 # What an experiment that names no part gets.

@@ -15,6 +15,8 @@ from features.manifest import Manifest, known_speaker
 from heads.criterion import Criterion
 
 UNLABELLED = -1
+HELD_OUT = "held-out"
+"""What an outer fold scores and training never sees the labels of, where folds are nested."""
 
 
 @dataclass(frozen=True)

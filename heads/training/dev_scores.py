@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from features.cards import WEIGHTED_F1
 from features.errors import ManifestError
+from heads.criterion import headline, weighted_f1
 from heads.data.utterances import UNLABELLED, Utterances
-from heads.metrics import headline, weighted_f1
 from heads.predict import Predictor
 from heads.training.examples import Examples
 
@@ -32,7 +32,7 @@ def score_dev(predictor: Predictor, examples: Examples, utterances: Utterances) 
     """
     labels = examples.targets.labels[examples.dev]
     known = labels != UNLABELLED
-    scores = predictor.scores(examples.table, examples.dev)
+    scores = predictor.scores(examples.table, examples.dev, final=False)
     labels, finite = labels[known], bool(scores.isfinite().all())
     scores = scores[known]
     loss = float(functional.cross_entropy(scores, labels)) if finite else math.nan

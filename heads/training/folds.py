@@ -18,13 +18,12 @@ from typing import Literal
 import numpy as np
 
 from features.errors import ManifestError, UsageError
-from heads.data.utterances import UNLABELLED, Utterances
+from heads.data.utterances import HELD_OUT, UNLABELLED, Utterances
 
 Grouping = Literal["dialogue", "group"]
 GROUPINGS: tuple[Grouping, ...] = ("dialogue", "group")
 
 
-HELD_OUT = "held-out"
 INNER_FOLDS = 5  # of the rows that an outer fold leaves, one is dev: a fifth
 
 

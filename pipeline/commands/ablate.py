@@ -159,7 +159,7 @@ def command(
     store, manifest = read_places(store, manifest)
     if only_list:
         from features.hardware import cores
-        from pipeline.suites.training import check_device
+        from pipeline.suites.devices import check_device
 
         if part or engine_name == "ray":
             raise UsageError("--list shows the whole suite, trained on this machine: leave --shard and --engine out")
@@ -230,8 +230,8 @@ def _trainers(
             yield actors, actors.placement.actors, actors.device
         return
     from features.hardware import cores
+    from pipeline.suites.devices import check_device
     from pipeline.suites.trainers import LocalTrainers
-    from pipeline.suites.training import check_device
 
     check_device(device)
     jobs = jobs or cores()

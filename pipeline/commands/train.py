@@ -141,9 +141,9 @@ def command(
     from pipeline.commands import printing
     from pipeline.suites.choice import read_experiment
     from pipeline.suites.cross_validation import cross_validate, open_rows
+    from pipeline.suites.devices import check_device
     from pipeline.suites.plan import Source, make_plan
     from pipeline.suites.run import run_plan
-    from pipeline.suites.training import check_device
     from pipeline.tracking.trainers import opened_tracking, tracked
 
     check_device(device)

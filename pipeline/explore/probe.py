@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heads.metrics import baselines, constant_baseline, weighted_f1
+from heads.criterion import weighted_f1
+from heads.metrics import baselines, constant_baseline
 
 NEIGHBOURS = 15
 STRENGTH = 10.0

@@ -28,7 +28,7 @@ _ROOT = "heads.predict"
 _NO_PART = frozenset(
     {
         "features",  # the names that the package offers
-        "heads.config.experiment",  # which keys a config has: the run's own has a value for each
+        "heads.config.sections",  # which keys a config has: the run's own has a value for each
         "heads.config.registry",  # how a name is looked up
         "heads.criterion",  # the score that chose the epoch
         "heads.losses",  # how losses are summed

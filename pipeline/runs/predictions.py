@@ -16,7 +16,7 @@ import polars as pl
 from features.cards import WEIGHTED_F1
 from features.errors import RunError
 from heads import metrics
-from heads.criterion import Criterion
+from heads.criterion import Criterion, headline
 from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.json_files import reason_of
 from pipeline.runs.metrics_file import Coverage, Metrics, ScoredOn
@@ -123,7 +123,7 @@ def split_metrics(
     support = np.bincount(gold, minlength=len(labels))
 
     def judge(place: int, mask: np.ndarray) -> float | None:
-        return metrics.headline(gold[mask], predictions[place][mask], chances[place][mask], labels, criterion)
+        return headline(gold[mask], predictions[place][mask], chances[place][mask], labels, criterion)
 
     values = {
         "experiment": experiment,

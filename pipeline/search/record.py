@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from features.errors import RunError
-from heads.config.experiment import Experiment, Tuned
+from heads.config.experiment import Experiment
+from heads.config.sections import Tuned
 from pipeline.runs.computation import Computation
 from pipeline.runs.json_files import write_json, write_text
 from pipeline.runs.tried import count_tried

@@ -16,7 +16,8 @@ import numpy as np
 
 from features.errors import ErcError
 from features.store import Feature
-from heads.config.experiment import Batch, Experiment, Stop
+from heads.config.experiment import Experiment
+from heads.config.sections import Batch, Stop
 from heads.data.data import FeatureRows, HeadData, shape_of
 from heads.data.normalise import Normaliser
 from heads.data.utterances import UNLABELLED, Utterances

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from heads.data.utterances import HELD_OUT
 from heads.metrics import SCORES, over_seeds
-from heads.training.folds import HELD_OUT
 from pipeline.runs.folder import Run
 from pipeline.runs.metrics_file import Metrics, Score, Spread
 from pipeline.runs.predictions import split_metrics

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from features.errors import RunError
-from heads.data.utterances import UNLABELLED
-from heads.training.folds import HELD_OUT, Folding, inner_unit
+from heads.data.utterances import HELD_OUT, UNLABELLED
+from heads.training.folds import Folding, inner_unit
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_json
 from pipeline.runs.set_aside import next_earlier

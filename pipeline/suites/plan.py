@@ -17,8 +17,7 @@ from features.store import Feature, Store
 from heads.config.experiment import Experiment
 from heads.data.data import check_rows, choose_features
 from heads.data.top import StoredTop
-from heads.data.utterances import Utterances, read_utterances
-from heads.training.folds import HELD_OUT
+from heads.data.utterances import HELD_OUT, Utterances, read_utterances
 from pipeline.runs.features_file import FeaturesFile, FeatureUse, Fold, LooksAt, ManifestFacts
 from pipeline.runs.identity import split_digests
 from pipeline.runs.metrics_file import Coverage

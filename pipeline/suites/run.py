@@ -11,7 +11,7 @@ import polars as pl
 import yaml
 
 from features.errors import ErcError, RunError
-from heads.training.folds import HELD_OUT
+from heads.data.utterances import HELD_OUT
 from pipeline.runs import slices
 from pipeline.runs.computation import mixed_lines, result_of
 from pipeline.runs.features_file import ManifestFacts

@@ -1,24 +1,21 @@
-"""Training one seed of one experiment, in this process or a worker, and writing its folder."""
+"""Training one seed of one experiment, in this process or a worker, and writing its folder.
+
+What stands here is in the digests of every seed, and so is no place for what makes no number.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import re
-import signal
-import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from features.cards import HEADLINES, WEIGHTED_F1
-from features.errors import TrainingError, UsageError
+from features.errors import TrainingError
 from features.files import write_whole
 from heads.config.experiment import Experiment
 from heads.data.data import HeadData
-from heads.data.utterances import Utterances
-from heads.training.folds import HELD_OUT
+from heads.data.utterances import HELD_OUT, Utterances
 from pipeline.runs.computation import Computation
 from pipeline.runs.folder import Run
 from pipeline.runs.json_files import write_model
@@ -105,42 +102,3 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
     )
     write_model(folder / "result.json", result)
     return result
-
-
-_stop: Any = None  # the parent's stop event, in a worker
-
-
-def start_worker(stop: Any) -> None:
-    """A worker leaves Ctrl-C to its parent, which sets `stop`, and ends when the parent is gone."""
-    global _stop
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
-
-
-def train_in_worker(task: SeedTask) -> SeedResult:
-    return train_seed(task, _stop.is_set)
-
-
-def check_device(device: str) -> None:
-    """Raises UsageError for a device that is not cpu, cuda, cuda:N or mps, or that is not here."""
-    if device == "cpu":
-        return
-    import torch
-
-    if device == "mps":
-        if not torch.backends.mps.is_available():
-            raise UsageError("--device mps: torch finds no GPU of Apple's here: use cpu")
-        return
-    if not re.fullmatch(r"cuda(:\d+)?", device):
-        raise UsageError(f"--device {device!r} is unknown: cpu, cuda, cuda:N or mps")
-    count = torch.cuda.device_count()
-    if int(device.partition(":")[2] or 0) >= count:
-        raise UsageError(f"--device {device}: this machine has {count} CUDA devices: use cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +11,14 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from typing import Any
 
 from features.errors import RunError, TrainingError
 from features.hardware import pool_size
 from pipeline.runs.folder import Run
 from pipeline.runs.locks import seed_lock
 from pipeline.runs.seed_files import SeedResult
-from pipeline.suites.training import SeedTask, start_worker, train_in_worker, train_seed
+from pipeline.suites.training import SeedTask, train_seed
 
 # What every worker would import anyway.
 _PRELOADED = [
@@ -24,7 +26,7 @@ _PRELOADED = [
     "heads.training.trainer",
     "heads.training.checkpoint",
     "pipeline.runs.prediction_frame",
-    "pipeline.suites.training",
+    "pipeline.suites.workers",
 ]
 
 
@@ -47,14 +49,14 @@ def _in_processes(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTa
     with_server = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if with_server else "spawn")
     stop = context.Event()
-    executor = ProcessPoolExecutor(jobs, context, start_worker, (stop,))
+    executor = ProcessPoolExecutor(jobs, context, _start_worker, (stop,))
     try:
         with _ctrl_c_later():
             if with_server:
                 context.set_forkserver_preload(_PRELOADED)
                 _start_server()
             futures: dict[Future[None], SeedTask] = {
-                executor.submit(train_alone, train_in_worker, task): task for task in tasks
+                executor.submit(train_alone, _train_in_worker, task): task for task in tasks
             }
         for future in as_completed(futures):
             error = future.exception()
@@ -79,6 +81,28 @@ def train_alone(train: Callable[[SeedTask], SeedResult], task: SeedTask) -> None
             raise RunError("another process is training it: wait for it, then run the same command again")
         if not run.is_finished(task.seed):
             train(task)
+
+
+_stop: Any = None  # the parent's stop event, in a worker
+
+
+def _start_worker(stop: Any) -> None:
+    """A worker leaves Ctrl-C to its parent, which sets `stop`, and ends when the parent is gone."""
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _train_in_worker(task: SeedTask) -> SeedResult:
+    return train_seed(task, _stop.is_set)
 
 
 def _start_server() -> None:

@@ -12,8 +12,8 @@ from sklearn import metrics as sklearn_metrics
 
 from features.cards import HEADLINES
 from features.errors import UsageError
-from heads.criterion import Criterion, predicted_positive
-from heads.metrics import SCORES, baselines, headline, score, summarise
+from heads.criterion import Criterion, headline, predicted_positive
+from heads.metrics import SCORES, baselines, score, summarise
 
 LABELS = ("joy", "anger", "neutral", "fear", "calm")
 SIDES = {"negative": ("anger", "fear"), "positive": ("joy", "calm")}

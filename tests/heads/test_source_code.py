@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,13 @@ import pytest
 
 from features.errors import UsageError
 from heads import source_code
-from heads.config.experiment import Experiment
+from heads.config.experiment import Component, Experiment
 from heads.config.resolve import experiment_from_dict
 from heads.context import CONTEXTS
-from heads.data.samplers import NEEDS_DIFFICULTY, SAMPLERS
 from heads.fusion import FUSIONS
 from heads.losses import LOSSES
 from heads.readers import DEFAULT_READERS, READERS
-from heads.source_code import parts_of, source_digests
+from heads.source_code import parts_of, source_digests, split_module
 
 ROOTS = ("heads.training.trainer",)
 HOUSE = Path(source_code.__file__).parent
@@ -39,7 +40,7 @@ def digests(chosen: Experiment, kinds: tuple[str, ...] = ("vector",)) -> dict[st
 
 
 def forget_all() -> None:
-    for name in ("_digests", "_module", "_tables", "_file_of", "_tree"):
+    for name in ("_digests", "_module", "_tables", "_is_of_user", "_file_of", "_tree"):
         getattr(source_code, name).cache_clear()
 
 
@@ -73,7 +74,7 @@ def test_a_part_counts_where_it_is_named_and_nowhere_else(part: Callable[..., An
 
 
 def test_what_every_training_runs_through_counts() -> None:
-    everywhere = {"model", "predict", "metrics", "signals", "training.trainer", "training.examples", "data.normalise"}
+    everywhere = {"model", "predict", "criterion", "signals", "training.trainer", "training.examples", "data.normalise"}
     assert {f"heads.{name}" for name in everywhere} <= modules_of(digests(experiment()))
     assert not {name for name in digests(experiment()) if not name.startswith("heads")}
 
@@ -109,16 +110,139 @@ def test_an_edit_counts_for_what_uses_the_file(copy: Path) -> None:
     assert after[1] == before[1]
 
 
-def test_an_edit_of_one_sampler_counts_for_it_alone(copy: Path) -> None:
-    """They stand in one file."""
-    assert set(SAMPLERS) - NEEDS_DIFFICULTY >= {"shuffle", "class-balanced"}
-    balanced, plain = experiment(batch={"sampler": "class-balanced"}), experiment()
-    before = digests(balanced), digests(plain)
-    edit(copy / "data" / "samplers.py", "batches = math.ceil(len(draw.labels) / draw.size)", "batches = 1")
-    assert digests(plain) == before[1]
-    assert digests(balanced) != before[0]
-    edit(copy / "data" / "samplers.py", "HELD_BLOCKS = 64", "HELD_BLOCKS = 63")
-    assert digests(plain) != before[1]
+def test_an_edit_of_one_sampler_counts_for_it_and_for_those_that_use_it(copy: Path) -> None:
+    chosen = {name: experiment(batch={"sampler": name}) for name in ("class-balanced", "bucketed", "shuffle")}
+    before = {name: digests(made) for name, made in chosen.items()}
+
+    def changed() -> set[str]:
+        return {name for name, made in chosen.items() if digests(made) != before[name]}
+
+    samplers = copy / "data" / "samplers"
+    edit(samplers / "class_balanced.py", "batches = math.ceil(len(draw.labels) / draw.size)", "batches = 1")
+    edit(samplers / "spcl_curriculum.py", "min(1.0, epoch / epochs)", "1.0")
+    assert changed() == {"class-balanced"}
+    edit(samplers / "shuffle.py", "HELD_BLOCKS = 64", "HELD_BLOCKS = 63")
+    assert changed() == set(chosen)  # the bucketed one shuffles first
+
+
+@pytest.mark.parametrize("edited", ["metrics.py", "training/folds.py", "training/memory.py", "training/first_use.py"])
+def test_what_makes_no_number_of_a_training_does_not_count(copy: Path, edited: str) -> None:
+    before = digests(experiment())
+    (copy / edited).write_text(f"{(copy / edited).read_text()}\n_MORE = 1\n")
+    assert digests(experiment()) == before
+
+
+IN_ONE_FILE = """
+from heads.extra import scale, unused
+STEPS = 3
+_MOST = 4
+_HIDDEN = 5
+def plain(draw): return scale(draw)
+def twice(draw): return _pair(plain(draw))
+def other(draw): return _pair(draw) + _lonely(draw)
+def _pair(x): return x * _MOST
+def _lonely(x): return x
+TABLE: dict = {"plain": plain, "twice": twice, "other": other, "unused": unused}
+def everyone(): return STEPS
+"""
+
+
+def split(text: str, *names: str) -> dict[str, str]:
+    pieces = split_module(ast.parse(text), {"TABLE": frozenset(names)})
+    return {
+        part: "\n".join(ast.unparse(ast.fix_missing_locations(node)) for node in body) for part, body in pieces.items()
+    }
+
+
+def test_parts_in_one_file_are_told_apart() -> None:
+    found = split(IN_ONE_FILE, "twice", "plain")
+    assert set(found) == {"", "plain", "twice"}
+    assert "everyone" in found[""]
+    assert "STEPS" in found[""]
+    assert "_HIDDEN" in found[""]
+    assert not {"plain", "_pair", "_lonely", "unused", "_MOST", "TABLE"} & set(found[""].replace("(", " ").split())
+    assert "def plain" in found["plain"]
+    assert "import scale" in found[""]
+    assert "twice" not in found["plain"]
+    assert all(name in found["twice"] for name in ("def twice", "def plain", "def _pair", "_MOST = 4"))
+    assert "other" not in found["twice"]
+    assert "unused" not in str(found)
+    assert "_lonely" in split(IN_ONE_FILE, "other")["other"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("return scale(draw)", "return draw", {"plain", "twice"}),  # a part that another part calls
+        ("_MOST = 4", "_MOST = 5", {"twice", "other"}),
+        ("def _lonely(x): return x", "def _lonely(x): return 0", {"other"}),
+        ("STEPS = 3", "STEPS = 4", {"plain", "twice", "other"}),  # other modules may import it
+        ("_HIDDEN = 5", "_HIDDEN = 6", {"plain", "twice", "other"}),  # nobody here uses it: someone else may
+        ('"twice": twice, "other": other', '"twice": other, "other": twice', {"twice", "other"}),
+        ('"unused": unused', '"idle": unused', set()),
+        ("def everyone(): return STEPS", "def everyone(): return _lonely(STEPS)", {"plain", "twice", "other"}),
+    ],
+)
+def test_what_an_edit_counts_for(old: str, new: str, counts: set[str]) -> None:
+    assert old in IN_ONE_FILE
+    edited = IN_ONE_FILE.replace(old, new)
+    parts = ("plain", "twice", "other")
+    assert {part for part in parts if split(IN_ONE_FILE, part) != split(edited, part)} == counts
+
+
+def test_a_part_and_what_all_share_have_digests_of_their_own(copy: Path) -> None:
+    """So that runs of two losses can be held against each other."""
+    dice, focal = experiment(loss=[{"name": "dice"}]), experiment(loss=[{"name": "focal"}])
+    before = digests(dice)
+    assert {"heads.losses", "heads.losses:dice"} <= set(before)
+    assert {"heads.losses", "heads.losses:focal"} <= set(digests(focal))
+    assert before["heads.losses"] == digests(focal)["heads.losses"]
+    edit(copy / "losses" / "__init__.py", "if weight == 1 else weight *", "if weight == 1 else -weight *")
+    after = digests(focal)
+    assert {name for name in before.keys() & after.keys() if before[name] != after[name]} == {"heads.losses"}
+
+
+@pytest.mark.parametrize("kind", ["package", "module"])
+def test_a_part_of_the_users_own_package_counts(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    name = f"mylab_{kind}"
+    if kind == "package":
+        (lab / name).mkdir()
+        (lab / name / "__init__.py").write_text("")
+        (lab / name / "layers.py").write_text("SCALE = 1\n")
+        (lab / name / "fusions.py").write_text("from .layers import SCALE\nclass Product:\n    scale = SCALE\n")
+        module, deepest = f"{name}.fusions", lab / name / "layers.py"
+    else:
+        (lab / f"{name}.py").write_text("SCALE = 1\nclass Product:\n    scale = SCALE\n")
+        module, deepest = name, lab / f"{name}.py"
+    monkeypatch.syspath_prepend(lab)
+    table = copy / "fusion" / "__init__.py"
+    edit(table, "from heads.fusion.concat", f"from {module} import Product\nfrom heads.fusion.concat")
+    edit(table, "FUSIONS: dict[str, type[Fusion]] = {", 'FUSIONS: dict[str, type[Fusion]] = {"product": Product,')
+    own = replace(experiment(), fusion=Component("product"))
+    before, plain = digests(own), digests(experiment())
+    assert {module, *([f"{name}.layers"] if kind == "package" else [])} <= set(before)
+    assert module not in plain
+    edit(deepest, "SCALE = 1", "SCALE = 2")
+    after = digests(own)
+    assert {found for found in before if before[found] != after[found]} == {
+        f"{name}.layers" if kind == "package" else name
+    }
+    assert digests(experiment()) == plain
+
+
+def test_installed_packages_are_not_followed(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those of this Python, nor a folder of them (`pip install --target`) on the path."""
+    target = tmp_path / "target"
+    (target / "placed").mkdir(parents=True)
+    (target / "placed" / "__init__.py").write_text("")
+    (target / "placed-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(target)
+    edit(copy / "model.py", "import torch\n", "import json\nimport placed\nimport pytest\nimport torch\n")
+    assert all(name.startswith("heads") for name in digests(experiment()))
 
 
 def test_a_new_part_in_a_table_changes_nothing_for_the_others(copy: Path) -> None:

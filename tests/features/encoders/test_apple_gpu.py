@@ -15,7 +15,7 @@ from features.encoders.build import create
 from features.encoders.devices import for_device, resolve_device, resolve_dtype, to_device
 from features.encoders.protocol import EncoderRequest
 from features.errors import UsageError
-from pipeline.suites.training import check_device
+from pipeline.suites.devices import check_device
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,17 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ConfigError
-from heads.data.samplers import (
-    HELD_BLOCKS,
-    POOLED_BATCHES,
-    SAMPLERS,
-    bucketed,
-    class_balanced,
-    class_balanced_as_published,
-    inclusion_chances,
-    shuffle,
-    spcl_curriculum,
-)
+from heads.data.samplers import SAMPLERS
+from heads.data.samplers.bucketed import POOLED_BATCHES, bucketed
+from heads.data.samplers.class_balanced import class_balanced
+from heads.data.samplers.class_balanced_as_published import class_balanced_as_published
+from heads.data.samplers.shuffle import HELD_BLOCKS, shuffle
+from heads.data.samplers.spcl_curriculum import inclusion_chances, spcl_curriculum
 from heads.signals import Draw
 
 MELD = (1109, 271, 268, 1743, 4710, 683, 1205)

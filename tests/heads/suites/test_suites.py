@@ -13,8 +13,9 @@ import torch
 from top_factory import minilm
 
 from features.encoders.table import ENCODERS
-from heads.config.experiment import Experiment, Stop
+from heads.config.experiment import Experiment
 from heads.config.resolve import experiment_from_dict
+from heads.config.sections import Stop
 from heads.config.suite import Suite, read_suite, shipped_suites
 from heads.context import CONTEXTS
 from heads.data.data import FeatureRows, FeatureShape, HeadData

@@ -13,10 +13,9 @@ from small_corpus import make_manifest
 
 from features.cards import HEADLINES
 from features.errors import ManifestError
-from heads.criterion import Criterion
+from heads.criterion import Criterion, headline, weighted_f1
 from heads.data.data import HeadData
 from heads.data.utterances import read_utterances
-from heads.metrics import headline, weighted_f1
 from heads.training.trainer import train_head
 
 EPOCHS = {"batch": {"size": 16}, "stop": {"epochs": 8, "patience": 8}, "optim": {"lr": 0.01}}

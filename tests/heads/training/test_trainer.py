@@ -14,10 +14,10 @@ from head_factory import LABELS, experiment, head_data
 from features import hardware
 from features.errors import ManifestError, TrainingError
 from heads.config.experiment import Experiment
+from heads.criterion import weighted_f1
 from heads.data.batch import Batch, batch_of
 from heads.data.data import HeadData
 from heads.losses.spcl import Spcl
-from heads.metrics import weighted_f1
 from heads.precision import resolve_precision
 from heads.training.checkpoint import InputFeature, TrainedHead, read_checkpoint, write_checkpoint
 from heads.training.examples import Examples

@@ -13,7 +13,7 @@ from part_factory import Case, make
 from top_factory import ARCHITECTURES, LAYERS, reader_of, small, with_top
 from torch import nn
 
-from heads.config.experiment import Optim
+from heads.config.sections import Optim
 from heads.context import CONTEXTS
 from heads.fusion import FUSIONS
 from heads.losses import LOSSES

@@ -116,7 +116,7 @@ def test_a_head_of_another_machine_is_scored(shell: Shell, other: dict[str, Any]
 
 
 def test_a_head_of_another_trainer_is_scored(shell: Shell) -> None:
-    made_by_other(run_of(shell), "heads.training.trainer", "heads.training.adamw", "heads.data.samplers:shuffle")
+    made_by_other(run_of(shell), "heads.training.trainer", "heads.training.adamw", "heads.data.samplers.shuffle")
     assert evaluate(shell, split="test")[::2] == (0, "")
 
 

@@ -9,8 +9,8 @@ from comparison_factory import random_frames
 
 from features.cards import HEADLINES
 from features.errors import RunError
-from heads.criterion import Criterion
-from heads.metrics import baselines, headline
+from heads.criterion import Criterion, headline
+from heads.metrics import baselines
 from pipeline.comparison.bootstrap import draw_dialogues, draw_seeds, resampled_scores
 from pipeline.comparison.compare import compare, margin_interval, score_interval
 from pipeline.comparison.counts import Frames, constant_arm, read_arm

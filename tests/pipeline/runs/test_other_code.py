@@ -58,7 +58,8 @@ def test_nothing_of_training_counts() -> None:
     for name in LOSSES:
         chosen = experiment(loss=[{"name": name}], batch={"sampler": "shuffle"})
         found = {module.partition(":")[0] for module in sources_that_predict(chosen, {"text": {"vector"}})}
-        assert not [module for module in found if module.startswith(("heads.training", "heads.config", "pipeline"))]
+        assert not [module for module in found if module.startswith(("heads.training", "pipeline"))]
+        assert {module for module in found if module.startswith("heads.config")} == {"heads.config.experiment"}
         assert not found & {
             "heads.data.samplers",
             "heads.metrics",
@@ -80,7 +81,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _forget() -> None:
-    for name in ("_digests", "_module", "_tables", "_file_of", "_tree"):
+    for name in ("_digests", "_module", "_tables", "_is_of_user", "_file_of", "_tree"):
         getattr(source_code, name).cache_clear()
 
 
@@ -105,8 +106,8 @@ def made(folder: Path, *, config: dict[str, Any] | None = None, top: bool = Fals
     "file",
     [
         *("training/trainer.py", "training/steps.py", "training/adamw.py", "training/weight_decay.py"),
-        *("data/samplers.py", "losses/cross_entropy.py", "losses/__init__.py"),
-        *("config/experiment.py", "metrics.py", "signals.py"),
+        *("data/samplers/shuffle.py", "losses/cross_entropy.py", "losses/__init__.py"),
+        *("config/sections.py", "training/dev_scores.py", "signals.py"),
     ],
 )
 def test_an_edit_of_what_trains_changes_nothing(copy: Path, tmp_path: Path, file: str) -> None:
@@ -119,7 +120,9 @@ def test_an_edit_of_what_trains_changes_nothing(copy: Path, tmp_path: Path, file
     assert since_training(run, [0, 1]).changed == ""
 
 
-@pytest.mark.parametrize("file", ["feedforward.py", "model.py", "predict.py", "fusion/concat.py", "losses/spcl.py"])
+@pytest.mark.parametrize(
+    "file", ["feedforward.py", "model.py", "predict.py", "config/experiment.py", "fusion/concat.py", "losses/spcl.py"]
+)
 def test_an_edit_of_what_predicts_is_named(copy: Path, tmp_path: Path, file: str) -> None:
     run = made(tmp_path / "runs", config={"loss": [{"name": "spcl"}, {"name": "cross-entropy"}]})
     before = since_training(run, [0, 1])

@@ -139,7 +139,10 @@ def test_a_result_says_what_made_it(shell: Shell) -> None:
     [
         ({"versions": {"torch": "1.0", "numpy": "2.0"}}, "torch 1.0, now "),
         ({"versions": {"torch": version("torch"), "numpy": "1.0"}}, "not made as today (numpy 1.0, now "),
-        ({"sources": {"heads.model": "0"}}, "the code of heads.config.experiment, heads.config.registry, "),
+        (
+            {"sources": {"heads.model": "0"}},
+            "the code of heads.config.experiment, heads.config.registry, heads.config.sections ",
+        ),
         ({"device": "cuda:1"}, "device cuda, now cpu"),
         ({"precision": "bf16"}, "precision bf16, now fp32"),
     ],

@@ -19,9 +19,9 @@ from features.cards import DatasetCard
 from features.errors import UsageError
 from features.manifest import Manifest, build_manifest, write_manifest
 from heads.criterion import Criterion
-from heads.data.utterances import Utterances, read_utterances
+from heads.data.utterances import HELD_OUT, Utterances, read_utterances
 from heads.metrics import over_seeds, score
-from heads.training.folds import HELD_OUT, Folding, fold_numbers, fold_utterances
+from heads.training.folds import Folding, fold_numbers, fold_utterances
 from pipeline.runs.features_file import Fold
 from pipeline.runs.folder import Run
 from pipeline.runs.folds_file import read_folds

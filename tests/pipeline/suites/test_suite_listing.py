@@ -18,8 +18,9 @@ from torch.utils._pytree import tree_leaves
 from features.errors import ConfigError
 from features.spec import EncoderSpec
 from features.store import Store, write_feature
-from heads.config.experiment import Batch, Experiment
+from heads.config.experiment import Experiment
 from heads.config.resolve import experiment_from_dict
+from heads.config.sections import Batch
 from heads.config.suite import read_suite, shipped_suites
 from heads.data.data import choose_features
 from heads.data.utterances import Utterances, read_utterances
