@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -29,14 +29,14 @@ class Predictor:
     head: Head
     decision: Decision | None = None
 
-    def outputs(self, table: Batch, rows: Tensor | None = None) -> Output:
+    def outputs(self, table: Batch, rows: Tensor | None = None, *, dropout: bool = False) -> Output:
         """Of every utterance of `table`, or of those at `rows`, int64 [m], which are read a block at a time: whole
-        dialogues in the manifest's order. Leaves eval mode on."""
+        dialogues in the manifest's order. dropout: as in training, the same at every call. Leaves eval mode on."""
         if rows is None:
             rows = torch.arange(len(table))
         rows = rows.to(table.device)
         self.head.eval()
-        with torch.inference_mode(), self._dropout_left_on():
+        with torch.inference_mode(), self._dropout_left_on() if dropout else nullcontext():
             outputs = [self._output(table.select(block)) for block in self._blocks(table, rows)]
         return Output(torch.cat([item.logits for item in outputs]), torch.cat([item.hidden for item in outputs]))
 
@@ -54,9 +54,13 @@ class Predictor:
         output = self.head(replace(copied, dialogues=dialogues))
         return Output(output.logits[: len(block)], output.hidden[: len(block)])
 
-    def scores(self, table: Batch, rows: Tensor | None = None) -> Tensor:
-        """float32 [m, c] whose largest is what is predicted and whose softmax are the probabilities. See `outputs`."""
-        return self.decide(self.outputs(table, rows))
+    def scores(self, table: Batch, rows: Tensor | None = None, *, final: bool = True) -> Tensor:
+        """float32 [m, c] whose largest is what is predicted and whose softmax are the probabilities. See `outputs`.
+
+        final: whether these are the scores that are told: an experiment that leaves dropout on does so in them alone.
+               What chooses an epoch is read with dropout off, as in the report's code.
+        """
+        return self.decide(self.outputs(table, rows, dropout=final and self.experiment.evaluation.dropout))
 
     def decide(self, output: Output) -> Tensor:
         if self.decision is None:
@@ -88,10 +92,7 @@ class Predictor:
 
     @contextmanager
     def _dropout_left_on(self) -> Iterator[None]:
-        """Where the experiment re-states that slip: dropout as in training, the same at every scoring."""
-        if not self.experiment.evaluation.dropout:
-            yield
-            return
+        """Dropout as in training, the same at every call."""
         devices = [next(self.head.parameters()).device] if next(self.head.parameters()).is_cuda else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)

@@ -28,7 +28,7 @@ def history(of: Trained) -> list[tuple[float, ...]]:
 
 
 def test_the_epoch_is_chosen_with_dropout_off_and_the_scores_are_told_with_it_on() -> None:
-    """In the report's code the Trainer of Hugging Face calls eval() before it scores dev; its own evaluator does not."""
+    """In the report's code, Hugging Face's Trainer calls eval() before it scores dev. Its own evaluator does not."""
     right, slip = trained(dropout=False), trained(dropout=True)
     assert history(slip) == history(right)
     assert slip.best_epoch == right.best_epoch
