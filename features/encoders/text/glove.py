@@ -5,12 +5,13 @@ the past turns and of this one, without speakers' names. Word vectors do not see
 over the target alone would be the utterance's own mean again: that pair is refused.
 
 As published: one mean over the tokens of the report's whole prompt, past turns, names and marks included (`The speaker
-"X" said:` and `###` a turn), so that much of every embedding is the same and the present turn is one of many. The
-report trained the vectors along; here they are frozen.
+"X" said:` and `###` a turn), so that much of every embedding is the same and the present turn is one of many. Tokens
+are those of `basic_english` (`don ' t`, not `do n't`). The report trained the vectors along; here they are frozen. Its
+mean also divides by the longest prompt of the batch, but then it brings the vector to length 1, which undoes that.
 
-Tokens are those of GloVe's own corpora, in Penn Treebank style: lower case; clitics apart (`do n't`, `it 's`); `...`
-and `--` whole, other marks one by one; abbreviations (`mr.`, `u.s.`) keep their dots. A hyphenated word that the
-vocabulary lacks is split at its hyphens. Tokens without a vector are counted and left out of the mean.
+Otherwise tokens are those of GloVe's own corpora, in Penn Treebank style: lower case; clitics apart (`do n't`,
+`it 's`); `...` and `--` whole, other marks one by one; abbreviations (`mr.`, `u.s.`) keep their dots. A hyphenated word
+that the vocabulary lacks is split at its hyphens. Tokens without a vector are counted and left out of the mean.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from features.digests import digest_of
 from features.encoders.protocol import EncoderRequest, Input, Turn
 from features.encoders.table import ENCODERS
+from features.encoders.text.basic_english import basic_english
 from features.encoders.text.token_windows import check_scope
 from features.encoders.text.word_vectors import VectorSource, WordVectors, find_vectors, read_vectors, read_vocabulary
 from features.encoders.views import TextView, Token
@@ -33,6 +35,7 @@ from features.prompts import report_pieces
 from features.spec import EncoderSpec
 
 VERSION = 1
+PUBLISHED_VERSION = 2
 
 _PROMPT = "prompt"
 _PLAIN = str.maketrans(
@@ -86,7 +89,7 @@ class GlovePreparer:
         if not turn.utterance.text.strip():
             raise UnavailableError(Reason.NO_TEXT, "the text is blank")
         rows = read_vocabulary(self.source).rows
-        tokens = [token for text in self._texts(turn) for token in tokenise(text, rows)]
+        tokens = [token for text in self._texts(turn) for token in self._tokens(text, rows)]
         known = [rows[token] for token in tokens if token in rows]
         if not known:
             raise UnavailableError(Reason.NO_KNOWN_TOKEN, f"none of {len(tokens)} tokens has a vector: {tokens[:5]}")
@@ -100,9 +103,12 @@ class GlovePreparer:
         tokens = [
             Token(f"{word} ", word in rows, "own" if number == len(texts) else "past", word in rows)
             for number, text in enumerate(texts, start=1)
-            for word in tokenise(text, rows)
+            for word in self._tokens(text, rows)
         ]
         return TextView(tuple(tokens), None, "Words that are struck out have no vector and are left out.")
+
+    def _tokens(self, text: str, known: Collection[str]) -> list[str]:
+        return basic_english(text) if self.scope == _PROMPT else tokenise(text, known)
 
     def _texts(self, turn: Turn) -> list[str]:
         if self.scope == "utterance":
@@ -147,7 +153,7 @@ class GloveEncoder:
         self.spec = EncoderSpec(
             modality="text",
             encoder="glove",
-            version=VERSION,
+            version=PUBLISHED_VERSION if request.as_published else VERSION,
             depends="text" if scope == "utterance" else "dialogue",
             kind="vector",
             shape=(vectors.matrix.shape[1],),

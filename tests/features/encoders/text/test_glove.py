@@ -13,7 +13,7 @@ from tiny_bert import dialogue, turn
 
 from features.encoders.build import create
 from features.encoders.protocol import Encoder, EncoderRequest, Turn
-from features.encoders.text.glove import VERSION, tokenise
+from features.encoders.text.glove import PUBLISHED_VERSION, VERSION, tokenise
 from features.encoders.text.word_vectors import find_vectors, read_vectors
 from features.errors import Reason, UnavailableError, UsageError, WeightsError
 
@@ -110,16 +110,23 @@ def test_a_context_is_one_mean_over_past_and_present_and_no_future(vectors_file:
 
 def test_as_published_is_one_mean_over_the_reports_prompt(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
-    words = {"the": [1, 0], "speaker": [0, 1], "ann": [2, 0], "said": [0, 4], "#": [9, 9], "oh": [5, 1], "my": [1, 7]}
-    path.write_text("".join(f"{word} {first} {second}\n" for word, (first, second) in words.items()), encoding="utf-8")
+    words = {"the": [1, 0], "speaker": [0, 1], "ann": [2, 0], "said": [0, 4], "###": [9, 9], "oh": [5, 1], "my": [1, 7]}
+    words |= {"don": [3, 3], "'": [0, 8], "t": [8, 0]}
+    never = {"#": [50, 0], '"': [0, 50], ":": [50, 50], "do": [70, 0], "n't": [0, 70]}  # of GloVe's own way to cut
+    path.write_text(
+        "".join(f"{word} {first} {second}\n" for word, (first, second) in (words | never).items()), encoding="utf-8"
+    )
     encoder = create(EncoderRequest("glove", model=str(path), as_published=True))
     assert encoder.spec.settings == {"as_published": True}
+    assert (encoder.spec.version, _encoder(path).spec.version) == (PUBLISHED_VERSION, VERSION) == (2, 1)
     assert encoder.spec.depends == "dialogue"
-    item = encoder.prepare(Turn(dialogue(("Ann", "oh oh"), ("Bo", "my"), ("Ann", "the")), 1))
-    frame = ["the", "speaker", "said", *"######"]
-    expected = np.mean([words[word] for word in [*frame, "ann", "oh", "oh", *frame, "my"]], axis=0)
+    item = encoder.prepare(Turn(dialogue(("Ann", "oh oh"), ("Bo", "my: Don't"), ("Ann", "the")), 1))
+    frame = ["the", "speaker", "said", "###", "###"]
+    expected = np.mean([words[word] for word in [*frame, "ann", "oh", "oh", *frame, "my", "don", "'", "t"]], axis=0)
     np.testing.assert_allclose(encoder.encode([item])[0], expected, rtol=1e-6)
-    assert item.counts == ({"num_tokens": 29, "num_unknown": 7},)  # `bo`, two colons and four quotation marks
+    assert item.counts == ({"num_tokens": 18, "num_unknown": 1},)  # `bo`
+    shown = encoder.prepare.view(Turn(dialogue(("Ann", "oh"), ("Bo", "Don't!")), 1), item)  # type: ignore[attr-defined]
+    assert [token.text.strip() for token in shown.tokens if token.part == "own"][-5:] == ["don", "'", "t", "!", "###"]
     with pytest.raises(UnavailableError, match="no-text"):
         encoder.prepare(Turn(dialogue(("Ann", "oh"), ("Bo", " ")), 1))
     with pytest.raises(UsageError, match="has no setting 'scope' with --as-published: it takes no settings"):
