@@ -52,15 +52,26 @@ def shipped_suites() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def read_suite(source: str, overrides: Sequence[str] = (), only: str | None = None) -> Suite:
+@dataclass(frozen=True)
+class SuiteText:
+    """A suite file as it was read. source: as it was named; name: of the suite"""
+
+    source: str
+    name: str
+    text: str
+
+
+def read_suite(source: str | SuiteText, overrides: Sequence[str] = (), only: str | None = None) -> Suite:
     """Read a suite, or a file with one experiment (a suite of one), from a path or by the name of one that ships.
 
+    source:    who resolves it several times gives its text (`suite_text`): a file may change meanwhile
     overrides: `dotted.key=value` with YAML values. They are applied after merging, to the experiment `only`, or to
                every experiment if `only` is None
     Raises ConfigError, which lists every problem with its path.
     """
-    name, text = _find(source)
-    content = parse_yaml(text, source)
+    read = suite_text(source) if isinstance(source, str) else source
+    source, name = read.source, read.name
+    content = parse_yaml(read.text, source)
     if not isinstance(content, Mapping):
         raise ConfigError(f"{source}: must be a mapping with `experiments`, or with `inputs` for a single one")
     problems: Problems = []
@@ -76,9 +87,9 @@ def read_suite(source: str, overrides: Sequence[str] = (), only: str | None = No
     return suite
 
 
-def suite_text(source: str) -> str:
-    """The text of a suite file, for copying and changing. Raises ConfigError if there is none."""
-    return _find(source)[1]
+def suite_text(source: str) -> SuiteText:
+    """The text of a suite file, or of a suite that ships. Raises ConfigError if there is none."""
+    return SuiteText(source, *_find(source))
 
 
 def _find(source: str) -> tuple[str, str]:

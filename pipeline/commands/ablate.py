@@ -145,7 +145,7 @@ def command(
         _print_suites(as_json)
         return 0
     if show:
-        click.echo(suite_text(suite_source), nl=False)
+        click.echo(suite_text(suite_source).text, nl=False)
         return 0
     folding = folding_of(cv, group, nested, all_splits)
     part = parse_shard(shard)

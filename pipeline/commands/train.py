@@ -138,6 +138,7 @@ def command(
     from features.errors import UsageError
     from features.hardware import cores
     from features.manifest import read_manifest
+    from heads.config.suite import suite_text
     from pipeline.commands import printing
     from pipeline.suites.choice import read_experiment
     from pipeline.suites.cross_validation import cross_validate, open_rows
@@ -157,7 +158,8 @@ def command(
         raise UsageError(
             "--track sends heads that are kept, and a search keeps none: use it in `erc train` of best.yaml"
         )
-    experiment = read_experiment(config, overrides, only, use)
+    text = suite_text(config)  # a search goes on for long, and the file may be edited meanwhile
+    experiment = read_experiment(text, overrides, only, use)
     store, manifest = read_places(store, manifest)
     tracking = opened_tracking(out, track)
     trainers = tracked(jobs, tracking)
@@ -166,7 +168,7 @@ def command(
         from pipeline.search.space import check_space, read_space
 
         def resolve(more: list[str]) -> Experiment:
-            return read_experiment(config, [*overrides, *more], only, use, say=False)
+            return read_experiment(text, [*overrides, *more], only, use, say=False)
 
         check_optuna()
         dimensions, content = read_space(space)

@@ -7,6 +7,7 @@ alone searches in a folder: the system releases its lock when it dies.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -87,6 +88,8 @@ def run_search(
         if not held:
             raise RunError(f"{folder}: a search is at work there: wait for it, or choose another --out")
         record = open_record(folder, *described, trials)
+        if len(record.trials) < trials:
+            _check_features(search, record, device)
         scorer = _Scorer(search, folder / "trials", shared, jobs, device, command, warn)
         left = range(len(record.trials), trials)
         study = _study(search, record) if left else None
@@ -122,6 +125,23 @@ def _described(search: Search, device: str, warn: Callable[[str], object]) -> tu
     }
     computation = any_computation(device, has_top(plan.planned) or _tries_tops(search))
     return digest_of("search", plan.planned[0].key, settings), settings, computation
+
+
+def _check_features(search: Search, record: SearchRecord, device: str) -> None:
+    """Raises RunError where a trial that is ranked read features that are not what the store has now: new ones would be
+    ranked with it. One trial tells for all of the same inputs."""
+    told: dict[str, Trial] = {}
+    for trial in record.ranked():
+        chosen = {key: value for key, value in trial.parameters.items() if key.partition(".")[0] == "inputs"}
+        if trial.run is not None:
+            told.setdefault(json.dumps(chosen, sort_keys=True), trial)
+    for trial in told.values():
+        plan = make_plan([search.resolve(_overrides(trial.parameters))], search.source, device, with_parts=False)
+        if [item.key for item in plan.planned] != [trial.run]:
+            raise RunError(
+                f"{record.folder}: trial {trial.number} read other features than the store has now, and a search ranks"
+                " trials of one kind: choose another --out, or remove it"
+            )
 
 
 def _tries_tops(search: Search) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from features.errors import UsageError, nearest
 from heads.config.experiment import Experiment
 from heads.config.roles import parse_roles, use_features
-from heads.config.suite import Suite, read_suite
+from heads.config.suite import Suite, SuiteText, read_suite
 from pipeline.terminal.output import print_warning
 
 
@@ -30,17 +30,18 @@ def choose_experiments(suite: Suite, only: tuple[str, ...]) -> list[Experiment]:
 
 
 def read_experiment(
-    config: str, overrides: Sequence[str], only: str | None, use: tuple[str, ...], say: bool = True
+    config: str | SuiteText, overrides: Sequence[str], only: str | None, use: tuple[str, ...], say: bool = True
 ) -> Experiment:
     """The one experiment that is meant. Raises UsageError where the file has several, or none of that name.
 
     say: on stderr, which of its roles fell together
     """
     suite = read_suite(config, overrides, only)
+    where = config.source if isinstance(config, SuiteText) else config
     names = [item.name for item in suite.experiments]
     if only is not None and only not in names:
-        raise UsageError(f"{config} has no experiment {only!r}: {nearest(only, names)}")
+        raise UsageError(f"{where} has no experiment {only!r}: {nearest(only, names)}")
     if only is None and len(names) > 1:
-        raise UsageError(f"{config} has {len(names)} experiments: choose one with --only NAME ({', '.join(names)})")
+        raise UsageError(f"{where} has {len(names)} experiments: choose one with --only NAME ({', '.join(names)})")
     played = play_roles(suite, parse_roles(use), say)
     return next(item for item in played.experiments if only in (None, item.name))

@@ -145,7 +145,7 @@ def cross_validate(
             outcomes += run_parts(some, seeds, jobs, device, command, mix=mix, trainers=trainers, shard=shard)
         if shard:  # others have gone on meanwhile
             for part, outcome in zip(parts, outcomes, strict=True):
-                read_again(part, outcome)
+                read_again(part, outcome, device)
         _add_up(result, outcomes)
         unlike = []
         with folder_lock(folder):

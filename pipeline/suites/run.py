@@ -13,7 +13,7 @@ import yaml
 from features.errors import ErcError, RunError
 from heads.data.utterances import HELD_OUT
 from pipeline.runs import slices
-from pipeline.runs.computation import mixed_lines, result_of
+from pipeline.runs.computation import Computation, mixed_lines, result_of
 from pipeline.runs.features_file import ManifestFacts
 from pipeline.runs.folder import Run, holds_runs
 from pipeline.runs.identity import recorded_size
@@ -21,7 +21,7 @@ from pipeline.runs.json_files import update_json, write_model, write_text
 from pipeline.runs.locks import folder_lock
 from pipeline.runs.metrics_file import Metrics
 from pipeline.runs.predictions import scored_on, split_metrics
-from pipeline.runs.seed_files import mean_seconds
+from pipeline.runs.seed_files import SeedResult, mean_seconds
 from pipeline.runs.splits import SELECTION_SPLIT
 from pipeline.suites.agreement import make_alike
 from pipeline.suites.computation import computation_of
@@ -149,7 +149,7 @@ def run_parts(
                 else:
                     outcome.failures.setdefault(task.experiment.name, f"seed {task.seed}: {failure_line(problem)}")
     for outcome, runs, part in zip(outcomes, opened, parts, strict=True):
-        _read_results(outcome, runs, part.source, shard is not None, agreement.unknown, mix)
+        _read_results(outcome, runs, part, device, shard is not None, agreement.unknown, mix)
     return outcomes
 
 
@@ -203,7 +203,7 @@ def _is_there(planned: Planned, path: Path) -> bool:
     return (path / "features.json").is_file() and Run(path).features.run == planned.key
 
 
-def read_again(part: Part, outcome: Outcome) -> None:
+def read_again(part: Part, outcome: Outcome, device: str) -> None:
     """The scores of what is there by now, whoever trained it."""
     runs = {}
     for planned in part.plan.planned:
@@ -213,7 +213,7 @@ def read_again(part: Part, outcome: Outcome) -> None:
                 runs[name] = Run(path)
         except ErcError as error:
             outcome.failures[name] = failure_line(error)
-    _read_results(outcome, runs, part.source, sharded=True)
+    _read_results(outcome, runs, part, device, sharded=True)
 
 
 def _seed_tasks(
@@ -232,7 +232,8 @@ def _seed_tasks(
 def _read_results(
     outcome: Outcome,
     runs: Mapping[str, Run],
-    source: Source,
+    part: Part,
+    device: str,
     sharded: bool,
     unknown: Collection[str] = (),
     mix: bool = False,
@@ -240,8 +241,11 @@ def _read_results(
     """Write and keep the scores of all finished seeds, alone with the run's folder: of shards that end together, the
     last one finds the seeds of all.
 
-    Other processes may have trained some of them meanwhile, by other code. unknown: of `Agreement`; mix: of `run_plan`
+    Other processes may have trained some of them meanwhile, or all, by other code or on another device: they are no
+    seeds of this command. unknown: of `Agreement`; mix: of `run_plan`
     """
+    source = part.source
+    todays = {item.experiment.name: computation_of(item, device) for item in part.plan.planned}
     attributes = None if source.fold else slices.attributes(source.manifest, SELECTION_SPLIT)
     unlike = []
     for name, run in runs.items():
@@ -249,7 +253,7 @@ def _read_results(
             with folder_lock(run.path):
                 finished = run.finished_seeds()
                 alike = name in unknown or run.features.mixed
-                differ = not alike and mixed_lines([result_of(run, seed) for seed in finished])
+                differ = not alike and _differ([result_of(run, seed) for seed in finished], todays[name])
                 if differ and mix:
                     update_json(run.path / "features.json", {"mixed": True})
                 if differ and not mix and sharded:
@@ -267,6 +271,10 @@ def _read_results(
             outcome.failures.setdefault(name, failure_line(error))
     if unlike:
         outcome.notes.append(not_made_alike(unlike))
+
+
+def _differ(results: Sequence[SeedResult], today: Computation) -> bool:
+    return bool(mixed_lines(results)) or any(Computation.of(result).contradicts(today) for result in results)
 
 
 def not_made_alike(names: Sequence[str]) -> str:

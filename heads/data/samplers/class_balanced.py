@@ -1,4 +1,4 @@
-"""As many examples of each class in every batch."""
+"""Size / m examples of every class in every batch, ceil(n / size) batches."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from heads.signals import Draw
 
 
 def class_balanced(draw: Draw) -> Iterator[Tensor]:
-    """size / m examples of every class in every batch, ceil(n / size) batches.
-
-    A class's examples come in random order. All of them come before any comes again. If a class has more examples than
-    its share, each epoch shows a part of them. Within a batch, examples are sorted by class. Raises ConfigError where m
-    does not divide the batch size.
+    """A class's examples come in random order. All of them come before any comes again. If a class has more examples
+    than its share, each epoch shows a part of them. Within a batch, examples are sorted by class. Raises ConfigError
+    where m does not divide the batch size.
     """
     classes = members(draw.labels)
     each, rest = divmod(draw.size, len(classes))

@@ -1,4 +1,4 @@
-"""The report's sampler, with its slips."""
+"""The report's sampler: m * (examples of the largest class) examples an epoch, 32,970 for MELD's 9,989."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from heads.signals import Draw
 
 
 def class_balanced_as_published(draw: Draw) -> Iterator[Tensor]:
-    """The report's sampler: m * (examples of the largest class) examples an epoch, 32,970 for MELD's 9,989.
-
-    Classes take turns, in an order that is drawn for each round. At its turn, a class gives its next
+    """Classes take turns, in an order that is drawn for each round. At its turn, a class gives its next
     `max(2, ceil(size / m))` examples in the order of the manifest, and starts again at its first when it has no more.
     The epoch ends when the largest class has given all of its examples. Batches are cut from this row regardless of
     turns. At the report's size of 11 with 7 classes they hold 3 to 6 classes, although the report promises two examples

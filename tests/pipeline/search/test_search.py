@@ -20,6 +20,7 @@ from features.extras import install_extra
 from features.store import Feature
 from pipeline.runs.folder import Run
 from pipeline.runs.locks import search_lock
+from pipeline.runs.seed_files import SeedResult
 from pipeline.search.space import override_of, read_space
 from pipeline.suites.training import SeedTask
 
@@ -217,6 +218,33 @@ def test_another_search_or_a_run_in_the_folder_is_refused(shell: SearchShell) ->
     assert (status, "holds a run, not a search" in err) == (1, True)
     status, _, err = shell.erc(*train, "--out", shell.folder / "run", "--trials", 3)
     assert (status, "add --search SPACE.yaml" in err) == (2, True)
+
+
+def test_a_search_is_of_the_file_as_it_was_when_it_began(shell: SearchShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = pipeline.suites.workers.train_seed
+
+    def edited_meanwhile(task: SeedTask) -> SeedResult:
+        text = (shell.folder / "tiny.yaml").read_text()
+        (shell.folder / "tiny.yaml").write_text(text.replace("epochs: 3", "epochs: 1"))
+        return original(task)
+
+    monkeypatch.setattr(pipeline.suites.workers, "train_seed", edited_meanwhile)
+    assert shell.search(3)[0] == 0
+    runs = [Run(folder) for folder in shell.folder.glob("search/trials/text-*")]
+    assert [run.experiment.stop.epochs for run in runs] == [3, 3, 3]
+    assert yaml.safe_load((shell.folder / "search" / "best.yaml").read_text())["stop"]["epochs"] == 3
+
+
+def test_a_search_whose_trials_read_other_features_is_not_continued(shell: SearchShell) -> None:
+    """Also where the experiment that is varied does not name the features that changed."""
+    space = "inputs.visual: {choices: [[hog-colour]]}\noptim.lr: {low: 1e-3, high: 1e-1}"
+    assert shell.search(2, "stop.epochs=1", space=space)[0] == 0
+    shutil.rmtree(shell.folder / "store")
+    make_store(shell.folder / "store", shell.manifest, missing=(0, 61, 85))
+    status, _, err = shell.search(3, "stop.epochs=1", space=space)
+    assert (status, "trial" in err, "read other features than the store has now" in err) == (1, True, True)
+    assert len(shell.record()["trials"]) == 2
+    assert shell.search(2, "stop.epochs=1", space=space)[0] == 0  # there is nothing to add
 
 
 def test_a_failing_trial_is_recorded_and_the_next_follows(shell: SearchShell, monkeypatch: pytest.MonkeyPatch) -> None:

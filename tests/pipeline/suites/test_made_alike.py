@@ -349,15 +349,16 @@ def test_a_search_is_not_continued_by_other_code(shell: Shell, monkeypatch: pyte
     assert search(2)[0] == 0  # there is nothing to add
 
 
+@pytest.mark.parametrize("foreign", [{1}, {0, 1}])
 def test_seeds_that_another_process_trains_meanwhile_otherwise_are_not_averaged(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, foreign: set[int]
 ) -> None:
     own = workers.train_seed
 
     def both(task: SeedTask) -> SeedResult:
         result = own(task)
-        if task.seed == 1:
-            change(task.run / "seed-1", device="cuda")
+        if task.seed in foreign:
+            change(task.run / f"seed-{task.seed}", device="cuda")
         return result
 
     monkeypatch.setattr(workers, "train_seed", both)
