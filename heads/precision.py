@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -24,6 +24,21 @@ def products_in(precision: str, device: torch.device) -> AbstractContextManager[
     """A context in which torch computes linear layers and matrix products in `precision`, fp32 or bf16."""
     autocast: AbstractContextManager[None] = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     return autocast
+
+
+@contextmanager
+def ieee_float32(device: str) -> Iterator[None]:
+    """Within, float32 is IEEE float32 on an NVIDIA GPU, too: by itself torch lets cuDNN's convolutions and recurrent
+    layers round to TF32, with 10 bits of mantissa. The process's settings are put back. device: cpu, cuda, ..."""
+    if not device.startswith("cuda"):
+        yield
+        return
+    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = products, convolutions
 
 
 def in_float32(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -17,7 +17,6 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from features.errors import TrainingError
 from heads.config.experiment import Experiment
@@ -27,7 +26,7 @@ from heads.data.utterances import Utterances
 from heads.losses import WeightedSum
 from heads.losses.decision import Decision
 from heads.model import Head, HeadShape, build_head
-from heads.precision import products_in, resolve_precision
+from heads.precision import ieee_float32, products_in, resolve_precision
 from heads.predict import Predictor
 from heads.signals import LossTask, Output
 from heads.training.adamw import AdamW
@@ -36,6 +35,7 @@ from heads.training.dev_scores import score_dev
 from heads.training.examples import Examples
 from heads.training.first_use import import_what_training_uses
 from heads.training.memory import keep_freed_memory
+from heads.training.moving_average import MovingAverage
 from heads.training.objective import build_objective
 from heads.training.steps import Step, steps_of
 from heads.training.weight_decay import parameter_groups
@@ -103,8 +103,9 @@ def train_head(
     stopped: asked once an epoch; when it says True, KeyboardInterrupt is raised.
     each_epoch: is given each epoch as it ends
     Raises ManifestError where a split has no row to learn from, and TrainingError where the loss, the scores on dev or
-    the weights are no longer finite.
+    the weights are no longer finite, or the device cannot do what the experiment asks for.
     """
+    _check_checkpointing(experiment, device)
     import_what_training_uses()
     started = time.perf_counter()
     keep_freed_memory()
@@ -112,7 +113,7 @@ def train_head(
     utterances = data.utterances
     speakers = utterances.frequent_speakers(experiment.speakers.min_rows) if experiment.speakers else ()
     examples = Examples.of(data, speakers, device)
-    with _seeded(seed, device) as generator:
+    with ieee_float32(device), _seeded(seed, device) as generator:
         num_classes = len(utterances.label_names)
         head = build_head(experiment, HeadShape(data.shapes, num_classes, len(speakers)))
         counts = torch.bincount(examples.labels, minlength=num_classes)
@@ -142,6 +143,17 @@ def patience_starts(experiment: Experiment) -> int:
     if experiment.batch.sampler in LASTS_ALL_EPOCHS:
         return experiment.stop.epochs
     return math.ceil(experiment.optim.warmup * experiment.stop.epochs)
+
+
+def _check_checkpointing(experiment: Experiment, device: str) -> None:
+    """On Apple's GPU torch does not put its generator back before it computes a layer again: dropout would then hide
+    other values than before, and the gradients would be those of another loss."""
+    named = [modality for modality, reader in experiment.readers.items() if reader.settings.get("checkpointing")]
+    if device == "mps" and named:
+        raise TrainingError(
+            f"readers.{named[0]}.checkpointing does not work on mps, where dropout would differ when a layer is"
+            " computed again: leave it out, or train on cpu or cuda"
+        )
 
 
 def _check_finite(state: Mapping[str, Tensor], epoch: int, experiment: Experiment) -> None:
@@ -182,14 +194,14 @@ class _Scored:
 
     def __init__(self, experiment: Experiment, model: Model) -> None:
         decay = experiment.optim.ema
-        self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        self._average = MovingAverage(model, decay) if decay else None
         self.trained = model
-        self.model = model if self._average is None else cast(Model, self._average.module)
+        self.model = model if self._average is None else self._average.module
         self.predictor = Predictor(experiment, self.model.head, self.model.objective.decision)
 
     def after_step(self) -> None:
         if self._average is not None:
-            self._average.update_parameters(self.trained)
+            self._average.update(self.trained)
 
     def refresh(self, examples: Examples) -> None:
         """Class centres as the weights stand, where a loss decides by them."""

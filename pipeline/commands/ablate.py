@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Number of processes, with one thread each.  [default: the number of cores]",
+    help="Number of processes, with one thread each.  [default: the number of cores; 1 on a GPU]",
 )
 @click.option("--device", default="cpu", help="cpu, cuda, cuda:N or mps (Apple's GPU).")
 @shard_option("the heads (experiments x seeds), for several machines on one --out")
@@ -158,8 +158,7 @@ def command(
     chosen = choose_experiments(played, only)
     store, manifest = read_places(store, manifest)
     if only_list:
-        from features.hardware import cores
-        from pipeline.suites.devices import check_device
+        from pipeline.suites.devices import check_device, default_jobs
 
         if part or engine_name == "ray":
             raise UsageError("--list shows the whole suite, trained on this machine: leave --shard and --engine out")
@@ -170,7 +169,8 @@ def command(
         heads_each = seeds * (max(folds - 1, 1) if folds else 1)  # K folds, each of (K - 1) / K of the rows
         names = {one.name for one in chosen}
         asked = None if folding else (out, seeds, sum({one.A, one.B} <= names for one in played.contrasts))
-        _print_list(suite.name, chosen, store, manifest, heads_each, jobs or cores(), device, estimate, as_json, asked)
+        jobs = jobs or default_jobs(device)
+        _print_list(suite.name, chosen, store, manifest, heads_each, jobs, device, estimate, as_json, asked)
         return 0
 
     from features.manifest import read_manifest
@@ -229,12 +229,11 @@ def _trainers(
         with open_trainers(ray_address, device, ray_actors, print_warning) as actors:
             yield actors, actors.placement.actors, actors.device
         return
-    from features.hardware import cores
-    from pipeline.suites.devices import check_device
+    from pipeline.suites.devices import check_device, default_jobs
     from pipeline.suites.trainers import LocalTrainers
 
     check_device(device)
-    jobs = jobs or cores()
+    jobs = jobs or default_jobs(device)
     yield LocalTrainers(jobs), jobs, device
 
 

@@ -81,7 +81,7 @@ def parse_seeds(context: click.Context, parameter: click.Parameter, value: str) 
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Number of processes, with one thread each.  [default: the number of cores]",
+    help="Number of processes, with one thread each.  [default: the number of cores; 1 on a GPU]",
 )
 @click.option("--device", default="cpu", help="cpu, cuda, cuda:N or mps (Apple's GPU).")
 @mix_option
@@ -136,19 +136,18 @@ def command(
       erc train meld-text --only linear --out search --search space.yaml --trials 40 --cv 5
     """
     from features.errors import UsageError
-    from features.hardware import cores
     from features.manifest import read_manifest
     from heads.config.suite import suite_text
     from pipeline.commands import printing
     from pipeline.suites.choice import read_experiment
     from pipeline.suites.cross_validation import cross_validate, open_rows
-    from pipeline.suites.devices import check_device
+    from pipeline.suites.devices import check_device, default_jobs
     from pipeline.suites.plan import Source, make_plan
     from pipeline.suites.run import run_plan
     from pipeline.tracking.trainers import opened_tracking, tracked
 
     check_device(device)
-    jobs = jobs or cores()
+    jobs = jobs or default_jobs(device)
     folding = folding_of(cv, group, nested, all_splits)
     if space is None and (trials is not None or search_seed is not None):
         raise UsageError("--trials and --search-seed work only with a search: add --search SPACE.yaml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from features.errors import UsageError
+from features.hardware import cores
 
 
 def check_device(device: str) -> None:
@@ -22,3 +23,9 @@ def check_device(device: str) -> None:
     count = torch.cuda.device_count()
     if int(device.partition(":")[2] or 0) >= count:
         raise UsageError(f"--device {device}: this machine has {count} CUDA devices: use cpu")
+
+
+def default_jobs(device: str) -> int:
+    """Processes that train at once where nobody says: as many as cores, and one on a GPU, where each would keep a copy
+    of the features, and contexts and caches besides."""
+    return cores() if device == "cpu" else 1

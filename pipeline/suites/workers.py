@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -41,7 +42,16 @@ def train_all(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, 
             train_alone(train_seed, task)
         except Exception as raised:
             error = raised
+            _let_go(raised)
         yield task, error
+
+
+def _let_go(error: BaseException) -> None:
+    """Of what the frames of an error hold: a head's table and weights, which the next head may need the room of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__context__
 
 
 def _in_processes(tasks: Sequence[SeedTask], jobs: int) -> Iterator[tuple[SeedTask, Exception | None]]:

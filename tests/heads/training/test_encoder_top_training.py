@@ -12,7 +12,7 @@ from head_factory import LABELS, experiment, head_data
 from safetensors import safe_open
 from top_factory import WIDTH, small, with_top
 
-from features.errors import ConfigError
+from features.errors import ConfigError, TrainingError
 from features.top.elements import FLAGS
 from heads.config.experiment import Experiment
 from heads.data.batch import batch_of
@@ -75,6 +75,13 @@ def test_it_learns() -> None:
     data = with_top(head_data(train=160, dev=40, widths={"text": (6,)}), small())
     history = train_head(chosen(stop={"epochs": 12, "patience": 12}), data, 0).history
     assert max(epoch.dev_weighted_f1 for epoch in history) > 0.6
+
+
+def test_layers_that_are_computed_again_are_refused_on_apples_gpu() -> None:
+    """torch does not put that generator back, so that dropout would differ."""
+    readers = {"text": {"name": "encoder-top", "checkpointing": True}}
+    with pytest.raises(TrainingError, match=r"readers\.text\.checkpointing does not work on mps"):
+        train_head(chosen(readers=readers), data_of(), 0, "mps")
 
 
 def test_building_it_draws_nothing() -> None:

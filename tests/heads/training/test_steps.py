@@ -158,6 +158,7 @@ TABLE4_ROWS: dict[str, dict[str, Any]] = {
     "triplet": {"loss": [{"name": "dice"}, {"name": "triplet", "reduce": "mean"}]},
     "supcon": {"loss": [{"name": "cross-entropy"}, {"name": "supcon"}]},
     "sentiment": {"loss": [{"name": "cross-entropy"}, {"name": "sentiment"}]},
+    "moving average": {"optim": {"ema": 0.9}},
     "hidden modalities": {"fusion": {"name": "gated", "modality_dropout": 0.2}},
 }
 
@@ -246,6 +247,11 @@ def test_malloc_is_told_to_keep_what_a_step_frees(monkeypatch: pytest.MonkeyPatc
     library = SimpleNamespace(mallopt=lambda *given: (told.append(given), 1)[1])
     monkeypatch.setattr("ctypes.CDLL", lambda name: library)
     assert keep_freed_memory.__wrapped__()
-    assert told == [(-3, 256 << 20), (-1, 1 << 30)]  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
+    assert told == [(-1, 1 << 30), (-3, 256 << 20)]  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
+    told.clear()
+    older = SimpleNamespace(mallopt=lambda *given: (told.append(given), int(given[1] <= 32 << 20 or given[0] == -1))[1])
+    monkeypatch.setattr("ctypes.CDLL", lambda name: older)
+    assert keep_freed_memory.__wrapped__()
+    assert told == [(-1, 1 << 30), (-3, 256 << 20), (-3, 32 << 20)]
     monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace())  # musl's
     assert not keep_freed_memory.__wrapped__()
