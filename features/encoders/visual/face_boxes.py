@@ -99,7 +99,7 @@ def priors(height: int, width: int) -> np.ndarray:
 
 
 Keep = Callable[[Faces], Faces]
-"""Chooses among the faces of one picture that suppression left, those of higher score first."""
+"""Chooses among the faces of one picture, those of higher score first; see `faces_of_batch`."""
 
 
 def keep_visible(faces: Faces) -> Faces:
@@ -115,15 +115,20 @@ def faces_of_batch(
     landmarks: torch.Tensor,
     size: tuple[int, int],
     keep: Keep = keep_visible,
+    *,
+    suppress: bool = True,
 ) -> list[Faces | None]:
     """The faces of each picture, those of higher score first; None where a raw output is not finite.
 
     offsets: float32 [b, p, 4]; logits: [b, p, 2], background and face; landmarks: [b, p, 10], RetinaFace's raw outputs
     size:    height and width of the pictures in pixels, all alike
+    suppress: whether `keep` chooses among boxes that do not overlap; else it gets the ten of highest score as they are
 
     Suppression goes from the highest score down, so that the ten best are the same whether it sees all candidates or
     the first of them alone: all are gone through only for pictures where the first leave fewer than ten.
     """
+    if not suppress:
+        return _first_faces(offsets, logits, landmarks, size, keep, MOST_FACES, suppress=False)
     found = _first_faces(offsets, logits, landmarks, size, keep, _FIRST_CANDIDATES)
     short = [index for index, faces in enumerate(found) if faces is not None and len(faces) < MOST_FACES]
     if short and offsets.shape[1] > _FIRST_CANDIDATES:
@@ -140,6 +145,8 @@ def _first_faces(
     size: tuple[int, int],
     keep: Keep,
     most_candidates: int,
+    *,
+    suppress: bool = True,
 ) -> list[Faces | None]:
     """See `faces_of_batch`; of each picture only the `most_candidates` priors of highest score are looked at."""
     import torch
@@ -160,7 +167,7 @@ def _first_faces(
     finite[picture[broken]] = False
     whole = finite[picture]
     picture, boxes, points, scores = picture[whole], boxes[whole], points[whole], scores[whole]
-    if len(boxes):
+    if suppress and len(boxes):
         # batched_nms tells pictures apart by moving their boxes: right only where no coordinate is negative, and exact
         # only in float64
         left = batched_nms(boxes - boxes.min(), scores, picture, OVERLAP).sort().values  # by picture, then by rank

@@ -7,10 +7,11 @@ What a stored face is, `face_boxes` says. Faces are ordered by frame, then by sc
 without any is a sequence of length 0: that is a finding, not a failure.
 
 As published, the detector runs on the whole mosaic of `published_mosaic`, which is the one frame (x and y in units of
-the mosaic). A box taller than a frame of the mosaic (1/5) is dropped. So is one with a negative x1 or y1: the report
-cuts faces out with NumPy slices, and a slice from a negative index is empty. Consequence: faces at the left edge and at
-the top of the first frame are lost. Whether the mosaic was enlarged for the detector is not known;
-here it is not.
+the mosaic), as large as it is. `published_faces` says which boxes are left. Consequence: faces at the left edge and at
+the top of the first frame are lost, and a face that many boxes find keeps out others.
+
+Deviation: the report's network is biubug6's (Pytorch_Retinaface) with weights of its own, retinaface_resnet50.pth, and
+reads BGR minus (104, 117, 123). Here it is ternaus's of 2020, which reads normalised RGB, as without --as-published.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ from features.encoders.visual.mtcnn_detector import SETTINGS as MTCNN_SETTINGS
 from features.encoders.visual.mtcnn_detector import MtcnnDetector
 from features.encoders.visual.mtcnn_network import load_mtcnn
 from features.encoders.visual.pictures import AtMost, FramesPreparer, Pictures, whole
+from features.encoders.visual.published_faces import keep_published
 from features.encoders.visual.published_mosaic import MOSAIC_SIZE, NUM_FRAMES, PUBLISHED_NEED, MosaicPreparer
 from features.encoders.visual.retinaface_network import MEAN, STD, FaceDetector, load_retinaface
 from features.errors import UsageError
 from features.media.needs import ClipNeeds, FramesNeed
 
 VERSION = 1
+PUBLISHED_VERSION = 2
 
 _BATCH_SIZE = {"cpu": 4, "cuda": 64}
 
@@ -76,7 +79,7 @@ class FacesEncoder:
             request,
             modality="visual",
             encoder="faces",
-            version=VERSION,
+            version=PUBLISHED_VERSION if request.as_published else VERSION,
             depends="media",
             kind="sequence",
             shape=(NUM_VALUES,),
@@ -119,7 +122,8 @@ def _load_detector(model: str, request: EncoderRequest) -> tuple[_Detector, str,
     if not is_packaged(model):
         network, digest = load_retinaface(model, request.weights)
         settings = {"confidence": CONFIDENCE, "overlap": OVERLAP, "mean": list(MEAN), "std": list(STD)}
-        return FaceDetector(network, request.device, request.dtype), digest, settings
+        suppress = not request.as_published
+        return FaceDetector(network, request.device, request.dtype, suppress=suppress), digest, settings
     check_packaged(model, (MTCNN,))
     if request.as_published:
         raise UsageError(f"--as-published is for RetinaFace, not {model!r}: leave --model out")
@@ -134,11 +138,3 @@ def _rows(faces: Faces | None, frame: int) -> np.ndarray:
     if faces is None:
         return np.full((1, NUM_VALUES), np.nan, np.float32)
     return pack(Faces(np.full(len(faces), frame), faces.boxes, faces.scores, faces.landmarks))
-
-
-def keep_published(faces: Faces) -> Faces:
-    """Of the ten faces of highest score those that the report's code does not lose; see the module."""
-    best = faces.where(np.arange(len(faces))[:MOST_FACES])
-    x1, y1, _, y2 = best.boxes.T
-    left = best.where((y2 - y1 <= 1 / NUM_FRAMES) & (x1 >= 0) & (y1 >= 0))
-    return keep_visible(left)

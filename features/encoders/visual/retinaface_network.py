@@ -64,9 +64,12 @@ def load_retinaface(model: str, weights: Literal["pretrained", "random"]) -> tup
 
 
 class FaceDetector:
-    """RetinaFace on a device, in a dtype: pictures in, faces out. Suppression runs in float64."""
+    """RetinaFace on a device, in a dtype: pictures in, faces out. Suppression runs in float64.
 
-    def __init__(self, network: torch.nn.Module, device: str, dtype: str) -> None:
+    suppress: see `faces_of_batch`
+    """
+
+    def __init__(self, network: torch.nn.Module, device: str, dtype: str, *, suppress: bool = True) -> None:
         if dtype == "fp32":
             pin_fp32()
         fold_batch_norm(network)
@@ -74,6 +77,7 @@ class FaceDetector:
         self._network = network.to(device=device, dtype=self._dtype).to(memory_format=torch.channels_last)
         check_convolutions(self._network)
         self._device = device
+        self._suppress = suppress
         self._normalise = Normalise(MEAN, STD, device)
         self._batches: dict[tuple[int, int], MemoryBatches] = {}
         self._pixels = for_device(_PIXELS_AT_ONCE, device)
@@ -88,7 +92,7 @@ class FaceDetector:
             self._batches[height, width] = MemoryBatches(max(1, self._pixels // (height * width)))
 
         def run(batch: Sequence[np.ndarray]) -> list[Faces | None]:
-            return faces_of_batch(*self.raw(batch), (height, width), keep)
+            return faces_of_batch(*self.raw(batch), (height, width), keep, suppress=self._suppress)
 
         return self._batches[height, width].run(pictures, run)
 

@@ -17,12 +17,10 @@ from features.encoders.visual.face_boxes import (
     MOST_FACES,
     Faces,
     faces_of_batch,
-    keep_visible,
     pack,
     priors,
     unpack,
 )
-from features.encoders.visual.faces import keep_published
 
 SIZE = (96, 160)  # height, width
 NUM_PRIORS = len(package_priors(SIZE))
@@ -239,22 +237,3 @@ def test_a_box_beyond_the_range_of_numbers_is_broken_too() -> None:
     raw = raw_outputs(SIZE, [Planted((0.1, 0.2, 0.3, 0.5), 0.9, 5)])
     raw[0][0, 5, 2] = 1e4
     assert faces_of_batch(*raw, SIZE) == [None]
-
-
-# As published
-
-
-def test_published_faces() -> None:
-    """Of a mosaic: too tall, beyond the left, beyond the top are lost; beyond the right and the bottom is clipped."""
-    kept = [(0.2, 0.30, 0.4, 0.45), (0.9, 0.6, 1.3, 0.7), (0.5, 0.95, 0.6, 1.1)]
-    lost = [(0.5, 0.10, 0.7, 0.31), (-0.01, 0.5, 0.2, 0.6), (0.3, -0.02, 0.4, 0.1)]
-    planted = [Planted(box, 0.9 - 0.05 * index, 10 * index) for index, box in enumerate([*lost, *kept])]
-    (faces,) = found(raw_outputs(SIZE, planted), keep=keep_published)
-    np.testing.assert_allclose(faces.boxes, np.clip(kept, 0, 1), atol=1e-5)
-    assert len(found(raw_outputs(SIZE, planted), keep=keep_visible)[0]) == 6
-
-
-def test_published_faces_are_among_the_ten_best() -> None:
-    tall = [Planted((0.05 * index, 0.1, 0.05 * index + 0.04, 0.9), 0.95, index) for index in range(MOST_FACES)]
-    raw = raw_outputs(SIZE, [*tall, Planted((0.6, 0.2, 0.8, 0.3), 0.4, 30)])
-    assert len(found(raw, keep=keep_published)[0]) == 0

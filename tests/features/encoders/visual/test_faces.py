@@ -6,6 +6,7 @@ import builtins
 import copy
 import pickle
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from features.encoders.build import create
 from features.encoders.protocol import Encoder, EncoderRequest, Input
 from features.encoders.state_files import random_network
 from features.encoders.visual.face_boxes import MOST_FACES, unpack
-from features.encoders.visual.faces import VERSION
+from features.encoders.visual.faces import PUBLISHED_VERSION, VERSION
 from features.encoders.visual.published_mosaic import mosaic
 from features.encoders.visual.retinaface_network import FaceDetector
 from features.errors import NetworkError, Reason, UnavailableError, UsageError, WeightsError
@@ -255,18 +256,39 @@ def test_prepare_says_what_it_saw_and_pickles(faces: Encoder) -> None:
 # As published
 
 
+def of_pixels(box: Sequence[float], score: float, prior: int) -> Planted:
+    """Of a box of the mosaic."""
+    x1, y1, x2, y2 = box
+    return Planted((x1 / 426, y1 / 1200, x2 / 426, y2 / 1200), score, prior)
+
+
 def test_as_published_looks_at_the_whole_mosaic(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = encoder_of(published=True)
     frames = [picture(number, 640, 360) for number in range(5)]
     (item,) = prepared(encoder, frames)
     np.testing.assert_array_equal(item.value.distinct[0], mosaic(frames))
-    kept, too_tall, at_the_edge = (0.4, 0.22, 0.6, 0.35), (0.4, 0.5, 0.6, 0.75), (-0.1, 0.8, 0.2, 0.9)
-    planted = [Planted(box, 0.9, 100 * index) for index, box in enumerate((kept, too_tall, at_the_edge))]
+    extent = np.array([426, 1200, 426, 1200])
+    kept, at_the_edge, too_tall = (
+        (150.7, 260.5, 250.2, 420.6),
+        (-40.5, 960.5, 80.5, 1080.5),
+        (150.5, 600.5, 250.5, 900.5),
+    )
+    planted = [of_pixels(box, 0.9, 100 * index) for index, box in enumerate((kept, too_tall, at_the_edge))]
     planted_detector(monkeypatch, encoder._detector, planted)
     (rows,) = encoder.encode([item])
-    np.testing.assert_allclose(rows[:, :5], [[*kept, 0.9]], atol=1e-5)
+    np.testing.assert_allclose(rows[:, :4] * extent, [[150, 260, 250, 420]], atol=1e-3)
+    assert rows[:, 4].tolist() == pytest.approx([0.9], abs=1e-5)
     assert encoder.spec.settings["as_published"] is True
+    assert encoder.spec.version == PUBLISHED_VERSION == 2
     assert item.counts == ({"num_frames": 5, "cut": 0, "num_faces": 1},)
+
+
+def test_as_published_ten_boxes_are_taken_before_those_that_overlap_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = encoder_of(published=True)
+    one = [of_pixels((100.5, 300.5, 150.5 + 0.1 * index, 350.5), 0.9, 9 * index) for index in range(MOST_FACES)]
+    planted_detector(monkeypatch, encoder._detector, [*one, of_pixels((200.5, 300.5, 250.5, 350.5), 0.8, 100)])
+    (rows,) = encoder.encode(prepared(encoder, [picture(number, 640, 360) for number in range(5)]))
+    assert len(rows) == 1
 
 
 # Weights
