@@ -22,7 +22,7 @@ from features.encoders.visual.face_pictures import MARGIN, black_out, cut_out, s
 from features.encoders.visual.picture_network import PictureEncoder
 from features.encoders.visual.pictures import Letterbox
 from features.encoders.visual.published_mosaic import mosaic, published_crop
-from features.encoders.visual.retinaface_resnet50 import VERSION
+from features.encoders.visual.retinaface_resnet50 import PUBLISHED_VERSION, VERSION
 from features.errors import Reason, UnavailableError, UsageError
 from features.spec import EncoderSpec
 
@@ -93,8 +93,9 @@ def test_only_the_box_is_left_and_all_of_it(x: float, y: float, w: float, h: flo
     left = black_out(white, boxes_of((x, y, min(1, x + w), min(1, y + h))))[:, :, 0] == 255
     rows, columns = np.flatnonzero(left.any(axis=1)), np.flatnonzero(left.any(axis=0))
     assert left.sum() == len(rows) * len(columns) > 0
-    assert rows[0] <= y * 40 + 1e-9
-    assert rows[-1] + 1 >= min(1, y + h) * 40 - 1e-9
+    rounding = 1.1e-3  # of a pixel: boxes are stored in float32
+    assert rows[0] <= y * 40 + rounding
+    assert rows[-1] + 1 >= min(1, y + h) * 40 - rounding
     assert abs(columns[0] - x * wide) <= 1
     assert abs(columns[-1] + 1 - min(1, x + w) * wide) <= 1
 
@@ -192,7 +193,19 @@ def test_as_published_is_the_blacked_out_mosaic_cropped() -> None:
     assert relative_error(ours[None], expected[None]) < FP32_TOLERANCE, "the second face lies in what is cropped away"
     assert encoder.spec.settings["as_published"] is True
     assert encoder.spec.settings["confidence"] == 0.02
+    assert encoder.spec.version == PUBLISHED_VERSION == 2
     assert encoder.needs.frames.ends
+
+
+def test_as_published_a_mosaic_without_a_face_is_all_black() -> None:
+    encoder = encoder_of("resnet50", published=True)
+    frames = [picture(number, 640, 360) for number in range(5)]
+    item = derived(encoder, frames, np.zeros((0, 15), np.float32))
+    assert item.counts == ({"num_frames": 5, "cut": 0, "num_faces": 0},)
+    expected = Plain("resnet50")(np.zeros((256, 721, 3), np.uint8))
+    assert relative_error(encoder.encode([item])[0][None], expected[None]) < FP32_TOLERANCE
+    with pytest.raises(UnavailableError, match="non-finite: the face detector gave NaN"):
+        derived(encoder, frames, np.full((1, 15), np.nan, np.float32))
 
 
 # Faces at the edge
