@@ -7,6 +7,10 @@ takes height first: what is left is the top 256 rows, 721 pixels wide, of which 
 Consequence: ResNet-50 sees the first frame and 78% of the second, beside a black field of 64.5% of its input; the other
 three frames never arrive. Global average pooling mixes the black field into every value.
 
+The weights are torchvision's first of ResNet-50 (IMAGENET1K_V1). The report's code asks torch.hub for those of v0.6.0,
+resnet50-19c8e357.pth. Today's resnet50-0676ba61.pth is the same weights in another format of file
+(pytorch/vision#3620). The report trained them along; here they are frozen.
+
 Deviation: the report's code normalises with the mean and deviation of its own pictures (0.2706, 0.2010, 0.1914 and
 0.1857, 0.1608, 0.1667); here they are ImageNet's. It resized the frames by Pillow's default, which is bicubic today;
 here it is bilinear and antialiased.

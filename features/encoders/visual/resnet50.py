@@ -50,7 +50,8 @@ class ResNet50Encoder:
         published = request.as_published
         self._pooling = "mean" if published else _check_pooling(request.encoder, settings["pooling"])
         model = request.model or ENCODERS[request.encoder].default_model or ""
-        backbone = load_backbone(model, request.weights, request.dtype, request.device, settings.get("tokens", ""))
+        tokens = settings.get("tokens", "")
+        backbone = load_backbone(model, request.weights, request.dtype, request.device, tokens, first=published)
         if published:
             check_published(backbone, model)
         self.prepare: FramesPreparer | MosaicPreparer

@@ -9,8 +9,8 @@ mode=crop:     each face is cut out with a margin and encoded on its own. The me
                equally, or by the area of their boxes (weight=area).
 
 As published, it is the whole mosaic (see `published_mosaic`), black but for the faces that the report does not lose,
-resized and cropped as the report does: the faces of three of its five frames never arrive. What the report does with a
-mosaic without any face is not known; here the utterance is missing for that reason.
+resized and cropped as the report does: the faces of three of its five frames never arrive. A mosaic without any face is
+all black, as in the report's code, and so the utterance is not missing.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from features.media.clip import Clip
 from features.media.needs import ClipNeeds, FramesNeed
 
 VERSION = 1
+PUBLISHED_VERSION = 2
 MODES = ("blackout", "crop")
 WEIGHTS = ("equal", "area")
 CROP_FROM = 720  # pixels of the shorter side of the frames that faces are cut out of, at most
@@ -95,10 +96,11 @@ class RetinaFaceResNet50Encoder:
         source = request.source
         if source is None:
             raise UsageError("retinaface-resnet50 derives from `faces`: its spec is needed")
-        self._confidence = CONFIDENCE if request.as_published else _check(settings)
+        self._published = published = request.as_published
+        self._confidence = CONFIDENCE if published else _check(settings)
         model = request.model or ENCODERS["retinaface-resnet50"].default_model or ""
-        backbone = load_backbone(model, request.weights, request.dtype, request.device)
-        if request.as_published:
+        backbone = load_backbone(model, request.weights, request.dtype, request.device, first=published)
+        if published:
             check_published(backbone, model)
             resolved = published_settings(backbone) | {"mode": "blackout"}
             way = _Way(PUBLISHED_NEED, MosaicPreparer(whole), blacked_out_mosaic, resolved)
@@ -116,7 +118,7 @@ class RetinaFaceResNet50Encoder:
             request,
             modality="visual",
             encoder="retinaface-resnet50",
-            version=VERSION,
+            version=PUBLISHED_VERSION if published else VERSION,
             depends="media",
             kind="vector",
             shape=(backbone.width,),
@@ -129,13 +131,14 @@ class RetinaFaceResNet50Encoder:
     def derive(self, item: Input, stored: np.ndarray) -> Input:
         """The input with nothing but its faces. item: of `prepare`; stored: float32 [n, 15] of `faces`.
 
-        Raises UnavailableError: no-face where none has the score asked for, non-finite where `faces` says so.
+        Raises UnavailableError: no-face where none has the score asked for (not as published), non-finite where `faces`
+        says so.
         """
         if not np.isfinite(stored).all():
             raise UnavailableError(Reason.NON_FINITE, "the face detector gave NaN or infinity")
         faces = unpack(stored)
         faces = faces.where(faces.scores >= self._confidence)
-        if not len(faces):
+        if not len(faces) and not self._published:
             best = f"the best score is {stored[:, 4].max():.2f}" if len(stored) else "none is found"
             raise UnavailableError(Reason.NO_FACE, f"no face of confidence {self._confidence:g} in any frame: {best}")
         pictures = self._make(item.value, faces)

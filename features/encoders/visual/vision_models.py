@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torchvision
-from torchvision.models import MobileNet_V2_Weights, get_model, get_model_weights
+from torchvision.models import MobileNet_V2_Weights, ResNet50_Weights, get_model, get_model_weights
 
 from features.encoders.devices import torch_dtype
 from features.encoders.loading import architecture, load_model, quiet_transformers
@@ -80,11 +80,14 @@ class Backbone:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def load_backbone(model: str, weights: Weights, dtype: str = "fp32", device: str = "cpu", tokens: str = "") -> Backbone:
+def load_backbone(
+    model: str, weights: Weights, dtype: str = "fp32", device: str = "cpu", tokens: str = "", *, first: bool = False
+) -> Backbone:
     """The backbone that --model names: see the module.
 
     dtype, device: what it will compute in and on, where a Hugging Face model is tried
     tokens: of a Hugging Face model, which feature (see `vision_tokens`); empty for the one that its authors publish
+    first:  torchvision's ResNet-50 has the weights that were published first (IMAGENET1K_V1), not the default ones
     Raises UsageError for an unknown name, WeightsError where the weights are not to be had or do not fit.
     """
     known = torchvision_names()
@@ -97,7 +100,7 @@ def load_backbone(model: str, weights: Weights, dtype: str = "fp32", device: str
     if is_packaged(model):
         return _from_package(model, weights)
     if model in known:
-        return _from_torchvision(model, weights)
+        return _from_torchvision(model, weights, first=first)
     if "/" not in model and not Path(model).exists():
         why = f" ({_NO_BACKBONES[model]})" if model in _NO_BACKBONES else ""
         raise UsageError(
@@ -112,9 +115,9 @@ def torchvision_names() -> list[str]:
     return [name for name in torchvision.models.list_models(module=torchvision.models) if name not in _NO_BACKBONES]
 
 
-def _from_torchvision(name: str, weights: Weights) -> Backbone:
-    """A classifier of torchvision with its default weights."""
-    published = get_model_weights(name).DEFAULT
+def _from_torchvision(name: str, weights: Weights, *, first: bool) -> Backbone:
+    """A classifier of torchvision with its default weights. first: see `load_backbone`"""
+    published = ResNet50_Weights.IMAGENET1K_V1 if first and name == RESNET50 else get_model_weights(name).DEFAULT
     network = random_network(lambda: get_model(name, weights=None))
     if weights == "pretrained":
         state = read_state(published_file(published.url, name, check_hash=True))
@@ -129,7 +132,7 @@ def _from_torchvision(name: str, weights: Weights) -> Backbone:
                 f" ({first_line(error)}): remove it, and it is fetched again"
             ) from error
     width = _without_head(network)
-    return _of_torchvision(name, network, digest_of_network(network), width)
+    return _of_torchvision(name, network, digest_of_network(network), width, published)
 
 
 def _from_state_file(model: str) -> Backbone:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from http_servers import Site, closed_port, raw_server, serving, silent
 
 from features.encoders import published
-from features.encoders.early_weights import _PUBLISHED, fetch_weights
+from features.encoders.early_weights import _AS_PUBLISHED, _PUBLISHED, fetch_weights
 from features.encoders.protocol import EncoderRequest
 from features.encoders.published import checkpoints_folder, published_file
 from features.errors import WeightsError
@@ -78,7 +79,21 @@ def test_a_folder_that_a_program_gave_torch_hub_holds(tmp_path: Path, monkeypatc
 def test_the_early_address_is_torchvisions() -> None:
     from torchvision.models import get_model_weights
 
-    assert _PUBLISHED["resnet50"].url == get_model_weights("resnet50").DEFAULT.url
+    known: Any = get_model_weights("resnet50")
+    assert _PUBLISHED["resnet50"].url == known.DEFAULT.url
+    assert _AS_PUBLISHED["resnet50"].url == known.IMAGENET1K_V1.url != known.DEFAULT.url
+
+
+@pytest.mark.parametrize("encoder", ["resnet50", "retinaface-resnet50"])
+def test_as_published_the_first_weights_are_fetched_early(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr("features.encoders.early_weights.published_file", lambda url, *_, **__: fetched.append(url))
+    for as_published in (False, True):
+        fetch_weights(EncoderRequest(encoder, as_published=as_published))
+    assert [url.rpartition("/")[2] for url in fetched if "resnet50-" in url] == [
+        "resnet50-11ad3fa6.pth",
+        "resnet50-0676ba61.pth",
+    ]
 
 
 def test_weights_are_looked_for_before_torch_is_loaded(tmp_path: Path) -> None:

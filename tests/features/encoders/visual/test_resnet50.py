@@ -26,8 +26,10 @@ from features.encoders.state_files import random_network
 from features.encoders.visual.picture_network import PictureEncoder
 from features.encoders.visual.published_mosaic import mosaic
 from features.encoders.visual.resnet50 import VERSION
+from features.encoders.visual.vision_models import load_backbone
 from features.errors import Reason, UnavailableError, UsageError
 from features.media.clip import Clip, decode_clip
+from features.spec import EncoderSpec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -259,6 +261,28 @@ def test_as_published_is_the_reports_call_on_the_mosaic() -> None:
     assert encoder.spec.settings["as_published"] is True
     with pytest.raises(UsageError, match="--as-published is for ResNet-50, not 'resnet18'"):
         encoder_of("resnet18", published=True)
+
+
+@pytest.mark.parametrize("encoder", ["resnet50", "retinaface-resnet50"])
+def test_as_published_the_weights_are_the_first(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    network = random_network(lambda: get_model("resnet50", weights=None))
+    digests = {}
+    for name in ("resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth"):  # of the report's v0.6.0: resnet50-19c8e357.pth
+        network.conv1.weight.add_(1.0)  # type: ignore[operator, union-attr]
+        torch.save(network.state_dict(), folder / name)
+        digests[name] = load_backbone(str(folder / name), "pretrained").digest
+    values = {"frames": 5, "max_seconds": 30.0, "size": 240}
+    source = EncoderSpec("visual", "faces", 1, "media", "sequence", (15,), values, "random", "d" * 64)
+    today, first, named = (
+        create(EncoderRequest(encoder, model=model, as_published=as_published, source=source)).spec
+        for model, as_published in ((None, False), (None, True), ("resnet50", True))
+    )
+    assert today.weights_digest == digests["resnet50-11ad3fa6.pth"]
+    assert first.weights_digest == digests["resnet50-0676ba61.pth"]
+    assert named.fingerprint == first.fingerprint, "a run that is computed again names the model that it recorded"
 
 
 # Spec
