@@ -10,6 +10,7 @@ Legend: b windows, t tokens or frames, w width, n layers.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from features.errors import StoreError, UsageError
-from features.top.network import KEPT, TopNetwork, call, hidden_of, with_hidden
+from features.top.network import call, empty_network, with_hidden
+from features.top.proof import prove, prove_in_float32
+from features.top.stand_ins import KEPT, hidden_of
 from features.top.top import Entrance, Top, TopDescription, signature
 
 _OF_NO_ACCOUNT = ("_name_or_path", "architectures", "dtype", "id2label", "label2id", "transformers_version")
@@ -46,65 +49,81 @@ def cut_top(
     Raises UsageError where k does not fit, or the network cannot be cut: it has no one list of layers that run once
     each, or the layers built again give something else.
     """
-    trace = _Trace(network, tuple(inputs.shape[:2]))
-    with torch.no_grad(), trace.watching():
-        expected = call(network, entrance, inputs, mask)
-    name, calls = trace.layers(model)
-    if not 1 <= from_top <= len(calls):
-        raise UsageError(f"from_top={from_top}: model {model!r} has {len(calls)} layers: give 1 to {len(calls)}")
-    first = len(calls) - from_top
-    states = calls[first].hidden.detach().clone()
-    layers: Any = network.get_submodule(name)
-    used = _used(network, layers[first], states, entrance, inputs, mask)
-    below = {f"{name}.{place}": call.passed for place, call in enumerate(calls[:first])}
-    kept = {layer for layer in below if any(parameter.startswith(f"{layer}.") for parameter in used)}
-    left_out = tuple(f"{layer}." for layer in below if layer not in kept)
-    blank = dict(_blank(network, used, left_out))
-    gone = (*left_out, *(f"{module}." for module in blank))
-    parameters = {key: value for key, value in network.named_parameters() if key in used}
-    buffers = {key: value for key, value in _others(network, used) if not key.startswith(gone)}
-    tensors = {key: _kept(value) for key, value in (parameters | buffers).items()}
-    config: Any = network.config
-    description = TopDescription(
-        entrance=entrance,
-        config={key: value for key, value in config.to_dict().items() if key not in _OF_NO_ACCOUNT},
-        attention=config._attn_implementation,
-        layers=name,
-        first=first,
-        from_top=from_top,
-        passed=[KEPT if layer in kept else passed for layer, passed in below.items()],
-        blank=blank,
-        absent=[key for key, module in network._modules.items() if module is None],
-        padded=mask is not None,
-        width=states.shape[-1],
-        width_out=expected.shape[-1],
-        parameters={key: signature(tensors[key]) for key in parameters},
-        buffers={key: signature(tensors[key]) for key in buffers},
-    )
-    top = Top(TopDescription.from_json(description.to_json(), "its description"), tensors)
-    _prove(top, states, mask, expected, model, tolerance)
-    return top
+    refused = f"from_top={from_top}: model {model!r} cannot be cut"
+    with _plainly(refused, network):
+        trace = _Trace(network, tuple(inputs.shape[:2]))
+        with torch.no_grad(), trace.watching():
+            expected = call(network, entrance, inputs, mask)
+        name, calls = trace.layers(model)
+        if not 1 <= from_top <= len(calls):
+            raise UsageError(f"from_top={from_top}: model {model!r} has {len(calls)} layers: give 1 to {len(calls)}")
+        first = len(calls) - from_top
+        states = calls[first].hidden.detach().clone()
+        layers: Any = network.get_submodule(name)
+        config, attention, empty = _new(network, entrance)
+        used = _used(network, layers[first], states, entrance, inputs, mask)
+        used |= _chosen_among(network, used, tuple(f"{name}.{place}." for place in range(first, len(calls))))
+        below = {f"{name}.{place}": call.passed for place, call in enumerate(calls[:first])}
+        kept = {layer for layer in below if any(parameter.startswith(f"{layer}.") for parameter in used)}
+        left_out = tuple(f"{layer}." for layer in below if layer not in kept)
+        blank = dict(_blank(network, used, left_out))
+        gone = (*left_out, *(f"{module}." for module in blank))
+        parameters = {key: value for key, value in network.named_parameters() if key in used}
+        buffers = {key: value for key, value in _others(network, empty, used) if not key.startswith(gone)}
+        tensors = {key: _kept(value) for key, value in (parameters | buffers).items()}
+        description = TopDescription(
+            entrance=entrance,
+            config=config,
+            attention=attention,
+            layers=name,
+            first=first,
+            from_top=from_top,
+            passed=[KEPT if layer in kept else passed for layer, passed in below.items()],
+            blank=blank,
+            absent=[key for key, module in network._modules.items() if module is None],
+            padded=mask is not None,
+            width=states.shape[-1],
+            width_out=expected.shape[-1],
+            parameters={key: signature(tensors[key]) for key in parameters},
+            buffers={key: signature(tensors[key]) for key in buffers},
+        )
+        top = Top(TopDescription.from_json(description.to_json(), "its description"), tensors)
+        prove(top, states, mask, expected, tolerance, refused)
+        if any(value.is_floating_point() and value.dtype != torch.float32 for value in network.parameters()):
+            prove_in_float32(top, network, inputs, mask, refused)
+        return top
 
 
-def _prove(
-    top: Top, states: Tensor, mask: Tensor | None, expected: Tensor, model: str | None, tolerance: float
-) -> None:
-    """Raises UsageError where the layers, built again and run on the states, do not give the last states."""
-    refused = f"from_top={top.description.from_top}: model {model!r} cannot be cut"
+@contextmanager
+def _plainly(refused: str, network: Any) -> Iterator[None]:
+    """Within, what transformers raises is a UsageError that a user can act on."""
     try:
-        built = TopNetwork(top.description).eval().to(states.device)
-        built.load(top.tensors)
-        with torch.no_grad():
-            found = built(states.float(), mask)
+        yield
+    except (UsageError, torch.OutOfMemoryError):
+        raise
     except (StoreError, TypeError, ValueError, AttributeError, RuntimeError, IndexError, KeyError) as error:
-        raise UsageError(f"{refused} ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from error
-    if found.shape != expected.shape:
-        raise UsageError(f"{refused}: its layers change the number of frames")
-    real = torch.ones(found.shape[:2], dtype=torch.bool, device=found.device) if mask is None else mask
-    difference, norm = (found - expected)[real].cpu().double().norm(), expected[real].cpu().double().norm()
-    if not difference <= tolerance * norm:
-        off = float(difference / norm)
-        raise UsageError(f"{refused}: its last {top.description.from_top} layers alone are off by {off:.1g}")
+        raise UsageError(
+            f"{refused}: layers of model type {network.config.model_type!r} do not run without the rest of the model,"
+            " so a head cannot train them from the store: leave from_top out"
+        ) from error
+
+
+def _new(network: nn.Module, entrance: Entrance) -> tuple[dict[str, Any], str, nn.Module]:
+    """The config as JSON values, the implementation of attention, and an empty network of those. Where the network has
+    left its config for good (BigBird, whose first short window ends its sparse attention), the config says what the
+    network does by now."""
+    config: Any = network.config
+    attention = config._attn_implementation
+    values = {key: value for key, value in config.to_dict().items() if key not in _OF_NO_ACCOUNT}
+    for key in [key for key, value in values.items() if "Infinity" in json.dumps(value)]:  # which a file cannot hold
+        if values.pop(key) != type(config)().to_dict()[key]:
+            raise ValueError(f"the config's {key} is infinite")
+    empty = empty_network(entrance, values, attention)
+    for key, value in values.items():
+        if isinstance(value, (str, bool)) and vars(empty).get(key) == value:
+            found = vars(network).get(key)
+            values[key] = found if isinstance(found, type(value)) else value
+    return values, attention, empty
 
 
 @dataclass
@@ -144,12 +163,13 @@ class _Trace:
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> _Call | None:
         hidden = hidden_of(args, kwargs)
-        first = output[0] if isinstance(output, tuple) and output else output
+        several = isinstance(output, (tuple, list))
+        first = output[0] if several and output else output
         if not isinstance(hidden, Tensor) or not isinstance(first, Tensor):
             return None
         if hidden.dim() != 3 or tuple(hidden.shape[:2]) != self.size or first.shape != hidden.shape:
             return None
-        if not isinstance(output, tuple):
+        if not several:
             return _Call(hidden, None)
         given: dict[Any, Any] = dict(enumerate(args)) | kwargs
         return _Call(hidden, [_where(value, given) for value in output[1:]])
@@ -202,7 +222,21 @@ def _used(
         handle.remove()
         for name, value in parameters.items():
             value.requires_grad_(before[name])
+        for module in network.modules():  # what some keep of a run would keep the whole of it
+            for left in [item for item in vars(module).values() if isinstance(item, Tensor)]:
+                left.detach_()
     return {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
+
+
+def _chosen_among(network: nn.Module, used: set[str], above: tuple[str, ...]) -> set[str]:
+    """Parameters of modules that stand in one list or dict with a used one, within the layers that are kept: experts
+    among which other tokens than the probe's choose."""
+    found = set[str]()
+    for name, module in network.named_modules():
+        if name.startswith(above) and isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+            own = {f"{name}.{key}" for key, value in module.named_parameters() if value.is_floating_point()}
+            found |= own if used & own else set()
+    return found
 
 
 def _blank(network: nn.Module, used: set[str], left_out: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
@@ -221,14 +255,15 @@ def _blank(network: nn.Module, used: set[str], left_out: tuple[str, ...]) -> Ite
             yield name, None
 
 
-def _others(network: nn.Module, used: set[str]) -> Iterator[tuple[str, Tensor]]:
-    """What else the modules hold: buffers, also those that no checkpoint has, plain tensors, parameters that are not
-    trained here."""
+def _others(network: nn.Module, empty: nn.Module, used: set[str]) -> Iterator[tuple[str, Tensor]]:
+    """What else the modules hold: buffers, also those that no checkpoint has, parameters that are not trained here, and
+    plain tensors that a new network (`empty`) has, too. Those that it has not are what the last run left."""
     yield from network.named_buffers()
     for name, value in network.named_parameters():
         if name not in used:
             yield name, value
+    new = dict(empty.named_modules())
     for name, module in network.named_modules():
         for key, value in vars(module).items():
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) and name in new and isinstance(vars(new[name]).get(key), Tensor):
                 yield f"{name}.{key}" if name else key, value

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,35 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from features.errors import StoreError
+from features.top.stand_ins import KEPT, Blank, Passed
+from features.top.stand_ins import hidden_of as hidden_of
 from features.top.top import TopDescription
 
-_DROPOUT = re.compile(r"(.*_)?(dropout|pdrop|dropout_prob|dropout_rate|dropout_p)")
+# But not token_dropout, by which ESM and NLLB-MoE scale in evaluation, too.
+_DROPOUT = re.compile(r"(?!.*token_dropout)(.*_)?(dropout|pdrop|dropout_prob|dropout_rate|dropout_p)")
 _PROBED = 8  # tokens or frames of a probe
 _LAYER_DROP = re.compile(r"(.*_)?layerdrop")
-
-
-KEPT = ["kept"]
-"""In `TopDescription.passed`, of a layer below of which the layers above use a weight: it stays."""
-
-
-class Passed(nn.Module):
-    """Stands for a layer that is left out: gives the hidden states as they came, and passes on what it passed on. What
-    it says of itself in plain values (which kind of attention it has) it still says.
-
-    further: see `TopDescription.passed`
-    """
-
-    def __init__(self, layer: nn.Module, further: list[Any] | None) -> None:
-        super().__init__()
-        said = {name: value for name, value in vars(layer).items() if isinstance(value, (str, int, float))}
-        self.__dict__.update({name: value for name, value in said.items() if name not in self.__dict__})
-        self.further = further
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        hidden = hidden_of(args, kwargs)
-        if self.further is None:
-            return hidden
-        return (hidden, *(_argument(where, args, kwargs) for where in self.further))
 
 
 def _in_float32(forward: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
@@ -57,59 +36,19 @@ def _in_float32(forward: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         return forward(values.float())
 
 
-def _argument(where: int | str | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if where is None:
-        return None
-    return args[where] if isinstance(where, int) else kwargs[where]
-
-
-class Blank(nn.Module):
-    """Stands for a module whose result nobody reads: zeros of that width, or what it is given.
-
-    weight, bias: zeros that take no memory, for code that reads them past the module's call
-    """
-
-    def __init__(self, module: nn.Module, width: int | None) -> None:
-        super().__init__()
-        self.width: int | None = width
-        self.is_table = isinstance(module, nn.Embedding)
-        self.padding_idx = getattr(module, "padding_idx", None)
-        self.geometry: tuple[int, int, int] | None = None
-        if isinstance(module, nn.Conv1d):
-            self.geometry = (module.kernel_size[0], module.stride[0], int(module.padding[0]))
-        self.shapes = {name: tuple(value.shape) for name, value in module.named_parameters()}
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("weight", "bias") and "shapes" in self.__dict__:
-            shape = self.shapes.get(name)
-            return None if shape is None else torch.zeros(()).expand(shape)
-        return super().__getattr__(name)
-
-    def forward(self, values: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if self.width is None:
-            return values
-        if self.is_table:
-            return torch.zeros(*values.shape, self.width, device=values.device)
-        if self.geometry is not None:
-            kernel, stride, padding = self.geometry
-            length = (values.shape[2] + 2 * padding - kernel) // stride + 1
-            return values.new_zeros((values.shape[0], self.width, length))
-        return values.new_zeros((*values.shape[:-1], self.width))
-
-
 class TopNetwork(nn.Module):
     """The layers, with empty tensors until `load` or `load_state_dict`.
 
     dropout: in the layers while they are trained; None: as the model's config says
-    Whole layers are never dropped (a config's layerdrop counts as 0).
+    Whole layers are never dropped (a config's layerdrop counts as 0). Within autocast the layers run in its dtype, as
+    far as they can: those that raise in it (DeBERTa's first version, XMOD) run without.
     """
 
     def __init__(self, description: TopDescription, *, dropout: float | None = None) -> None:
         """Raises StoreError where transformers does not build what the description says."""
         super().__init__()
         self.description = description
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            network = _whole(_config(description, dropout), description.entrance)
+        network = empty_network(description.entrance, description.config, description.attention, dropout)
         for name in description.absent:
             setattr(network, name, None)
         layers: nn.ModuleList = network.get_submodule(description.layers)
@@ -118,13 +57,16 @@ class TopNetwork(nn.Module):
                 layers[place] = Passed(layers[place], further)
         for name, width in description.blank.items():
             _replace(network, name, Blank(network.get_submodule(name), width))
-        _materialise(network, description)
+        self._remembered = frozenset(name for name in description.buffers if _is_remembered(network, name))
+        _materialise(network, description, self._remembered)
         for module in network.modules():
             if isinstance(module, nn.Conv1d | nn.Conv2d):
                 module.forward = partial(_in_float32, module.forward)  # type: ignore[method-assign]
         layers[description.first].register_forward_pre_hook(self._put_in, with_kwargs=True)
         self.network = network
         self._states: Tensor | None = None
+        self._runs_rounded: bool | None = None
+        self.register_load_state_dict_pre_hook(_without_remembered)
 
     def train(self, mode: bool = True) -> TopNetwork:
         """Norms over a batch keep the statistics that they were made with: a window's states are its own."""
@@ -136,7 +78,8 @@ class TopNetwork(nn.Module):
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the tensors of `Top.tensors`."""
-        self.network.load_state_dict(dict(tensors))
+        held = {name: value for name, value in tensors.items() if name not in self._remembered}
+        self.network.load_state_dict(held)
 
     def depth(self, parameter: str) -> int:
         """Of a parameter, as `named_parameters` of this module calls it: 0 behind the last layer, 1 in it, up to
@@ -157,9 +100,9 @@ class TopNetwork(nn.Module):
         states = torch.zeros(1, _PROBED, description.width, device=next(iter(parameters.values())).device)
 
         def cut(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            hidden = output[0] if isinstance(output, tuple) else output
-            leaf = hidden.detach().requires_grad_()
-            return (leaf, *output[1:]) if isinstance(output, tuple) else leaf
+            several = isinstance(output, (tuple, list))
+            leaf = (output[0] if several else output).detach().requires_grad_()
+            return (leaf, *output[1:]) if several else leaf
 
         layers: Any = self.network.get_submodule(description.layers)
         handle = layers[description.first + description.from_top - 1].register_forward_hook(cut)
@@ -176,13 +119,45 @@ class TopNetwork(nn.Module):
         """float [b, t, w], bool [b, t] (True where real; padding is behind; None: all are) -> [b, t, width_out].
 
         What stands in the padding is meaningless."""
-        tokens = self.description.entrance == "tokens"
-        nothing = states.new_zeros(states.shape[:2], dtype=torch.int64) if tokens else torch.zeros_like(states)
+        kind = states.device.type
+        is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        if not is_on or self._can_run_rounded(states.device):
+            return self._run(states, mask)
+        with torch.autocast(kind, enabled=False):
+            return self._run(states.float(), mask)
+
+    def _can_run_rounded(self, device: torch.device) -> bool:
+        """Whether the layers run in the dtype of the autocast that is on: tried once, on a few states."""
+        if self._runs_rounded is None:
+            training = self.training
+            states = torch.zeros(2, _PROBED, self.description.width, device=device)
+            real = torch.ones(states.shape[:2], dtype=torch.bool, device=device)
+            real[1, _PROBED // 2 :] = False
+            dtype = torch.get_autocast_dtype(device.type)
+            try:
+                with torch.no_grad(), torch.autocast(device.type, dtype, cache_enabled=False):
+                    self.eval()._run(states, real if self.description.padded else None)
+                self._runs_rounded = True
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, TypeError, ValueError):
+                self._runs_rounded = False
+            finally:
+                self.train(training)
+        return self._runs_rounded
+
+    def _run(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        if self.description.entrance == "tokens":  # any but the id of padding, about which transformers would warn
+            pad_id = self.description.config.get("pad_token_id")
+            nothing = states.new_full(states.shape[:2], 1 if pad_id == 0 else 0, dtype=torch.int64)
+        else:
+            nothing = torch.zeros_like(states)
         self._states = states
         try:
             output = call(self.network, self.description.entrance, nothing, mask)
         finally:
             untouched, self._states = self._states is not None, None
+            _forget(self.network)
         if untouched:
             raise StoreError("the layers of the top did not run: install the version of transformers that cut it")
         return output
@@ -190,11 +165,6 @@ class TopNetwork(nn.Module):
     def _put_in(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         states, self._states = self._states, None
         return with_hidden(states, args, kwargs)
-
-
-def hidden_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The hidden states among a layer's arguments, or None."""
-    return args[0] if args else kwargs.get("hidden_states")
 
 
 def with_hidden(states: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -217,20 +187,34 @@ def call(network: nn.Module, entrance: str, inputs: Tensor, mask: Tensor | None)
     return states
 
 
-def _config(description: TopDescription, dropout: float | None) -> Any:
+def _forget(network: nn.Module) -> None:
+    """Drop what a run left beside the buffers: a conformer's rotations of the last length, a recurrent layer's last
+    state. They are of another device or batch than the next run, and hold on to its gradients."""
+    for module in network.modules():
+        for name in [key for key, value in vars(module).items() if isinstance(value, Tensor)]:
+            setattr(module, name, None)
+
+
+def empty_network(entrance: str, config: Mapping[str, Any], attention: str, dropout: float | None = None) -> Any:
+    """transformers' network of that config, whole and on torch's `meta` device. See `TopDescription`."""
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return _whole(_config(entrance, config, attention, dropout), entrance)
+
+
+def _config(entrance: str, config: Mapping[str, Any], attention: str, dropout: float | None) -> Any:
     from transformers import AutoConfig
 
-    values = dict(description.config)
+    values = dict(config)
     for name, value in values.items():
         if _LAYER_DROP.fullmatch(name):
             values[name] = 0.0
         elif dropout is not None and _DROPOUT.fullmatch(name) and isinstance(value, (int, float)):
             values[name] = dropout
-    config = AutoConfig.for_model(values.pop("model_type"), **values)
-    config._attn_implementation = description.attention
-    if description.entrance == "tokens":
-        config.use_cache = False
-    return config
+    made = AutoConfig.for_model(values.pop("model_type"), **values)
+    made._attn_implementation = attention
+    if entrance == "tokens":
+        made.use_cache = False
+    return made
 
 
 def _whole(config: Any, entrance: str) -> Any:
@@ -248,17 +232,31 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
     setattr(network.get_submodule(parent), child, module)
 
 
-def _materialise(network: nn.Module, description: TopDescription) -> None:
+def _is_remembered(network: nn.Module, name: str) -> bool:
+    """Whether a tensor is what a run left: where a new network has nothing, not even an empty buffer."""
+    owner, own = _owner(network, name)
+    return own in vars(owner) and vars(owner)[own] is None
+
+
+def _without_remembered(top: TopNetwork, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Tops of before, and the checkpoints of heads that trained one, also hold what a run left."""
+    for name in top._remembered:
+        state.pop(f"{prefix}network.{name}", None)
+
+
+def _materialise(network: nn.Module, description: TopDescription, remembered: Collection[str]) -> None:
     """Give every tensor that is described memory of its own, as a parameter or a kept buffer, in place of those without
     any; what then still has none is not needed and goes. Where all is built on torch's `meta` device, these are, too.
     """
-    made = set()
+    made = {id(module.zero) for module in network.modules() if isinstance(module, Blank)}
     for name, (dtype, shape) in description.parameters.items():
         owner, own = _owner(network, name)
         parameter = nn.Parameter(torch.zeros(shape, dtype=getattr(torch, dtype)))
         owner._parameters[own] = parameter
         made.add(id(parameter))
     for name, (dtype, shape) in description.buffers.items():
+        if name in remembered:
+            continue
         owner, own = _owner(network, name)
         owner._parameters.pop(own, None)
         owner.__dict__.pop(own, None)
