@@ -33,13 +33,16 @@ _SPEECH = _BERT | {
     **{"conv_dim": (8, 8), "conv_kernel": (10, 5), "conv_stride": (8, 5), "num_feat_extract_layers": 2},
     **{"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "initializer_range": 0.3, "layerdrop": 0.5},
 }
+_DEBERTA = _TEXT | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
 # name -> (class of transformers' network, settings of its config, entrance, whether windows may be padded)
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any], Entrance, bool]] = {
     "bert": ("Bert", _TEXT, "tokens", True),
     "mpnet": ("MPNet", _TEXT, "tokens", True),
     "roberta": ("Roberta", _TEXT | {"pad_token_id": 1}, "tokens", True),
     "gpt2": ("GPT2", _GPT2, "tokens", True),
+    "deberta": ("Deberta", _DEBERTA, "tokens", True),
     "wav2vec2": ("Wav2Vec2", _SPEECH, "frames", False),
+    "conformer": ("Wav2Vec2Conformer", _SPEECH | {"position_embeddings_type": "rotary"}, "frames", False),
 }
 
 

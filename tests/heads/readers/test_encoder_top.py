@@ -22,7 +22,7 @@ from heads.readers.encoder_top import EncoderTop
 every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
 every_pooling = pytest.mark.parametrize("pooling", ["mean", "max", "mean+max", "first", "last"])
 # Of each architecture, the sizes of an utterance's windows, and how many utterances one window is cut into.
-SIZES = {"wav2vec2": ((7, 4), (9, 5), (3,))}
+SIZES = dict.fromkeys(("wav2vec2", "conformer"), ((7, 4), (9, 5), (3,)))
 TEXTS = ((9,), (4,), (12,), (5,), (4,))
 
 
@@ -198,6 +198,23 @@ def test_dropout_is_the_settings_and_off_when_scoring(p: float) -> None:
     assert torch.equal(reader(values), reader(values))
     reader.train()
     assert torch.equal(reader(values), reader(values)) == (p == 0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@every_architecture
+def test_every_architecture_trains_in_both_precisions(name: str, precision: str) -> None:
+    """DeBERTa's layers raise in bfloat16, and run in float32; a conformer remembers the last length."""
+    reader = reader_of(small(name), dropout=0.0).train()
+    average = copy.deepcopy(reader)
+    for lengths in ((5, 9, 3), (7,), (30, 2)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            reader(elements(lengths)).square().mean().backward()
+        average.load_state_dict(copy.deepcopy(reader).state_dict())
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in reader.parameters())
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        rounded = reader(elements((5, 9, 3)))
+    whole = reader(elements((5, 9, 3)))
+    assert torch.equal(rounded, whole) == (precision == "fp32" or name == "deberta")
 
 
 def test_windows_over_a_dialogue_ask_for_it() -> None:

@@ -171,7 +171,8 @@ def test_of_any_architecture_arrays_that_multiply_decay_and_layers_have_their_ra
     layers = f"layers.network.{model.top.description.layers}."
     assert any(decay for decay, _ in groups.values())
     for key, (decay, rate) in groups.items():
-        is_norm_or_table = "norm" in key.lower() or "ln_" in key or "relative_attention_bias" in key
+        is_norm = "norm" in key.lower() or "ln_" in key
+        is_norm_or_table = is_norm or "relative_attention_bias" in key or "rel_embeddings" in key
         assert bool(decay) == (key.endswith(".weight") and not is_norm_or_table), key
         if key.startswith(layers):
             assert rate == (1e-3 if key.startswith(f"{layers}{LAYERS - 1}.") else 0.5e-3), key
