@@ -1,4 +1,4 @@
-"""Predicting with a trained head: dropout off, no gradients, in blocks that hold all that an utterance may look at."""
+"""Predicting with a trained head: no gradients, in blocks that hold all that an utterance may look at."""
 
 from __future__ import annotations
 

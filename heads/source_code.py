@@ -57,7 +57,8 @@ def parts_of(experiment: Experiment, kinds: Mapping[str, Collection[str]]) -> di
 
 def source_digests(roots: Iterable[str], parts: Mapping[str, frozenset[str]]) -> dict[str, str]:
     """Module -> digest (16 hex digits) of each root and of all that it leads to and that is followed, by name. Of one
-    that holds a table, what is of a part alone has a digest of its own, as `heads.losses:dice`.
+    that holds a table, what is of a part alone has a digest of its own, as `heads.losses:dice`; so has a part that is
+    not chosen, and that another module takes from the table's (`heads.fusion:Gated`).
 
     roots: dotted names; parts: of `parts_of`. A table that it does not name counts whole. Raises UsageError for a
     module whose source is not there.
@@ -67,30 +68,41 @@ def source_digests(roots: Iterable[str], parts: Mapping[str, frozenset[str]]) ->
 
 @cache
 def _digests(roots: tuple[str, ...], parts: frozenset[tuple[str, frozenset[str]]]) -> Mapping[str, str]:
-    chosen, found = dict(parts), dict[str, str]()
-    waiting, seen = list(roots), set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name not in seen and name not in _NO_NUMBERS:
-            seen.add(name)
-            tables = {table: chosen[table] for table in _tables(name) if table in chosen}
-            digests, imported = _module(name, frozenset(tables.items()))
-            found |= digests
-            waiting += imported
-    return {name: found[name] for name in sorted(found)}
+    chosen, asked = dict(parts), frozenset[tuple[str, str]]()
+    while True:  # until what modules take from each other is known
+        found, taken = dict[str, str](), set[tuple[str, str]]()
+        waiting, seen = list(roots), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name not in seen and name not in _NO_NUMBERS:
+                seen.add(name)
+                tables = {table: chosen[table] for table in _tables(name) if table in chosen}
+                names = frozenset(wanted for module, wanted in asked if module == name) if tables else frozenset[str]()
+                digests, imported, takes = _module(name, frozenset(tables.items()), names)
+                found |= digests
+                waiting += imported
+                taken |= takes
+        if taken <= asked:
+            return {name: found[name] for name in sorted(found)}
+        asked |= taken
+
+
+_Module = tuple[Mapping[str, str], tuple[str, ...], frozenset[tuple[str, str]]]
 
 
 @cache
-def _module(name: str, chosen: frozenset[tuple[str, frozenset[str]]]) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """The digests of a module's code, by the names that they are recorded under, and what it imports. chosen: of its
-    own tables, the parts that count."""
-    pieces = split_module(_tree(name), dict(chosen))
+def _module(name: str, chosen: frozenset[tuple[str, frozenset[str]]], wanted: frozenset[str]) -> _Module:
+    """The digests of a module's code, by the names that they are recorded under, the modules that it imports, and which
+    names it takes from which modules. chosen: of its own tables, the parts that count; wanted: names that others take
+    from it."""
+    pieces = split_module(_tree(name), dict(chosen), wanted)
     digests = {
         f"{name}:{part}" if part else name: digest_of("source", plain)[:_LENGTH]
         for part, body in pieces.items()
         if (plain := _plain(body))
     }
-    return digests, tuple(_imported(name, [statement for body in pieces.values() for statement in body]))
+    body = [statement for piece in pieces.values() for statement in piece]
+    return digests, tuple(_imported(name, body)), frozenset(_taken(name, body))
 
 
 @cache
@@ -98,12 +110,14 @@ def _tables(name: str) -> tuple[str, ...]:
     return tuple(found[0] for node in _tree(name).body if (found := _table_of(node)))
 
 
-def split_module(tree: ast.Module, chosen: Mapping[str, frozenset[str]]) -> dict[str, list[ast.stmt]]:
+def split_module(
+    tree: ast.Module, chosen: Mapping[str, frozenset[str]], wanted: Collection[str] = ()
+) -> dict[str, list[ast.stmt]]:
     """What counts of a module's statements: under "" what counts for every experiment, and under the name of each
     chosen part its line in the table with what it alone, or it and other parts, lead to in this file.
 
-    A part that is not chosen does not count, nor does what only such parts lead to and is private by its name. What
-    other modules import is public, so that it counts always.
+    A part that is not chosen does not count, nor does what only such parts lead to and is private by its name, unless
+    other modules take it from here (wanted): then it stands under its own name.
     """
     tables: dict[str, ast.Dict] = {}
     statements: list[ast.stmt] = []
@@ -146,6 +160,10 @@ def split_module(tree: ast.Module, chosen: Mapping[str, frozenset[str]]) -> dict
             own = reached([value.id]) - everywhere
             line = ast.Assign([ast.Name(table)], ast.Dict([key], [value]))
             pieces.setdefault(part, []).extend([line, *(node for node in statements if id(node) in own)])
+    for name in sorted(wanted):
+        own = reached([name]) - everywhere
+        if own:
+            pieces.setdefault(name, []).extend(node for node in statements if id(node) in own)
     return pieces
 
 
@@ -205,6 +223,13 @@ def _imported(name: str, body: Iterable[ast.stmt]) -> Iterator[str]:
             above = [".".join(names[:depth]) for depth in range(1, len(names) + 1)]
             if not set(above).isdisjoint(_FOLLOWED) or _is_of_user(names[0]):
                 yield from (other for other in above if _file_of(other) is not None)
+
+
+def _taken(name: str, body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """(module, name) of all that statements take from other modules by `from ... import`."""
+    for node in (found for item in body for found in ast.walk(item)):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((_absolute(name, node), alias.name) for alias in node.names)
 
 
 def _absolute(name: str, node: ast.ImportFrom) -> str:
@@ -276,7 +301,11 @@ def _tree(name: str) -> ast.Module:
     file, package = _file_of(name), name.partition(".")[0]
     if file is None:
         raise UsageError(f"{name}: its source code is not installed, which tells what trained a head: install it whole")
-    return ast.parse(_root(package).joinpath(file).read_text(encoding="utf-8"))
+    path = _root(package).joinpath(file)
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as Python, though a head's parts import it: {error}") from error
 
 
 def _plain(node: Any) -> Any:

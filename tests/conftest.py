@@ -94,3 +94,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    """TF32 allowed on a GPU, whatever ran in this process before, and afterwards as it was."""
+    from torch.backends import cuda, cudnn
+
+    before = cuda.matmul.allow_tf32, cudnn.allow_tf32
+    cuda.matmul.allow_tf32 = cudnn.allow_tf32 = True
+    yield
+    cuda.matmul.allow_tf32, cudnn.allow_tf32 = before

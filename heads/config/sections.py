@@ -118,8 +118,8 @@ class Speakers(Section):
 class Evaluation(Section):
     """How the head is scored.
 
-    dropout: true: leave dropout on while scoring. This is a slip of the HLM12ERC code; use it to measure what the slip
-             costs
+    dropout: true: leave dropout on in the scores that are told, while epochs are chosen with it off. This is a slip of
+             the HLM12ERC code; use it to measure what the slip costs
     """
 
     dropout: bool = False

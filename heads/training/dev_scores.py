@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from torch.nn import functional
 
 from features.cards import WEIGHTED_F1
@@ -22,6 +23,17 @@ class DevScores:
     loss: float
     weighted_f1: float
     headline: float
+
+
+def told_scores(utterances: Utterances, rows: np.ndarray, probabilities: np.ndarray) -> tuple[float, float | None]:
+    """(weighted F1, headline) of what was predicted. rows: int64 [m]; probabilities: float32 [m, c] of these rows, of
+    which some may have no label."""
+    labels = utterances.labels[rows]
+    known = labels != UNLABELLED
+    gold, shown, names = labels[known], probabilities[known], utterances.label_names
+    predicted = shown.argmax(axis=1)
+    judged = headline(gold, predicted, shown, names, utterances.criterion)
+    return weighted_f1(gold, predicted, len(names)), judged
 
 
 def score_dev(predictor: Predictor, examples: Examples, utterances: Utterances) -> DevScores:

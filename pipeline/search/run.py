@@ -137,6 +137,8 @@ def _check_features(search: Search, record: SearchRecord, device: str) -> None:
             told.setdefault(json.dumps(chosen, sort_keys=True), trial)
     for trial in told.values():
         plan = make_plan([search.resolve(_overrides(trial.parameters))], search.source, device, with_parts=False)
+        if plan.failures:
+            raise StoreError(f"{record.folder}: trial {trial.number}: {next(iter(plan.failures.values()))}")
         if [item.key for item in plan.planned] != [trial.run]:
             raise RunError(
                 f"{record.folder}: trial {trial.number} read other features than the store has now, and a search ranks"

@@ -51,6 +51,7 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
 
     from heads.model import num_parameters
     from heads.training.checkpoint import InputFeature, TrainedHead, write_checkpoint
+    from heads.training.dev_scores import told_scores
     from heads.training.trainer import train_head
     from pipeline.runs.prediction_frame import prediction_frame
 
@@ -76,12 +77,15 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
     if task.utterances.criterion.name == WEIGHTED_F1:
         history = history.drop("dev_headline")  # dev_weighted_f1 is the same
     write_whole(folder / "history.parquet", history.write_parquet)
+    dev: tuple[float, float | None] = trained.dev_weighted_f1, trained.dev_headline
     for split in (SELECTION_SPLIT, HELD_OUT):
         rows = data.utterances.rows(split)
         if len(rows):
             probabilities = head.probabilities(data, rows)
             if not np.isfinite(probabilities).all():
                 raise TrainingError(f"the probabilities on {split} are no numbers: try a lower optim.lr")
+            if split == SELECTION_SPLIT and task.experiment.evaluation.dropout:  # other scores than chose the epoch
+                dev = told_scores(task.utterances, rows, probabilities)
             frame = prediction_frame(data, rows, probabilities)
             write_whole(folder / f"predictions-{split}.parquet", frame.write_parquet)
     result = SeedResult(
@@ -90,8 +94,8 @@ def train_seed(task: SeedTask, stopped: Callable[[], bool] = lambda: False) -> S
         epochs=len(trained.history),
         train_seconds=round(trained.seconds, 3),
         parameters=num_parameters(trained.head),
-        dev_weighted_f1=trained.dev_weighted_f1,
-        dev_headline=trained.dev_headline,
+        dev_weighted_f1=dev[0],
+        dev_headline=dev[1],
         device=task.device,
         precision=trained.precision,
         versions=task.computation.versions,

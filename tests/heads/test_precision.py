@@ -51,10 +51,11 @@ def _tf32() -> tuple[bool, bool]:
     return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
 
 
+@pytest.mark.usefixtures("tf32")
 def test_float32_is_ieee_float32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """In all of a training, and not for what comes after it."""
     before = _tf32()
-    assert before[1]  # torch's default for convolutions
+    assert before == (True, True)
     with ieee_float32("cuda:1"):
         assert _tf32() == (False, False)
     with ieee_float32("cpu"):

@@ -234,6 +234,61 @@ def test_a_part_of_the_users_own_package_counts(
     assert digests(experiment()) == plain
 
 
+@pytest.mark.parametrize("where", ["its own file", "the table's file"])
+def test_a_part_that_someone_takes_from_its_table_counts(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Though no experiment names it."""
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    (lab / "mylab_taken.py").write_text("from heads.fusion import Gated\nclass Product(Gated):\n    pass\n")
+    monkeypatch.syspath_prepend(lab)
+    table = copy / "fusion" / "__init__.py"
+    if where == "the table's file":
+        edit(table, "from heads.fusion.gated import Gated\n", "")
+        edit(table, "FUSIONS: dict", "class Gated:\n    factor = 1\n\nFUSIONS: dict")
+    file, old, new = (
+        (copy / "fusion" / "gated.py", "self.width = ", "self.width = 0 * ")
+        if where == "its own file"
+        else (table, "factor = 1", "factor = 2")
+    )
+    chosen = {"FUSIONS": frozenset({"concat"})}
+    forget_all()
+    before, plain = source_digests(("mylab_taken",), chosen), source_digests(ROOTS, chosen)
+    counted = {"heads.fusion:Gated", *({"heads.fusion.gated"} if where == "its own file" else set())}
+    assert counted <= set(before)
+    assert not counted & set(plain)
+    edit(file, old, new)
+    forget_all()
+    after = source_digests(("mylab_taken",), chosen)
+    assert len({name for name in before if before[name] != after[name]} & counted) == 1
+    assert source_digests(ROOTS, chosen) == plain
+
+
+@pytest.mark.parametrize(
+    ("content", "readable"),
+    [
+        (b"\xef\xbb\xbfSCALE = 1\n", True),
+        ("# -*- coding: latin-1 -*-\nNAME = 'é'\n".encode("latin-1"), True),
+        (b"print 'old'\n", False),
+        (b"SCALE = 1\0\n", False),
+    ],
+    ids=["byte order mark", "latin-1", "Python 2", "zero byte"],
+)
+def test_files_of_ones_own_are_read_as_python_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, readable: bool
+) -> None:
+    (tmp_path / "mylab_bytes.py").write_bytes(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    forget_all()
+    if readable:
+        assert set(source_digests(("mylab_bytes",), {})) == {"mylab_bytes"}
+    else:
+        with pytest.raises(UsageError, match=r"mylab_bytes\.py: cannot be read as Python, though a head's parts"):
+            source_digests(("mylab_bytes",), {})
+    forget_all()
+
+
 def test_installed_packages_are_not_followed(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither those of this Python, nor a folder of them (`pip install --target`) on the path."""
     target = tmp_path / "target"

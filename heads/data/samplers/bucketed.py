@@ -15,8 +15,9 @@ POOLED_BATCHES = 50  # batches among which like lengths are sought
 
 
 def bucketed(draw: Draw) -> Iterator[Tensor]:
-    """Examples are shuffled and cut into pools of 50 batches. Each pool is sorted by length, and its batches are
-    shuffled. The last batch may be smaller.
+    """Every example once, with examples of similar length in one batch, so that there is little padding. Examples are
+    shuffled and cut into pools of 50 batches. Each pool is sorted by length, and its batches are shuffled. The last
+    batch may be smaller.
 
     Raises ConfigError where no input is a sequence.
     """

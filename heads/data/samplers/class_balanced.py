@@ -14,9 +14,11 @@ from heads.signals import Draw
 
 
 def class_balanced(draw: Draw) -> Iterator[Tensor]:
-    """A class's examples come in random order. All of them come before any comes again. If a class has more examples
-    than its share, each epoch shows a part of them. Within a batch, examples are sorted by class. Raises ConfigError
-    where m does not divide the batch size.
+    """size / m examples of every class in every batch, ceil(n / size) batches.
+
+    A class's examples come in random order. All of them come before any comes again. If a class has more examples than
+    its share, each epoch shows a part of them. Within a batch, examples are sorted by class. Raises ConfigError where m
+    does not divide the batch size.
     """
     classes = members(draw.labels)
     each, rest = divmod(draw.size, len(classes))

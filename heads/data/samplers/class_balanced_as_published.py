@@ -13,7 +13,9 @@ from heads.signals import Draw
 
 
 def class_balanced_as_published(draw: Draw) -> Iterator[Tensor]:
-    """Classes take turns, in an order that is drawn for each round. At its turn, a class gives its next
+    """The report's sampler: m * (examples of the largest class) examples an epoch, 32,970 for MELD's 9,989.
+
+    Classes take turns, in an order that is drawn for each round. At its turn, a class gives its next
     `max(2, ceil(size / m))` examples in the order of the manifest, and starts again at its first when it has no more.
     The epoch ends when the largest class has given all of its examples. Batches are cut from this row regardless of
     turns. At the report's size of 11 with 7 classes they hold 3 to 6 classes, although the report promises two examples

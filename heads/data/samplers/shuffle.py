@@ -15,7 +15,9 @@ HELD_BLOCKS = 64  # blocks in memory at a time
 
 
 def shuffle(draw: Draw) -> Iterator[Tensor]:
-    """With `draw.block`, the order is random only within what fits in memory. Blocks of consecutive examples come in
+    """Every example once, in random order; the last batch may be smaller.
+
+    With `draw.block`, the order is random only within what fits in memory. Blocks of consecutive examples come in
     random order, 64 blocks at a time, and examples are shuffled among those 64 blocks.
     """
     count = len(draw.labels)

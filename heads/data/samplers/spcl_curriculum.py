@@ -13,8 +13,8 @@ from heads.signals import Draw
 
 
 def spcl_curriculum(draw: Draw) -> Iterator[Tensor]:
-    """In epoch e of E (from 1), an example of rank r (0 is the easiest) is included with a probability that changes
-    evenly from 1 - e/E at rank 0 to e/E at rank n - 1.
+    """Easy examples first, and hard ones in later epochs. In epoch e of E (from 1), an example of rank r (0 is the
+    easiest) is included with a probability that changes evenly from 1 - e/E at rank 0 to e/E at rank n - 1.
 
     Song et al. 2022, "Supervised Prototypical Contrastive Learning", checked against caskcsg/SPCL. Deviations: there, e
     is 0 in the first epoch, so that even the last epoch includes the hardest with a probability of at most 1 - 1/E. And

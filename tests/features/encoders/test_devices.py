@@ -88,8 +88,9 @@ def test_a_dtype_given_is_kept_and_an_unknown_one_refused() -> None:
         resolve_dtype("fp23", "cpu")
 
 
+@pytest.mark.usefixtures("tf32")
 def test_pinned_fp32_uses_no_tf32() -> None:
-    torch.backends.cudnn.allow_tf32 = True
+    assert torch.backends.cudnn.allow_tf32
     pin_fp32()
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32

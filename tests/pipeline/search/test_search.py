@@ -245,6 +245,10 @@ def test_a_search_whose_trials_read_other_features_is_not_continued(shell: Searc
     assert (status, "trial" in err, "read other features than the store has now" in err) == (1, True, True)
     assert len(shell.record()["trials"]) == 2
     assert shell.search(2, "stop.epochs=1", space=space)[0] == 0  # there is nothing to add
+    shutil.rmtree(shell.folder / "store")
+    make_store(shell.folder / "store", shell.manifest, (SENTENCE,))
+    status, _, err = shell.search(3, "stop.epochs=1", space=space)
+    assert (status, "trial" in err, "lacks visual/hog-colour (make it with" in err) == (1, True, True), err
 
 
 def test_a_failing_trial_is_recorded_and_the_next_follows(shell: SearchShell, monkeypatch: pytest.MonkeyPatch) -> None:

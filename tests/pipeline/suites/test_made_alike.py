@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from small_corpus import make_manifest, make_store
 from suite_shell import Shell
@@ -374,3 +375,13 @@ def test_seeds_that_another_process_trains_meanwhile_otherwise_are_not_averaged(
     assert train(shell, "--mix-seeds")[0] == 0
     assert run_of(shell).metrics("dev").seeds == (0, 1)
     assert run_of(shell).features.mixed
+
+
+def test_a_seed_tells_the_score_that_the_tables_tell_although_another_one_chose_the_epoch(shell: Shell) -> None:
+    """With dropout left on in what is told."""
+    assert train(shell, "evaluation.dropout=true", "feedforward.dropout=0.5")[0] == 0
+    run = run_of(shell)
+    told = [run.result(seed).dev_headline for seed in (0, 1)]
+    assert told == pytest.approx(run.metrics("dev").headline_score.values)
+    chose = [max(pl.read_parquet(run.seed_folder(seed) / "history.parquet")["dev_weighted_f1"]) for seed in (0, 1)]
+    assert told != pytest.approx(chose)
