@@ -1,4 +1,4 @@
-"""What the hardware here is fast at. Importing this loads no torch."""
+"""What the hardware here is fast at, and how it says that it is full. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -100,3 +100,22 @@ def _cpu() -> list[str]:
         return [platform.machine(), platform.processor()]
     lines = text.split("\n\n")[0].splitlines()
     return [line for line in lines if line.partition(":")[0].strip() in _CPU_FACTS]
+
+
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
+"""How libraries below torch say it, which raises a plain RuntimeError for them."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch says that the device, or this machine for the CPU, has no room."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)

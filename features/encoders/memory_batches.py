@@ -5,26 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from features.hardware import is_out_of_memory
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-_OUT_OF_MEMORY = (
-    "DefaultCPUAllocator",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "MPS backend out of memory",
-)
-"""How libraries below torch say it, which raises a plain RuntimeError for them."""
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch says that the device, or this machine for the CPU, has no room."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
 
 
 def release_memory() -> None:

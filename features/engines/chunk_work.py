@@ -14,13 +14,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from features.encoders.memory_batches import is_out_of_memory
 from features.encoders.protocol import DerivedEncoder, Input, Turn
 from features.engines.clip_task import ClipResult, as_unavailable
 from features.engines.encode_queue import EncodeQueue
 from features.engines.job import Advance, Job
 from features.engines.source_rows import SourceRows
 from features.errors import EncoderError, ErcError, Reason, UnavailableError
+from features.hardware import is_out_of_memory
 from features.manifest import Manifest
 from features.store.ledger import OUTSIDE, LedgerRow
 from features.store.plan import Chunk

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from features.errors import StoreError, UsageError
+from features.errors import StoreError, UsageError, first_line
+from features.hardware import is_out_of_memory
 from features.top.network import call, empty_network, with_hidden
 from features.top.proof import prove, prove_in_float32
 from features.top.stand_ins import KEPT, hidden_of
@@ -50,6 +51,7 @@ def cut_top(
     each, or the layers built again give something else.
     """
     refused = f"from_top={from_top}: model {model!r} cannot be cut"
+    _leave_inference(network)
     with _plainly(refused, network):
         trace = _Trace(network, tuple(inputs.shape[:2]))
         with torch.no_grad(), trace.watching():
@@ -99,13 +101,27 @@ def _plainly(refused: str, network: Any) -> Iterator[None]:
     """Within, what transformers raises is a UsageError that a user can act on."""
     try:
         yield
-    except (UsageError, torch.OutOfMemoryError):
+    except UsageError:
         raise
     except (StoreError, TypeError, ValueError, AttributeError, RuntimeError, IndexError, KeyError) as error:
+        if is_out_of_memory(error):
+            raise
         raise UsageError(
-            f"{refused}: layers of model type {network.config.model_type!r} do not run without the rest of the model,"
+            f"{refused}: the layers of model type {network.config.model_type!r} do not run alone ({first_line(error)}),"
             " so a head cannot train them from the store: leave from_top out"
         ) from error
+
+
+def _leave_inference(network: nn.Module) -> None:
+    """Put ordinary tensors in the place of those that a run under torch's inference mode has made, through which no
+    gradient goes: a router's recast weights, a conformer's rotations of the last length."""
+    for module in network.modules():
+        tables: list[dict[str, Any]] = [module._parameters, module._buffers, vars(module)]
+        for held in tables:
+            for name, value in held.items():
+                if isinstance(value, Tensor) and value.is_inference():
+                    other = value.clone()
+                    held[name] = nn.Parameter(other, value.requires_grad) if isinstance(value, nn.Parameter) else other
 
 
 def _new(network: nn.Module, entrance: Entrance) -> tuple[dict[str, Any], str, nn.Module]:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from features.errors import StoreError
+from features.hardware import is_out_of_memory
 from features.top.stand_ins import KEPT, Blank, Passed
-from features.top.stand_ins import hidden_of as hidden_of
 from features.top.top import TopDescription
 
 # But not token_dropout, by which ESM and NLLB-MoE scale in evaluation, too.
@@ -66,7 +66,7 @@ class TopNetwork(nn.Module):
         self.network = network
         self._states: Tensor | None = None
         self._runs_rounded: bool | None = None
-        self.register_load_state_dict_pre_hook(_without_remembered)
+        self._keeps: tuple[tuple[str, str], ...] | None = None
 
     def train(self, mode: bool = True) -> TopNetwork:
         """Norms over a batch keep the statistics that they were made with: a window's states are its own."""
@@ -77,7 +77,7 @@ class TopNetwork(nn.Module):
         return self
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take the tensors of `Top.tensors`."""
+        """Take the tensors of `Top.tensors`. Those of before may hold what a run left, too."""
         held = {name: value for name, value in tensors.items() if name not in self._remembered}
         self.network.load_state_dict(held)
 
@@ -138,9 +138,11 @@ class TopNetwork(nn.Module):
                 with torch.no_grad(), torch.autocast(device.type, dtype, cache_enabled=False):
                     self.eval()._run(states, real if self.description.padded else None)
                 self._runs_rounded = True
-            except torch.OutOfMemoryError:
-                raise
-            except (RuntimeError, TypeError, ValueError):
+            except (RuntimeError, TypeError, ValueError) as error:
+                if is_out_of_memory(error):
+                    raise
+                with torch.no_grad(), torch.autocast(device.type, enabled=False):  # it is the rounding that it minds
+                    self._run(states, real if self.description.padded else None)
                 self._runs_rounded = False
             finally:
                 self.train(training)
@@ -157,10 +159,20 @@ class TopNetwork(nn.Module):
             output = call(self.network, self.description.entrance, nothing, mask)
         finally:
             untouched, self._states = self._states is not None, None
-            _forget(self.network)
+            self._forget()
         if untouched:
             raise StoreError("the layers of the top did not run: install the version of transformers that cut it")
         return output
+
+    def _forget(self) -> None:
+        """Drop what a run left beside the buffers: a conformer's rotations of the last length, a recurrent layer's last
+        state. They are of another device or batch than the next run, and hold on to its gradients. The first run
+        shows which they are."""
+        if self._keeps is None:
+            named = self.network.named_modules()
+            self._keeps = tuple((name, key) for name, module in named for key in _plain_tensors(module))
+        for name, key in self._keeps:
+            setattr(self.network.get_submodule(name), key, None)
 
     def _put_in(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         states, self._states = self._states, None
@@ -185,14 +197,6 @@ def call(network: nn.Module, entrance: str, inputs: Tensor, mask: Tensor | None)
             output = network(inputs.clone(), attention_mask=mask)  # which some write zeros into
     states: Tensor = output.last_hidden_state
     return states
-
-
-def _forget(network: nn.Module) -> None:
-    """Drop what a run left beside the buffers: a conformer's rotations of the last length, a recurrent layer's last
-    state. They are of another device or batch than the next run, and hold on to its gradients."""
-    for module in network.modules():
-        for name in [key for key, value in vars(module).items() if isinstance(value, Tensor)]:
-            setattr(module, name, None)
 
 
 def empty_network(entrance: str, config: Mapping[str, Any], attention: str, dropout: float | None = None) -> Any:
@@ -227,6 +231,11 @@ def _whole(config: Any, entrance: str) -> Any:
     return network.encoder if entrance == "frames" else network
 
 
+def _plain_tensors(module: nn.Module) -> list[str]:
+    """What a module holds that is neither a parameter nor a buffer."""
+    return [key for key, value in vars(module).items() if isinstance(value, Tensor)]
+
+
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, child = name.rpartition(".")
     setattr(network.get_submodule(parent), child, module)
@@ -236,12 +245,6 @@ def _is_remembered(network: nn.Module, name: str) -> bool:
     """Whether a tensor is what a run left: where a new network has nothing, not even an empty buffer."""
     owner, own = _owner(network, name)
     return own in vars(owner) and vars(owner)[own] is None
-
-
-def _without_remembered(top: TopNetwork, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Tops of before, and the checkpoints of heads that trained one, also hold what a run left."""
-    for name in top._remembered:
-        state.pop(f"{prefix}network.{name}", None)
 
 
 def _materialise(network: nn.Module, description: TopDescription, remembered: Collection[str]) -> None:

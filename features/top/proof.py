@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from features.errors import UsageError
-from features.top.network import TopNetwork, call, hidden_of
+from features.top.network import TopNetwork, call
+from features.top.stand_ins import hidden_of
 from features.top.top import Top, TopDescription, signature
 
 _EXACT = 1e-5

@@ -25,7 +25,8 @@ def cut_transformer(
     import torch
 
     from features.top.cut import cut_top
-    from features.top.network import call, hidden_of
+    from features.top.network import call
+    from features.top.stand_ins import hidden_of
 
     encoder = network.encoder
     if getattr(encoder, "config", None) is None:

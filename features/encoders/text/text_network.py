@@ -161,7 +161,7 @@ class TextNetwork:
         Raises UsageError where the model cannot be cut so, or its hidden states are not what its layers are given.
         """
         from features.top.cut import cut_top
-        from features.top.network import hidden_of
+        from features.top.stand_ins import hidden_of
 
         windows = self._probe_windows()
         ids, real = (to_device(array, self.device) for array in self._padded(windows))

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.encoders.memory_batches import MemoryBatches, is_out_of_memory, like_lengths
+from features.encoders.memory_batches import MemoryBatches, like_lengths
+from features.hardware import is_out_of_memory
 
 
 class Room:
