@@ -30,10 +30,17 @@ def told_scores(utterances: Utterances, rows: np.ndarray, probabilities: np.ndar
     which some may have no label."""
     labels = utterances.labels[rows]
     known = labels != UNLABELLED
-    gold, shown, names = labels[known], probabilities[known], utterances.label_names
-    predicted = shown.argmax(axis=1)
-    judged = headline(gold, predicted, shown, names, utterances.criterion)
-    return weighted_f1(gold, predicted, len(names)), judged
+    shown = probabilities[known]
+    return _judged(utterances, labels[known], shown.argmax(axis=1), shown)
+
+
+def _judged(
+    utterances: Utterances, gold: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
+) -> tuple[float, float | None]:
+    f1 = weighted_f1(gold, predicted, len(utterances.label_names))
+    if utterances.criterion.name == WEIGHTED_F1:
+        return f1, f1
+    return f1, headline(gold, predicted, probabilities, utterances.label_names, utterances.criterion)
 
 
 def score_dev(predictor: Predictor, examples: Examples, utterances: Utterances) -> DevScores:
@@ -49,14 +56,10 @@ def score_dev(predictor: Predictor, examples: Examples, utterances: Utterances) 
     scores = scores[known]
     loss = float(functional.cross_entropy(scores, labels)) if finite else math.nan
     gold, predicted = labels.cpu().numpy(), scores.argmax(dim=1).cpu().numpy()
-    f1 = weighted_f1(gold, predicted, scores.shape[1])
-    criterion = utterances.criterion
-    if criterion.name == WEIGHTED_F1:
-        return DevScores(loss, f1, f1)
-    value = headline(gold, predicted, scores.softmax(dim=1).cpu().numpy(), utterances.label_names, criterion)
+    f1, value = _judged(utterances, gold, predicted, scores.softmax(dim=1).cpu().numpy())
     if value is None:
         raise ManifestError(
             f"split 'dev' has no label that the dataset card's polarity names, so no epoch can be chosen by"
-            f" {criterion.words}: put such utterances into dev, or give the card another `headline`"
+            f" {utterances.criterion.words}: put such utterances into dev, or give the card another `headline`"
         )
     return DevScores(loss, f1, value)

@@ -202,12 +202,17 @@ def test_a_part_and_what_all_share_have_digests_of_their_own(copy: Path) -> None
     assert {name for name in before.keys() & after.keys() if before[name] != after[name]} == {"heads.losses"}
 
 
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of someone's own code, where Python finds it."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
 @pytest.mark.parametrize("kind", ["package", "module"])
-def test_a_part_of_the_users_own_package_counts(
-    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    lab = tmp_path / "lab"
-    lab.mkdir()
+def test_a_part_of_the_users_own_package_counts(copy: Path, lab: Path, kind: str) -> None:
     name = f"mylab_{kind}"
     if kind == "package":
         (lab / name).mkdir()
@@ -218,7 +223,6 @@ def test_a_part_of_the_users_own_package_counts(
     else:
         (lab / f"{name}.py").write_text("SCALE = 1\nclass Product:\n    scale = SCALE\n")
         module, deepest = name, lab / f"{name}.py"
-    monkeypatch.syspath_prepend(lab)
     table = copy / "fusion" / "__init__.py"
     edit(table, "from heads.fusion.concat", f"from {module} import Product\nfrom heads.fusion.concat")
     edit(table, "FUSIONS: dict[str, type[Fusion]] = {", 'FUSIONS: dict[str, type[Fusion]] = {"product": Product,')
@@ -235,14 +239,9 @@ def test_a_part_of_the_users_own_package_counts(
 
 
 @pytest.mark.parametrize("where", ["its own file", "the table's file"])
-def test_a_part_that_someone_takes_from_its_table_counts(
-    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
+def test_a_part_that_someone_takes_from_its_table_counts(copy: Path, lab: Path, where: str) -> None:
     """Though no experiment names it."""
-    lab = tmp_path / "lab"
-    lab.mkdir()
     (lab / "mylab_taken.py").write_text("from heads.fusion import Gated\nclass Product(Gated):\n    pass\n")
-    monkeypatch.syspath_prepend(lab)
     table = copy / "fusion" / "__init__.py"
     if where == "the table's file":
         edit(table, "from heads.fusion.gated import Gated\n", "")
@@ -275,11 +274,8 @@ def test_a_part_that_someone_takes_from_its_table_counts(
     ],
     ids=["byte order mark", "latin-1", "Python 2", "zero byte"],
 )
-def test_files_of_ones_own_are_read_as_python_reads_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, readable: bool
-) -> None:
-    (tmp_path / "mylab_bytes.py").write_bytes(content)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_files_of_ones_own_are_read_as_python_reads_them(lab: Path, content: bytes, readable: bool) -> None:
+    (lab / "mylab_bytes.py").write_bytes(content)
     forget_all()
     if readable:
         assert set(source_digests(("mylab_bytes",), {})) == {"mylab_bytes"}
