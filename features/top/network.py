@@ -154,25 +154,28 @@ class TopNetwork(nn.Module):
             nothing = states.new_full(states.shape[:2], 1 if pad_id == 0 else 0, dtype=torch.int64)
         else:
             nothing = torch.zeros_like(states)
-        self._states = states
+        self._states, ended = states, False
         try:
             output = call(self.network, self.description.entrance, nothing, mask)
+            ended = True
         finally:
             untouched, self._states = self._states is not None, None
-            self._forget()
+            self._forget(ended)
         if untouched:
             raise StoreError("the layers of the top did not run: install the version of transformers that cut it")
         return output
 
-    def _forget(self) -> None:
+    def _forget(self, ended: bool) -> None:
         """Drop what a run left beside the buffers: a conformer's rotations of the last length, a recurrent layer's last
-        state. They are of another device or batch than the next run, and hold on to its gradients. The first run
-        shows which they are."""
-        if self._keeps is None:
+        state. They are of another device or batch than the next run, and hold on to its gradients. The first run that
+        ended shows which they are."""
+        keeps = self._keeps
+        if keeps is None:
             named = self.network.named_modules()
-            self._keeps = tuple((name, key) for name, module in named for key in _plain_tensors(module))
-        for name, key in self._keeps:
+            keeps = tuple((name, key) for name, module in named for key in _plain_tensors(module))
+        for name, key in keeps:
             setattr(self.network.get_submodule(name), key, None)
+        self._keeps = keeps if ended else self._keeps
 
     def _put_in(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         states, self._states = self._states, None

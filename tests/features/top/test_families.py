@@ -136,6 +136,10 @@ def rotary_conformer() -> nn.Module:
     return network
 
 
+def raising(*_: Any) -> Any:
+    raise RuntimeError("not yet")
+
+
 class TestWhatARunLeaves:
     """A conformer keeps the rotations of its last length, a recurrent layer its last state."""
 
@@ -171,6 +175,18 @@ class TestWhatARunLeaves:
         again.load_state_dict(made.state_dict())
         with torch.no_grad():
             assert off(made.eval()(states := torch.randn(1, 9, 32)), again.eval()(states), None) < TOLERANCE
+
+    @pytest.mark.parametrize("kind", ["conformer", "recurrent"])
+    def test_is_dropped_although_an_earlier_run_raised(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        _, top = getattr(self, kind)()
+        made = built(top)
+        monkeypatch.setattr("features.top.network.call", raising)
+        with pytest.raises(RuntimeError, match="not yet"):
+            made(torch.randn(1, 9, 32))
+        monkeypatch.undo()
+        made(torch.randn(1, 9, 32))
+        assert [item for module in made.network.modules() for item in vars(module).values()
+                if isinstance(item, Tensor)] == []  # fmt: skip
 
     def test_is_dropped_from_tops_that_have_it(self) -> None:
         """As they were cut before."""
